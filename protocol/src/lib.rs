@@ -1,1 +1,24 @@
-//! stub
+//! All that two Casemesh nodes must agree on: ids, value types, the consent rule, the referral's
+//! lifecycle, delivery, the directory, the first indicators, and the frames that carry them.
+//!
+//! **No I/O.** Nothing here reads a clock, a file, the environment or a random number of its own; the
+//! caller passes `now` and a generator. What is decided here is decided alike on every node.
+//!
+//! **Input is hostile.** Every type that can arrive from elsewhere has a bound and one canonical
+//! encoding; what does not fit is an error and never a panic.
+
+pub mod bounded;
+pub mod consent;
+pub mod delivery;
+pub mod directory;
+pub mod frame;
+pub mod id;
+pub mod limits;
+pub mod outgoing;
+pub mod packet;
+pub mod receipt;
+pub mod referral;
+pub mod statistics;
+
+pub mod terms;
+pub mod time;

@@ -1,0 +1,194 @@
+//! The consent rule. Nothing about a person leaves an office without a [`Permit`], and only this module
+//! makes one: from a live consent for that purpose and that named office, or from a supervisor's logged
+//! override. It is asked when a packet is built and again when it is sent.
+
+use crate::id::OfficeId;
+use crate::terms::{ConsentTerms, FieldGroup, Purpose, Withheld};
+use crate::time::Timestamp;
+use casemesh_crypto::hash::{Digest, sha256};
+use casemesh_crypto::wire;
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// What became of a consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[serde(rename_all = "snake_case", tag = "status", content = "at")]
+pub enum ConsentStatus {
+    /// Given, and not taken back.
+    #[n(0)]
+    Given,
+    /// Asked and refused.
+    #[n(1)]
+    Refused,
+    /// Taken back at that time.
+    #[n(2)]
+    Withdrawn(#[n(0)] Timestamp),
+}
+
+/// Why something may not be shared. Each says what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConsentProblem {
+    /// Its time is over.
+    #[error("the consent expired; ask the client again before sharing")]
+    Expired,
+    /// It is for other offices.
+    #[error("the consent names other offices; ask the client for this one")]
+    OtherRecipient,
+    /// It is for something else.
+    #[error("the consent is for another purpose; ask the client for this one")]
+    OtherPurpose,
+    /// The client said no.
+    #[error("the client refused; nothing may be shared")]
+    Refused,
+    /// It was taken back.
+    #[error("the client took the consent back; nothing may be shared")]
+    Withdrawn,
+    /// It was given in the future: a clock is wrong.
+    #[error("the consent starts later than now; check the clock of this computer")]
+    NotYet,
+}
+
+/// Leave to share: for one purpose, with one office, these groups of fields and no others.
+///
+/// It cannot be made but by the rule, and is the argument without which no disclosure can be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    recipient: OfficeId,
+    purpose: Purpose,
+    groups: Vec<FieldGroup>,
+    withheld: Vec<Withheld>,
+    evidence: Digest,
+    expires: Timestamp,
+}
+
+impl Permit {
+    /// Asks the rule: may something be shared with `recipient` for `purpose` now?
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn under(
+        terms: &ConsentTerms,
+        status: ConsentStatus,
+        purpose: Purpose,
+        recipient: OfficeId,
+        now: Timestamp,
+    ) -> Result<Self, ConsentProblem> {
+        match status {
+            ConsentStatus::Given => {}
+            ConsentStatus::Refused => return Err(ConsentProblem::Refused),
+            ConsentStatus::Withdrawn(_) => return Err(ConsentProblem::Withdrawn),
+        }
+        if terms.purpose != purpose {
+            return Err(ConsentProblem::OtherPurpose);
+        }
+        if !terms.recipients.as_slice().contains(&recipient) {
+            return Err(ConsentProblem::OtherRecipient);
+        }
+        if terms.expires <= now {
+            return Err(ConsentProblem::Expired);
+        }
+        if terms.given > now {
+            return Err(ConsentProblem::NotYet);
+        }
+        let kept_back = |group: &FieldGroup| terms.withheld.iter().any(|withheld| withheld.group == *group);
+        let mut groups: Vec<FieldGroup> = terms.scope.iter().copied().filter(|group| !kept_back(group)).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        Ok(Self {
+            recipient,
+            purpose,
+            groups,
+            withheld: terms.withheld.as_slice().to_vec(),
+            evidence: evidence(terms),
+            expires: terms.expires,
+        })
+    }
+
+    /// With whom.
+    pub fn recipient(&self) -> OfficeId {
+        self.recipient
+    }
+
+    /// For what.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Whether this group may go.
+    pub fn covers(&self, group: FieldGroup) -> bool {
+        self.groups.contains(&group)
+    }
+
+    /// What the person keeps back, to travel as "withheld".
+    pub fn withheld(&self) -> &[Withheld] {
+        &self.withheld
+    }
+
+    /// Hash of the terms, which the packet names.
+    pub fn evidence(&self) -> Digest {
+        self.evidence
+    }
+
+    /// Until when.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+/// The hash by which a packet refers to the terms of a consent.
+pub fn evidence(terms: &ConsentTerms) -> Digest {
+    sha256(&[b"casemesh/1/consent\0", &wire::encode(terms)])
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::bounded::{List, Text};
+    use crate::terms::{ConsentGiver, ConsentMethod, WithholdReason};
+
+    const SHELTER: OfficeId = OfficeId::new([2; 32]);
+    const CLINIC: OfficeId = OfficeId::new([3; 32]);
+    const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
+
+    pub(crate) fn terms() -> ConsentTerms {
+        ConsentTerms {
+            purpose: Purpose::ShareForService,
+            recipients: List::new(vec![SHELTER]).unwrap(),
+            scope: List::new(vec![FieldGroup::Names, FieldGroup::Address, FieldGroup::CaseBrief]).unwrap(),
+            withheld: List::new(vec![Withheld { group: FieldGroup::Address, reason: WithholdReason::FearOfHarm }])
+                .unwrap(),
+            given: NOW,
+            expires: NOW.plus_days(30),
+            method: ConsentMethod::SignedPaper,
+            giver: ConsentGiver::Person,
+            language: Text::new("en").unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_live_consent_permits_its_scope_less_what_is_withheld() {
+        let permit =
+            Permit::under(&terms(), ConsentStatus::Given, Purpose::ShareForService, SHELTER, NOW.plus_days(1)).unwrap();
+        assert!(permit.covers(FieldGroup::Names));
+        assert!(!permit.covers(FieldGroup::Address), "withheld wins over scope");
+        assert!(!permit.covers(FieldGroup::Contact), "not in scope");
+    }
+
+    #[test]
+    fn every_other_consent_is_refused_with_its_reason() {
+        use ConsentProblem::*;
+        let given = ConsentStatus::Given;
+        let service = Purpose::ShareForService;
+        for (status, purpose, recipient, now, problem) in [
+            (ConsentStatus::Refused, service, SHELTER, NOW, Refused),
+            (ConsentStatus::Withdrawn(NOW), service, SHELTER, NOW, Withdrawn),
+            (given, Purpose::Statistics, SHELTER, NOW, OtherPurpose),
+            (given, Purpose::ShareForTransfer, SHELTER, NOW, OtherPurpose),
+            (given, service, CLINIC, NOW, OtherRecipient),
+            (given, service, SHELTER, NOW.plus_days(30), Expired),
+            (given, service, SHELTER, Timestamp::from_s(1), NotYet),
+        ] {
+            assert_eq!(Permit::under(&terms(), status, purpose, recipient, now), Err(problem));
+        }
+    }
+}

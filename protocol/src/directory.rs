@@ -1,0 +1,469 @@
+//! Who belongs to the network. Each office signs a card about itself: its genesis, its key log, its record
+//! (name, kind, services, addresses, hubs) and its prekeys. The network's steward signs a file that grants
+//! some offices membership and carries their cards. A node takes its directory from that file, pins the
+//! steward's key at the first one, and believes nobody who is not in it.
+
+use crate::bounded::List;
+use crate::coded_enum;
+use crate::id::OfficeId;
+use crate::limits::{DIRECTORY_BYTES_MAX, DIRECTORY_OFFICES_MAX, LIST_MAX, PREKEYS_MAX};
+use crate::terms::{Code, Line};
+use crate::time::{Day, Timestamp};
+use casemesh_crypto::hash::{Digest, sha256};
+use casemesh_crypto::keylog::{Genesis, OfficeKeys, Signed};
+use casemesh_crypto::prekey::Prekey;
+use casemesh_crypto::sign::{Context, KeyId, Signature, SigningKey, VerifyingKey};
+use casemesh_crypto::wire::{self, Extensions};
+use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
+
+coded_enum!(
+    /// What kind of office it is.
+    OfficeKind {
+        /// A community advice office.
+        AdviceOffice = 1 "advice_office",
+        /// Legal aid.
+        LegalAid = 2 "legal_aid",
+        /// Paralegals.
+        Paralegal = 3 "paralegal",
+        /// A shelter.
+        Shelter = 4 "shelter",
+        /// A police unit.
+        PoliceUnit = 5 "police_unit",
+        /// A clinic or hospital.
+        Health = 6 "health",
+        /// A government service.
+        Statutory = 7 "statutory",
+        /// Another organisation.
+        Ngo = 8 "ngo",
+        /// A hotline.
+        Hotline = 9 "hotline",
+        /// Coordinates; holds no clients.
+        Coordination = 10 "coordination",
+    }
+);
+
+coded_enum!(
+    /// What a node does for the network.
+    Role {
+        /// Keeps clients and exchanges referrals.
+        Office = 1 "office",
+        /// Keeps sealed packets for offices that sleep.
+        Hub = 2 "hub",
+        /// Receives tables of statistics.
+        Collector = 3 "collector",
+    }
+);
+
+/// A service that an office offers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ServiceOffer {
+    /// Which.
+    #[n(0)]
+    pub service: Code,
+    /// For whom and how, in one line.
+    #[n(1)]
+    pub description: Line,
+    /// The day on which somebody last confirmed it (HSDS `assured_date`).
+    #[n(2)]
+    pub assured: Day,
+}
+
+/// What an office says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OfficeRecord {
+    /// Who.
+    #[n(0)]
+    pub office: OfficeId,
+    /// Its version: a later one replaces the earlier.
+    #[n(1)]
+    pub number: u64,
+    /// Its name.
+    #[n(2)]
+    pub name: Line,
+    /// Its kind.
+    #[n(3)]
+    pub kind: OfficeKind,
+    /// What the node does.
+    #[n(4)]
+    pub roles: List<Role, 8>,
+    /// What it offers.
+    #[n(5)]
+    pub services: List<ServiceOffer, LIST_MAX>,
+    /// Languages spoken there.
+    #[n(6)]
+    pub languages: List<Line, LIST_MAX>,
+    /// The area it serves.
+    #[n(7)]
+    pub area: Line,
+    /// Where its node can be reached (multiaddresses); none for an office that hides its place.
+    #[n(8)]
+    pub addresses: List<Line, LIST_MAX>,
+    /// Hubs that keep packets for it.
+    #[n(9)]
+    pub hubs: List<OfficeId, 8>,
+    /// When it was written.
+    #[n(10)]
+    pub made: Timestamp,
+    #[n(11)]
+    ext: Extensions,
+}
+
+impl OfficeRecord {
+    /// A record with nothing but the office's name and kind.
+    pub fn new(office: OfficeId, name: Line, kind: OfficeKind, roles: List<Role, 8>, made: Timestamp) -> Self {
+        Self {
+            office,
+            number: 1,
+            name,
+            kind,
+            roles,
+            services: List::default(),
+            languages: List::default(),
+            area: Line::default(),
+            addresses: List::default(),
+            hubs: List::default(),
+            made,
+            ext: Extensions::default(),
+        }
+    }
+}
+
+/// A prekey with the time in which packets may be sealed to it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PublishedPrekey {
+    /// From when.
+    #[n(0)]
+    pub from: Timestamp,
+    /// Until when.
+    #[n(1)]
+    pub until: Timestamp,
+    /// The key.
+    #[n(2)]
+    pub prekey: Prekey,
+}
+
+/// The prekeys that an office published ahead.
+pub type PrekeyList = List<PublishedPrekey, PREKEYS_MAX>;
+
+/// Hash by which the key log names a prekey list.
+pub fn prekey_list_hash(list: &PrekeyList) -> Digest {
+    sha256(&[b"casemesh/1/prekeys\0", &wire::encode(list)])
+}
+
+/// All that an office says of itself, signed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Card {
+    /// Its first statement.
+    #[n(0)]
+    pub genesis: Genesis,
+    /// Its key log.
+    #[n(1)]
+    pub log: Vec<Signed>,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    record: Vec<u8>,
+    #[n(3)]
+    record_key: KeyId,
+    #[n(4)]
+    record_signature: Signature,
+    /// Its prekeys; the key log names their hash.
+    #[n(5)]
+    pub prekeys: PrekeyList,
+}
+
+/// Why a card or a file is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// Not a file of this kind.
+    #[error("this is no Casemesh network file; ask the network's steward for the invitation again")]
+    Unreadable,
+    /// Larger than a network can be.
+    #[error("the network file is larger than {DIRECTORY_BYTES_MAX} bytes")]
+    TooLong,
+    /// Another steward's.
+    #[error(
+        "this file is signed by another steward than the one you joined with; do not use it, and call your steward"
+    )]
+    OtherSteward,
+    /// The signature does not hold.
+    #[error("the network file was changed after it was signed; ask for it again")]
+    Signature,
+    /// Older than what we have.
+    #[error("this network file is older than the one in use (number {given}, in use {current})")]
+    Older {
+        /// Its number.
+        given: u64,
+        /// The number in use.
+        current: u64,
+    },
+    /// A card in it does not hold.
+    #[error("the card of office {0:?} does not hold; ask that office for a new one")]
+    Card(OfficeId),
+}
+
+/// An office that we believe, because its card holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// What its key log says.
+    pub keys: OfficeKeys,
+    /// What it says of itself.
+    pub record: OfficeRecord,
+    /// Its prekeys.
+    pub prekeys: PrekeyList,
+}
+
+impl Card {
+    /// Writes a card: signs the record with a node key of the log.
+    pub fn write(
+        genesis: Genesis,
+        log: Vec<Signed>,
+        record: &OfficeRecord,
+        prekeys: PrekeyList,
+        key: &SigningKey,
+    ) -> Self {
+        let record = wire::encode(record);
+        let record_signature = key.sign(Context::OfficeRecord, &record);
+        Self { genesis, log, record, record_key: key.verifying_key().id(), record_signature, prekeys }
+    }
+
+    /// Believes the card, if all of it holds together.
+    ///
+    /// # Errors
+    /// When key log, record, signature or prekeys do not.
+    pub fn verify(&self) -> Result<Member, DirectoryError> {
+        let wrong = DirectoryError::Card(self.genesis.office());
+        let keys = OfficeKeys::follow(&self.genesis, &self.log).map_err(|_| wrong.clone())?;
+        let record: OfficeRecord = wire::decode(&self.record).map_err(|_| wrong.clone())?;
+        let signer = keys.node_key(&self.record_key, record.made.s()).ok_or(wrong.clone())?;
+        signer.verify(Context::OfficeRecord, &self.record, &self.record_signature).map_err(|_| wrong.clone())?;
+        let holds = record.office == keys.office()
+            && record.ext.is_bounded()
+            && !keys.is_closed()
+            && keys.prekey_list() == Some(prekey_list_hash(&self.prekeys));
+        if holds { Ok(Member { keys, record, prekeys: self.prekeys.clone() }) } else { Err(wrong) }
+    }
+}
+
+impl Member {
+    /// The prekey to seal to now: of those in their time, the one that lasts longest.
+    pub fn prekey(&self, now: Timestamp) -> Option<&PublishedPrekey> {
+        self.prekeys.iter().filter(|prekey| prekey.from <= now && now < prekey.until).max_by_key(|prekey| prekey.until)
+    }
+
+    /// The keys whose receipts count for this office.
+    pub fn receipt_keys(&self) -> Vec<VerifyingKey> {
+        self.keys.machines().iter().map(|machine| machine.receipt_key).collect()
+    }
+
+    /// Whether the node has that role.
+    pub fn has_role(&self, role: Role) -> bool {
+        self.record.roles.as_slice().contains(&role)
+    }
+}
+
+/// The network as its steward signs it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Network {
+    #[n(0)]
+    version: u8,
+    /// Its name.
+    #[n(1)]
+    pub name: Line,
+    /// Which issue of the file, rising.
+    #[n(2)]
+    pub number: u64,
+    /// When it was signed.
+    #[n(3)]
+    pub made: Timestamp,
+    /// The steward's key; its hash is the network's id.
+    #[n(4)]
+    pub steward: VerifyingKey,
+    /// The members' cards: whoever is listed is granted membership.
+    #[n(5)]
+    pub members: List<Card, DIRECTORY_OFFICES_MAX>,
+}
+
+/// The signed file.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NetworkFile {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    network: Vec<u8>,
+    #[n(1)]
+    signature: Signature,
+}
+
+impl NetworkFile {
+    /// Signs the network.
+    pub fn sign(
+        name: Line,
+        number: u64,
+        made: Timestamp,
+        members: List<Card, DIRECTORY_OFFICES_MAX>,
+        steward: &SigningKey,
+    ) -> Self {
+        let network = Network { version: 1, name, number, made, steward: steward.verifying_key(), members };
+        let network = wire::encode(&network);
+        let signature = steward.sign(Context::Directory, &network);
+        Self { network, signature }
+    }
+}
+
+/// The members of the network, by id and by the peer id of their machines.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    steward: VerifyingKey,
+    name: Line,
+    number: u64,
+    members: BTreeMap<OfficeId, Member>,
+}
+
+impl Directory {
+    /// Reads a network file. `pinned` is the steward that this node joined with, if it did.
+    ///
+    /// # Errors
+    /// When the file is not signed by that steward, or a card in it does not hold.
+    pub fn read(bytes: &[u8], pinned: Option<&VerifyingKey>) -> Result<Self, DirectoryError> {
+        if bytes.len() > DIRECTORY_BYTES_MAX {
+            return Err(DirectoryError::TooLong);
+        }
+        let file: NetworkFile = wire::decode(bytes).map_err(|_| DirectoryError::Unreadable)?;
+        // Which steward claims to have signed must be known before the signature can be checked; nothing
+        // else of the content is used until it holds.
+        let network: Network = wire::decode(&file.network).map_err(|_| DirectoryError::Unreadable)?;
+        if pinned.is_some_and(|pinned| *pinned != network.steward) {
+            return Err(DirectoryError::OtherSteward);
+        }
+        network
+            .steward
+            .verify(Context::Directory, &file.network, &file.signature)
+            .map_err(|_| DirectoryError::Signature)?;
+        let members = network
+            .members
+            .iter()
+            .map(|card| card.verify().map(|member| (member.keys.office(), member)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { steward: network.steward, name: network.name, number: network.number, members })
+    }
+
+    /// The steward's key.
+    pub fn steward(&self) -> VerifyingKey {
+        self.steward
+    }
+
+    /// The network's id.
+    pub fn network(&self) -> Digest {
+        sha256(&[b"casemesh/1/network\0", self.steward.as_bytes()])
+    }
+
+    /// The network's name.
+    pub fn name(&self) -> &Line {
+        &self.name
+    }
+
+    /// Which issue of the file it is.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A member.
+    pub fn member(&self, office: &OfficeId) -> Option<&Member> {
+        self.members.get(office)
+    }
+
+    /// All members.
+    pub fn members(&self) -> impl Iterator<Item = (&OfficeId, &Member)> {
+        self.members.iter()
+    }
+
+    /// The member whose certified machine has that peer id now.
+    pub fn by_peer(&self, peer: &[u8], now: Timestamp) -> Option<(&OfficeId, &Member)> {
+        self.members.iter().find(|(_, member)| member.keys.machine(peer, now.s()).is_some())
+    }
+
+    /// The sender's key of that name, if it was the sender's at that time.
+    pub fn sender_key(&self, from: &OfficeId, key: &KeyId, created_s: u64) -> Option<VerifyingKey> {
+        self.members.get(from)?.keys.node_key(key, created_s)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use casemesh_crypto::keylog::Step;
+    use casemesh_crypto::prekey::PrekeySecret;
+    use casemesh_crypto::random::os_rng;
+
+    const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
+
+    fn card(name: &str) -> (Card, SigningKey) {
+        let rng = &mut os_rng();
+        let [root, next, node] = [(); 3].map(|()| SigningKey::random(rng));
+        let genesis = Genesis::new(root.verifying_key(), next.verifying_key(), name, NOW.s());
+        let prekey = PrekeySecret::random(rng);
+        let prekeys =
+            List::new(vec![PublishedPrekey { from: NOW, until: NOW.plus_days(14), prekey: prekey.public().clone() }])
+                .unwrap();
+        let mut keys = OfficeKeys::genesis(&genesis);
+        let mut log = Vec::new();
+        let until_s = NOW.plus_days(365).s();
+        for (step, key) in [
+            (Step::Delegate { key: node.verifying_key(), from_s: NOW.s(), until_s }, &root),
+            (Step::CertifyMachine { peer: name.into(), receipt_key: node.verifying_key(), until_s }, &node),
+            (Step::PublishPrekeys { list: prekey_list_hash(&prekeys) }, &node),
+        ] {
+            let signed = keys.write(step, NOW.s(), key);
+            keys = keys.step(&signed).unwrap();
+            log.push(signed);
+        }
+        let roles = List::new(vec![Role::Office]).unwrap();
+        let record = OfficeRecord::new(genesis.office(), Line::new(name).unwrap(), OfficeKind::Shelter, roles, NOW);
+        (Card::write(genesis, log, &record, prekeys, &node), node)
+    }
+
+    fn file(steward: &SigningKey, cards: Vec<Card>) -> Vec<u8> {
+        let name = Line::new("Test network").unwrap();
+        wire::encode(&NetworkFile::sign(name, 1, NOW, List::new(cards).unwrap(), steward))
+    }
+
+    #[test]
+    fn a_signed_file_makes_its_offices_known_and_nobody_else() {
+        let steward = SigningKey::random(&mut os_rng());
+        let (card, _) = card("Shelter");
+        let office = card.genesis.office();
+        let directory = Directory::read(&file(&steward, vec![card]), Some(&steward.verifying_key())).unwrap();
+        assert_eq!(directory.member(&office).unwrap().record.name.as_str(), "Shelter");
+        assert_eq!(directory.by_peer(b"Shelter", NOW).unwrap().0, &office);
+        assert!(directory.by_peer(b"Shelter", NOW.plus_days(365)).is_none(), "the machine's certificate ran out");
+        assert!(directory.by_peer(b"Stranger", NOW).is_none());
+        let member = directory.member(&office).unwrap();
+        assert!(member.prekey(NOW).is_some() && member.prekey(NOW.plus_days(14)).is_none());
+    }
+
+    #[test]
+    fn forged_files_and_cards_are_refused_with_what_to_do() {
+        let steward = SigningKey::random(&mut os_rng());
+        let other = SigningKey::random(&mut os_rng());
+        let (good, _) = card("Shelter");
+        let bytes = file(&steward, vec![good.clone()]);
+        let pinned = Some(other.verifying_key());
+        assert_eq!(Directory::read(&bytes, pinned.as_ref()).unwrap_err(), DirectoryError::OtherSteward);
+        let mut changed = bytes.clone();
+        let position = changed.windows(7).position(|window| window == b"Shelter").unwrap();
+        changed[position] = b's';
+        assert!(Directory::read(&changed, None).is_err());
+        assert_eq!(Directory::read(b"hello", None).unwrap_err(), DirectoryError::Unreadable);
+
+        let (mut foreign, _) = card("Foreign");
+        foreign.genesis = good.genesis.clone();
+        assert!(matches!(foreign.verify(), Err(DirectoryError::Card(_))));
+        let (with_other_prekeys, _) = card("Other");
+        let swapped = Card { prekeys: with_other_prekeys.prekeys.clone(), ..good };
+        assert!(matches!(swapped.verify(), Err(DirectoryError::Card(_))));
+    }
+}

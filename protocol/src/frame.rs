@@ -1,0 +1,166 @@
+//! What two nodes say to each other on a connection. Every frame is `u32be(length)` and one canonical CBOR
+//! value. Packets, receipts and tables are not frames: they are sealed and travel by any road.
+
+use crate::id::OfficeId;
+use crate::receipt::Receipt;
+use crate::time::Timestamp;
+use casemesh_crypto::hash::Digest;
+use minicbor::{Decode, Encode};
+
+/// Names of the protocols on a connection.
+pub mod name {
+    /// The first exchange on every connection.
+    pub const HELLO: &str = "/casemesh/hello/1";
+    /// Packets.
+    pub const PACKET: &str = "/casemesh/packet/1";
+    /// A hub's mailboxes.
+    pub const MAILBOX: &str = "/casemesh/mailbox/1";
+}
+
+/// The version of the frames; a node speaks from the oldest to the newest it knows.
+pub const VERSION: u16 = 1;
+
+/// The first frame from each side.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Hello {
+    /// The oldest version the node speaks.
+    #[n(0)]
+    pub version_min: u16,
+    /// The newest.
+    #[n(1)]
+    pub version_max: u16,
+    /// Which network: hash of its steward's key.
+    #[n(2)]
+    pub network: Digest,
+    /// Who we are.
+    #[n(3)]
+    pub office: OfficeId,
+    /// Our clock.
+    #[n(4)]
+    pub now: Timestamp,
+}
+
+/// The answer to a hello.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum HelloAnswer {
+    /// Welcome; the same from our side.
+    #[n(0)]
+    Welcome(#[n(0)] Hello),
+    /// We do not talk.
+    #[n(1)]
+    Reject(#[n(0)] Rejection),
+}
+
+/// Why a node does not talk or does not take something. It says as little as helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Rejection {
+    /// You are not in our directory as the machine of that office.
+    #[n(0)]
+    Unknown,
+    /// We have no version in common; one of us must update.
+    #[n(1)]
+    Version,
+    /// Another network.
+    #[n(2)]
+    Network,
+    /// The clocks differ by more than a day.
+    #[n(3)]
+    Clock,
+    /// The packet is not for us, too long, past its time or no packet.
+    #[n(4)]
+    Packet,
+    /// Too much for now.
+    #[n(5)]
+    Quota,
+    /// This node is no hub, or not yours.
+    #[n(6)]
+    NotServed,
+    /// Say hello first.
+    #[n(7)]
+    HelloFirst,
+}
+
+/// A request of the packet protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum PacketRequest {
+    /// Here is a packet for you.
+    #[n(0)]
+    Put(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum PacketAnswer {
+    /// It is on our disk.
+    #[n(0)]
+    Stored(#[n(0)] Receipt),
+    /// We do not take it, for good.
+    #[n(1)]
+    Rejected(#[n(0)] Rejection),
+    /// Not now.
+    #[n(2)]
+    Defer {
+        /// Ask again in so many milliseconds.
+        #[n(0)]
+        after_ms: u64,
+    },
+}
+
+/// A request of the mailbox protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum MailboxRequest {
+    /// Keep this for that office.
+    #[n(0)]
+    Deposit {
+        /// For whom.
+        #[n(0)]
+        to: OfficeId,
+        /// The packet.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        packet: Vec<u8>,
+    },
+    /// What do you keep for me? After this packet, or from the first.
+    #[n(1)]
+    List {
+        /// The last one of the previous list.
+        #[n(0)]
+        after: Option<Digest>,
+    },
+    /// Give me this one.
+    #[n(2)]
+    Fetch(#[n(0)] Digest),
+    /// I have it; here is my receipt for the depositor.
+    #[n(3)]
+    Delete(#[n(0)] Receipt),
+    /// Which receipts came for what I deposited?
+    #[n(4)]
+    Receipts,
+    /// I have that receipt.
+    #[n(5)]
+    ForgetReceipt(#[n(0)] Digest),
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum MailboxAnswer {
+    /// Done.
+    #[n(0)]
+    Done,
+    /// Packets by hash.
+    #[n(1)]
+    Listed(#[n(0)] Vec<Digest>),
+    /// The packet.
+    #[n(2)]
+    Packet(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// Receipts.
+    #[n(3)]
+    Receipts(#[n(0)] Vec<Receipt>),
+    /// There is no such packet.
+    #[n(4)]
+    Nothing,
+    /// Refused.
+    #[n(5)]
+    Rejected(#[n(0)] Rejection),
+}

@@ -1,0 +1,267 @@
+//! What a packet's body holds, by kind. The preview carries no identity; the full body carries only the
+//! fields that a permit covers, and says what is withheld.
+
+use crate::bounded::{List, Text};
+use crate::coded_enum;
+use crate::id::OfficeId;
+use crate::limits::{BRIEF_BYTES_MAX, CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, NEED_BYTES_MAX, SHARED_FIELDS_MAX};
+use crate::referral::SignedEvent;
+use crate::statistics::Table;
+use crate::terms::{Code, FieldGroup, Line, Purpose, SafeContact, Withheld};
+use crate::time::Timestamp;
+use casemesh_crypto::hash::{Digest, sha256};
+use casemesh_crypto::wire::{self, NotCanonical};
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+coded_enum!(
+    /// The kinds of packets; the number stands in the signed statement.
+    Kind {
+        /// A referral's first event with its preview: a disclosure.
+        ReferralPreview = 1 "referral_preview",
+        /// What is released after acceptance: a disclosure.
+        ReferralFull = 2 "referral_full",
+        /// A later event of a referral: a reply.
+        ReferralEvent = 3 "referral_event",
+        /// "We opened your packet": a control packet.
+        ReadReceipt = 4 "read_receipt",
+        /// A table of statistics that staff approved: a control packet.
+        StatisticsTable = 5 "statistics_table",
+    }
+);
+
+impl Kind {
+    /// The kind with that number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.number() == number)
+    }
+}
+
+/// What the receiver of a referral sees before it accepts: nothing that names the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct Preview {
+    /// Which service is asked for.
+    #[n(0)]
+    pub service: Code,
+    /// What is needed, in words, without names.
+    #[n(1)]
+    pub need: Text<NEED_BYTES_MAX>,
+    /// How the two offices call the person in this referral; another office gets another one.
+    #[n(2)]
+    pub pseudonym: Text<CODE_BYTES_MAX>,
+    /// Age band, if known.
+    #[n(3)]
+    pub age_band: Option<Code>,
+    /// Sex, if known.
+    #[n(4)]
+    pub sex: Option<Code>,
+    /// The person's language.
+    #[n(5)]
+    pub language: Option<Code>,
+    /// Whether an interpreter is needed.
+    #[n(6)]
+    pub interpreter: bool,
+    /// Where, coarsely (a district).
+    #[n(7)]
+    pub area: Line,
+    /// How to reach the person safely, without number or address.
+    #[n(8)]
+    pub safe_contact: SafeContact,
+    /// For what the client consented.
+    #[n(9)]
+    pub purpose: Purpose,
+    /// Until when the consent holds.
+    #[n(10)]
+    pub consent_expires: Timestamp,
+    /// What would follow after acceptance.
+    #[n(11)]
+    pub will_share: List<FieldGroup, LIST_MAX>,
+    /// What the client keeps back.
+    #[n(12)]
+    pub withheld: List<Withheld, LIST_MAX>,
+}
+
+/// One field that is shared, as a label and a text for people to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct SharedField {
+    /// The group under which the consent lets it go.
+    #[n(0)]
+    pub group: FieldGroup,
+    /// Which field: a name of the record format, translated on the screen.
+    #[n(1)]
+    pub field: Text<CODE_BYTES_MAX>,
+    /// Its value.
+    #[n(2)]
+    pub value: Text<LINE_BYTES_MAX>,
+}
+
+/// What is released after acceptance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct Full {
+    /// Fields about the person.
+    #[n(0)]
+    pub fields: List<SharedField, SHARED_FIELDS_MAX>,
+    /// The case in the worker's words, if its group is covered.
+    #[n(1)]
+    pub brief: Text<BRIEF_BYTES_MAX>,
+    /// What the client keeps back, and why.
+    #[n(2)]
+    pub withheld: List<Withheld, LIST_MAX>,
+    /// Whom to ask at the sender.
+    #[n(3)]
+    pub sender_contact: Line,
+}
+
+impl Full {
+    /// The hash by which the event of the release refers to this.
+    pub fn hash(&self) -> Digest {
+        sha256(&[b"casemesh/1/full\0", &wire::encode(self)])
+    }
+}
+
+impl Preview {
+    /// The hash by which the first event refers to this.
+    pub fn hash(&self) -> Digest {
+        sha256(&[b"casemesh/1/preview\0", &wire::encode(self)])
+    }
+}
+
+/// "We opened your packet": the packet by hash and id, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ReadReceipt {
+    /// SHA-256 of the packet.
+    #[n(0)]
+    pub packet_hash: Digest,
+    /// Its id.
+    #[n(1)]
+    pub packet_id: crate::id::PacketId,
+    /// When it was opened.
+    #[n(2)]
+    pub opened: Timestamp,
+}
+
+/// The body of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A referral's first event with its preview.
+    ReferralPreview {
+        /// The signed first event.
+        event: SignedEvent,
+        /// The preview that it names.
+        preview: Preview,
+    },
+    /// The release after acceptance.
+    ReferralFull {
+        /// The signed event of the release.
+        event: SignedEvent,
+        /// What it names.
+        full: Full,
+    },
+    /// A later event.
+    ReferralEvent(SignedEvent),
+    /// We opened your packet.
+    ReadReceipt(ReadReceipt),
+    /// A table of statistics.
+    StatisticsTable(Table),
+}
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// We do not know this kind; a later version may.
+    #[error("a packet of kind {0}, which this version does not know; update Casemesh")]
+    UnknownKind(u16),
+    /// The bytes are not of that kind.
+    #[error("the body of the packet cannot be read")]
+    Unreadable,
+}
+
+impl From<NotCanonical> for BodyError {
+    fn from(_: NotCanonical) -> Self {
+        Self::Unreadable
+    }
+}
+
+impl Body {
+    /// Which kind it is.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::ReferralPreview { .. } => Kind::ReferralPreview,
+            Self::ReferralFull { .. } => Kind::ReferralFull,
+            Self::ReferralEvent(_) => Kind::ReferralEvent,
+            Self::ReadReceipt(_) => Kind::ReadReceipt,
+            Self::StatisticsTable(_) => Kind::StatisticsTable,
+        }
+    }
+
+    /// The bytes of the body.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::ReferralPreview { event, preview } => wire::encode(&(event, preview)),
+            Self::ReferralFull { event, full } => wire::encode(&(event, full)),
+            Self::ReferralEvent(event) => wire::encode(event),
+            Self::ReadReceipt(receipt) => wire::encode(receipt),
+            Self::StatisticsTable(table) => wire::encode(table),
+        }
+    }
+
+    /// Reads a body of that kind.
+    ///
+    /// # Errors
+    /// When the kind is unknown or the bytes are not of it.
+    pub fn decode(kind: u16, bytes: &[u8]) -> Result<Self, BodyError> {
+        Ok(match Kind::from_number(kind).ok_or(BodyError::UnknownKind(kind))? {
+            Kind::ReferralPreview => {
+                let (event, preview) = wire::decode(bytes)?;
+                Self::ReferralPreview { event, preview }
+            }
+            Kind::ReferralFull => {
+                let (event, full) = wire::decode(bytes)?;
+                Self::ReferralFull { event, full }
+            }
+            Kind::ReferralEvent => Self::ReferralEvent(wire::decode(bytes)?),
+            Kind::ReadReceipt => Self::ReadReceipt(wire::decode(bytes)?),
+            Kind::StatisticsTable => Self::StatisticsTable(wire::decode(bytes)?),
+        })
+    }
+}
+
+/// How the two offices call a person in one referral: drawn anew for each, so that two receivers cannot
+/// join what they hold.
+pub fn pseudonym(office: &OfficeId, random: [u8; 4]) -> String {
+    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
+    const VOWELS: &[u8; 4] = b"aeio";
+    let digest = sha256(&[b"casemesh/1/pseudonym\0", office.as_bytes(), &random]);
+    digest
+        .as_bytes()
+        .iter()
+        .take(3)
+        .flat_map(|byte| [CONSONANTS.get(usize::from(byte >> 4)), VOWELS.get(usize::from(byte & 3))])
+        .flatten()
+        .map(|&letter| char::from(letter))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_of_unknown_kind_or_shape_are_named_as_such() {
+        assert_eq!(Body::decode(999, b""), Err(BodyError::UnknownKind(999)));
+        for kind in Kind::ALL {
+            assert_eq!(Body::decode(kind.number(), b"\xff"), Err(BodyError::Unreadable));
+        }
+    }
+
+    #[test]
+    fn a_pseudonym_can_be_said_aloud() {
+        let name = pseudonym(&OfficeId::new([1; 32]), [1, 2, 3, 4]);
+        assert_eq!(name.len(), 6);
+        assert_ne!(name, pseudonym(&OfficeId::new([1; 32]), [1, 2, 3, 5]));
+    }
+}
