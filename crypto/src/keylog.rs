@@ -300,6 +300,11 @@ impl OfficeKeys {
         self.nodes.iter().find(|node| node.key.id() == *id && node.is_valid_at(at_s)).map(|node| node.key)
     }
 
+    /// Every node key there ever was, in or out of its time.
+    pub fn node_keys(&self) -> Vec<VerifyingKey> {
+        self.nodes.iter().map(|node| node.key).collect()
+    }
+
     /// The machine with that peer id, if certified at that time.
     pub fn machine(&self, peer: &[u8], at_s: u64) -> Option<&Machine> {
         self.machines.iter().find(|machine| machine.peer == peer && at_s < machine.until_s)

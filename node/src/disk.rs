@@ -1,0 +1,66 @@
+//! Files that survive a power cut: written beside, synced, renamed, and the folder synced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Replaces a file as a whole, or leaves the old one.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    private(&mut options);
+    let mut file = options.open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&beside, path)?;
+    sync_parent(path)
+}
+
+/// Makes a folder that only this account can read.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Syncs the folder in which a file lies, so that its name survives too.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// New files are readable by this account only.
+pub fn private(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+/// Reads a file that must not be larger than `max` bytes; `None` when there is none.
+///
+/// # Errors
+/// When the disk refuses or the file is larger.
+pub fn read_bounded(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(about) if about.len() > max => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than it can be")),
+        Ok(_) => fs::read(path).map(Some),
+    }
+}

@@ -1,0 +1,200 @@
+//! One segment file: its header, its frames, and what is at its end.
+
+use super::entry::{Entry, EntryKind, SignedCheckpoint};
+use super::{BODY_BYTES_MAX, DatabaseId, Finding, JournalError};
+use crate::disk;
+use casemesh_crypto::hash::{Digest, sha256};
+use casemesh_crypto::merkle::Frontier;
+use casemesh_crypto::wire;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"CASEMESH";
+const VERSION: u16 = 1;
+const FRAME_MARK: &[u8; 4] = b"FRM1";
+const FRAME_HEAD_BYTES: usize = 4 + 4 + 8 + 32;
+const HASH_BYTES: usize = 32;
+const FIXED_HEADER_BYTES: usize = 8 + 2 + 16 + 8 + 32 + 4;
+
+/// What a segment starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) database: DatabaseId,
+    pub(super) first: u64,
+    pub(super) previous: Digest,
+    pub(super) frontier: Frontier,
+}
+
+impl Header {
+    pub(super) fn first(database: DatabaseId, frontier: Frontier) -> Self {
+        Self { database, first: 1, previous: Digest::ZERO, frontier }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let frontier = wire::encode(&self.frontier);
+        let mut out = MAGIC.to_vec();
+        out.extend(VERSION.to_be_bytes());
+        out.extend(self.database.as_bytes());
+        out.extend(self.first.to_be_bytes());
+        out.extend(self.previous.as_bytes());
+        out.extend(u32::try_from(frontier.len()).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend(frontier);
+        out
+    }
+
+    /// The header and its length.
+    pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_be_bytes())?;
+        let (database, rest) = rest.split_first_chunk::<16>()?;
+        let (first, rest) = rest.split_first_chunk::<8>()?;
+        let (previous, rest) = rest.split_first_chunk::<32>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let frontier: Frontier = wire::decode(rest.get(..length)?).ok()?;
+        let header = Self {
+            database: DatabaseId::new(*database),
+            first: u64::from_be_bytes(*first),
+            previous: Digest::new(*previous),
+            frontier,
+        };
+        (header.frontier.size() + 1 == header.first).then_some((header, FIXED_HEADER_BYTES + length))
+    }
+}
+
+/// One frame in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) number: u64,
+    pub(super) previous: Digest,
+    pub(super) body: &'a [u8],
+    pub(super) bytes: &'a [u8],
+}
+
+pub(super) fn write_frame(out: &mut Vec<u8>, number: u64, previous: &Digest, body: &[u8]) {
+    let start = out.len();
+    out.extend(FRAME_MARK);
+    out.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend(number.to_be_bytes());
+    out.extend(previous.as_bytes());
+    out.extend(body);
+    let hash = sha256(&[out.get(start..).unwrap_or_default()]);
+    out.extend(hash.as_bytes());
+}
+
+/// The hash at the end of a frame.
+pub(super) fn frame_hash(frame: &[u8]) -> Digest {
+    frame.last_chunk::<HASH_BYTES>().map_or(Digest::ZERO, |hash| Digest::new(*hash))
+}
+
+/// The frame at the start of `bytes`, if there is a whole one whose hash is right.
+pub(super) fn read_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    let rest = bytes.strip_prefix(FRAME_MARK)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (previous, _) = rest.split_first_chunk::<32>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok().filter(|length| *length <= BODY_BYTES_MAX)?;
+    let frame = bytes.get(..FRAME_HEAD_BYTES + length + HASH_BYTES)?;
+    let (content, hash) = frame.split_last_chunk::<HASH_BYTES>()?;
+    (sha256(&[content]).as_bytes() == hash).then_some(Frame {
+        number: u64::from_be_bytes(*number),
+        previous: Digest::new(*previous),
+        body: content.get(FRAME_HEAD_BYTES..)?,
+        bytes: frame,
+    })
+}
+
+/// Whether a whole frame stands anywhere in `bytes`.
+pub(super) fn any_frame_in(bytes: &[u8]) -> bool {
+    bytes
+        .windows(FRAME_MARK.len())
+        .enumerate()
+        .filter(|(_, window)| window == FRAME_MARK)
+        .any(|(at, _)| bytes.get(at..).and_then(read_frame).is_some())
+}
+
+pub(super) fn create(folder: &Path, header: &Header) -> io::Result<(File, u64)> {
+    let path = folder.join(format!("{:016}.seg", header.first));
+    let bytes = header.encode();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    disk::private(&mut options);
+    let mut file = options.open(&path)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    disk::sync_parent(&path)?;
+    Ok((file, bytes.len() as u64))
+}
+
+/// All segments in order.
+pub(super) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+pub(super) fn last(folder: &Path) -> io::Result<Option<PathBuf>> {
+    let mut paths = list(folder)?;
+    // A power cut while a segment is made can leave one without a whole header; the one before is then
+    // the last.
+    if paths.len() > 1 && paths.last().is_some_and(|path| fs::read(path).is_ok_and(|b| Header::decode(&b).is_none())) {
+        if let Some(unborn) = paths.pop() {
+            fs::remove_file(unborn)?;
+        }
+    }
+    Ok(paths.pop())
+}
+
+/// What stands in the last segment.
+pub(super) struct Tail {
+    pub(super) header: Header,
+    pub(super) end: u64,
+    pub(super) last: u64,
+    pub(super) head: Digest,
+    pub(super) frontier: Frontier,
+    pub(super) torn: Option<Finding>,
+    /// The number of the last checkpoint in it.
+    pub(super) checkpoint: u64,
+}
+
+pub(super) fn read_tail(path: &Path, database: DatabaseId) -> Result<Tail, JournalError> {
+    let bytes = fs::read(path)?;
+    let (header, start) =
+        Header::decode(&bytes).ok_or_else(|| JournalError::Damaged(Finding::at(path, 0, "the file's head")))?;
+    if header.database != database {
+        return Err(JournalError::Foreign(path.to_owned()));
+    }
+    let (mut at, mut last, mut head) = (start, header.first - 1, header.previous);
+    let mut frontier = header.frontier.clone();
+    let mut checkpoint = 0;
+    let mut torn = None;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let frame = read_frame(rest).filter(|frame| frame.number == last + 1 && frame.previous == head);
+        let Some(frame) = frame else {
+            let mut finding = Finding::at(path, at as u64, "an entry that is not whole");
+            finding.number = Some(last + 1);
+            finding.followed = any_frame_in(rest.get(1..).unwrap_or_default());
+            torn = Some(finding);
+            break;
+        };
+        last = frame.number;
+        head = frame_hash(frame.bytes);
+        frontier.push(frame.bytes);
+        if is_checkpoint(frame.body) {
+            checkpoint = last;
+        }
+        at += frame.bytes.len();
+    }
+    Ok(Tail { header, end: at as u64, last, head, frontier, torn, checkpoint })
+}
+
+fn is_checkpoint(body: &[u8]) -> bool {
+    Entry::decode(body).is_ok_and(|entry| {
+        entry.kind == EntryKind::Checkpoint && wire::decode::<SignedCheckpoint>(&entry.about).is_ok()
+    })
+}

@@ -1,0 +1,148 @@
+use super::*;
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::sign::SigningKey;
+use casemesh_protocol::time::Timestamp;
+
+const DATABASE: DatabaseId = DatabaseId::new([7; 16]);
+
+fn entry(n: u64) -> Entry {
+    let write = Write { key: n.to_be_bytes().to_vec(), value: Some(vec![0x55; 100]) };
+    Entry { kind: EntryKind::Change, about: vec![1, 2, 3], writes: vec![write], keys: vec![] }
+}
+
+fn written(folder: &Path, count: u64) -> Journal {
+    let mut journal = Journal::create(folder, DATABASE).unwrap();
+    journal.set_segment_bytes(2000);
+    for n in 1..=count {
+        assert_eq!(journal.append(&entry(n)).unwrap(), n);
+        if n % 3 == 0 {
+            journal.sync().unwrap();
+        }
+    }
+    journal.sync().unwrap();
+    journal
+}
+
+fn numbers(folder: &Path, from: u64) -> Vec<u64> {
+    let mut out = Vec::new();
+    Reader::new(folder, DATABASE)
+        .unwrap()
+        .walk(from, |number, read| {
+            assert_eq!(read, entry(number));
+            out.push(number);
+            Ok(())
+        })
+        .unwrap();
+    out
+}
+
+#[test]
+fn entries_come_back_in_order_across_segments_and_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(written(folder.path(), 40));
+    assert!(segment::list(folder.path()).unwrap().len() > 3);
+    let (mut journal, opened) = Journal::open(folder.path(), DATABASE, 40).unwrap();
+    assert_eq!(opened, Opened { last: 40, cut: 0 });
+    journal.append(&entry(41)).unwrap();
+    journal.sync().unwrap();
+    assert_eq!(numbers(folder.path(), 1), (1..=41).collect::<Vec<_>>());
+    assert_eq!(numbers(folder.path(), 17), (17..=41).collect::<Vec<_>>());
+    let verified = verify(folder.path(), DATABASE, &[], |_| ()).unwrap();
+    assert_eq!((verified.entries, verified.root), (41, journal.frontier().root()));
+}
+
+#[test]
+fn a_torn_tail_is_cut_wherever_the_power_went() {
+    let whole = tempfile::tempdir().unwrap();
+    drop(written(whole.path(), 4));
+    let path = segment::last(whole.path()).unwrap().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let mut before_last = 0;
+    for end in 0..bytes.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let torn = folder.path().join(path.file_name().unwrap());
+        std::fs::write(&torn, &bytes[..end]).unwrap();
+        match Journal::open(folder.path(), DATABASE, 0) {
+            Ok((mut journal, opened)) => {
+                assert!(opened.last < 4 || end == bytes.len());
+                before_last = before_last.max(opened.last);
+                journal.append(&entry(opened.last + 1)).unwrap();
+                journal.sync().unwrap();
+                assert_eq!(numbers(folder.path(), 1).len() as u64, opened.last + 1);
+            }
+            Err(JournalError::Damaged(finding)) => assert_eq!(finding.byte, 0, "only a torn head stops it: {finding}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(before_last, 3);
+}
+
+#[test]
+fn what_was_acknowledged_is_never_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(written(folder.path(), 4));
+    let path = segment::last(folder.path()).unwrap().unwrap();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 5).unwrap();
+    assert!(matches!(Journal::open(folder.path(), DATABASE, 4), Err(JournalError::Damaged(_))));
+    assert_eq!(Journal::open(folder.path(), DATABASE, 3).unwrap().1.last, 3);
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(written(folder.path(), 12));
+    for path in segment::list(folder.path()).unwrap() {
+        let good = std::fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            std::fs::write(&path, &bad).unwrap();
+            let found = verify(folder.path(), DATABASE, &[], |_| ());
+            let is_last = path == segment::last(folder.path()).unwrap().unwrap();
+            match found {
+                Err(ReadError::Journal(JournalError::Damaged(finding))) => {
+                    assert!(finding.byte <= at as u64, "{finding} for byte {at}");
+                    assert!(at >= 73 || finding.byte == at as u64, "in the head the very byte is named: {finding}");
+                }
+                // A flip in the very last entry looks like a torn tail; the signed checkpoint tells.
+                Ok(verified) => assert!(is_last && verified.entries == 11, "byte {at} of {path:?}"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        std::fs::write(&path, &good).unwrap();
+    }
+}
+
+#[test]
+fn checkpoints_hold_only_with_the_offices_key_over_the_true_root() {
+    let key = SigningKey::random(&mut os_rng());
+    let checked = |database, size_off, key: &SigningKey| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = written(folder.path(), 5);
+        let frontier = journal.frontier().clone();
+        let signed =
+            SignedCheckpoint::sign(database, frontier.size() + size_off, frontier.root(), Timestamp::from_s(9), key);
+        let about = wire_encode(&signed);
+        journal.append(&Entry { kind: EntryKind::Checkpoint, about, writes: vec![], keys: vec![] }).unwrap();
+        journal.sync().unwrap();
+        folder
+    };
+    let good = checked(DATABASE, 0, &key);
+    assert_eq!(verify(good.path(), DATABASE, &[key.verifying_key()], |_| ()).unwrap().checkpoints, 1);
+    assert!(verify(good.path(), DATABASE, &[], |_| ()).is_err(), "an unknown key");
+    for bad in [checked(DATABASE, 1, &key), checked(DatabaseId::new([8; 16]), 0, &key)] {
+        assert!(verify(bad.path(), DATABASE, &[key.verifying_key()], |_| ()).is_err());
+    }
+}
+
+fn wire_encode(signed: &SignedCheckpoint) -> Vec<u8> {
+    casemesh_crypto::wire::encode(signed)
+}
+
+#[test]
+fn another_offices_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(written(folder.path(), 2));
+    assert!(matches!(Journal::open(folder.path(), DatabaseId::new([9; 16]), 0), Err(JournalError::Foreign(_))));
+}
