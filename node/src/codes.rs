@@ -1,0 +1,270 @@
+//! The code lists that a new office starts with. A code is for ever; labels are translated in the
+//! catalogues (`code-<list>-<code>`), the English one travels with the code for readers without them.
+
+use casemesh_protocol::terms::Code;
+
+/// The version of these lists.
+pub const VERSION: u16 = 1;
+
+/// One list: its name, and its codes with their English labels.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeList {
+    /// Its name.
+    pub name: &'static str,
+    /// Code and English label.
+    pub codes: &'static [(&'static str, &'static str)],
+}
+
+impl CodeList {
+    /// The coded value, if the list has it.
+    pub fn code(&self, code: &str) -> Option<Code> {
+        let (code, label) = self.codes.iter().find(|(known, _)| *known == code)?;
+        Code::new(self.name, VERSION, code, label).ok()
+    }
+}
+
+/// The list of that name.
+pub fn list(name: &str) -> Option<&'static CodeList> {
+    LISTS.iter().find(|list| list.name == name)
+}
+
+/// The coded value of a list, if both exist.
+pub fn code(list_name: &str, code: &str) -> Option<Code> {
+    list(list_name)?.code(code)
+}
+
+/// All lists.
+pub const LISTS: &[CodeList] = &[
+    CodeList {
+        name: "case_type",
+        codes: &[
+            ("unpaid_wages", "Labour and unpaid wages"),
+            ("dismissal", "Dismissal"),
+            ("domestic_violence", "Domestic violence"),
+            ("maintenance", "Maintenance"),
+            ("child_abuse", "Child abuse and neglect"),
+            ("custody", "Custody and guardianship"),
+            ("social_grant", "Social grant and pension"),
+            ("identity_document", "Identity document and birth registration"),
+            ("eviction", "Housing and eviction"),
+            ("land", "Land and tenure"),
+            ("inheritance", "Inheritance"),
+            ("debt", "Debt and consumer"),
+            ("recruitment_fee", "Unlawful commission or recruitment fee"),
+            ("asylum", "Immigration and asylum"),
+            ("statelessness", "Citizenship and statelessness"),
+            ("police_conduct", "Police conduct and detention"),
+            ("criminal_complaint", "Criminal complaint"),
+            ("health_access", "Access to health care"),
+            ("education_access", "Access to education"),
+            ("discrimination", "Discrimination"),
+            ("witchcraft_accusation", "Witchcraft accusation"),
+            ("trafficking", "Trafficking and forced labour"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "service_type",
+        codes: &[
+            ("safe_house", "Safe house"),
+            ("health", "Health care"),
+            ("psychosocial", "Psychosocial support"),
+            ("police", "Police"),
+            ("legal_assistance", "Legal assistance"),
+            ("livelihoods", "Livelihoods"),
+            ("child_protection", "Child protection"),
+            ("family_mediation", "Family mediation"),
+            ("family_reunification", "Family reunification"),
+            ("education", "Education"),
+            ("non_food_items", "Non-food items"),
+            ("registration", "Registration"),
+            ("food", "Food"),
+            ("paralegal_advice", "Paralegal advice"),
+            ("representation", "Representation"),
+            ("interpretation", "Interpretation"),
+            ("transport", "Transport"),
+            ("cash", "Cash and emergency aid"),
+            ("repatriation", "Repatriation"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "sex",
+        codes: &[
+            ("female", "Female"),
+            ("male", "Male"),
+            ("other", "Other"),
+            ("prefer_not_to_say", "Prefers not to say"),
+        ],
+    },
+    CodeList {
+        name: "age_band",
+        codes: &[
+            ("0-8", "0 to 8"),
+            ("9-17", "9 to 17"),
+            ("18-20", "18 to 20"),
+            ("21-23", "21 to 23"),
+            ("24-26", "24 to 26"),
+            ("27-29", "27 to 29"),
+            ("30-38", "30 to 38"),
+            ("39-47", "39 to 47"),
+            ("48+", "48 and older"),
+        ],
+    },
+    CodeList {
+        name: "language",
+        codes: &[
+            ("am", "Amharic"),
+            ("ar", "Arabic"),
+            ("en", "English"),
+            ("es", "Spanish"),
+            ("fr", "French"),
+            ("km", "Khmer"),
+            ("my", "Burmese"),
+            ("ne", "Nepali"),
+            ("pt", "Portuguese"),
+            ("st", "Sesotho"),
+            ("sw", "Swahili"),
+            ("th", "Thai"),
+            ("uk", "Ukrainian"),
+            ("vi", "Vietnamese"),
+            ("xh", "isiXhosa"),
+            ("zu", "isiZulu"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "action_kind",
+        codes: &[
+            ("note", "Note"),
+            ("advice", "Advice given"),
+            ("call", "Call"),
+            ("meeting", "Meeting"),
+            ("letter_out", "Letter sent"),
+            ("letter_in", "Letter received"),
+            ("negotiation", "Negotiation"),
+            ("mediation", "Mediation"),
+            ("hearing", "Hearing"),
+            ("visit", "Visit"),
+            ("accompaniment", "Accompaniment"),
+        ],
+    },
+    CodeList {
+        name: "decline_reason",
+        codes: &[
+            ("no_capacity", "No capacity"),
+            ("not_offered", "Service not offered"),
+            ("not_eligible", "Not eligible"),
+            ("outside_area", "Outside our area"),
+            ("cannot_act", "We cannot act"),
+            ("missing_information", "Documents or information missing"),
+            ("duplicate", "Already our client"),
+            ("unsafe", "Not safe"),
+            ("other_provider_better", "Another provider is better"),
+            ("language", "Language or access not available"),
+            ("in_error", "Referred in error"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "failure_reason",
+        codes: &[
+            ("unreachable", "Client could not be reached"),
+            ("no_show", "Client did not come"),
+            ("client_declined", "Client declined the service"),
+            ("moved", "Client moved away"),
+            ("died_or_missing", "Client died or is missing"),
+            ("ineligible", "Not eligible on assessment"),
+            ("lost_capacity", "We lost the capacity"),
+            ("safety", "Stopped for safety"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "withdraw_reason",
+        codes: &[
+            ("client_changed_mind", "Client changed their mind"),
+            ("consent_withdrawn", "Consent taken back"),
+            ("need_solved", "Need is solved"),
+            ("other_provider", "Another provider took it"),
+            ("wrong_office", "Sent to the wrong office"),
+            ("safety", "For safety"),
+            ("case_closed", "Case closed"),
+        ],
+    },
+    CodeList {
+        name: "outcome",
+        codes: &[
+            ("service_given", "Service given"),
+            ("partly_given", "Partly given"),
+            ("settled", "Settled by agreement"),
+            ("decided", "Decided by a court or agency"),
+            ("referred_on", "Referred on"),
+            ("not_resolved", "Not resolved"),
+        ],
+    },
+    CodeList {
+        name: "feedback",
+        codes: &[
+            ("satisfied", "Satisfied"),
+            ("partly_satisfied", "Partly satisfied"),
+            ("not_satisfied", "Not satisfied"),
+            ("not_reached", "Could not be asked"),
+        ],
+    },
+    CodeList {
+        name: "closure_reason",
+        codes: &[
+            ("resolved", "Resolved as the client wished"),
+            ("partly_resolved", "Partly resolved"),
+            ("not_resolved", "Not resolved"),
+            ("withdrawn_by_client", "Withdrawn by the client"),
+            ("lost_contact", "Lost contact"),
+            ("moved_away", "Moved away"),
+            ("died", "Died"),
+            ("not_eligible", "Not eligible"),
+            ("no_merit", "No merit"),
+            ("duplicate", "Duplicate"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "turnaway_reason",
+        codes: &[
+            ("outside_area", "Outside our area"),
+            ("outside_priority", "Outside our priorities"),
+            ("not_eligible", "Not eligible"),
+            ("no_capacity", "No capacity"),
+            ("not_offered", "Service not offered"),
+            ("other_provider_better", "Another provider is better"),
+            ("client_declined", "Client declined"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "exploitation_type",
+        codes: &[
+            ("forced_labour", "Forced labour"),
+            ("sexual_exploitation", "Sexual exploitation"),
+            ("slavery", "Slavery and similar practices"),
+            ("other", "Other"),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_fits_and_stands_once() {
+        for list in LISTS {
+            let mut seen = std::collections::BTreeSet::new();
+            for (code, _) in list.codes {
+                assert!(list.code(code).is_some(), "{}: {code}", list.name);
+                assert!(seen.insert(code), "{}: {code} twice", list.name);
+            }
+        }
+        assert!(code("case_type", "nothing").is_none());
+    }
+}

@@ -1,0 +1,460 @@
+//! What the office knows in memory while it is open: rows to list, count and search by, kept in step with the
+//! vault. It is dropped when the office is locked.
+
+use crate::names;
+use crate::records::{
+    Case, CaseState, Collected, Consent, CountingBasis, Import, Outbox, OutboxState, Payment, PaymentKind, Person,
+    PersonRef, Referral, RegisterLine, Release, Seen, Settings, Staff,
+};
+use crate::vault::{Change, Kind, Observer, Record};
+use casemesh_crypto::hash::Digest;
+use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
+use casemesh_protocol::referral::{Side, Step};
+use casemesh_protocol::statistics::{CaseFact, Facts, PaymentFact, ReferralFact};
+use casemesh_protocol::terms::{Code, Money};
+use casemesh_protocol::time::{Day, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// A person, as lists and search see it.
+#[derive(Debug, Clone)]
+pub struct PersonRow {
+    /// The reference.
+    pub person: PersonRef,
+    /// The name to show.
+    pub name: String,
+    /// Year of birth.
+    pub birth_year: Option<i16>,
+    /// Whether the person may be counted.
+    pub counting: CountingBasis,
+    words: Vec<String>,
+    telephone: String,
+    identifier: String,
+    import_row: Option<RecordId>,
+}
+
+/// A case, as lists see it.
+#[derive(Debug, Clone)]
+pub struct CaseRow {
+    /// Which.
+    pub id: RecordId,
+    /// Its number.
+    pub number: String,
+    /// Whose.
+    pub clients: Vec<RecordId>,
+    /// Its type.
+    pub case_type: Option<Arc<Code>>,
+    /// Where it stands.
+    pub state: CaseState,
+    /// When it was opened.
+    pub opened: Day,
+    /// Who is responsible.
+    pub owner: Option<StaffId>,
+    /// Who else works on it.
+    pub assigned: Vec<StaffId>,
+    /// Only for who is assigned.
+    pub sealed: bool,
+    /// The last thing that happened.
+    pub last_activity: Timestamp,
+    /// What is next, and when.
+    pub next_action: Option<(String, Day)>,
+    /// Coded facts.
+    pub facts: Vec<Arc<Code>>,
+}
+
+/// Money, as figures see it.
+#[derive(Debug, Clone, Copy)]
+struct PaymentRow {
+    case: RecordId,
+    kind: PaymentKind,
+    money: Money,
+    paid: Option<Day>,
+    recovered_here: bool,
+}
+
+/// A packet of ours, as the exchange sees it.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    /// Which row.
+    pub id: RecordId,
+    /// Its packet's hash once released.
+    pub packet_hash: Option<Digest>,
+    /// Where it stands.
+    pub state: OutboxState,
+    /// For whom.
+    pub to: OfficeId,
+    /// The referral.
+    pub referral: Option<RecordId>,
+    /// Why it was refused.
+    pub problem: Option<String>,
+    /// What it carries.
+    pub kind: u16,
+    /// What is known of its way.
+    pub facts: crate::records::Facts,
+    /// Its length on the wire.
+    pub bytes: u64,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// The office's settings.
+    pub settings: Option<Settings>,
+    /// Staff.
+    pub staff: BTreeMap<StaffId, Staff>,
+    /// Persons.
+    pub persons: HashMap<RecordId, PersonRow>,
+    /// Cases.
+    pub cases: HashMap<RecordId, CaseRow>,
+    /// Cases by client.
+    pub cases_of: HashMap<RecordId, BTreeSet<RecordId>>,
+    payments: HashMap<RecordId, PaymentRow>,
+    /// Referrals.
+    pub referrals: BTreeMap<RecordId, Arc<Referral>>,
+    /// Referrals by their name on the wire.
+    pub threads: HashMap<ThreadId, RecordId>,
+    /// Packets of ours.
+    pub outbox: BTreeMap<RecordId, OutboxRow>,
+    /// Packets that were opened.
+    pub seen: HashSet<RecordId>,
+    /// The desk register.
+    pub lines: BTreeMap<RecordId, Arc<RegisterLine>>,
+    /// Tables that left.
+    pub releases: BTreeMap<RecordId, Arc<Release>>,
+    /// Tables that came in.
+    pub collected: BTreeMap<RecordId, Arc<Collected>>,
+    /// Imports.
+    pub imports: BTreeMap<RecordId, Import>,
+    /// Imported rows, and the persons they became.
+    pub import_rows: HashMap<RecordId, RecordId>,
+    /// Consents by person.
+    pub consents: HashMap<RecordId, BTreeMap<RecordId, Arc<Consent>>>,
+    words: BTreeMap<String, BTreeSet<RecordId>>,
+    skeletons: HashMap<String, BTreeSet<RecordId>>,
+    codes: HashSet<Arc<Code>>,
+}
+
+/// Why a person was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchReason {
+    /// A number of a document.
+    Identifier,
+    /// The telephone number.
+    Telephone,
+    /// Every word as written, or as its beginning.
+    Name,
+    /// Every word sounds alike.
+    SoundsLike,
+    /// The year of birth, beside the name.
+    BirthYear,
+}
+
+/// How many candidates a search weighs.
+const CANDIDATES_MAX: usize = 2_000;
+
+impl Tables {
+    fn share(&mut self, code: &Code) -> Arc<Code> {
+        if let Some(known) = self.codes.get(code) {
+            return Arc::clone(known);
+        }
+        let shared = Arc::new(code.clone());
+        self.codes.insert(Arc::clone(&shared));
+        shared
+    }
+
+    fn put_person(&mut self, person: &Person) {
+        self.remove_person(person.id);
+        let texts = [person.given.value(), person.family.value(), person.local_name.value(), Some(&person.alias)];
+        let mut words: Vec<String> = texts.into_iter().flatten().flat_map(|text| names::words(text)).collect();
+        words.sort();
+        words.dedup();
+        for word in &words {
+            self.words.entry(word.clone()).or_default().insert(person.id);
+            self.skeletons.entry(names::skeleton(word)).or_default().insert(person.id);
+        }
+        let import_row = person.import.map(|mark| mark.row);
+        if let Some(row) = import_row {
+            self.import_rows.insert(row, person.id);
+        }
+        let digits = |field: Option<&String>| field.map(|text| names::digits(text)).unwrap_or_default();
+        self.persons.insert(
+            person.id,
+            PersonRow {
+                person: person.reference(),
+                name: person.display_name(),
+                birth_year: person.birth.value().map(|birth| birth.year),
+                counting: person.counting,
+                words,
+                telephone: digits(person.telephone.value()),
+                identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default(),
+                import_row,
+            },
+        );
+    }
+
+    fn remove_person(&mut self, id: RecordId) {
+        let Some(row) = self.persons.remove(&id) else { return };
+        for word in &row.words {
+            if self.words.get_mut(word).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+                self.words.remove(word);
+            }
+            let skeleton = names::skeleton(word);
+            if self.skeletons.get_mut(&skeleton).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+                self.skeletons.remove(&skeleton);
+            }
+        }
+        if let Some(row) = row.import_row {
+            self.import_rows.remove(&row);
+        }
+    }
+
+    fn put_case(&mut self, case: &Case) {
+        self.remove_case(case.id);
+        for client in &case.clients {
+            self.cases_of.entry(client.id).or_default().insert(case.id);
+        }
+        let case_type = case.case_type.value().map(|code| self.share(code));
+        let facts = case.facts.iter().map(|code| self.share(code)).collect();
+        self.cases.insert(
+            case.id,
+            CaseRow {
+                id: case.id,
+                number: case.number.clone(),
+                clients: case.clients.iter().map(|client| client.id).collect(),
+                case_type,
+                state: case.state,
+                opened: case.opened,
+                owner: case.owner,
+                assigned: case.assigned.clone(),
+                sealed: case.sealed,
+                last_activity: case.last_activity,
+                next_action: case.next_action.as_ref().map(|next| (next.text.clone(), next.due)),
+                facts,
+            },
+        );
+    }
+
+    fn remove_case(&mut self, id: RecordId) {
+        let Some(row) = self.cases.remove(&id) else { return };
+        for client in &row.clients {
+            if self.cases_of.get_mut(client).is_some_and(|cases| cases.remove(&id) && cases.is_empty()) {
+                self.cases_of.remove(client);
+            }
+        }
+    }
+
+    fn put_referral(&mut self, referral: Referral) {
+        self.threads.insert(referral.thread, referral.id);
+        self.referrals.insert(referral.id, Arc::new(referral));
+    }
+
+    /// Persons that a text finds, best first, with the reasons.
+    pub fn search(&self, text: &str) -> Vec<(&PersonRow, Vec<MatchReason>)> {
+        let words = names::words(text);
+        let (years, names_only): (Vec<&String>, Vec<&String>) = words
+            .iter()
+            .partition(|word| word.len() == 4 && word.parse::<u16>().is_ok_and(|n| (1900..2100).contains(&n)));
+        let mut found: BTreeMap<RecordId, BTreeSet<MatchReason>> = BTreeMap::new();
+        if !names_only.is_empty() {
+            self.find(&names_only, |word| self.with_beginning(word), MatchReason::Name, &mut found);
+            self.find(
+                &names_only,
+                |word| self.skeletons.get(&names::skeleton(word)).cloned().unwrap_or_default(),
+                MatchReason::SoundsLike,
+                &mut found,
+            );
+        }
+        let digits = names::digits(text);
+        let number = text.trim().to_lowercase();
+        if digits.len() >= 5 || number.len() >= 4 {
+            for row in self.persons.values() {
+                if digits.len() >= 5 && row.telephone.ends_with(&digits) {
+                    found.entry(row.person.id).or_default().insert(MatchReason::Telephone);
+                }
+                if number.len() >= 4 && row.identifier == number {
+                    found.entry(row.person.id).or_default().insert(MatchReason::Identifier);
+                }
+            }
+        }
+        let mut hits: Vec<(&PersonRow, Vec<MatchReason>)> = Vec::new();
+        for (id, mut reasons) in found {
+            let Some(row) = self.persons.get(&id) else { continue };
+            if row.birth_year.is_some_and(|year| years.iter().any(|asked| **asked == year.to_string())) {
+                reasons.insert(MatchReason::BirthYear);
+            }
+            hits.push((row, reasons.into_iter().collect()));
+        }
+        hits.sort_by(|(a, a_reasons), (b, b_reasons)| {
+            (a_reasons, b_reasons.len(), &a.name).cmp(&(b_reasons, a_reasons.len(), &b.name))
+        });
+        hits
+    }
+
+    fn find(
+        &self,
+        words: &[&String],
+        ids_of: impl Fn(&str) -> BTreeSet<RecordId>,
+        reason: MatchReason,
+        found: &mut BTreeMap<RecordId, BTreeSet<MatchReason>>,
+    ) {
+        let mut sets = words.iter().map(|word| ids_of(word));
+        let Some(first) = sets.next() else { return };
+        let all = sets.fold(first, |all, next| all.intersection(&next).copied().collect());
+        for id in all.into_iter().take(CANDIDATES_MAX) {
+            let reasons = found.entry(id).or_default();
+            // What is found as written need not be said to sound alike.
+            if reason != MatchReason::SoundsLike || !reasons.contains(&MatchReason::Name) {
+                reasons.insert(reason);
+            }
+        }
+    }
+
+    fn with_beginning(&self, word: &str) -> BTreeSet<RecordId> {
+        self.words
+            .range(word.to_owned()..)
+            .take_while(|(known, _)| known.starts_with(word))
+            .flat_map(|(_, ids)| ids.iter().copied())
+            .take(CANDIDATES_MAX)
+            .collect()
+    }
+
+    /// Whether the client of a case may be counted.
+    fn counted(&self, case: &CaseRow) -> bool {
+        case.clients.iter().all(|client| self.persons.get(client).is_some_and(|person| person.counting.counts()))
+    }
+
+    /// All that the figures are computed from.
+    pub fn facts(&self) -> Facts {
+        let cases = self
+            .cases
+            .values()
+            .map(|case| CaseFact {
+                opened: case.opened,
+                case_type: case.case_type.as_deref().cloned(),
+                counted: self.counted(case),
+            })
+            .collect();
+        let referrals = self
+            .referrals
+            .values()
+            .filter(|referral| referral.outgoing)
+            .filter_map(|referral| {
+                let thread = referral.thread();
+                let sent = thread.applied().find_map(|(event, _)| {
+                    (event.side == Side::Sender && matches!(event.event.step, Step::Sent { .. }))
+                        .then_some(event.event.at)
+                })?;
+                let client = referral.client.and_then(|client| self.persons.get(&client));
+                Some(ReferralFact {
+                    sent: sent.day(),
+                    state: referral.state(),
+                    counted: client.is_none_or(|client| client.counting.counts()),
+                })
+            })
+            .collect();
+        let payments = self
+            .payments
+            .values()
+            .filter(|payment| payment.kind == PaymentKind::Recovered)
+            .map(|payment| PaymentFact {
+                paid: payment.paid,
+                money: payment.money,
+                recovered_here: payment.recovered_here,
+                counted: self.cases.get(&payment.case).is_none_or(|case| self.counted(case)),
+            })
+            .collect();
+        Facts { cases, referrals, payments }
+    }
+
+    fn remove(&mut self, kind: Kind, id: RecordId) {
+        match kind {
+            Kind::Person => self.remove_person(id),
+            Kind::Case => self.remove_case(id),
+            Kind::Payment => drop(self.payments.remove(&id)),
+            Kind::Referral => {
+                if let Some(gone) = self.referrals.remove(&id) {
+                    self.threads.remove(&gone.thread);
+                }
+            }
+            Kind::Outbox => drop(self.outbox.remove(&id)),
+            Kind::RegisterLine => drop(self.lines.remove(&id)),
+            Kind::Consent => self.consents.values_mut().for_each(|of_person| drop(of_person.remove(&id))),
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, kind: Kind, plain: &[u8]) -> Result<(), minicbor::decode::Error> {
+        match kind {
+            Kind::Settings => self.settings = Some(minicbor::decode(plain)?),
+            Kind::Staff => {
+                let staff: Staff = minicbor::decode(plain)?;
+                self.staff.insert(staff.id, staff);
+            }
+            Kind::Person => self.put_person(&minicbor::decode(plain)?),
+            Kind::Case => self.put_case(&minicbor::decode(plain)?),
+            Kind::Payment => {
+                let payment: Payment = minicbor::decode(plain)?;
+                let Payment { id, case, kind, money, paid, recovered_here, .. } = payment;
+                self.payments.insert(id, PaymentRow { case, kind, money, paid, recovered_here });
+            }
+            Kind::Referral => self.put_referral(minicbor::decode(plain)?),
+            Kind::Outbox => {
+                let Outbox { id, packet_hash, state, to, referral, problem, kind, facts, bytes, .. } =
+                    minicbor::decode(plain)?;
+                self.outbox.insert(id, OutboxRow { id, packet_hash, state, to, referral, problem, kind, facts, bytes });
+            }
+            Kind::Seen => {
+                let seen: Seen = minicbor::decode(plain)?;
+                self.seen.insert(seen.id);
+            }
+            Kind::RegisterLine => {
+                let line: RegisterLine = minicbor::decode(plain)?;
+                self.lines.insert(line.id, Arc::new(line));
+            }
+            Kind::Release => {
+                let release: Release = minicbor::decode(plain)?;
+                self.releases.insert(release.id, Arc::new(release));
+            }
+            Kind::Collected => {
+                let collected: Collected = minicbor::decode(plain)?;
+                self.collected.insert(collected.id, Arc::new(collected));
+            }
+            Kind::Import => {
+                let import: Import = minicbor::decode(plain)?;
+                self.imports.insert(import.id, import);
+            }
+            Kind::Consent => {
+                let consent: Consent = minicbor::decode(plain)?;
+                self.consents.entry(consent.person.id).or_default().insert(consent.id(), Arc::new(consent));
+            }
+            Kind::Action | Kind::Task | Kind::Draft => {}
+        }
+        Ok(())
+    }
+}
+
+/// The index of an open office.
+#[derive(Debug, Default)]
+pub struct Index(RwLock<Tables>);
+
+impl Index {
+    /// A look at all of it, between two groups of commands.
+    pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Index {
+    fn changed(&self, kind: Kind, change: Change<'_>) {
+        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            Change::Gone(id) => tables.remove(kind, id),
+            Change::Put(plain) => {
+                if tables.put(kind, plain).is_err() {
+                    tracing::error!(kind = kind.as_str(), "a record cannot be read; run `casemesh verify`");
+                }
+            }
+        }
+    }
+}

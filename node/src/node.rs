@@ -1,0 +1,643 @@
+//! A node: one data folder, one relay, and an office that is locked or open.
+
+use crate::clock::Clock;
+use crate::disk;
+use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
+use crate::net;
+use crate::office::{Desk, Office, Surroundings};
+use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
+use crate::relay::{Relay, RelayConfig, RelayError};
+use crate::session::{IDLE_MS, Sessions, Throttle};
+use crate::vault::{Vault, VaultError};
+use casemesh_crypto::envelope::Urgency;
+use casemesh_crypto::passphrase::{Cost, PasswordHash};
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::share::{self, Split};
+use casemesh_crypto::sign::SigningKey;
+use casemesh_crypto::token;
+use casemesh_crypto::wire;
+use casemesh_protocol::bounded::List;
+use casemesh_protocol::directory::{Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer};
+use casemesh_protocol::id::{OfficeId, StaffId};
+use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
+use casemesh_protocol::terms::{Code, Currency, Line};
+use casemesh_protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const CONFIG_FILE: &str = "node.toml";
+const NETWORK_FILE: &str = "network.cbor";
+const CARD_FILE: &str = "card.cbor";
+const LOCK_FILE: &str = "LOCK";
+const CONFIG_BYTES_MAX: u64 = 64 * 1024;
+/// The exchange looks around this often, woken or not.
+const TURN_EVERY: Duration = Duration::from_secs(5);
+/// Casemesh was not yet made before this instant; a clock that says so is wrong.
+const MADE: Timestamp = Timestamp::from_s(1_767_225_600);
+
+/// What a person may set, in `node.toml`. No secret stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The office's name, as the sign-in page shows it.
+    pub name: String,
+    /// What the node does: office, hub, collector.
+    pub roles: Vec<Role>,
+    /// Where other nodes reach it (multiaddresses).
+    pub listen: Vec<String>,
+    /// Where the pages are.
+    pub web: String,
+    /// How often it looks into its mailboxes, in seconds.
+    #[serde(default = "default_poll_s")]
+    pub poll_s: u64,
+}
+
+const fn default_poll_s() -> u64 {
+    60
+}
+
+/// What stands in the way of a node.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The disk refuses.
+    #[error("the disk refuses: {0}")]
+    Disk(#[from] io::Error),
+    /// Another process works on the folder.
+    #[error("another Casemesh already works on {0}; stop it first, or use its web page")]
+    Running(PathBuf),
+    /// An office is there already.
+    #[error("there is already an office in {0}; choose another folder")]
+    Exists(PathBuf),
+    /// The configuration is wrong.
+    #[error("node.toml cannot be used: {0}")]
+    Config(String),
+    /// The keys.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The network file.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Something entered is wrong.
+    #[error("{0}")]
+    Input(String),
+}
+
+/// An account of a new office.
+#[derive(Clone)]
+pub struct FirstStaff {
+    /// The name to sign in with.
+    pub sign_in: String,
+    /// The name to show.
+    pub name: String,
+    /// Roles.
+    pub roles: Vec<StaffRole>,
+    /// The password.
+    pub password: String,
+    /// Whether it can open the locked office.
+    pub unlocks: bool,
+}
+
+impl std::fmt::Debug for FirstStaff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FirstStaff({:?})", self.roles)
+    }
+}
+
+/// A new office.
+#[derive(Debug, Clone)]
+pub struct NewNode {
+    /// What a person may set.
+    pub config: Config,
+    /// Its kind.
+    pub kind: OfficeKind,
+    /// Three letters that case numbers start with.
+    pub code: String,
+    /// All see all but sealed cases.
+    pub small_office: bool,
+    /// The currency that forms start with.
+    pub currency: Currency,
+    /// The language of people who did not choose one.
+    pub language: String,
+    /// The area it serves.
+    pub area: String,
+    /// What it offers.
+    pub services: Vec<Code>,
+    /// Hubs that keep packets for it.
+    pub hubs: Vec<OfficeId>,
+    /// Its first accounts.
+    pub staff: Vec<FirstStaff>,
+    /// How costly one guess at a password is.
+    pub cost: Cost,
+    /// How the recovery secret is split.
+    pub split: Split,
+}
+
+/// What `init` prints once and nobody keeps on a disk.
+#[derive(Debug)]
+pub struct Printed {
+    /// Which office it is.
+    pub office: OfficeId,
+    /// The recovery shares, one a sheet.
+    pub shares: Vec<String>,
+    /// The next root key, on a sheet of its own.
+    pub next_root: String,
+}
+
+/// Writes the configuration.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_config(folder: &Path, config: &Config) -> Result<(), NodeError> {
+    let text = toml::to_string_pretty(config).map_err(|error| NodeError::Config(error.to_string()))?;
+    Ok(disk::replace(&folder.join(CONFIG_FILE), text.as_bytes())?)
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// When there is none, or a key in it is unknown or wrong.
+pub fn read_config(folder: &Path) -> Result<Config, NodeError> {
+    let bytes = disk::read_bounded(&folder.join(CONFIG_FILE), CONFIG_BYTES_MAX)?
+        .ok_or_else(|| NodeError::Key(KeyError::NoOffice(folder.to_owned())))?;
+    let text = String::from_utf8(bytes).map_err(|_| NodeError::Config("it is not UTF-8".into()))?;
+    toml::from_str(&text).map_err(|error| NodeError::Config(error.to_string()))
+}
+
+/// Sets an office up in an empty folder.
+///
+/// # Errors
+/// When there is one already, something entered is wrong, or the disk refuses.
+pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, NodeError> {
+    if folder.join(CONFIG_FILE).exists() || folder.join("keys.cbor").exists() {
+        return Err(NodeError::Exists(folder.to_owned()));
+    }
+    disk::make_folder(folder)?;
+    let _lock = lock_folder(folder)?;
+    let (now, rng) = (clock.now(), &mut os_rng());
+    let peer_id = |seed: &casemesh_crypto::secret::Secret| net::peer_of(seed).map(|peer| peer.0).unwrap_or_default();
+    let mut office = NewOffice::draw(&new.config.name, peer_id, now, rng)?;
+    let mut staff = Vec::with_capacity(new.staff.len());
+    for first in &new.staff {
+        let id = StaffId::random(rng);
+        let password = if first.unlocks {
+            office.file.set_slot(&office.keys, id, &first.sign_in, &first.password, new.cost, rng)?;
+            None
+        } else {
+            Some(PasswordHash::new(&first.password, new.cost, rng).map_err(KeyError::Password)?)
+        };
+        staff.push(Staff {
+            id,
+            sign_in: first.sign_in.clone(),
+            name: first.name.clone(),
+            roles: first.roles.clone(),
+            password,
+            active: true,
+            language: None,
+            made: now,
+        });
+    }
+    let shares = share::split(&office.recovery_seed, new.split, rng).map_err(|error| NodeError::Input(error.to_string()))?;
+    office.relay.write(folder)?;
+    office.prekeys.write(folder, &office.keys, rng)?;
+    disk::replace(&folder.join(CARD_FILE), &wire::encode(&card(new, &office, now)?))?;
+    office.file.write(folder, &office.keys, rng)?;
+
+    let observer: Arc<dyn crate::vault::Observer> = Arc::new(crate::index::Index::default());
+    let (vault, _) = Vault::open(folder, office.keys.clone(), observer, clock.clone())?;
+    let settings = Settings {
+        name: new.config.name.clone(),
+        code: new.code.clone(),
+        small_office: new.small_office,
+        currency: new.currency,
+        case_numbers: Vec::new(),
+        language: new.language.clone(),
+        next_event: 1,
+    };
+    debug_assert_eq!(crate::vault::Record::id(&settings), SETTINGS_ID);
+    vault.write(None, "init", move |tx| {
+        tx.insert(&settings)?;
+        staff.iter().try_for_each(|member| tx.insert(member))
+    })?;
+    vault.close();
+    // Last, so that a set-up that was cut off can simply be repeated in another folder.
+    write_config(folder, &new.config)?;
+    Ok(Printed {
+        office: office.keys.office,
+        shares: shares.iter().map(share::Share::to_printed).collect(),
+        next_root: token::to_printed(office.next_root_seed.expose()),
+    })
+}
+
+fn card(new: &NewNode, office: &NewOffice, now: Timestamp) -> Result<Card, NodeError> {
+    let long = |error: casemesh_protocol::bounded::TooLong| NodeError::Input(error.to_string());
+    let mut record = OfficeRecord::new(
+        office.keys.office,
+        Line::new(new.config.name.clone()).map_err(long)?,
+        new.kind,
+        List::new(new.config.roles.clone()).map_err(long)?,
+        now,
+    );
+    let offers = new
+        .services
+        .iter()
+        .map(|service| ServiceOffer { service: service.clone(), description: Line::default(), assured: now.day() });
+    record.services = List::new(offers.collect()).map_err(long)?;
+    record.area = Line::new(new.area.clone()).map_err(long)?;
+    let addresses: Result<Vec<Line>, _> = new.config.listen.iter().map(|address| Line::new(address.clone())).collect();
+    record.addresses = List::new(addresses.map_err(long)?).map_err(long)?;
+    record.hubs = List::new(new.hubs.clone()).map_err(long)?;
+    let (genesis, log) = (office.file.genesis.clone(), office.file.log.clone());
+    Ok(Card::write(genesis, log, &record, office.prekeys.published(), &office.keys.node_key))
+}
+
+/// The card of an office, as `casemesh join card` hands it to the steward.
+///
+/// # Errors
+/// When there is no office.
+pub fn read_card(folder: &Path) -> Result<Vec<u8>, NodeError> {
+    disk::read_bounded(&folder.join(CARD_FILE), DIRECTORY_BYTES_MAX as u64)?
+        .ok_or_else(|| NodeError::Key(KeyError::NoOffice(folder.to_owned())))
+}
+
+/// Signs a network file over cards, as its steward.
+///
+/// # Errors
+/// When a card does not hold, or there are too many.
+pub fn sign_network(
+    name: &str,
+    number: u64,
+    cards: &[Vec<u8>],
+    steward: &SigningKey,
+    now: Timestamp,
+) -> Result<Vec<u8>, NodeError> {
+    let long = |error: casemesh_protocol::bounded::TooLong| NodeError::Input(error.to_string());
+    let mut members = Vec::with_capacity(cards.len());
+    for bytes in cards {
+        let card: Card = wire::decode(bytes).map_err(|_| NodeError::Input("a file is no office's card".into()))?;
+        card.verify()?;
+        members.push(card);
+    }
+    let name = Line::new(name).map_err(long)?;
+    Ok(wire::encode(&NetworkFile::sign(name, number, now, List::new(members).map_err(long)?, steward)))
+}
+
+fn lock_folder(folder: &Path) -> Result<File, NodeError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    disk::private(&mut options);
+    let file = options.open(folder.join(LOCK_FILE))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::Running(folder.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// A folder of an office that nobody else works on, opened without a network: for `verify`, `import` and the
+/// like while the node does not run.
+#[derive(Debug)]
+pub struct OfflineFolder {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl OfflineFolder {
+    /// Takes the folder.
+    ///
+    /// # Errors
+    /// When the node runs, or there is no office.
+    pub fn take(folder: &Path) -> Result<Self, NodeError> {
+        read_config(folder)?;
+        Ok(Self { folder: folder.to_owned(), _lock: lock_folder(folder)? })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Why a sign-in failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// Too many wrong guesses.
+    #[error("too many wrong tries; wait {0} seconds and try again")]
+    Wait(u64),
+    /// Name or password.
+    #[error("the name or the password is not right")]
+    Wrong,
+    /// The office cannot be opened.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
+/// What the locked door tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// The office's name.
+    pub name: String,
+    /// Whether nobody opened the office yet.
+    pub locked: bool,
+    /// How many packets wait to be opened.
+    pub waiting: usize,
+    /// Whether one of them is urgent.
+    pub urgent: bool,
+    /// What is wrong with the clock, if anything.
+    pub clock_problem: Option<String>,
+}
+
+struct Inner {
+    config: Config,
+    around: Surroundings,
+    office: RwLock<Option<Arc<Office>>>,
+    sessions: Mutex<Sessions>,
+    throttle: Mutex<Throttle>,
+    /// Argon2 takes much memory: one guess at a time.
+    guessing: Mutex<()>,
+    last_used: Mutex<Timestamp>,
+    _lock: File,
+}
+
+/// A running node.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    stop: SyncSender<Turn>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+enum Turn {
+    Look,
+    Stop,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({})", self.inner.config.name)
+    }
+}
+
+impl Node {
+    /// Starts the node of a data folder, locked. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// When another process works on the folder, or something on the disk does not hold.
+    pub fn start(folder: &Path, clock: Clock) -> Result<Self, NodeError> {
+        let config = read_config(folder)?;
+        let lock = lock_folder(folder)?;
+        let profile = RelayProfile::read(folder)?;
+        let (turns, waiting) = sync_channel(1);
+        let wake = turns.clone();
+        let relay_config = RelayConfig {
+            listen: config.listen.clone(),
+            is_hub: config.roles.contains(&Role::Hub),
+            poll_ms: config.poll_s.saturating_mul(1000),
+        };
+        // A full channel means that a look is due anyway.
+        let wake = Box::new(move || drop(wake.try_send(Turn::Look)));
+        let relay = Relay::start(folder, profile, &relay_config, clock.clone(), wake)?;
+        let around = Surroundings { folder: folder.to_owned(), clock: clock.clone(), relay, directory: Arc::default() };
+        let inner = Arc::new(Inner {
+            config,
+            around,
+            office: RwLock::new(None),
+            sessions: Mutex::default(),
+            throttle: Mutex::new(Throttle::open(folder)),
+            guessing: Mutex::new(()),
+            last_used: Mutex::new(clock.now()),
+            _lock: lock,
+        });
+        if let Some(bytes) = disk::read_bounded(&folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)? {
+            inner.use_directory(Directory::read(&bytes, None)?);
+        }
+        let for_thread = Arc::clone(&inner);
+        let thread = std::thread::Builder::new().name("exchange".into()).spawn(move || {
+            loop {
+                match waiting.recv_timeout(TURN_EVERY) {
+                    Ok(Turn::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                    Ok(Turn::Look) | Err(RecvTimeoutError::Timeout) => for_thread.turn(),
+                }
+            }
+        })?;
+        Ok(Self { inner, stop: turns, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// What a person may set.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// What the locked door tells.
+    pub fn door(&self) -> Door {
+        let (waiting, urgency) = self.inner.around.relay.spool().waiting_summary();
+        Door {
+            name: self.inner.config.name.clone(),
+            locked: self.office().is_none(),
+            waiting,
+            urgent: urgency.is_some_and(|urgency| urgency > Urgency::Routine),
+            clock_problem: self.clock_problem(),
+        }
+    }
+
+    /// What is wrong with the clock of this computer, if anything can be told.
+    pub fn clock_problem(&self) -> Option<String> {
+        let now = self.inner.around.clock.now();
+        let sentence = |why: &str| {
+            format!("The clock of this computer says {}, {why}. Set it right; until then other offices refuse our packets. Nothing is lost.", now.day())
+        };
+        if now < MADE {
+            return Some(sentence("which is before Casemesh was made"));
+        }
+        let card: Card = wire::decode(&read_card(&self.inner.around.folder).ok()?).ok()?;
+        let last = card.prekeys.iter().map(|prekey| prekey.until).max()?;
+        let first = card.prekeys.iter().map(|prekey| prekey.from).min()?;
+        if now < first {
+            Some(sentence("which is before this office was set up"))
+        } else if now > last {
+            Some(sentence("and this office's keys for receiving ran out; if the clock is right, renew the office's card"))
+        } else {
+            None
+        }
+    }
+
+    /// The open office.
+    pub fn office(&self) -> Option<Arc<Office>> {
+        self.inner.office.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The relay.
+    pub fn relay(&self) -> &Relay {
+        &self.inner.around.relay
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.around.clock
+    }
+
+    /// Signs a member of staff in, and opens the office if it is locked. A session's token.
+    ///
+    /// # Errors
+    /// When name or password is wrong, or was guessed too often.
+    pub fn sign_in(&self, name: &str, password: &str, source: &str) -> Result<String, SignInError> {
+        let inner = &self.inner;
+        let now = inner.around.clock.now();
+        let throttle = || inner.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = throttle().wait_ms(name, source, now) {
+            return Err(SignInError::Wait(wait.div_ceil(1000)));
+        }
+        let guessing = inner.guessing.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = inner.authenticate(name, password);
+        drop(guessing);
+        match result {
+            Ok(staff) => {
+                throttle().right(name, source);
+                *inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                let token = inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(staff, now);
+                if let Some(office) = self.office() {
+                    office.vault().note(Some(staff), "sign_in", None);
+                }
+                // What waited while the office was locked is looked at now.
+                drop(self.stop.try_send(Turn::Look));
+                Ok(token)
+            }
+            Err(SignInError::Wrong) => {
+                throttle().wrong(name, source, now);
+                Err(SignInError::Wrong)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The desk of a session that lives.
+    pub fn desk(&self, token: &str) -> Option<Desk> {
+        let now = self.inner.around.clock.now();
+        let staff = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).touch(token, now)?;
+        *self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.office()?.desk(staff)
+    }
+
+    /// Ends a session.
+    pub fn sign_out(&self, token: &str) {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(token);
+    }
+
+    /// Ends all sessions of a member of staff, at once.
+    pub fn end_sessions(&self, staff: StaffId) {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).end_all_of(staff);
+    }
+
+    /// Locks the office: keys and index leave the memory. The relay goes on.
+    pub fn lock(&self) {
+        self.inner.lock();
+    }
+
+    /// Joins the network of a file, or takes its newer issue.
+    ///
+    /// # Errors
+    /// When the file is not by the steward this node joined with, or does not hold.
+    pub fn join(&self, bytes: &[u8]) -> Result<(), NodeError> {
+        let current = self.inner.around.directory();
+        let directory = Directory::read(bytes, current.as_ref().map(|current| current.steward()).as_ref())?;
+        if let Some(current) = current.filter(|current| current.number() > directory.number()) {
+            return Err(DirectoryError::Older { given: directory.number(), current: current.number() }.into());
+        }
+        disk::replace(&self.inner.around.folder.join(NETWORK_FILE), bytes)?;
+        self.inner.use_directory(directory);
+        Ok(())
+    }
+
+    /// The network, if joined.
+    pub fn directory(&self) -> Option<Arc<Directory>> {
+        self.inner.around.directory()
+    }
+
+    /// Looks at everything that waits, now.
+    pub fn nudge(&self) {
+        self.inner.around.relay.nudge();
+        drop(self.stop.try_send(Turn::Look));
+    }
+
+    /// Ends the node: the office is closed, the relay stopped, the folder free.
+    pub fn stop(&self) {
+        drop(self.stop.send(Turn::Stop));
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the exchange stopped unexpectedly");
+        }
+        self.inner.lock();
+        self.inner.around.relay.stop();
+    }
+}
+
+impl Inner {
+    fn use_directory(&self, directory: Directory) {
+        let directory = Arc::new(directory);
+        let own = read_card(&self.around.folder).ok().and_then(|bytes| wire::decode::<Card>(&bytes).ok());
+        let prekeys = own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect());
+        *self.around.directory.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&directory));
+        self.around.relay.set_directory(directory, prekeys);
+    }
+
+    fn turn(&self) {
+        let office = self.office.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(office) = office else { return };
+        office.turn();
+        let last_used = *self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.around.clock.now().ms_since(last_used) > IDLE_MS {
+            drop(office);
+            self.lock();
+        }
+    }
+
+    fn lock(&self) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).end_all();
+        let office = self.office.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(office) = office {
+            office.close();
+        }
+    }
+
+    fn authenticate(&self, name: &str, password: &str) -> Result<StaffId, SignInError> {
+        let office = self.office.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let wrong = |error| match error {
+            KeyError::WrongPassword | KeyError::Password(_) => SignInError::Wrong,
+            other => SignInError::Node(NodeError::Key(other)),
+        };
+        let file = KeyFile::read(&self.around.folder).map_err(wrong)?;
+        let Some(office) = office else {
+            let (staff, keys) = file.open(name, password).map_err(wrong)?;
+            let office = Office::open(keys, self.around.clone()).map_err(NodeError::from)?;
+            if office.desk(staff).is_none() {
+                office.close();
+                return Err(SignInError::Wrong);
+            }
+            *self.office.write().unwrap_or_else(PoisonError::into_inner) = Some(office);
+            return Ok(staff);
+        };
+        let key = crate::keys::name_key(name);
+        let member = {
+            let tables = office.index().read();
+            tables.staff.values().find(|member| member.active && crate::keys::name_key(&member.sign_in) == key).cloned()
+        };
+        match member {
+            Some(Staff { id, password: Some(hash), .. }) => hash.verify(password).map(|()| id).map_err(|_| SignInError::Wrong),
+            // An unknown name takes as long as a wrong password.
+            _ => file.open(name, password).map(|(staff, _)| staff).map_err(wrong).and_then(|staff| {
+                if office.desk(staff).is_some() { Ok(staff) } else { Err(SignInError::Wrong) }
+            }),
+        }
+    }
+}

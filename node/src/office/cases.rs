@@ -1,0 +1,449 @@
+//! Cases: opening, writing, money, closing.
+
+use super::people::Problems;
+use super::{ActionView, CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field, PaymentView};
+use crate::index::{CaseRow, Tables};
+use crate::policy::Ask;
+use crate::records::{
+    Action, Case, CaseState, Closure, NextAction, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings,
+};
+use crate::vault::{Record, Tx};
+use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
+use casemesh_protocol::time::Day;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Longest text of a note or summary.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// A case as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaseInput {
+    /// Code of the list `case_type`; empty when not yet known.
+    pub case_type: String,
+    /// In the worker's words.
+    pub summary: String,
+    /// What is to be done next.
+    pub next_action: String,
+    /// Until when.
+    pub next_due: String,
+    /// Only for who is assigned.
+    pub sealed: bool,
+}
+
+/// An entry as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ActionInput {
+    /// Code of the list `action_kind`.
+    pub kind: String,
+    /// The day it happened; today when empty.
+    pub on: String,
+    /// What happened.
+    pub text: String,
+    /// How many minutes.
+    pub minutes: String,
+    /// What is to be done next; keeps what stands when empty.
+    pub next_action: String,
+    /// Until when.
+    pub next_due: String,
+}
+
+/// Money as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PaymentInput {
+    /// claimed, agreed or recovered.
+    pub kind: String,
+    /// The amount, for example 1250.50.
+    pub amount: String,
+    /// Three letters.
+    pub currency: String,
+    /// When it was paid.
+    pub paid: String,
+    /// Who paid, how it was shown.
+    pub note: String,
+}
+
+/// Which cases to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct CaseFilter {
+    /// Closed ones too.
+    pub closed: bool,
+    /// Only mine.
+    pub mine: bool,
+    /// The page, from 0.
+    pub page: usize,
+}
+
+/// Rows of a page of cases.
+pub const PAGE_ROWS: usize = 25;
+
+fn parse_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
+    let text = crate::names::ascii_digits(text.trim());
+    if text.is_empty() {
+        return None;
+    }
+    let minutes = text.parse().ok().filter(|minutes| *minutes <= 1440);
+    if minutes.is_none() {
+        problems.with("minutes", "not-minutes", &text);
+    }
+    minutes
+}
+
+pub(super) fn optional_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
+    parse_minutes(problems, text)
+}
+
+fn parse_next(problems: &mut Problems, text: &str, due: &str) -> Option<NextAction> {
+    let (text, due) = (problems.text("next_action", text, 400), problems.day("next_due", due));
+    match (text.is_empty(), due) {
+        (true, None) => None,
+        (false, Some(due)) => Some(NextAction { text, due }),
+        (false, None) => {
+            problems.add("next_due", "due-needed");
+            None
+        }
+        (true, Some(_)) => {
+            problems.add("next_action", "required");
+            None
+        }
+    }
+}
+
+/// The next case number of the office in a year.
+pub(super) fn next_number(tx: &mut Tx<'_>, day: Day) -> Result<String, DeskError> {
+    let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
+    let settings = &mut sealed.record;
+    let count = match settings.case_numbers.iter_mut().find(|(year, _)| *year == day.year()) {
+        Some((_, count)) => {
+            *count += 1;
+            *count
+        }
+        None => {
+            settings.case_numbers.push((day.year(), 1));
+            1
+        }
+    };
+    let number = format!("{}-{}-{count:04}", settings.code, day.year());
+    tx.update(&sealed.record, sealed.revision)?;
+    Ok(number)
+}
+
+impl Desk {
+    /// Opens a case for persons.
+    ///
+    /// # Errors
+    /// When fields are wrong or a person does not exist.
+    pub fn open_case(&self, clients: Vec<RecordId>, input: CaseInput) -> Result<RecordId, DeskError> {
+        self.actor.may(Ask::OpenCase)?;
+        let mut problems = Problems::default();
+        let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
+        let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
+        let next_action = parse_next(&mut problems, &input.next_action, &input.next_due);
+        if clients.is_empty() {
+            problems.add("clients", "client-needed");
+        }
+        problems.done()?;
+        let sealed = input.sealed;
+        self.write("open_case", move |tx| {
+            let mut references = Vec::with_capacity(clients.len());
+            for client in &clients {
+                references.push(tx.get::<Person>(Person::TOP, *client)?.ok_or(DeskError::NotFound)?.record.reference());
+            }
+            new_case(tx, references, case_type, summary, next_action, sealed)
+        })
+    }
+
+    /// A page of cases that this account may see, last touched first, and how many there are.
+    ///
+    /// # Errors
+    /// When the account may see no cases at all.
+    pub fn cases(&self, filter: &CaseFilter) -> Result<(Vec<CaseSummary>, usize), DeskError> {
+        self.actor.may(Ask::People)?;
+        let tables = self.office.index.read();
+        let me = Some(self.actor.staff);
+        let mut rows: Vec<&CaseRow> = tables
+            .cases
+            .values()
+            .filter(|case| self.sees(case) && (filter.closed || case.state.is_open()))
+            .filter(|case| !filter.mine || case.owner == me)
+            .collect();
+        let total = rows.len();
+        rows.sort_by(|a, b| (b.last_activity, b.id).cmp(&(a.last_activity, a.id)));
+        let page = rows.into_iter().skip(filter.page.saturating_mul(PAGE_ROWS)).take(PAGE_ROWS);
+        Ok((page.map(|case| self.summary(&tables, case)).collect(), total))
+    }
+
+    /// A case.
+    ///
+    /// # Errors
+    /// When there is none that this account may see.
+    pub fn case(&self, id: RecordId) -> Result<CaseView, DeskError> {
+        let sealed = self.visible_case(id)?;
+        self.note("view_case", id);
+        let case = sealed.record;
+        let mut actions = self.office.vault.list::<Action>(id)?;
+        actions.reverse();
+        let payments = self.office.vault.list::<Payment>(id)?;
+        let mut clients = Vec::new();
+        for client in &case.clients {
+            if let Some(person) = self.office.vault.get::<Person>(Person::TOP, client.id)? {
+                clients.push(ClientView {
+                    id: client.id,
+                    name: person.record.display_name(),
+                    telephone: Field::text(&person.record.telephone),
+                    safe_contact: person.record.safe_contact,
+                });
+            }
+        }
+        let tables = self.office.index.read();
+        let row = tables.cases.get(&id).ok_or(DeskError::NotFound)?;
+        let relation = self.relation(case.owner, &case.assigned, case.sealed);
+        let referrals = tables
+            .referrals
+            .values()
+            .rev()
+            .filter(|referral| referral.case == Some(id))
+            .map(|referral| self.referral_summary(&tables, referral))
+            .collect();
+        Ok(CaseView {
+            summary: self.summary(&tables, row),
+            revision: sealed.revision,
+            text: case.summary,
+            clients,
+            actions: actions
+                .into_iter()
+                .map(|sealed| ActionView {
+                    kind: CodeView::from(&sealed.record.kind),
+                    on: sealed.record.on,
+                    text: sealed.record.text,
+                    minutes: sealed.record.minutes,
+                    by: self.staff_name(&tables, sealed.record.by),
+                    at: sealed.record.at,
+                })
+                .collect(),
+            payments: payments
+                .into_iter()
+                .map(|sealed| PaymentView {
+                    kind: sealed.record.kind,
+                    amount: sealed.record.money.amount(),
+                    currency: sealed.record.money.currency.to_string(),
+                    paid: sealed.record.paid,
+                    note: sealed.record.note,
+                    recovered_here: sealed.record.recovered_here,
+                    by: self.staff_name(&tables, sealed.record.by),
+                })
+                .collect(),
+            referrals,
+            consents: case.clients.iter().flat_map(|client| self.consents_of(&tables, client.id)).collect(),
+            closed: case.closed.as_ref().map(|closure| closure.on),
+            closure_reason: case.closed.as_ref().map(|closure| CodeView::from(&closure.reason)),
+            sealed: case.sealed,
+            facts: case.facts.iter().map(CodeView::from).collect(),
+            may_write: self.may(Ask::WriteCase(relation)),
+        })
+    }
+
+    /// Writes an entry.
+    ///
+    /// # Errors
+    /// When fields are wrong or this account may not write in the case.
+    pub fn add_action(&self, case: RecordId, input: ActionInput) -> Result<RecordId, DeskError> {
+        let today = self.now().day();
+        let mut problems = Problems::default();
+        let kind = problems.code("kind", "action_kind", if input.kind.is_empty() { "note" } else { &input.kind });
+        let on = problems.day("on", &input.on).unwrap_or(today);
+        if on > today {
+            problems.add("on", "in-the-future");
+        }
+        let text = problems.required_text("text", &input.text, TEXT_BYTES_MAX);
+        let minutes = parse_minutes(&mut problems, &input.minutes);
+        let next = parse_next(&mut problems, &input.next_action, &input.next_due);
+        problems.done()?;
+        let Some(kind) = kind else { return Err(DeskError::NotFound) };
+        self.write_in_case("add_action", case, move |tx, case| {
+            if next.is_some() {
+                case.next_action = next;
+            }
+            let action = Action {
+                id: tx.fresh_id(),
+                case: case.id,
+                subjects: keys(&case.clients),
+                kind,
+                on,
+                text,
+                minutes,
+                by: tx.staff(),
+                at: tx.now(),
+            };
+            tx.insert(&action)?;
+            Ok(action.id)
+        })
+    }
+
+    /// Writes an amount of money.
+    ///
+    /// # Errors
+    /// When fields are wrong or this account may not write in the case.
+    pub fn add_payment(&self, case: RecordId, input: PaymentInput) -> Result<RecordId, DeskError> {
+        let mut problems = Problems::default();
+        let kind: Option<PaymentKind> = problems.word("kind", &input.kind);
+        let currency: Option<Currency> = problems.word("currency", &input.currency);
+        let amount = crate::names::ascii_digits(&input.amount);
+        let money = currency.and_then(|currency| match Money::parse(&amount, currency) {
+            Ok(money) if money.minor > 0 => Some(money),
+            _ => {
+                problems.with("amount", "not-an-amount", &input.amount);
+                None
+            }
+        });
+        let paid = problems.day("paid", &input.paid);
+        if kind == Some(PaymentKind::Recovered) && paid.is_none() && input.paid.trim().is_empty() {
+            problems.add("paid", "paid-needed");
+        }
+        if paid.is_some_and(|paid| paid > self.now().day()) {
+            problems.add("paid", "in-the-future");
+        }
+        let note = problems.text("note", &input.note, 4_000);
+        problems.done()?;
+        let (Some(kind), Some(money)) = (kind, money) else { return Err(DeskError::NotFound) };
+        self.write_in_case("add_payment", case, move |tx, case| {
+            let payment = Payment {
+                id: tx.fresh_id(),
+                case: case.id,
+                subjects: keys(&case.clients),
+                kind,
+                money,
+                paid,
+                note,
+                recovered_here: true,
+                by: tx.staff(),
+                at: tx.now(),
+            };
+            tx.insert(&payment)?;
+            Ok(payment.id)
+        })
+    }
+
+    /// Closes a case.
+    ///
+    /// # Errors
+    /// When it has an open referral, or the reason is missing.
+    pub fn close_case(&self, case: RecordId, reason: &str) -> Result<(), DeskError> {
+        let mut problems = Problems::default();
+        let reason = problems.code("reason", "closure_reason", reason);
+        let open_referral = {
+            let tables = self.office.index.read();
+            tables.referrals.values().any(|referral| {
+                referral.case == Some(case)
+                    && (referral.state().is_before_acceptance() || referral.state().is_at_work())
+            })
+        };
+        if open_referral {
+            problems.add("reason", "referral-open");
+        }
+        problems.done()?;
+        let Some(reason) = reason else { return Err(DeskError::NotFound) };
+        self.write_in_case("close_case", case, move |tx, case| {
+            case.state = CaseState::Closed;
+            case.closed = Some(Closure { on: tx.now().day(), reason });
+            case.next_action = None;
+            Ok(())
+        })
+    }
+
+    /// Changes a case: the policy is asked again where nothing can come between the answer and the effect.
+    fn write_in_case<T: Send + 'static>(
+        &self,
+        action: &str,
+        case: RecordId,
+        change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, DeskError> {
+        self.visible_case(case)?;
+        let desk = self.clone();
+        self.write(action, move |tx| {
+            let mut sealed = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
+            let relation = desk.relation(sealed.record.owner, &sealed.record.assigned, sealed.record.sealed);
+            desk.actor.may(Ask::WriteCase(relation))?;
+            let value = change(tx, &mut sealed.record)?;
+            sealed.record.last_activity = tx.now();
+            if sealed.record.state == CaseState::Opened {
+                sealed.record.state = CaseState::InProgress;
+            }
+            tx.about(case);
+            tx.update(&sealed.record, sealed.revision)?;
+            Ok(value)
+        })
+    }
+
+    pub(super) fn cases_of<'t>(&self, tables: &'t Tables, person: RecordId) -> Vec<&'t CaseRow> {
+        let ids = tables.cases_of.get(&person).into_iter().flatten();
+        ids.filter_map(|id| tables.cases.get(id)).filter(|case| self.sees(case)).collect()
+    }
+
+    pub(super) fn summary(&self, tables: &Tables, case: &CaseRow) -> CaseSummary {
+        let names: Vec<&str> =
+            case.clients.iter().filter_map(|id| tables.persons.get(id)).map(|person| person.name.as_str()).collect();
+        CaseSummary {
+            id: case.id,
+            number: case.number.clone(),
+            client: names.join(", "),
+            case_type: case.case_type.as_deref().map(CodeView::from),
+            state: case.state,
+            opened: case.opened,
+            owner: case.owner.map(|owner| self.staff_name(tables, Some(owner))),
+            last_activity: case.last_activity,
+            next_action: case.next_action.as_ref().map(|(text, _)| text.clone()),
+            next_due: case.next_action.as_ref().map(|(_, due)| *due),
+        }
+    }
+
+    pub(super) fn staff_name(&self, tables: &Tables, staff: Option<StaffId>) -> String {
+        staff.and_then(|staff| tables.staff.get(&staff)).map(|member| member.name.clone()).unwrap_or_default()
+    }
+}
+
+/// The keys of a case's clients.
+pub(super) fn keys(clients: &[PersonRef]) -> Vec<KeyHandle> {
+    clients.iter().map(|client| client.key).collect()
+}
+
+/// Makes a case inside a command.
+pub(super) fn new_case(
+    tx: &mut Tx<'_>,
+    clients: Vec<PersonRef>,
+    case_type: Option<Code>,
+    summary: String,
+    next_action: Option<NextAction>,
+    sealed: bool,
+) -> Result<RecordId, DeskError> {
+    let opened = tx.now().day();
+    let number = next_number(tx, opened)?;
+    let case = Case {
+        id: tx.fresh_id(),
+        number,
+        clients,
+        case_type: case_type.map_or(FieldState::NotAsked, FieldState::Known),
+        summary,
+        state: CaseState::Opened,
+        opened,
+        closed: None,
+        owner: tx.staff(),
+        assigned: Vec::new(),
+        sealed,
+        last_activity: tx.now(),
+        next_action,
+        from_referral: None,
+        facts: Vec::new(),
+        import: None,
+        made_by: tx.staff(),
+    };
+    tx.insert(&case)?;
+    tx.about(case.id);
+    Ok(case.id)
+}

@@ -1,0 +1,637 @@
+//! The exchange: between the outbox and inbox of the open office and the relay's spool.
+//!
+//! Out: a row of the outbox is checked against the consent once more, sealed, and handed to the relay; only
+//! then is it marked released. In: a packet is opened and verified; its effect, the memory that it was
+//! seen, and the read receipt are one command; only then does the spool let go of it. A crash between the
+//! two repeats a step that has no second effect.
+
+use super::referrals::{add_own_event, next_event, touch_case};
+use super::{DeskError, Office};
+use crate::records::{
+    Case, Collected, Consent, Facts, HeldEvent, Outbox, OutboxState, Payment, PaymentKind, Referral, Seen,
+};
+use crate::spool::{Fact, OutRow};
+use crate::vault::{Record, Tx, VaultError};
+use casemesh_crypto::envelope::{self, Draft, Opened, Recipient, Urgency};
+use casemesh_crypto::hash::{Digest, sha256};
+use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::sign::{KeyId, VerifyingKey};
+use casemesh_protocol::consent::Permit;
+use casemesh_protocol::directory::{Directory, Role};
+use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
+use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
+use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing};
+use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
+use casemesh_protocol::referral::{SignedEvent, State, Step};
+use casemesh_protocol::statistics::Table;
+use casemesh_protocol::terms::{Money, Purpose};
+use casemesh_protocol::time::Timestamp;
+use std::sync::{Arc, PoisonError};
+
+/// Something that leaves, with what the outbox must know of it.
+pub(super) struct Outward {
+    outgoing: Outgoing,
+    thread: ThreadId,
+    referral: Option<RecordId>,
+    consent: Option<(RecordId, RecordId)>,
+    subjects: Vec<casemesh_crypto::shred::KeyHandle>,
+    urgency: u8,
+}
+
+impl Outward {
+    pub(super) fn new(outgoing: Outgoing, referral: &Referral) -> Self {
+        let discloses = matches!(outgoing, Outgoing::Disclosure(_));
+        Self {
+            outgoing,
+            thread: referral.thread,
+            referral: Some(referral.id),
+            consent: if discloses { referral.client.zip(referral.consent) } else { None },
+            subjects: vec![referral.key],
+            urgency: referral.urgency,
+        }
+    }
+
+    pub(super) fn control(control: Control) -> Self {
+        Self {
+            outgoing: Outgoing::Control(control),
+            thread: ThreadId::new([0; 16]),
+            referral: None,
+            consent: None,
+            subjects: Vec::new(),
+            urgency: 0,
+        }
+    }
+
+    /// Puts it into the outbox, inside a command.
+    pub(super) fn queue(self, tx: &mut Tx<'_>) -> Result<(), DeskError> {
+        let body = self.outgoing.body();
+        let (evidence, purpose) = self.outgoing.consent();
+        Ok(tx.insert(&Outbox {
+            id: tx.fresh_id(),
+            to: self.outgoing.to(),
+            packet_id: PacketId::random(&mut os_rng()),
+            kind: body.kind().number(),
+            body: body.encode(),
+            thread: self.thread,
+            referral: self.referral,
+            consent: self.consent,
+            purpose: Purpose::ALL.iter().copied().find(|known| known.number() == purpose),
+            evidence,
+            subjects: self.subjects,
+            state: OutboxState::Waiting,
+            packet_hash: None,
+            expires: tx.now().plus_ms(u64::from(PACKET_LIFETIME_HOURS) * 3_600_000),
+            urgency: self.urgency,
+            problem: None,
+            facts: Facts::default(),
+            bytes: 0,
+        })?)
+    }
+}
+
+struct Inbox<'a> {
+    office: OfficeId,
+    prekeys: &'a crate::keys::Prekeys,
+    directory: &'a Directory,
+}
+
+impl Recipient for Inbox<'_> {
+    fn office(&self) -> OfficeId {
+        self.office
+    }
+    fn prekey(&self, id: &PrekeyId) -> Option<&PrekeySecret> {
+        self.prekeys.secret(id)
+    }
+    fn sender_key(&self, from: &OfficeId, key: &KeyId, created_s: u64, _: &Digest) -> Option<VerifyingKey> {
+        self.directory.sender_key(from, key, created_s)
+    }
+}
+
+fn urgency_of(number: u8) -> Urgency {
+    match number {
+        0 => Urgency::Routine,
+        1 => Urgency::Urgent,
+        _ => Urgency::Emergency,
+    }
+}
+
+/// The record that remembers a packet.
+fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
+    let digest = sha256(&[b"casemesh/1/seen\0", from.as_bytes(), packet.as_bytes()]);
+    let mut id = [0u8; RecordId::LENGTH];
+    id.copy_from_slice(digest.as_bytes().split_at(RecordId::LENGTH).0);
+    RecordId::new(id)
+}
+
+/// What to do with a packet that was opened.
+enum Taken {
+    /// It had its effect.
+    Done,
+    /// It cannot have one; a person may look.
+    Aside(&'static str),
+}
+
+impl Office {
+    /// Looks at everything that waits, in both directions, and at the timers. Called when the relay wakes the
+    /// office, and from time to time.
+    pub fn turn(&self) {
+        self.take_facts();
+        self.take_in();
+        self.expire_referrals();
+        self.release_outbox();
+    }
+
+    /// Seals and hands over what waits in the outbox.
+    pub fn release_outbox(&self) {
+        let waiting: Vec<RecordId> = {
+            let tables = self.index.read();
+            tables.outbox.values().filter(|row| row.state == OutboxState::Waiting).map(|row| row.id).collect()
+        };
+        for id in waiting {
+            if let Err(error) = self.release(id) {
+                tracing::warn!(%error, "a packet could not be released; it is tried again");
+            }
+        }
+    }
+
+    fn release(&self, id: RecordId) -> Result<(), DeskError> {
+        let Some(sealed) = self.vault.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
+        let row = sealed.record;
+        let now = self.around.clock.now();
+        let Some(directory) = self.around.directory() else { return Ok(()) };
+        let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
+        let Some(prekey) = prekey else { return Ok(()) };
+        if let Err(problem) = self.still_permitted(&row, now) {
+            return self.settle_row(id, OutboxState::Cancelled, Some(problem), None);
+        }
+        let previous = row
+            .referral
+            .and_then(|referral| self.index.read().referrals.get(&referral).map(|referral| referral.last_packet))
+            .unwrap_or(Digest::ZERO);
+        let own_head = directory.member(&self.keys.office).map_or(Digest::ZERO, |member| member.keys.head());
+        let draft = Draft {
+            kind: row.kind,
+            packet_id: row.packet_id,
+            urgency: urgency_of(row.urgency),
+            from: self.keys.office,
+            from_log_head: own_head,
+            to: vec![(row.to, prekey)],
+            created_s: now.s(),
+            expires_h: row.expires.h(),
+            thread: row.thread,
+            previous,
+            consent: row.evidence,
+            purpose: row.purpose.map_or(0, Purpose::number),
+            body: &row.body,
+            attachments: Vec::new(),
+        };
+        let packet = match envelope::seal(&draft, &self.keys.node_key, &mut os_rng()) {
+            Ok(packet) => packet,
+            Err(error) => return self.settle_row(id, OutboxState::Refused, Some(error.to_string()), None),
+        };
+        let (hash, bytes) = (envelope::packet_hash(&packet), packet.len() as u64);
+        let out = OutRow { packet: hash, to: row.to, expires: row.expires, queued: now };
+        self.around.relay.hand_over(out, packet).map_err(VaultError::Disk)?;
+        self.settle_row(id, OutboxState::Released, None, Some((hash, bytes)))
+    }
+
+    /// The consent rule, asked again at the moment of sending.
+    fn still_permitted(&self, row: &Outbox, now: Timestamp) -> Result<(), String> {
+        let (Some((person, consent)), Some(purpose)) = (row.consent, row.purpose) else { return Ok(()) };
+        let consent = self
+            .vault
+            .get::<Consent>(person, consent)
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| "the consent is gone".to_owned())?
+            .record;
+        Permit::under(&consent.terms, consent.status, purpose, row.to, now)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+
+    fn settle_row(
+        &self,
+        id: RecordId,
+        state: OutboxState,
+        problem: Option<String>,
+        released: Option<(Digest, u64)>,
+    ) -> Result<(), DeskError> {
+        self.vault.write(None, "outbox", move |tx| {
+            let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
+            let row = &mut sealed.record;
+            row.state = state;
+            row.problem = problem;
+            if let Some((hash, bytes)) = released {
+                row.packet_hash = Some(hash);
+                row.bytes = bytes;
+                row.facts.sent = Some(tx.now());
+            }
+            if state.is_settled() {
+                row.body.clear();
+            }
+            let row = row.clone();
+            tx.update(&sealed.record, sealed.revision)?;
+            show_on_referral(tx, &row)
+        })
+    }
+
+    /// What the relay learnt about our packets.
+    fn take_facts(&self) {
+        let spool = self.around.relay.spool();
+        for (packet, fact) in spool.facts().unwrap_or_default() {
+            let id = self.index.read().outbox.values().find(|row| row.packet_hash == Some(packet)).map(|row| row.id);
+            let taken: Result<(), DeskError> = match id {
+                None => Ok(()),
+                Some(id) => self.vault.write(None, "fact", move |tx| {
+                    let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
+                    let row = &mut sealed.record;
+                    match fact {
+                        Fact::Arrived(at) => {
+                            row.facts.arrived.get_or_insert(at);
+                            if row.state == OutboxState::Released {
+                                row.state = OutboxState::Arrived;
+                            }
+                        }
+                        Fact::Refused if !row.state.is_settled() => {
+                            row.state = OutboxState::Refused;
+                            row.problem = Some("the other office refused the packet; call them".into());
+                        }
+                        Fact::Expired if !row.state.is_settled() => {
+                            row.state = OutboxState::Expired;
+                            row.problem = Some("it could not be delivered in time; call them".into());
+                        }
+                        Fact::Refused | Fact::Expired => {}
+                    }
+                    let row = row.clone();
+                    tx.update(&sealed.record, sealed.revision)?;
+                    show_on_referral(tx, &row)
+                }),
+            };
+            match taken.map(|()| spool.drop_fact(&packet)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(kind = %error.kind(), "the spool cannot be written"),
+                Err(error) => tracing::error!(%error, "a fact about a packet could not be kept; it is taken again"),
+            }
+        }
+    }
+
+    /// Opens what waits in the spool. One packet that cannot be opened never holds up the next.
+    fn take_in(&self) {
+        let spool = self.around.relay.spool();
+        for hash in spool.waiting_in().unwrap_or_default() {
+            let Ok(packet) = spool.read_in(&hash) else { continue };
+            let done = match self.open_packet(&packet) {
+                Ok(Taken::Done) => spool.drop_in(&hash),
+                Ok(Taken::Aside(why)) => {
+                    tracing::warn!(packet = ?hash, why, "a packet was set aside");
+                    spool.set_aside(&hash)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a packet could not be taken; it is tried again");
+                    continue;
+                }
+            };
+            if let Err(error) = done {
+                tracing::error!(kind = %error.kind(), "the spool cannot be written");
+            }
+        }
+    }
+
+    fn open_packet(&self, packet: &[u8]) -> Result<Taken, DeskError> {
+        let Some(directory) = self.around.directory() else { return Ok(Taken::Aside("no directory")) };
+        let now = self.around.clock.now();
+        let opened = {
+            let prekeys = self.prekeys.read().unwrap_or_else(PoisonError::into_inner);
+            let inbox = Inbox { office: self.keys.office, prekeys: &prekeys, directory: &directory };
+            envelope::open(packet, now.s(), &inbox)
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(refused) => {
+                tracing::warn!(reason = ?refused.reason(), "a packet does not open");
+                return Ok(Taken::Aside("it does not open"));
+            }
+        };
+        if opened.statement.created_s > now.s() + CLOCK_SKEW_SECONDS_MAX {
+            return Ok(Taken::Aside("it comes from the future: a clock is wrong"));
+        }
+        let body = match Body::decode(opened.statement.kind, &opened.body) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::warn!(%error, "a packet cannot be read");
+                return Ok(Taken::Aside("its body cannot be read"));
+            }
+        };
+        let from = opened.statement.from;
+        let is_receipt = matches!(body, Body::ReadReceipt(_));
+        let seen = seen_id(&from, &opened.statement.packet_id);
+        let was_seen = self.index.read().seen.contains(&seen);
+        let receipt = Control::read(
+            from,
+            ReadReceipt { packet_hash: opened.packet_hash, packet_id: opened.statement.packet_id, opened: now },
+        );
+        let taken = if was_seen { Ok(Taken::Done) } else { self.effect(&directory, &opened, body, seen) };
+        if matches!(taken, Ok(Taken::Done)) && !is_receipt {
+            // A repeated packet means that our receipt may be lost: it is sent again, the effect is not.
+            self.vault.write(None, "read_receipt", move |tx| Outward::control(receipt).queue(tx))?;
+        }
+        taken
+    }
+
+    fn effect(&self, directory: &Directory, opened: &Opened, body: Body, seen: RecordId) -> Result<Taken, DeskError> {
+        let from = opened.statement.from;
+        let Some(member) = directory.member(&from) else { return Ok(Taken::Aside("the sender is unknown")) };
+        let name = member.record.name.to_string();
+        let author = |event: &SignedEvent| member.keys.node_key(&event.key, opened.statement.created_s);
+        match body {
+            Body::ReferralPreview { event, preview } => {
+                let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
+                self.take_preview(from, name, event, &key, preview, seen)
+            }
+            Body::ReferralEvent(event) => {
+                let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
+                self.take_event(from, event, &key, None, seen)
+            }
+            Body::ReferralFull { event, full } => {
+                let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
+                self.take_event(from, event, &key, Some(full), seen)
+            }
+            Body::ReadReceipt(receipt) => self.take_receipt(from, receipt, seen),
+            Body::StatisticsTable(table) => self.take_table(directory, from, name, table, seen),
+        }
+    }
+
+    fn take_preview(
+        &self,
+        from: OfficeId,
+        partner_name: String,
+        signed: SignedEvent,
+        key: &VerifyingKey,
+        preview: Preview,
+        seen: RecordId,
+    ) -> Result<Taken, DeskError> {
+        let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
+        let Step::Sent { respond_by, expires, preview: named, .. } = &event.step else {
+            return Ok(Taken::Aside("a preview without its first event"));
+        };
+        if *named != preview.hash() || event.id.office != from {
+            return Ok(Taken::Aside("event and preview do not agree"));
+        }
+        let (respond_by, expires) = (*respond_by, *expires);
+        let thread = event.thread;
+        self.vault.write(None, "receive_referral", move |tx| {
+            let known = tx.list::<Referral>(Referral::TOP)?.iter().any(|other| other.record.thread == thread);
+            tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+            if known {
+                return Ok(Taken::Done);
+            }
+            let referral = Referral {
+                id: tx.fresh_id(),
+                thread,
+                outgoing: false,
+                partner: from,
+                partner_name,
+                key: tx.new_person_key(),
+                case: None,
+                client: None,
+                consent: None,
+                preview,
+                full: None,
+                events: vec![HeldEvent { signed, ours: false, at: tx.now(), by: None }],
+                facts: Facts::default(),
+                urgency: 0,
+                respond_by,
+                expires,
+                last_packet: Digest::ZERO,
+            };
+            tx.insert(&referral)?;
+            tx.about(referral.id);
+            Ok(Taken::Done)
+        })
+    }
+
+    fn take_event(
+        &self,
+        from: OfficeId,
+        signed: SignedEvent,
+        key: &VerifyingKey,
+        full: Option<Full>,
+        seen: RecordId,
+    ) -> Result<Taken, DeskError> {
+        let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
+        let id = self.index.read().threads.get(&event.thread).copied();
+        let Some(id) = id else { return Ok(Taken::Aside("the referral it belongs to is not here")) };
+        let full_agrees = match (&event.step, &full) {
+            (Step::Released { full: named }, Some(full)) => *named == full.hash(),
+            (Step::Released { .. }, None) => false,
+            (_, full) => full.is_none(),
+        };
+        if !full_agrees || event.id.office != from {
+            return Ok(Taken::Aside("event and content do not agree"));
+        }
+        let keys = self.keys.clone();
+        let taken: Result<Taken, DeskError> = self.vault.write(None, "receive_event", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let referral = &mut sealed.record;
+            if referral.partner != from || referral.events.len() >= THREAD_EVENTS_MAX {
+                return Ok(Taken::Aside("the event is of another office's referral"));
+            }
+            tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+            let hash = signed.hash();
+            if referral.events.iter().any(|held| held.signed.hash() == hash) {
+                return Ok(Taken::Done);
+            }
+            referral.events.push(HeldEvent { signed, ours: false, at: tx.now(), by: None });
+            let state = referral.thread().state;
+            referral.facts.answered.get_or_insert(tx.now());
+            if full.is_some() && state.is_at_work() && !referral.outgoing {
+                referral.full = full;
+            }
+            after_event(tx, &keys, referral, &event.step, state)?;
+            tx.about(id);
+            tx.update(&sealed.record, sealed.revision)?;
+            Ok(Taken::Done)
+        });
+        self.release_outbox();
+        taken
+    }
+
+    fn take_receipt(&self, from: OfficeId, receipt: ReadReceipt, seen: RecordId) -> Result<Taken, DeskError> {
+        let row = self
+            .index
+            .read()
+            .outbox
+            .values()
+            .find(|row| row.packet_hash == Some(receipt.packet_hash) && row.to == from)
+            .map(|row| row.id);
+        let packet = receipt.packet_hash;
+        let taken = self.vault.write(None, "receive_receipt", move |tx| {
+            tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+            let Some(row) = row else { return Ok::<_, DeskError>(()) };
+            let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, row)? else { return Ok(()) };
+            let row = &mut sealed.record;
+            row.facts.read.get_or_insert(receipt.opened);
+            if !row.state.is_settled() {
+                row.state = OutboxState::Read;
+                row.body.clear();
+            }
+            let row = row.clone();
+            tx.update(&sealed.record, sealed.revision)?;
+            show_on_referral(tx, &row)
+        });
+        // Read is more than arrived: nobody need offer the packet again.
+        self.around.relay.cancel(from, packet);
+        taken.map(|()| Taken::Done)
+    }
+
+    fn take_table(
+        &self,
+        directory: &Directory,
+        from: OfficeId,
+        office_name: String,
+        table: Table,
+        seen: RecordId,
+    ) -> Result<Taken, DeskError> {
+        let collects = directory.member(&self.keys.office).is_some_and(|member| member.has_role(Role::Collector));
+        if !collects || table.office != from {
+            return Ok(Taken::Aside("a table that is not for us"));
+        }
+        self.vault.write(None, "receive_table", move |tx| {
+            tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+            tx.insert(&Collected { id: tx.fresh_id(), office_name, table, at: tx.now() })?;
+            Ok(Taken::Done)
+        })
+    }
+
+    /// Ends what nobody decided in time.
+    fn expire_referrals(&self) {
+        let now = self.around.clock.now();
+        let over: Vec<RecordId> = {
+            let tables = self.index.read();
+            let open = |referral: &&Arc<Referral>| {
+                referral.outgoing && referral.expires <= now && referral.thread().state.is_before_acceptance()
+            };
+            tables.referrals.values().filter(open).map(|referral| referral.id).collect()
+        };
+        for id in over {
+            if let Err(error) = self.step_by_node(None, id, Step::Expired) {
+                tracing::warn!(%error, "a referral could not be ended");
+            }
+        }
+    }
+
+    /// The client took the consent back: every open referral under it ends, and the other office is told.
+    pub(super) fn end_referrals_under(&self, staff: Option<StaffId>, consent: RecordId) -> Result<(), DeskError> {
+        let under: Vec<RecordId> = {
+            let tables = self.index.read();
+            let open = |referral: &&Arc<Referral>| {
+                let state = referral.thread().state;
+                referral.consent == Some(consent) && (state.is_before_acceptance() || state.is_at_work())
+            };
+            tables.referrals.values().filter(open).map(|referral| referral.id).collect()
+        };
+        for id in under {
+            self.step_by_node(staff, id, Step::ConsentWithdrawn)?;
+        }
+        self.release_outbox();
+        Ok(())
+    }
+
+    fn step_by_node(&self, staff: Option<StaffId>, id: RecordId, step: Step) -> Result<(), DeskError> {
+        let keys = self.keys.clone();
+        self.vault.write(staff, step.word(), move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            add_own_event(tx, &keys, &mut sealed.record, step)?;
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+}
+
+/// What a packet's way means for its referral.
+fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
+    let Some(id) = row.referral else { return Ok(()) };
+    let Some(mut sealed) = tx.get::<Referral>(Referral::TOP, id)? else { return Ok(()) };
+    let referral = &mut sealed.record;
+    if row.packet_hash.is_some() && row.state == OutboxState::Released {
+        referral.last_packet = row.packet_hash.unwrap_or(Digest::ZERO);
+    }
+    let is_request = row.kind == PacketKind::ReferralPreview.number();
+    if referral.outgoing == is_request {
+        let answered = referral.facts.answered;
+        referral.facts = Facts { answered, ..row.facts };
+    }
+    Ok(tx.update(&sealed.record, sealed.revision)?)
+}
+
+/// What follows at our office from an event of the other one.
+fn after_event(
+    tx: &mut Tx<'_>,
+    keys: &crate::keys::Keys,
+    referral: &mut Referral,
+    step: &Step,
+    state: State,
+) -> Result<(), DeskError> {
+    match (step, referral.outgoing) {
+        // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds.
+        (Step::Accepted { .. }, true) if state == State::Accepted => release_full(tx, keys, referral),
+        (Step::Completed { recovered, .. }, true) if state == State::Completed => {
+            let amounts: Vec<Money> = recovered.iter().copied().collect();
+            for money in amounts {
+                note_reported(tx, referral, money)?;
+            }
+            match referral.case {
+                Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
+                None => Ok(()),
+            }
+        }
+        (_, true) => match referral.case {
+            Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
+            None => Ok(()),
+        },
+        (_, false) => Ok(()),
+    }
+}
+
+fn release_full(tx: &mut Tx<'_>, keys: &crate::keys::Keys, referral: &mut Referral) -> Result<(), DeskError> {
+    let (Some(client), Some(consent), Some(full)) = (referral.client, referral.consent, referral.full.clone()) else {
+        return Ok(());
+    };
+    let Some(consent) = tx.get::<Consent>(client, consent)? else { return Ok(()) };
+    let terms = &consent.record.terms;
+    let Ok(permit) = Permit::under(terms, consent.record.status, Purpose::ShareForService, referral.partner, tx.now())
+    else {
+        // The consent ended meanwhile: the other office is told, and gets nothing.
+        return add_own_event(tx, keys, referral, Step::ConsentWithdrawn);
+    };
+    let step = Step::Released { full: full.hash() };
+    let event = next_event(tx, keys, referral.thread, referral.side(), &referral.thread(), step)?;
+    let signed = SignedEvent::sign(&event, &keys.node_key);
+    let disclosure =
+        Disclosure::full(&permit, signed.clone(), full).map_err(|error| DeskError::Partner(error.to_string()))?;
+    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None });
+    Outward::new(Outgoing::Disclosure(disclosure), referral).queue(tx)?;
+    match referral.case {
+        Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
+        None => Ok(()),
+    }
+}
+
+/// An amount that the other office recovered: shown in our case, counted by them.
+fn note_reported(tx: &mut Tx<'_>, referral: &Referral, money: Money) -> Result<(), DeskError> {
+    let Some(case) = referral.case else { return Ok(()) };
+    let Some(sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok(()) };
+    Ok(tx.insert(&Payment {
+        id: tx.fresh_id(),
+        case,
+        subjects: super::cases::keys(&sealed.record.clients),
+        kind: PaymentKind::Recovered,
+        money,
+        paid: Some(tx.now().day()),
+        note: referral.partner_name.clone(),
+        recovered_here: false,
+        by: None,
+        at: tx.now(),
+    })?)
+}

@@ -1,0 +1,276 @@
+//! An open office: vault, index, keys and relay together, and the desk at which a member of staff works.
+//!
+//! Nobody gets the office itself. A sign-in gives a [`Desk`], whose every method asks the policy first and
+//! answers what is not allowed as if it did not exist.
+
+mod cases;
+mod exchange;
+mod figures;
+mod home;
+mod people;
+mod referrals;
+mod register;
+mod staff;
+mod views;
+
+pub use cases::{ActionInput, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
+pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
+pub use people::{ConsentInput, FieldInput, PersonInput};
+pub use referrals::{AnswerInput, ReferralInput};
+pub use register::RegisterInput;
+pub use staff::{PASSWORD_CHARS_MIN, SettingsInput, StaffInput, password_problem};
+pub use views::*;
+
+use crate::clock::Clock;
+use crate::index::Index;
+use crate::keys::{KeyFile, Keys, Prekeys};
+use crate::policy::{Actor, Ask, Denied, Relation};
+use crate::records::{Case, Settings, StaffRole};
+use crate::relay::Relay;
+use crate::vault::{Record, Sealed, Vault, VaultError};
+use casemesh_protocol::consent::ConsentProblem;
+use casemesh_protocol::directory::Directory;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::referral::IllegalStep;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// What is wrong with one field of a form.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct FieldProblem {
+    /// Which field.
+    pub field: String,
+    /// Which problem: a key of the catalogues (`problem-KEY`).
+    pub problem: String,
+    /// What was given, or what would fit; shown with the problem.
+    pub detail: String,
+}
+
+impl FieldProblem {
+    /// A problem without detail.
+    pub fn new(field: &str, problem: &str) -> Self {
+        Self { field: field.into(), problem: problem.into(), detail: String::new() }
+    }
+
+    /// A problem with what was given or would fit.
+    pub fn with(field: &str, problem: &str, detail: impl std::fmt::Display) -> Self {
+        Self { field: field.into(), problem: problem.into(), detail: detail.to_string() }
+    }
+}
+
+/// Why the desk does not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The policy says no.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// There is no such thing, or none that this account may know of.
+    #[error("there is no such record")]
+    NotFound,
+    /// Fields are missing or wrong. Nothing was saved; what was typed is still in the form.
+    #[error("some fields need another look: {}", .0.iter().map(|p| format!("{} ({})", p.field, p.problem)).collect::<Vec<_>>().join(", "))]
+    Invalid(Vec<FieldProblem>),
+    /// The consent does not allow it.
+    #[error(transparent)]
+    Consent(#[from] ConsentProblem),
+    /// The referral is not in a state for that.
+    #[error(transparent)]
+    Illegal(#[from] IllegalStep),
+    /// The other office cannot be written to.
+    #[error("{0}")]
+    Partner(String),
+    /// The same referral is already open with that office.
+    #[error("this case already has an open referral to that office for the same service; follow that one")]
+    DoubleSend,
+    /// The store refuses.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl DeskError {
+    /// The key of the sentence in the catalogues.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "error-denied",
+            Self::NotFound => "error-not-found",
+            Self::Invalid(_) => "error-invalid",
+            Self::Consent(problem) => match problem {
+                ConsentProblem::Expired => "error-consent-expired",
+                ConsentProblem::OtherRecipient => "error-consent-recipient",
+                ConsentProblem::OtherPurpose => "error-consent-purpose",
+                ConsentProblem::Refused => "error-consent-refused",
+                ConsentProblem::Withdrawn => "error-consent-withdrawn",
+                ConsentProblem::NotYet => "error-consent-clock",
+            },
+            Self::Illegal(_) => "error-illegal-step",
+            Self::Partner(_) => "error-partner",
+            Self::DoubleSend => "error-double-send",
+            Self::Vault(VaultError::Conflict) => "error-conflict",
+            Self::Vault(VaultError::Locked) => "error-locked",
+            Self::Vault(_) => "error-store",
+        }
+    }
+}
+
+/// What the node shares with its open office.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The data folder.
+    pub folder: PathBuf,
+    /// The time.
+    pub clock: Clock,
+    /// The relay.
+    pub relay: Relay,
+    /// The network.
+    pub directory: Arc<RwLock<Option<Arc<Directory>>>>,
+}
+
+impl Surroundings {
+    /// The network, if the office joined one.
+    pub fn directory(&self) -> Option<Arc<Directory>> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// An open office.
+#[derive(Debug)]
+pub struct Office {
+    vault: Vault,
+    index: Arc<Index>,
+    keys: Keys,
+    key_file: Mutex<KeyFile>,
+    prekeys: RwLock<Prekeys>,
+    around: Surroundings,
+}
+
+impl Office {
+    /// Opens the office with its keys.
+    ///
+    /// # Errors
+    /// When journal or keys do not hold.
+    pub fn open(keys: Keys, around: Surroundings) -> Result<Arc<Self>, VaultError> {
+        let index = Arc::new(Index::default());
+        let observer: Arc<dyn crate::vault::Observer> = Arc::<Index>::clone(&index);
+        let (vault, report) = Vault::open(&around.folder, keys.clone(), observer, around.clock.clone())?;
+        if let Some(why) = &report.rebuilt {
+            tracing::warn!(why, records = report.records, "the view was rebuilt from the journal; nothing was lost");
+        }
+        if report.cut > 0 {
+            tracing::warn!(bytes = report.cut, "an entry that was never acknowledged was cut off the journal");
+        }
+        let damaged = |_| VaultError::DamagedRecord;
+        let key_file = KeyFile::read(&around.folder).map_err(damaged)?;
+        let mut prekeys = Prekeys::read(&around.folder, &keys).map_err(damaged)?;
+        if prekeys.destroy_past(around.clock.now()) {
+            prekeys.write(&around.folder, &keys, &mut casemesh_crypto::random::os_rng()).map_err(damaged)?;
+        }
+        Ok(Arc::new(Self { vault, index, keys, key_file: Mutex::new(key_file), prekeys: RwLock::new(prekeys), around }))
+    }
+
+    /// The desk of a member of staff, if the account is in use.
+    pub fn desk(self: &Arc<Self>, staff: StaffId) -> Option<Desk> {
+        let tables = self.index.read();
+        let member = tables.staff.get(&staff).filter(|member| member.active)?;
+        let actor = Actor {
+            staff,
+            roles: member.roles.clone(),
+            small_office: tables.settings.as_ref().is_some_and(|settings| settings.small_office),
+        };
+        Some(Desk { office: Arc::clone(self), actor, name: member.name.clone(), language: member.language.clone() })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Option<Settings> {
+        self.index.read().settings.clone()
+    }
+
+    /// Brings everything to the disk and ends the writer.
+    pub fn close(&self) {
+        self.vault.close();
+    }
+
+    /// The vault, for `verify` and the bench.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+}
+
+/// Where a member of staff works: everything a page or an API call can do.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    office: Arc<Office>,
+    actor: Actor,
+    name: String,
+    language: Option<String>,
+}
+
+impl Desk {
+    /// Who works here.
+    pub fn staff(&self) -> StaffId {
+        self.actor.staff
+    }
+
+    /// Their name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Their language, if they chose one.
+    pub fn language(&self) -> Option<&str> {
+        self.language.as_deref()
+    }
+
+    /// The office's name.
+    pub fn office_name(&self) -> String {
+        self.office.index.read().settings.as_ref().map(|settings| settings.name.clone()).unwrap_or_default()
+    }
+
+    /// Whether the policy allows something.
+    pub fn may(&self, ask: Ask) -> bool {
+        self.actor.may(ask).is_ok()
+    }
+
+    /// Whether they have a role.
+    pub fn has_role(&self, role: StaffRole) -> bool {
+        self.actor.roles.contains(&role)
+    }
+
+    fn now(&self) -> casemesh_protocol::time::Timestamp {
+        self.office.around.clock.now()
+    }
+
+    fn relation(&self, owner: Option<StaffId>, assigned: &[StaffId], sealed: bool) -> Relation {
+        let me = self.actor.staff;
+        Relation { assigned: owner == Some(me) || assigned.contains(&me), sealed }
+    }
+
+    fn sees(&self, case: &crate::index::CaseRow) -> bool {
+        self.may(Ask::SeeCase(self.relation(case.owner, &case.assigned, case.sealed)))
+    }
+
+    /// A case that this account may see; another one does not exist.
+    fn visible_case(&self, id: RecordId) -> Result<Sealed<Case>, DeskError> {
+        let sealed = self.office.vault.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
+        let case = &sealed.record;
+        let relation = self.relation(case.owner, &case.assigned, case.sealed);
+        self.actor.may(Ask::SeeCase(relation)).map_err(|_| DeskError::NotFound)?;
+        Ok(sealed)
+    }
+
+    /// Runs a command as this member of staff.
+    fn write<T: Send + 'static>(
+        &self,
+        action: &str,
+        command: impl FnOnce(&mut crate::vault::Tx<'_>) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, DeskError> {
+        self.office.vault.write(Some(self.actor.staff), action, command)
+    }
+
+    fn note(&self, action: &str, record: RecordId) {
+        self.office.vault.note(Some(self.actor.staff), action, Some(record));
+    }
+}

@@ -1,0 +1,529 @@
+//! Persons and their consents.
+
+use super::{ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
+use crate::codes;
+use crate::policy::Ask;
+use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
+use crate::vault::Record;
+use casemesh_protocol::bounded::{List, Text};
+use casemesh_protocol::consent::ConsentStatus;
+use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::terms::{
+    Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, PartialDate, Purpose, SafeContact,
+    Withheld, WithholdReason,
+};
+use casemesh_protocol::time::{Day, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use utoipa::ToSchema;
+
+/// Longest text of one field of a person.
+const FIELD_BYTES_MAX: usize = 400;
+/// Results of one search.
+const HITS_MAX: usize = 25;
+
+/// A field as it is entered: what is known of it, and the value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FieldInput {
+    /// known, unknown, refused, not_asked, unsure; when empty, a value makes it known.
+    pub state: String,
+    /// The value.
+    pub value: String,
+}
+
+/// A person as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PersonInput {
+    /// anonymous, alias, self_declared or document_seen.
+    pub identity: String,
+    /// The name the person chose for us.
+    pub alias: String,
+    /// Given names.
+    pub given: FieldInput,
+    /// Family names.
+    pub family: FieldInput,
+    /// The name in the person's own script.
+    pub local_name: FieldInput,
+    /// Birth date: year, year-month, or year-month-day.
+    pub birth: FieldInput,
+    /// Whether the birth date is a guess.
+    pub birth_estimated: bool,
+    /// Code of the list `sex`.
+    pub sex: FieldInput,
+    /// ISO 3166-1 alpha-2.
+    pub nationality: FieldInput,
+    /// Code of the list `language`.
+    pub language: FieldInput,
+    /// Whether an interpreter is needed.
+    pub interpreter: bool,
+    /// Telephone.
+    pub telephone: FieldInput,
+    /// Address.
+    pub address: FieldInput,
+    /// The district or the like.
+    pub area: FieldInput,
+    /// Number of a document.
+    pub identifier: FieldInput,
+    /// Calling is safe.
+    pub safe_call: bool,
+    /// A text message is safe.
+    pub safe_text: bool,
+    /// A message on the voicemail is safe.
+    pub safe_voicemail: bool,
+    /// A letter is safe.
+    pub safe_post: bool,
+    /// When, and what to say.
+    pub safe_instructions: String,
+    /// The word by which the person knows that it is us.
+    pub code_word: String,
+    /// consent, headcount, not_stated or objected.
+    pub counting: String,
+}
+
+/// A consent as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsentInput {
+    /// For what (`share_for_service` and so on).
+    pub purpose: String,
+    /// To whom, in order.
+    #[schema(value_type = Vec<String>)]
+    pub recipients: Vec<String>,
+    /// Groups of fields that may go.
+    pub scope: Vec<String>,
+    /// Groups that must not go.
+    pub withheld: Vec<String>,
+    /// Why they are withheld.
+    pub withheld_reason: String,
+    /// The last day on which it holds.
+    pub expires: String,
+    /// How it was given.
+    pub method: String,
+    /// Who gave it.
+    pub giver: String,
+    /// The language in which it was explained.
+    pub language: String,
+    /// Whether the person said no.
+    pub refused: bool,
+}
+
+/// Collects what is wrong with a form, field by field.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<FieldProblem>);
+
+impl Problems {
+    pub(super) fn add(&mut self, field: &str, problem: &str) {
+        self.0.push(FieldProblem::new(field, problem));
+    }
+
+    pub(super) fn with(&mut self, field: &str, problem: &str, detail: impl std::fmt::Display) {
+        self.0.push(FieldProblem::with(field, problem, detail));
+    }
+
+    /// A word of an enumeration.
+    pub(super) fn word<T: FromStr>(&mut self, field: &str, text: &str) -> Option<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(_) if text.is_empty() => {
+                self.add(field, "required");
+                None
+            }
+            Err(error) => {
+                self.with(field, "unknown-value", error);
+                None
+            }
+        }
+    }
+
+    /// A code of a list.
+    pub(super) fn code(&mut self, field: &str, list: &str, code: &str) -> Option<Code> {
+        if code.is_empty() {
+            self.add(field, "required");
+            return None;
+        }
+        let found = codes::code(list, code);
+        if found.is_none() {
+            self.with(field, "unknown-value", code);
+        }
+        found
+    }
+
+    /// A code of a list, or none.
+    pub(super) fn optional_code(&mut self, field: &str, list: &str, code: &str) -> Option<Code> {
+        if code.is_empty() { None } else { self.code(field, list, code) }
+    }
+
+    /// A text that fits.
+    pub(super) fn text(&mut self, field: &str, text: &str, max: usize) -> String {
+        let text = text.trim();
+        if text.len() > max {
+            self.with(field, "too-long", max);
+        }
+        text.to_owned()
+    }
+
+    /// A text that fits and is there.
+    pub(super) fn required_text(&mut self, field: &str, text: &str, max: usize) -> String {
+        if text.trim().is_empty() {
+            self.add(field, "required");
+        }
+        self.text(field, text, max)
+    }
+
+    /// A day, or none.
+    pub(super) fn day(&mut self, field: &str, text: &str) -> Option<Day> {
+        let text = crate::names::ascii_digits(text.trim());
+        if text.is_empty() {
+            return None;
+        }
+        match text.parse() {
+            Ok(day) => Some(day),
+            Err(_) => {
+                self.with(field, "not-a-day", &text);
+                None
+            }
+        }
+    }
+
+    pub(super) fn line(&mut self, field: &str, text: &str) -> Line {
+        match Line::new(text.trim()) {
+            Ok(line) => line,
+            Err(error) => {
+                self.with(field, "too-long", error.max);
+                Line::default()
+            }
+        }
+    }
+
+    pub(super) fn done(self) -> Result<(), DeskError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DeskError::Invalid(self.0)) }
+    }
+
+    fn field<T>(
+        &mut self,
+        name: &str,
+        input: &FieldInput,
+        parse: impl FnOnce(&mut Self, &str) -> Option<T>,
+    ) -> FieldState<T> {
+        let value = input.value.trim();
+        if value.len() > FIELD_BYTES_MAX {
+            self.with(name, "too-long", FIELD_BYTES_MAX);
+        }
+        match (input.state.as_str(), value.is_empty()) {
+            ("unknown", true) => FieldState::Unknown,
+            ("refused", true) => FieldState::Refused,
+            ("not_asked" | "", true) => FieldState::NotAsked,
+            ("known" | "unsure", true) => {
+                self.add(name, "required");
+                FieldState::NotAsked
+            }
+            ("unsure", false) => parse(self, value).map_or(FieldState::NotAsked, FieldState::Unsure),
+            // A value that was typed is never thrown away because a box beside it says otherwise.
+            ("known" | "" | "not_asked", false) => parse(self, value).map_or(FieldState::NotAsked, FieldState::Known),
+            (_, false) => {
+                self.add(name, "value-and-state");
+                FieldState::NotAsked
+            }
+            (other, true) => {
+                self.with(name, "unknown-value", other);
+                FieldState::NotAsked
+            }
+        }
+    }
+}
+
+/// A birth date as entered: 1990, 1990-05 or 1990-05-17.
+fn parse_birth(problems: &mut Problems, text: &str, estimated: bool) -> Option<PartialDate> {
+    let text = crate::names::ascii_digits(text);
+    let mut parts = text.split('-');
+    let year = parts.next().and_then(|year| year.parse().ok());
+    let number = |part: Option<&str>| part.map(str::parse::<u8>);
+    let (month, day) = (number(parts.next()), number(parts.next()));
+    let date = match (year, month, day, parts.next()) {
+        (Some(year), None, None, None) => PartialDate::new(year, None, None, estimated),
+        (Some(year), Some(Ok(month)), None, None) => PartialDate::new(year, Some(month), None, estimated),
+        (Some(year), Some(Ok(month)), Some(Ok(day)), None) => PartialDate::new(year, Some(month), Some(day), estimated),
+        _ => None,
+    };
+    if date.is_none() {
+        problems.with("birth", "not-a-birth-date", &text);
+    }
+    date
+}
+
+fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
+    let mut problems = Problems::default();
+    let text = |_: &mut Problems, value: &str| Some(value.to_owned());
+    if let Some(identity) = problems.word::<IdentityLevel>("identity", &input.identity) {
+        person.identity = identity;
+    }
+    person.alias = problems.text("alias", &input.alias, FIELD_BYTES_MAX);
+    person.given = problems.field("given", &input.given, text);
+    person.family = problems.field("family", &input.family, text);
+    person.local_name = problems.field("local_name", &input.local_name, text);
+    person.birth =
+        problems.field("birth", &input.birth, |problems, value| parse_birth(problems, value, input.birth_estimated));
+    person.sex = problems.field("sex", &input.sex, |problems, value| problems.code("sex", "sex", value));
+    person.language =
+        problems.field("language", &input.language, |problems, value| problems.code("language", "language", value));
+    person.nationality = problems.field("nationality", &input.nationality, |problems, value| {
+        let code = value.to_ascii_uppercase();
+        if code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase()) {
+            Code::new("country", 1, &code, &code).ok()
+        } else {
+            problems.with("nationality", "not-a-country", value);
+            None
+        }
+    });
+    person.interpreter = input.interpreter;
+    person.telephone = problems.field("telephone", &input.telephone, text);
+    person.address = problems.field("address", &input.address, text);
+    person.area = problems.field("area", &input.area, text);
+    person.identifier = problems.field("identifier", &input.identifier, text);
+    person.safe_contact = SafeContact {
+        call: input.safe_call,
+        text: input.safe_text,
+        voicemail: input.safe_voicemail,
+        post: input.safe_post,
+        instructions: problems.line("safe_instructions", &input.safe_instructions),
+        code_word: problems.line("code_word", &input.code_word),
+    };
+    if !input.counting.is_empty() {
+        if let Some(counting) = problems.word::<CountingBasis>("counting", &input.counting) {
+            person.counting = counting;
+        }
+    }
+    let needs_name = matches!(person.identity, IdentityLevel::SelfDeclared | IdentityLevel::DocumentSeen);
+    if needs_name && person.display_name().is_empty() {
+        problems.add("given", "name-needed");
+    }
+    if person.identity == IdentityLevel::Alias && person.alias.is_empty() {
+        problems.add("alias", "alias-needed");
+    }
+    problems.done()
+}
+
+impl Desk {
+    /// Persons that a text finds: by name in any spelling and script, telephone, document, year of birth.
+    ///
+    /// # Errors
+    /// When the account may not search.
+    pub fn search(&self, text: &str) -> Result<Vec<PersonHit>, DeskError> {
+        self.actor.may(Ask::People)?;
+        let tables = self.office.index.read();
+        let hits: Vec<PersonHit> = tables
+            .search(text)
+            .into_iter()
+            .take(HITS_MAX)
+            .map(|(row, reasons)| PersonHit {
+                id: row.person.id,
+                name: row.name.clone(),
+                birth_year: row.birth_year,
+                reasons,
+                cases: self.cases_of(&tables, row.person.id).len(),
+            })
+            .collect();
+        drop(tables);
+        self.office.vault.note(Some(self.actor.staff), "search", None);
+        Ok(hits)
+    }
+
+    /// Registers a person.
+    ///
+    /// # Errors
+    /// When fields are wrong; nothing is saved then.
+    pub fn register_person(&self, input: PersonInput) -> Result<RecordId, DeskError> {
+        self.actor.may(Ask::People)?;
+        // Checked before the writer is bothered, and again in effect when the record is made there.
+        let probe =
+            Person::unknown(RecordId::new([0; 16]), casemesh_crypto::shred::KeyHandle::new([0; 16]), self.now(), None);
+        apply(&mut probe.clone(), &input)?;
+        self.write("register_person", move |tx| {
+            let key = tx.new_person_key();
+            let mut person = Person::unknown(tx.fresh_id(), key, tx.now(), tx.staff());
+            apply(&mut person, &input)?;
+            tx.insert(&person)?;
+            tx.about(person.id);
+            Ok(person.id)
+        })
+    }
+
+    /// Changes a person.
+    ///
+    /// # Errors
+    /// When fields are wrong, or somebody else changed the record meanwhile.
+    pub fn change_person(&self, id: RecordId, revision: u64, input: PersonInput) -> Result<(), DeskError> {
+        self.actor.may(Ask::People)?;
+        self.write("change_person", move |tx| {
+            let mut sealed = tx.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
+            apply(&mut sealed.record, &input)?;
+            tx.about(id);
+            Ok(tx.update(&sealed.record, revision)?)
+        })
+    }
+
+    /// A person, with the cases that this account may see.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn person(&self, id: RecordId) -> Result<PersonView, DeskError> {
+        self.actor.may(Ask::People)?;
+        let sealed = self.office.vault.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
+        let person = sealed.record;
+        self.note("view_person", id);
+        let tables = self.office.index.read();
+        let cases = self.cases_of(&tables, id).into_iter().map(|case| self.summary(&tables, case)).collect();
+        let consents = self.consents_of(&tables, id);
+        Ok(PersonView {
+            id,
+            revision: sealed.revision,
+            name: person.display_name(),
+            identity: person.identity,
+            alias: person.alias,
+            given: Field::text(&person.given),
+            family: Field::text(&person.family),
+            local_name: Field::text(&person.local_name),
+            birth_estimated: person.birth.value().is_some_and(|birth| birth.estimated),
+            birth: Field::text(&person.birth),
+            age_band: Field::code(&person.age_band),
+            sex: Field::code(&person.sex),
+            nationality: Field::code(&person.nationality),
+            language: Field::code(&person.language),
+            interpreter: person.interpreter,
+            telephone: Field::text(&person.telephone),
+            address: Field::text(&person.address),
+            area: Field::text(&person.area),
+            identifier: Field::text(&person.identifier),
+            safe_contact: person.safe_contact,
+            counting: person.counting,
+            cases,
+            consents,
+        })
+    }
+
+    /// Writes down a consent, or that the person refused one.
+    ///
+    /// # Errors
+    /// When fields are wrong; nothing is saved then.
+    pub fn record_consent(&self, person: RecordId, input: ConsentInput) -> Result<RecordId, DeskError> {
+        self.actor.may(Ask::RecordConsent)?;
+        let now = self.now();
+        let terms = self.consent_terms(&input, now)?;
+        let status = if input.refused { ConsentStatus::Refused } else { ConsentStatus::Given };
+        self.write("record_consent", move |tx| {
+            let subject = tx.get::<Person>(Person::TOP, person)?.ok_or(DeskError::NotFound)?.record;
+            let consent = Consent {
+                id: tx.fresh_id(),
+                person: PersonRef { id: person, key: subject.key },
+                terms,
+                status,
+                explained_by: tx.staff(),
+                at: tx.now(),
+            };
+            tx.insert(&consent)?;
+            tx.about(person);
+            Ok(consent.id)
+        })
+    }
+
+    fn consent_terms(&self, input: &ConsentInput, now: Timestamp) -> Result<ConsentTerms, DeskError> {
+        let mut problems = Problems::default();
+        let purpose: Option<Purpose> = problems.word("purpose", &input.purpose);
+        let shares = matches!(purpose, Some(Purpose::ShareForService | Purpose::ShareForTransfer));
+        let mut recipients: Vec<OfficeId> = Vec::new();
+        for text in input.recipients.iter().filter(|text| !text.is_empty()) {
+            match text.parse() {
+                Ok(office) => recipients.push(office),
+                Err(error) => problems.with("recipients", "unknown-value", error),
+            }
+        }
+        if shares && recipients.is_empty() {
+            problems.add("recipients", "recipient-needed");
+        }
+        let groups = |problems: &mut Problems, field: &str, words: &[String]| -> Vec<FieldGroup> {
+            words.iter().filter_map(|word| problems.word(field, word)).collect()
+        };
+        let scope = groups(&mut problems, "scope", &input.scope);
+        let withheld_groups = groups(&mut problems, "withheld", &input.withheld);
+        let reason: Option<WithholdReason> =
+            if withheld_groups.is_empty() { None } else { problems.word("withheld_reason", &input.withheld_reason) };
+        let withheld: Vec<Withheld> =
+            withheld_groups.into_iter().filter_map(|group| reason.map(|reason| Withheld { group, reason })).collect();
+        if shares && scope.is_empty() && !input.refused {
+            problems.add("scope", "scope-needed");
+        }
+        let expires = problems.day("expires", &input.expires);
+        match expires {
+            None => problems.add("expires", "expiry-needed"),
+            Some(day) if day < now.day() => problems.add("expires", "in-the-past"),
+            Some(_) => {}
+        }
+        let method: Option<ConsentMethod> = problems.word("method", &input.method);
+        let giver: Option<ConsentGiver> = problems.word("giver", &input.giver);
+        let language = problems.text("language", &input.language, 16);
+        problems.done()?;
+        let complete = || -> Option<ConsentTerms> {
+            Some(ConsentTerms {
+                purpose: purpose?,
+                recipients: List::new(recipients).ok()?,
+                scope: List::new(scope).ok()?,
+                withheld: List::new(withheld).ok()?,
+                given: now,
+                expires: expires?.plus_days(1).start(),
+                method: method?,
+                giver: giver?,
+                language: Text::new(language).ok()?,
+            })
+        };
+        complete().ok_or_else(|| DeskError::Invalid(vec![FieldProblem::new("scope", "too-long")]))
+    }
+
+    /// Notes that the person took a consent back. Open referrals under it end, and the other office is told.
+    ///
+    /// # Errors
+    /// When there is no such consent.
+    pub fn withdraw_consent(&self, person: RecordId, consent: RecordId) -> Result<(), DeskError> {
+        self.actor.may(Ask::RecordConsent)?;
+        self.write("withdraw_consent", move |tx| {
+            let mut sealed = tx.get::<Consent>(person, consent)?.ok_or(DeskError::NotFound)?;
+            sealed.record.status = ConsentStatus::Withdrawn(tx.now());
+            tx.about(person);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })?;
+        self.office.end_referrals_under(Some(self.actor.staff), consent)
+    }
+
+    pub(super) fn consents_of(&self, tables: &crate::index::Tables, person: RecordId) -> Vec<ConsentView> {
+        let directory = self.office.around.directory();
+        let now = self.now();
+        let of_person = tables.consents.get(&person).into_iter().flat_map(|consents| consents.values().rev());
+        of_person
+            .map(|consent| ConsentView {
+                id: consent.id,
+                recipients: consent
+                    .terms
+                    .recipients
+                    .iter()
+                    .map(|office| match directory.as_ref().and_then(|directory| directory.member(office)) {
+                        Some(member) => member.record.name.to_string(),
+                        None => office.to_string(),
+                    })
+                    .collect(),
+                status: match consent.status {
+                    ConsentStatus::Refused => "refused",
+                    ConsentStatus::Withdrawn(_) => "withdrawn",
+                    ConsentStatus::Given if consent.terms.expires <= now => "expired",
+                    ConsentStatus::Given => "given",
+                }
+                .into(),
+                terms: consent.terms.clone(),
+                explained_by: self.staff_name(tables, consent.explained_by),
+            })
+            .collect()
+    }
+}

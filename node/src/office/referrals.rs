@@ -1,0 +1,733 @@
+//! Referrals: what would be shared, sending, following, answering.
+
+use super::exchange::Outward;
+use super::people::Problems;
+use super::{
+    CodeView, Desk, DeskError, EventView, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
+};
+use crate::codes;
+use crate::index::Tables;
+use crate::policy::Ask;
+use crate::records::{
+    Action, Case, CaseState, Consent, HeldEvent, IdentityLevel, Payment, PaymentKind, Person, Referral, SETTINGS_ID,
+    Settings, StaffRole,
+};
+use crate::vault::{Record, Tx};
+use casemesh_crypto::hash::{Digest, keyed_name};
+use casemesh_crypto::random::os_rng;
+use casemesh_protocol::bounded::{List, Text};
+use casemesh_protocol::consent::Permit;
+use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
+use casemesh_protocol::outgoing::{Disclosure, Grant, Outgoing, Reply};
+use casemesh_protocol::packet::{self, Full, Kind as PacketKind, Preview, SharedField};
+use casemesh_protocol::referral::{Event, Fate, Note, Side, SignedEvent, State, Step, Thread};
+use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
+use casemesh_protocol::time::{Day, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Answer wanted within so many days, by urgency: routine, urgent, emergency (domain.md 4f).
+const RESPOND_DAYS: [u64; 3] = [7, 3, 1];
+/// Without an answer it ends after so many days.
+const EXPIRE_DAYS: u64 = 14;
+/// Longest need.
+const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
+
+/// A referral as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReferralInput {
+    /// To which office.
+    pub to: String,
+    /// Code of the list `service_type`.
+    pub service: String,
+    /// What is needed, in words, without names.
+    pub need: String,
+    /// routine, urgent or emergency.
+    pub urgency: String,
+    /// Under which consent.
+    pub consent: String,
+}
+
+/// An answer, or another step in a referral.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnswerInput {
+    /// acknowledged, info_requested, info_given, accepted, declined, started, on_hold, completed, failed,
+    /// withdrawn, revoked, closed or noted.
+    pub step: String,
+    /// Code of the step's list: reason, outcome or feedback.
+    pub code: String,
+    /// In words, shared with the other office.
+    pub note: String,
+    /// A day that belongs to the step: first contact.
+    pub on: String,
+}
+
+/// What goes into a referral, before it is signed.
+struct Draft {
+    partner_name: String,
+    preview: Preview,
+    full: Full,
+    permit: Permit,
+    left_out: Vec<FieldGroup>,
+    urgency: u8,
+    client: Person,
+}
+
+/// Where the facts of a draft come from: the view, or a command at work.
+trait Source {
+    fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError>;
+    fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError>;
+    fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError>;
+}
+
+impl Source for Desk {
+    fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError> {
+        Ok(self.office.vault.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record))
+    }
+    fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError> {
+        Ok(self.office.vault.get::<Person>(Person::TOP, id)?.map(|sealed| sealed.record))
+    }
+    fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError> {
+        Ok(self.office.vault.get::<Consent>(person, id)?.map(|sealed| sealed.record))
+    }
+}
+
+impl Source for Tx<'_> {
+    fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError> {
+        Ok(self.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record))
+    }
+    fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError> {
+        Ok(self.get::<Person>(Person::TOP, id)?.map(|sealed| sealed.record))
+    }
+    fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError> {
+        Ok(self.get::<Consent>(person, id)?.map(|sealed| sealed.record))
+    }
+}
+
+fn age_band(person: &Person, today: Day) -> Option<Code> {
+    if let Some(band) = person.age_band.value() {
+        return Some(band.clone());
+    }
+    let age = person.birth.value()?.age_on(today)?;
+    let band = match age {
+        0..=8 => "0-8",
+        9..=17 => "9-17",
+        18..=20 => "18-20",
+        21..=23 => "21-23",
+        24..=26 => "24-26",
+        27..=29 => "27-29",
+        30..=38 => "30-38",
+        39..=47 => "39-47",
+        _ => "48+",
+    };
+    codes::code("age_band", band)
+}
+
+/// The fields of a person that a permit covers.
+fn shared_fields(person: &Person, permit: &Permit) -> Vec<SharedField> {
+    let text = |state: &FieldState<String>| state.value().cloned();
+    let code = |state: &FieldState<Code>| state.value().map(|code| code.label.to_string());
+    let fields = [
+        (FieldGroup::Names, "given", text(&person.given)),
+        (FieldGroup::Names, "family", text(&person.family)),
+        (FieldGroup::Names, "local_name", text(&person.local_name)),
+        (FieldGroup::Names, "alias", Some(person.alias.clone()).filter(|alias| !alias.is_empty())),
+        (FieldGroup::BirthAndSex, "birth", person.birth.value().map(ToString::to_string)),
+        (FieldGroup::BirthAndSex, "sex", code(&person.sex)),
+        (FieldGroup::Contact, "telephone", text(&person.telephone)),
+        (FieldGroup::Address, "address", text(&person.address)),
+        (FieldGroup::Address, "area", text(&person.area)),
+        (FieldGroup::Origin, "nationality", code(&person.nationality)),
+        (FieldGroup::Origin, "language", code(&person.language)),
+        (FieldGroup::Identifiers, "identifier", text(&person.identifier)),
+    ];
+    fields
+        .into_iter()
+        .filter(|(group, _, _)| permit.covers(*group))
+        .filter_map(|(group, field, value)| {
+            Some(SharedField { group, field: Text::new(field).ok()?, value: Text::cut(&value?) })
+        })
+        .collect()
+}
+
+/// The groups that have something to share.
+const SHAREABLE: &[FieldGroup] = &[
+    FieldGroup::Names,
+    FieldGroup::BirthAndSex,
+    FieldGroup::Contact,
+    FieldGroup::Address,
+    FieldGroup::Origin,
+    FieldGroup::Identifiers,
+    FieldGroup::CaseBrief,
+];
+
+impl Desk {
+    /// The other offices of the network.
+    pub fn partners(&self) -> Vec<PartnerView> {
+        let Some(directory) = self.office.around.directory() else { return Vec::new() };
+        let status = self.office.around.relay.status();
+        directory
+            .members()
+            .filter(|(office, member)| {
+                **office != self.office.keys.office && member.has_role(casemesh_protocol::directory::Role::Office)
+            })
+            .map(|(office, member)| PartnerView {
+                office: *office,
+                name: member.record.name.to_string(),
+                kind: member.record.kind.as_str().into(),
+                services: member.record.services.iter().map(|offer| CodeView::from(&offer.service)).collect(),
+                area: member.record.area.to_string(),
+                connected: status.connected.contains(office),
+                problem: status.problems.get(office).cloned(),
+            })
+            .collect()
+    }
+
+    /// What would go to the other office, exactly, if the referral were sent now.
+    ///
+    /// # Errors
+    /// When fields are wrong or the consent does not allow it.
+    pub fn preview_referral(&self, case: RecordId, input: &ReferralInput) -> Result<SharePreview, DeskError> {
+        self.may_refer(case)?;
+        let draft = self.draft(self, case, input, self.now())?;
+        Ok(SharePreview {
+            partner: draft.partner_name,
+            preview: draft.preview,
+            full: draft.full,
+            left_out: draft.left_out,
+        })
+    }
+
+    /// Sends a referral. It is decided, signed and queued as one step; the network takes it from there.
+    ///
+    /// # Errors
+    /// When fields are wrong, the consent does not allow it, or the same is already under way.
+    pub fn send_referral(&self, case: RecordId, input: ReferralInput) -> Result<RecordId, DeskError> {
+        self.may_refer(case)?;
+        let desk = self.clone();
+        let id = self.write("send_referral", move |tx| {
+            let now = tx.now();
+            let draft = desk.draft(tx, case, &input, now)?;
+            let partner = draft.permit.recipient();
+            for other in tx.list::<Referral>(Referral::TOP)? {
+                let other = other.record;
+                let same = other.outgoing
+                    && other.case == Some(case)
+                    && other.partner == partner
+                    && other.preview.service.code == draft.preview.service.code;
+                let state = other.state();
+                if same && (state.is_before_acceptance() || state.is_at_work()) {
+                    return Err(DeskError::DoubleSend);
+                }
+            }
+            let consent: RecordId = input.consent.parse().map_err(|_| DeskError::NotFound)?;
+            let thread = ThreadId::random(&mut os_rng());
+            let respond_days = RESPOND_DAYS.get(usize::from(draft.urgency)).copied().unwrap_or(7);
+            let (respond_by, expires) = (now.plus_days(respond_days), now.plus_days(EXPIRE_DAYS));
+            let step = Step::Sent {
+                service: draft.preview.service.clone(),
+                respond_by,
+                expires,
+                preview: draft.preview.hash(),
+            };
+            let event = next_event(tx, &desk.office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
+            let signed = SignedEvent::sign(&event, &desk.office.keys.node_key);
+            let disclosure = Disclosure::preview(&draft.permit, signed.clone(), draft.preview.clone())
+                .map_err(|error| DeskError::Partner(error.to_string()))?;
+            let referral = Referral {
+                id: tx.fresh_id(),
+                thread,
+                outgoing: true,
+                partner,
+                partner_name: draft.partner_name,
+                key: draft.client.key,
+                case: Some(case),
+                client: Some(draft.client.id),
+                consent: Some(consent),
+                preview: draft.preview,
+                full: Some(draft.full),
+                events: vec![HeldEvent { signed, ours: true, at: now, by: tx.staff() }],
+                facts: crate::records::Facts::default(),
+                urgency: draft.urgency,
+                respond_by,
+                expires,
+                last_packet: Digest::ZERO,
+            };
+            tx.insert(&referral)?;
+            Outward::new(Outgoing::Disclosure(disclosure), &referral).queue(tx)?;
+            touch_case(tx, case, "letter_out", &referral.partner_name)?;
+            tx.about(referral.id);
+            Ok(referral.id)
+        })?;
+        self.office.release_outbox();
+        Ok(id)
+    }
+
+    fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
+        let case = self.visible_case(case)?.record;
+        let relation = self.relation(case.owner, &case.assigned, case.sealed);
+        Ok(self.actor.may(Ask::Refer(relation))?)
+    }
+
+    fn draft(
+        &self,
+        source: &impl Source,
+        case: RecordId,
+        input: &ReferralInput,
+        now: Timestamp,
+    ) -> Result<Draft, DeskError> {
+        let case = source.case(case)?.ok_or(DeskError::NotFound)?;
+        let client = case.clients.first().ok_or(DeskError::NotFound)?;
+        let client = source.person(client.id)?.ok_or(DeskError::NotFound)?;
+        let mut problems = Problems::default();
+        let to: Option<OfficeId> = problems.word("to", &input.to);
+        let service = problems.code("service", "service_type", &input.service);
+        let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
+        let urgency = match input.urgency.as_str() {
+            "" | "routine" => 0,
+            "urgent" => 1,
+            "emergency" => 2,
+            other => {
+                problems.with("urgency", "unknown-value", other);
+                0
+            }
+        };
+        let consent: Option<RecordId> = problems.word("consent", &input.consent);
+        let names = [client.given.value(), client.family.value(), client.local_name.value()];
+        let need_words = crate::names::words(&need);
+        let names: Vec<String> = names.into_iter().flatten().flat_map(|name| crate::names::words(name)).collect();
+        if let Some(name) = names.iter().find(|name| name.chars().count() > 2 && need_words.contains(name)) {
+            problems.with("need", "need-has-name", name);
+        }
+        let directory = self.office.around.directory();
+        let member = to.and_then(|to| directory.as_ref().and_then(|directory| directory.member(&to)));
+        if to.is_some() && member.is_none() {
+            problems.add("to", "not-in-network");
+        }
+        if member.is_some_and(|member| member.prekey(now).is_none()) {
+            problems.add("to", "no-prekey");
+        }
+        problems.done()?;
+        let (Some(to), Some(service), Some(consent), Some(member)) = (to, service, consent, member) else {
+            return Err(DeskError::NotFound);
+        };
+        let consent = source.consent(client.id, consent)?.ok_or(DeskError::NotFound)?;
+        let permit = Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, now)?;
+
+        let attempt = self.office.index.read().referrals.values().filter(|r| r.case == Some(case.id)).count();
+        let seed = keyed_name(
+            &self.office.keys.subkey("pseudonym"),
+            &[case.id.as_bytes(), to.as_bytes(), &(attempt as u64).to_be_bytes()],
+        );
+        let [a, b, c, d, ..] = *seed.as_bytes();
+        let kept_back = |group| permit.withheld().iter().any(|withheld| withheld.group == group);
+        let (will_share, left_out): (Vec<FieldGroup>, Vec<FieldGroup>) =
+            SHAREABLE.iter().copied().partition(|group| permit.covers(*group));
+        let bounded = |_| DeskError::NotFound;
+        let preview = Preview {
+            service,
+            need: Text::new(need).map_err(bounded)?,
+            pseudonym: Text::cut(&packet::pseudonym(&to, [a, b, c, d])),
+            age_band: age_band(&client, now.day()).filter(|_| !kept_back(FieldGroup::BirthAndSex)),
+            sex: client.sex.value().filter(|_| !kept_back(FieldGroup::BirthAndSex)).cloned(),
+            language: client.language.value().filter(|_| !kept_back(FieldGroup::Origin)).cloned(),
+            interpreter: client.interpreter,
+            area: client
+                .area
+                .value()
+                .filter(|_| !kept_back(FieldGroup::Address))
+                .map(|area| Line::cut(area))
+                .unwrap_or_default(),
+            safe_contact: client.safe_contact.clone(),
+            purpose: Purpose::ShareForService,
+            consent_expires: permit.expires(),
+            will_share: List::new(will_share).map_err(bounded)?,
+            withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
+        };
+        let brief = if permit.covers(FieldGroup::CaseBrief) { Text::cut(&case.summary) } else { Text::default() };
+        let full = Full {
+            fields: List::new(shared_fields(&client, &permit)).map_err(bounded)?,
+            brief,
+            withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
+            sender_contact: Line::cut(&format!("{}, {}", self.name, self.office_name())),
+        };
+        Ok(Draft { partner_name: member.record.name.to_string(), preview, full, permit, left_out, urgency, client })
+    }
+
+    /// Referrals, latest first: incoming or outgoing.
+    ///
+    /// # Errors
+    /// When the account may not see referrals.
+    pub fn referrals(&self, outgoing: bool) -> Result<Vec<ReferralSummary>, DeskError> {
+        self.actor.may(Ask::AnswerReferrals)?;
+        let tables = self.office.index.read();
+        let listed = tables.referrals.values().rev().filter(|referral| referral.outgoing == outgoing);
+        Ok(listed
+            .filter(|referral| self.sees_referral(&tables, referral))
+            .map(|referral| self.referral_summary(&tables, referral))
+            .collect())
+    }
+
+    /// A received referral is the desk's until it has a case; then, like a sent one, it is the case's.
+    fn sees_referral(&self, tables: &Tables, referral: &Referral) -> bool {
+        match referral.case.and_then(|case| tables.cases.get(&case)) {
+            Some(case) => self.sees(case),
+            None => !referral.outgoing && self.may(Ask::AnswerReferrals),
+        }
+    }
+
+    fn visible_referral(&self, id: RecordId) -> Result<std::sync::Arc<Referral>, DeskError> {
+        let tables = self.office.index.read();
+        let referral = tables.referrals.get(&id).ok_or(DeskError::NotFound)?;
+        if self.sees_referral(&tables, referral) {
+            Ok(std::sync::Arc::clone(referral))
+        } else {
+            Err(DeskError::NotFound)
+        }
+    }
+
+    /// A referral: what was shared, what happened, what can be done.
+    ///
+    /// # Errors
+    /// When there is none that this account may see.
+    pub fn referral(&self, id: RecordId) -> Result<ReferralView, DeskError> {
+        let referral = self.visible_referral(id)?;
+        self.note("view_referral", id);
+        let tables = self.office.index.read();
+        let thread = referral.thread();
+        let by = |hash: &Digest| {
+            let held = referral.events.iter().find(|held| held.signed.hash() == *hash)?;
+            held.by.map(|staff| self.staff_name(&tables, Some(staff)))
+        };
+        let events =
+            thread.events.iter().map(|(event, fate)| event_view(&event.event, event.side, *fate, by(&event.hash)));
+        let packets = tables
+            .outbox
+            .values()
+            .filter(|row| row.referral == Some(id))
+            .map(|row| PacketView {
+                kind: PacketKind::from_number(row.kind).map_or("unknown", PacketKind::as_str).into(),
+                state: row.state,
+                problem: row.problem.clone(),
+                bytes: row.bytes,
+                sent: row.facts.sent,
+                arrived: row.facts.arrived,
+                read: row.facts.read,
+            })
+            .collect();
+        // What the receiver may see before it accepted is the preview and nothing else; the sender sees what
+        // it will release.
+        let full = referral.full.clone();
+        Ok(ReferralView {
+            summary: self.referral_summary(&tables, &referral),
+            preview: referral.preview.clone(),
+            full,
+            events: events.collect(),
+            steps: possible_steps(&referral, thread.state),
+            packets,
+        })
+    }
+
+    pub(super) fn referral_summary(&self, tables: &Tables, referral: &Referral) -> ReferralSummary {
+        let case = referral.case.filter(|case| tables.cases.get(case).is_some_and(|case| self.sees(case)));
+        let client = case.and(referral.client).and_then(|client| tables.persons.get(&client)).map(|p| p.name.clone());
+        let state = referral.state();
+        ReferralSummary {
+            id: referral.id,
+            outgoing: referral.outgoing,
+            partner: referral.partner_name.clone(),
+            service: CodeView::from(&referral.preview.service),
+            state,
+            urgency: referral.urgency,
+            pseudonym: referral.preview.pseudonym.to_string(),
+            client,
+            case,
+            sent: referral.facts.sent,
+            arrived: referral.facts.arrived,
+            read: referral.facts.read,
+            answered: referral.facts.answered,
+            respond_by: referral.respond_by,
+            overdue: state.is_before_acceptance() && referral.respond_by < self.now(),
+        }
+    }
+
+    /// Makes a step in a referral and tells the other office.
+    ///
+    /// # Errors
+    /// When the step is not allowed now, or something it needs is missing.
+    pub fn answer(&self, id: RecordId, input: AnswerInput) -> Result<(), DeskError> {
+        let referral = self.visible_referral(id)?;
+        self.actor.may(Ask::AnswerReferrals)?;
+        if referral.outgoing {
+            self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
+        }
+        let recovered = match (referral.case, input.step.as_str()) {
+            (Some(case), "completed") => self.recovered_in(case)?,
+            _ => Vec::new(),
+        };
+        let step = parse_step(&input, self.now().day(), recovered)?;
+        let office = std::sync::Arc::clone(&self.office);
+        self.write("answer_referral", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            add_own_event(tx, &office.keys, &mut sealed.record, step)?;
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })?;
+        self.office.release_outbox();
+        Ok(())
+    }
+
+    fn recovered_in(&self, case: RecordId) -> Result<Vec<Money>, DeskError> {
+        let mut sums: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
+        for payment in self.office.vault.list::<Payment>(case)? {
+            if payment.record.kind == PaymentKind::Recovered && payment.record.recovered_here {
+                let sum = sums.entry(payment.record.money.currency).or_default();
+                *sum = sum.saturating_add(payment.record.money.minor);
+            }
+        }
+        Ok(sums.into_iter().map(|(currency, minor)| Money { minor, currency }).collect())
+    }
+
+    /// Opens a case from a referral that we accepted and whose full packet is here.
+    ///
+    /// # Errors
+    /// When it is not accepted, the packet is not here, or there is a case already.
+    pub fn referral_to_case(&self, id: RecordId) -> Result<RecordId, DeskError> {
+        let referral = self.visible_referral(id)?;
+        self.actor.may(Ask::OpenCase)?;
+        if referral.outgoing || !referral.thread().state.is_at_work() {
+            return Err(DeskError::NotFound);
+        }
+        self.write("referral_to_case", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let referral = &mut sealed.record;
+            if referral.case.is_some() {
+                return Err(crate::vault::VaultError::Conflict.into());
+            }
+            let full = referral.full.clone().ok_or(DeskError::NotFound)?;
+            let person = person_from(tx, referral, &full);
+            tx.insert(&person)?;
+            let case = super::cases::new_case(tx, vec![person.reference()], None, full.brief.to_string(), None, false)?;
+            let mut opened = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
+            opened.record.from_referral = Some(id);
+            tx.update(&opened.record, opened.revision)?;
+            referral.case = Some(case);
+            referral.client = Some(person.id);
+            tx.about(case);
+            tx.update(&sealed.record, sealed.revision)?;
+            Ok(case)
+        })
+    }
+
+    /// Whether this account answers for the office's incoming referrals.
+    pub fn answers_referrals(&self) -> bool {
+        self.may(Ask::AnswerReferrals) && !self.has_role(StaffRole::Administrator)
+    }
+}
+
+fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
+    let mut person = Person::unknown(tx.fresh_id(), referral.key, tx.now(), tx.staff());
+    person.identity = IdentityLevel::Alias;
+    person.alias = referral.preview.pseudonym.to_string();
+    person.safe_contact = referral.preview.safe_contact.clone();
+    person.interpreter = referral.preview.interpreter;
+    let known = |code: &Option<Code>| code.clone().map_or(FieldState::NotAsked, FieldState::Known);
+    person.sex = known(&referral.preview.sex);
+    person.age_band = known(&referral.preview.age_band);
+    person.language = known(&referral.preview.language);
+    for field in &full.fields {
+        let value = || FieldState::Known(field.value.to_string());
+        match field.field.as_str() {
+            "given" => person.given = value(),
+            "family" => person.family = value(),
+            "local_name" => person.local_name = value(),
+            "alias" => person.alias = field.value.to_string(),
+            "telephone" => person.telephone = value(),
+            "address" => person.address = value(),
+            "area" => person.area = value(),
+            "identifier" => person.identifier = value(),
+            _ => {}
+        }
+    }
+    if person.given.value().or(person.family.value()).is_some() {
+        person.identity = IdentityLevel::SelfDeclared;
+    }
+    person
+}
+
+fn parse_step(input: &AnswerInput, today: Day, recovered: Vec<Money>) -> Result<Step, DeskError> {
+    let mut problems = Problems::default();
+    let note_text = problems.text("note", &input.note, casemesh_protocol::limits::NOTE_BYTES_MAX);
+    let note = Note::cut(&note_text);
+    let code = |problems: &mut Problems, list: &str| problems.code("code", list, &input.code);
+    let step = match input.step.as_str() {
+        "acknowledged" => Some(Step::Acknowledged),
+        "info_requested" | "info_given" | "noted" if note.is_empty() => {
+            problems.add("note", "required");
+            None
+        }
+        "info_requested" => Some(Step::InfoRequested { text: note }),
+        "info_given" => Some(Step::InfoGiven { text: note }),
+        "noted" => Some(Step::Noted { text: note }),
+        "accepted" => {
+            let first_contact_by = problems.day("on", &input.on);
+            Some(Step::Accepted { arrangement: note, first_contact_by })
+        }
+        "declined" => code(&mut problems, "decline_reason").map(|reason| Step::Declined { reason, note }),
+        "started" => {
+            let first_contact = problems.day("on", &input.on).unwrap_or(today);
+            Some(Step::Started { first_contact })
+        }
+        "on_hold" => code(&mut problems, "failure_reason").map(|reason| Step::OnHold { reason }),
+        "completed" => code(&mut problems, "outcome").map(|outcome| Step::Completed {
+            outcome,
+            services: List::default(),
+            recovered: List::new(recovered).unwrap_or_default(),
+            note,
+        }),
+        "failed" => code(&mut problems, "failure_reason").map(|reason| Step::Failed { reason, note }),
+        "withdrawn" => code(&mut problems, "withdraw_reason").map(|reason| Step::Withdrawn { reason }),
+        "revoked" => code(&mut problems, "withdraw_reason").map(|reason| Step::Revoked { reason }),
+        "closed" => {
+            let feedback = problems.optional_code("code", "feedback", &input.code);
+            Some(Step::Closed { feedback, note })
+        }
+        other => {
+            problems.with("step", "unknown-value", other);
+            None
+        }
+    };
+    problems.done()?;
+    step.ok_or(DeskError::NotFound)
+}
+
+/// Steps that a form offers to our side where the referral stands.
+fn possible_steps(referral: &Referral, state: State) -> Vec<String> {
+    const OFFERED: &[&str] = &[
+        "acknowledged",
+        "info_requested",
+        "info_given",
+        "accepted",
+        "declined",
+        "started",
+        "completed",
+        "failed",
+        "withdrawn",
+        "revoked",
+        "closed",
+    ];
+    let code = |list: &str| codes::list(list).and_then(|list| list.codes.first()).map(|(code, _)| (*code).to_owned());
+    OFFERED
+        .iter()
+        .filter(|word| {
+            let list = match **word {
+                "declined" => "decline_reason",
+                "completed" => "outcome",
+                "failed" => "failure_reason",
+                _ => "withdraw_reason",
+            };
+            let code = if **word == "closed" { String::new() } else { code(list).unwrap_or_default() };
+            let probe = AnswerInput { step: (**word).to_owned(), code, note: "x".into(), on: String::new() };
+            parse_step(&probe, referral.expires.day(), Vec::new())
+                .is_ok_and(|step| state.after(&step, referral.side()).is_ok())
+        })
+        .map(|word| (*word).to_owned())
+        .collect()
+}
+
+fn event_view(event: &Event, side: Side, fate: Fate, by: Option<String>) -> EventView {
+    let (code, text, amounts): (Option<&Code>, String, Vec<String>) = match &event.step {
+        Step::Sent { service, .. } => (Some(service), String::new(), vec![]),
+        Step::InfoRequested { text } | Step::InfoGiven { text } | Step::Noted { text } => {
+            (None, text.to_string(), vec![])
+        }
+        Step::Accepted { arrangement, .. } => (None, arrangement.to_string(), vec![]),
+        Step::Declined { reason, note } | Step::Failed { reason, note } => (Some(reason), note.to_string(), vec![]),
+        Step::Rerouted { suggested, note } => (None, format!("{suggested} {note}"), vec![]),
+        Step::OnHold { reason } | Step::Withdrawn { reason } | Step::Revoked { reason } => {
+            (Some(reason), String::new(), vec![])
+        }
+        Step::Completed { outcome, recovered, note, .. } => {
+            (Some(outcome), note.to_string(), recovered.iter().map(ToString::to_string).collect())
+        }
+        Step::Closed { feedback, note } => (feedback.as_ref(), note.to_string(), vec![]),
+        Step::ErasureAnswered { kept, .. } => (None, kept.to_string(), vec![]),
+        Step::Started { first_contact } => (None, first_contact.to_string(), vec![]),
+        Step::Waitlisted { until } => (None, until.map(|day| day.to_string()).unwrap_or_default(), vec![]),
+        Step::Acknowledged | Step::ConsentWithdrawn | Step::Expired | Step::EnteredInError | Step::Released { .. } => {
+            (None, String::new(), vec![])
+        }
+    };
+    EventView {
+        step: event.step.word().into(),
+        side,
+        at: event.at,
+        code: code.map(CodeView::from),
+        text,
+        amounts,
+        refused: matches!(fate, Fate::Refused(_)),
+        by,
+    }
+}
+
+/// The next event of our side, with the number that this store gives it.
+pub(super) fn next_event(
+    tx: &mut Tx<'_>,
+    keys: &crate::keys::Keys,
+    thread_id: ThreadId,
+    side: Side,
+    thread: &Thread,
+    step: Step,
+) -> Result<Event, DeskError> {
+    let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
+    let number = sealed.record.next_event;
+    sealed.record.next_event += 1;
+    tx.update(&sealed.record, sealed.revision)?;
+    let mut epoch = [0u8; StoreEpoch::LENGTH];
+    epoch.copy_from_slice(keys.database.as_bytes().split_at(StoreEpoch::LENGTH).0);
+    let id = EventId { office: keys.office, epoch: StoreEpoch::new(epoch), number };
+    Ok(thread.next(id, thread_id, side, step, tx.now())?)
+}
+
+/// Adds an event of ours to a referral and queues it for the other office.
+pub(super) fn add_own_event(
+    tx: &mut Tx<'_>,
+    keys: &crate::keys::Keys,
+    referral: &mut Referral,
+    step: Step,
+) -> Result<(), DeskError> {
+    let event = next_event(tx, keys, referral.thread, referral.side(), &referral.thread(), step)?;
+    let signed = SignedEvent::sign(&event, &keys.node_key);
+    let grant = Grant::of_thread(referral.thread, referral.partner);
+    let reply = Reply::event(grant, signed.clone()).map_err(|error| DeskError::Partner(error.to_string()))?;
+    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff() });
+    if !referral.outgoing {
+        referral.facts = crate::records::Facts { answered: referral.facts.answered, ..Default::default() };
+    }
+    Outward::new(Outgoing::Reply(reply), referral).queue(tx)
+}
+
+/// Notes in the case that something went out or came in.
+pub(super) fn touch_case(tx: &mut Tx<'_>, case: RecordId, kind: &str, text: &str) -> Result<(), DeskError> {
+    let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok(()) };
+    if let Some(kind) = codes::code("action_kind", kind) {
+        tx.insert(&Action {
+            id: tx.fresh_id(),
+            case,
+            subjects: super::cases::keys(&sealed.record.clients),
+            kind,
+            on: tx.now().day(),
+            text: text.to_owned(),
+            minutes: None,
+            by: tx.staff(),
+            at: tx.now(),
+        })?;
+    }
+    sealed.record.last_activity = tx.now();
+    if sealed.record.state == CaseState::Opened {
+        sealed.record.state = CaseState::InProgress;
+    }
+    Ok(tx.update(&sealed.record, sealed.revision)?)
+}

@@ -1,0 +1,254 @@
+//! Accounts and settings.
+
+use super::people::Problems;
+use super::{Desk, DeskError, StaffView};
+use crate::policy::Ask;
+use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
+use crate::vault::Record;
+use casemesh_crypto::passphrase::{Cost, PasswordHash};
+use casemesh_crypto::random::os_rng;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::terms::Currency;
+use serde::{Deserialize, Serialize};
+use std::sync::PoisonError;
+use utoipa::ToSchema;
+
+/// Shortest password where it is the only factor (NIST 800-63B-4).
+pub const PASSWORD_CHARS_MIN: usize = 15;
+
+/// An account as entered.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaffInput {
+    /// The name to sign in with.
+    pub sign_in: String,
+    /// The name to show.
+    pub name: String,
+    /// Roles.
+    pub roles: Vec<String>,
+    /// The first password.
+    pub password: String,
+    /// Whether this account can open the locked office.
+    pub unlocks: bool,
+}
+
+impl std::fmt::Debug for StaffInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StaffInput({})", self.roles.join(","))
+    }
+}
+
+/// Settings as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SettingsInput {
+    /// The office's name.
+    pub name: String,
+    /// All see all but sealed cases.
+    pub small_office: bool,
+    /// The currency that forms start with.
+    pub currency: String,
+}
+
+/// What is wrong with a password, if anything: too short, too long, or one that everybody tries.
+pub fn password_problem(password: &str, names: &[&str]) -> Option<&'static str> {
+    let lower = password.to_lowercase();
+    let known = names.iter().any(|name| name.len() >= 4 && lower.contains(&name.to_lowercase()));
+    let mut letters: Vec<char> = lower.chars().collect();
+    letters.sort_unstable();
+    letters.dedup();
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        Some("password-short")
+    } else if password.len() > casemesh_crypto::passphrase::PASSWORD_BYTES_MAX {
+        Some("password-long")
+    } else if known || letters.len() < 5 || COMMON_WORDS.iter().any(|word| lower.replace(*word, "").len() < 6) {
+        Some("password-common")
+    } else {
+        None
+    }
+}
+
+/// Words of which guessers' first passwords are made.
+const COMMON_WORDS: &[&str] =
+    &["password", "qwerty", "1234567890", "123456", "letmein", "welcome", "casemesh", "admin"];
+
+impl Desk {
+    /// All accounts.
+    ///
+    /// # Errors
+    /// When the account does not administer.
+    pub fn staff_list(&self) -> Result<Vec<StaffView>, DeskError> {
+        self.actor.may(Ask::Administer)?;
+        let key_file = self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.office.index.read();
+        Ok(tables
+            .staff
+            .values()
+            .map(|member| StaffView {
+                id: member.id,
+                sign_in: member.sign_in.clone(),
+                name: member.name.clone(),
+                roles: member.roles.clone(),
+                active: member.active,
+                unlocks: key_file.has_slot(member.id),
+            })
+            .collect())
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// When fields are wrong or the sign-in name is taken.
+    pub fn add_staff(&self, input: &StaffInput, cost: Cost) -> Result<StaffId, DeskError> {
+        self.actor.may(Ask::Administer)?;
+        let mut problems = Problems::default();
+        let sign_in = problems.required_text("sign_in", &input.sign_in, 64);
+        let name = problems.required_text("name", &input.name, 200);
+        let roles: Vec<StaffRole> = input.roles.iter().filter_map(|role| problems.word("roles", role)).collect();
+        if roles.is_empty() {
+            problems.add("roles", "required");
+        }
+        if input.unlocks && roles.contains(&StaffRole::Volunteer) {
+            problems.add("unlocks", "volunteer-unlocks");
+        }
+        if let Some(problem) = password_problem(&input.password, &[&sign_in, &name]) {
+            problems.add("password", problem);
+        }
+        problems.done()?;
+        let id = StaffId::random(&mut os_rng());
+        let hash = PasswordHash::new(&input.password, cost, &mut os_rng());
+        let password =
+            hash.map_err(|_| DeskError::Invalid(vec![super::FieldProblem::new("password", "password-long")]))?;
+        let unlocks = input.unlocks;
+        let member = Staff {
+            id,
+            sign_in,
+            name,
+            roles,
+            password: (!unlocks).then_some(password),
+            active: true,
+            language: None,
+            made: self.now(),
+        };
+        let sign_in = member.sign_in.clone();
+        if unlocks {
+            let mut file = self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.set_slot(&self.office.keys, id, &sign_in, &input.password, cost, &mut os_rng())
+                .and_then(|()| file.write(&self.office.around.folder, &self.office.keys, &mut os_rng()))
+                .map_err(|error| DeskError::Partner(error.to_string()))?;
+        }
+        let added = self.write("add_staff", move |tx| {
+            let key = crate::keys::name_key(&member.sign_in);
+            let taken =
+                tx.list::<Staff>(Staff::TOP)?.iter().any(|other| crate::keys::name_key(&other.record.sign_in) == key);
+            if taken {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("sign_in", "name-taken")]));
+            }
+            tx.insert(&member)?;
+            tx.about(member.id());
+            Ok(())
+        });
+        if added.is_err() && unlocks {
+            self.drop_slot(id);
+        }
+        added.map(|()| id)
+    }
+
+    /// Ends an account: its sessions die with it, and its way to the office key.
+    ///
+    /// # Errors
+    /// When it is one's own, or there is none.
+    pub fn end_staff(&self, staff: StaffId) -> Result<(), DeskError> {
+        self.actor.may(Ask::Administer)?;
+        if staff == self.actor.staff {
+            return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
+        }
+        let id = RecordId::new(*staff.as_bytes());
+        self.write("end_staff", move |tx| {
+            let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+            sealed.record.active = false;
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })?;
+        self.drop_slot(staff);
+        Ok(())
+    }
+
+    fn drop_slot(&self, staff: StaffId) {
+        let mut file = self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.has_slot(staff) {
+            file.remove_slot(staff);
+            if let Err(error) = file.write(&self.office.around.folder, &self.office.keys, &mut os_rng()) {
+                tracing::error!(%error, "the key file could not be written; the old slot still opens the office");
+            }
+        }
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// When the account does not administer.
+    pub fn settings(&self) -> Result<Settings, DeskError> {
+        self.actor.may(Ask::Administer)?;
+        self.office.settings().ok_or(DeskError::NotFound)
+    }
+
+    /// The currency that forms start with.
+    pub fn currency(&self) -> String {
+        self.office.settings().map(|settings| settings.currency.to_string()).unwrap_or_default()
+    }
+
+    /// Changes the settings.
+    ///
+    /// # Errors
+    /// When fields are wrong.
+    pub fn change_settings(&self, input: &SettingsInput) -> Result<(), DeskError> {
+        self.actor.may(Ask::Administer)?;
+        let mut problems = Problems::default();
+        let name = problems.required_text("name", &input.name, 200);
+        let currency: Option<Currency> = problems.word("currency", &input.currency);
+        problems.done()?;
+        let Some(currency) = currency else { return Err(DeskError::NotFound) };
+        let small_office = input.small_office;
+        self.write("change_settings", move |tx| {
+            let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
+            sealed.record = Settings { name, currency, small_office, ..sealed.record };
+            tx.about(SETTINGS_ID);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+
+    /// Chooses one's language.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn choose_language(&self, language: &str) -> Result<(), DeskError> {
+        let id = RecordId::new(*self.actor.staff.as_bytes());
+        let language = language.to_owned();
+        self.write("choose_language", move |tx| {
+            let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+            sealed.record.language = Some(language);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_long_and_not_the_first_guess() {
+        for (password, problem) in [
+            ("short", Some("password-short")),
+            ("password123456789", Some("password-common")),
+            ("aaaaaaaaaaaaaaaaaaaa", Some("password-common")),
+            ("thandi is my name ok", Some("password-common")),
+            ("paper boat on the river", None),
+            ("слон купил велосипед", None),
+        ] {
+            assert_eq!(password_problem(password, &["thandi"]), problem, "{password}");
+        }
+        assert_eq!(password_problem(&"abcdefgh".repeat(40), &[]), Some("password-long"));
+    }
+}

@@ -1,0 +1,480 @@
+//! What the desk shows: the types of pages and of the JSON API.
+
+use crate::index::MatchReason;
+use crate::records::{CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, StaffRole};
+use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
+use casemesh_protocol::packet::{Full, Preview};
+use casemesh_protocol::referral::{Side, State};
+use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, SafeContact};
+use casemesh_protocol::time::{Day, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One field of a record: its value, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Field {
+    /// known, unknown, refused, not_asked or unsure.
+    pub state: String,
+    /// The value, if there is one.
+    pub value: Option<String>,
+    /// The code of a coded value.
+    pub code: Option<String>,
+    /// The list of a coded value.
+    pub list: Option<String>,
+}
+
+impl Field {
+    pub(crate) fn text<T: std::fmt::Display>(state: &FieldState<T>) -> Self {
+        let value = state.value().map(ToString::to_string);
+        Self { state: state.word().into(), value, code: None, list: None }
+    }
+
+    pub(crate) fn code(state: &FieldState<Code>) -> Self {
+        let code = state.value();
+        Self {
+            state: state.word().into(),
+            value: code.map(|code| code.label.to_string()),
+            code: code.map(|code| code.code.to_string()),
+            list: code.map(|code| code.list.to_string()),
+        }
+    }
+}
+
+/// A person that a search found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PersonHit {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// The name.
+    pub name: String,
+    /// Year of birth.
+    pub birth_year: Option<i16>,
+    /// Why it was found, best reason first.
+    pub reasons: Vec<MatchReason>,
+    /// How many of the person's cases this account may see.
+    pub cases: usize,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PersonView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Its revision, to name in a change.
+    pub revision: u64,
+    /// The name to show.
+    pub name: String,
+    /// How sure we are who it is.
+    pub identity: IdentityLevel,
+    /// The name the person chose for us.
+    pub alias: String,
+    /// Given names.
+    pub given: Field,
+    /// Family names.
+    pub family: Field,
+    /// The name in the person's own script.
+    pub local_name: Field,
+    /// Birth date.
+    pub birth: Field,
+    /// Whether the birth date is a guess.
+    pub birth_estimated: bool,
+    /// Age band.
+    pub age_band: Field,
+    /// Sex.
+    pub sex: Field,
+    /// Nationality.
+    pub nationality: Field,
+    /// Language.
+    pub language: Field,
+    /// Whether an interpreter is needed.
+    pub interpreter: bool,
+    /// Telephone.
+    pub telephone: Field,
+    /// Address.
+    pub address: Field,
+    /// The district or the like.
+    pub area: Field,
+    /// Number of a document.
+    pub identifier: Field,
+    /// How to reach the person safely.
+    #[schema(value_type = Object)]
+    pub safe_contact: SafeContact,
+    /// On what ground the person may be counted.
+    pub counting: CountingBasis,
+    /// Cases that this account may see.
+    pub cases: Vec<CaseSummary>,
+    /// Consents.
+    pub consents: Vec<ConsentView>,
+}
+
+/// A case in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CaseSummary {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Its number.
+    pub number: String,
+    /// Whose.
+    pub client: String,
+    /// Its type.
+    pub case_type: Option<CodeView>,
+    /// Where it stands.
+    pub state: CaseState,
+    /// When it was opened.
+    #[schema(value_type = String)]
+    pub opened: Day,
+    /// Who is responsible.
+    pub owner: Option<String>,
+    /// The last thing that happened.
+    #[schema(value_type = String)]
+    pub last_activity: Timestamp,
+    /// What is next.
+    pub next_action: Option<String>,
+    /// Until when.
+    #[schema(value_type = Option<String>)]
+    pub next_due: Option<Day>,
+}
+
+/// A coded value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+pub struct CodeView {
+    /// The list.
+    pub list: String,
+    /// The code.
+    pub code: String,
+    /// The label in the language in which it was chosen.
+    pub label: String,
+}
+
+impl From<&Code> for CodeView {
+    fn from(code: &Code) -> Self {
+        Self { list: code.list.to_string(), code: code.code.to_string(), label: code.label.to_string() }
+    }
+}
+
+/// A case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CaseView {
+    /// What lists show.
+    #[serde(flatten)]
+    pub summary: CaseSummary,
+    /// Its revision, to name in a change.
+    pub revision: u64,
+    /// In the worker's words.
+    pub text: String,
+    /// The clients.
+    pub clients: Vec<ClientView>,
+    /// Entries, latest first.
+    pub actions: Vec<ActionView>,
+    /// Money.
+    pub payments: Vec<PaymentView>,
+    /// Referrals.
+    pub referrals: Vec<ReferralSummary>,
+    /// Consents of the clients.
+    pub consents: Vec<ConsentView>,
+    /// When and why it was closed.
+    #[schema(value_type = Option<String>)]
+    pub closed: Option<Day>,
+    /// Why it was closed.
+    pub closure_reason: Option<CodeView>,
+    /// Only for who is assigned.
+    pub sealed: bool,
+    /// Coded facts.
+    pub facts: Vec<CodeView>,
+    /// Whether this account may write in it.
+    pub may_write: bool,
+}
+
+/// A client of a case, with how to reach them safely.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClientView {
+    /// Which person.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// The name.
+    pub name: String,
+    /// Telephone.
+    pub telephone: Field,
+    /// How to reach the person safely.
+    #[schema(value_type = Object)]
+    pub safe_contact: SafeContact,
+}
+
+/// An entry of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActionView {
+    /// What kind.
+    pub kind: CodeView,
+    /// When it happened.
+    #[schema(value_type = String)]
+    pub on: Day,
+    /// What happened.
+    pub text: String,
+    /// How many minutes.
+    pub minutes: Option<u16>,
+    /// Who wrote it.
+    pub by: String,
+    /// When it was written.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+}
+
+/// Money of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PaymentView {
+    /// Claimed, agreed or recovered.
+    pub kind: PaymentKind,
+    /// How much, with a decimal point.
+    pub amount: String,
+    /// Which currency.
+    pub currency: String,
+    /// When it was paid.
+    #[schema(value_type = Option<String>)]
+    pub paid: Option<Day>,
+    /// Who paid, how it was shown.
+    pub note: String,
+    /// Whether this office recovered it.
+    pub recovered_here: bool,
+    /// Who wrote it.
+    pub by: String,
+}
+
+/// A consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ConsentView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Its terms.
+    #[schema(value_type = Object)]
+    pub terms: ConsentTerms,
+    /// The recipients' names.
+    pub recipients: Vec<String>,
+    /// given, refused, withdrawn or expired.
+    pub status: String,
+    /// Who explained it.
+    pub explained_by: String,
+}
+
+/// A referral in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReferralSummary {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Whether we sent it.
+    pub outgoing: bool,
+    /// The other office.
+    pub partner: String,
+    /// Which service.
+    pub service: CodeView,
+    /// Where it stands.
+    pub state: State,
+    /// 0 routine, 1 urgent, 2 emergency.
+    pub urgency: u8,
+    /// How the two offices call the person.
+    pub pseudonym: String,
+    /// The client, if this account may know.
+    pub client: Option<String>,
+    /// Our case, if this account may see it.
+    #[schema(value_type = Option<String>)]
+    pub case: Option<RecordId>,
+    /// When it was sent.
+    #[schema(value_type = Option<String>)]
+    pub sent: Option<Timestamp>,
+    /// Stored by the other node.
+    #[schema(value_type = Option<String>)]
+    pub arrived: Option<Timestamp>,
+    /// Opened by the other office.
+    #[schema(value_type = Option<String>)]
+    pub read: Option<Timestamp>,
+    /// A person there answered.
+    #[schema(value_type = Option<String>)]
+    pub answered: Option<Timestamp>,
+    /// An answer is wanted by then.
+    #[schema(value_type = String)]
+    pub respond_by: Timestamp,
+    /// Whether that time is over without an answer.
+    pub overdue: bool,
+}
+
+/// A referral.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReferralView {
+    /// What lists show.
+    #[serde(flatten)]
+    pub summary: ReferralSummary,
+    /// What the receiver saw before it accepted.
+    #[schema(value_type = Object)]
+    pub preview: Preview,
+    /// What it got after.
+    #[schema(value_type = Option<Object>)]
+    pub full: Option<Full>,
+    /// What happened, in order.
+    pub events: Vec<EventView>,
+    /// What can be done now by our side.
+    pub steps: Vec<String>,
+    /// Our packets in this referral, in order.
+    pub packets: Vec<PacketView>,
+}
+
+/// A packet of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PacketView {
+    /// What it carries.
+    pub kind: String,
+    /// Where it stands.
+    pub state: OutboxState,
+    /// Why it was refused.
+    pub problem: Option<String>,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Handed to the network.
+    #[schema(value_type = Option<String>)]
+    pub sent: Option<Timestamp>,
+    /// Stored by the other node.
+    #[schema(value_type = Option<String>)]
+    pub arrived: Option<Timestamp>,
+    /// Opened by the other office.
+    #[schema(value_type = Option<String>)]
+    pub read: Option<Timestamp>,
+}
+
+/// An event of a referral.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EventView {
+    /// Which step.
+    pub step: String,
+    /// Whose.
+    #[schema(value_type = String)]
+    pub side: Side,
+    /// When, by its author's clock.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Reason or outcome, if coded.
+    pub code: Option<CodeView>,
+    /// In words.
+    pub text: String,
+    /// Amounts that were reported.
+    pub amounts: Vec<String>,
+    /// Whether it was not allowed and changed nothing.
+    pub refused: bool,
+    /// Which of our staff, if ours.
+    pub by: Option<String>,
+}
+
+/// What would go to the other office, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SharePreview {
+    /// To whom.
+    pub partner: String,
+    /// At once.
+    #[schema(value_type = Object)]
+    pub preview: Preview,
+    /// After acceptance.
+    #[schema(value_type = Object)]
+    pub full: Full,
+    /// What the consent does not cover and is left out.
+    pub left_out: Vec<FieldGroup>,
+}
+
+/// An office of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PartnerView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub office: OfficeId,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// What it offers.
+    pub services: Vec<CodeView>,
+    /// The area it serves.
+    pub area: String,
+    /// Whether its node is connected now.
+    pub connected: bool,
+    /// What a person should know about the connection.
+    pub problem: Option<String>,
+}
+
+/// A line of the desk register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RegisterView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Who came.
+    pub visitor: String,
+    /// What about.
+    pub topic: Option<CodeView>,
+    /// What was said.
+    pub note: String,
+    /// How many minutes.
+    pub minutes: Option<u16>,
+    /// open, consult, case or turned_away.
+    pub outcome: String,
+    /// The case it became.
+    #[schema(value_type = Option<String>)]
+    pub case: Option<RecordId>,
+    /// Why turned away.
+    pub reason: Option<CodeView>,
+    /// Who wrote it.
+    pub by: String,
+}
+
+/// A member of staff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StaffView {
+    /// Who.
+    #[schema(value_type = String)]
+    pub id: StaffId,
+    /// The name to sign in with.
+    pub sign_in: String,
+    /// The name.
+    pub name: String,
+    /// Roles.
+    pub roles: Vec<StaffRole>,
+    /// Whether the account is in use.
+    pub active: bool,
+    /// Whether this account can open the locked office.
+    pub unlocks: bool,
+}
+
+/// The start page: due work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HomeView {
+    /// What is due, the most pressing first.
+    pub due: Vec<DueItem>,
+    /// Referrals to us that wait for an answer.
+    pub incoming: Vec<ReferralSummary>,
+    /// Referrals of ours that have an answer to read or are silent.
+    pub outgoing: Vec<ReferralSummary>,
+    /// My cases, last touched first.
+    pub cases: Vec<CaseSummary>,
+    /// What a person should know about the network.
+    pub problems: Vec<String>,
+}
+
+/// Something that is due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DueItem {
+    /// What.
+    pub text: String,
+    /// Until when.
+    #[schema(value_type = String)]
+    pub due: Day,
+    /// Whether that is over.
+    pub overdue: bool,
+    /// In which case.
+    #[schema(value_type = String)]
+    pub case: RecordId,
+    /// Its number and client.
+    pub about: String,
+}

@@ -1,0 +1,859 @@
+//! What an office keeps. Each record has a stable shape: fields are numbered and never renumbered; new ones
+//! come behind and are optional, so that old rows still read.
+
+use crate::vault::{Kind, Record};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::passphrase::PasswordHash;
+use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::coded_enum;
+use casemesh_protocol::consent::ConsentStatus;
+use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
+use casemesh_protocol::packet::{Full, Preview};
+use casemesh_protocol::referral::{Side, SignedEvent, State, Thread, ThreadEvent};
+use casemesh_protocol::statistics::Table;
+use casemesh_protocol::terms::{Code, ConsentTerms, Currency, FieldState, Money, PartialDate, Purpose, SafeContact};
+use casemesh_protocol::time::{Day, Timestamp};
+use minicbor::{Decode, Encode};
+
+coded_enum!(
+    /// What a member of staff may do (DESIGN 8).
+    StaffRole {
+        /// Works with clients.
+        Caseworker = 1 "caseworker",
+        /// Helps, with the least access.
+        Volunteer = 2 "volunteer",
+        /// Leads caseworkers.
+        Supervisor = 3 "supervisor",
+        /// Takes visitors and incoming referrals.
+        IntakeDesk = 4 "intake_desk",
+        /// Runs accounts and settings; sees no case content.
+        Administrator = 5 "administrator",
+        /// Sees figures.
+        Reporting = 6 "reporting",
+        /// Reads the log.
+        Auditor = 7 "auditor",
+    }
+);
+
+coded_enum!(
+    /// How sure we are who a person is.
+    IdentityLevel {
+        /// No name was given.
+        Anonymous = 1 "anonymous",
+        /// A name that the person chose for us.
+        Alias = 2 "alias",
+        /// As the person says.
+        SelfDeclared = 3 "self_declared",
+        /// A document was seen.
+        DocumentSeen = 4 "document_seen",
+    }
+);
+
+coded_enum!(
+    /// On what ground a person may be counted in statistics that leave the office.
+    CountingBasis {
+        /// The person agreed to detailed statistics.
+        Consent = 1 "consent",
+        /// As one of a number, by the office's decision; the person did not object.
+        Headcount = 2 "headcount",
+        /// Stated once for all people of an import.
+        StatedAtImport = 3 "stated_at_import",
+        /// None was stated: not counted.
+        NotStated = 4 "not_stated",
+        /// The person objected: not counted.
+        Objected = 5 "objected",
+    }
+);
+
+impl CountingBasis {
+    /// Whether the person may be counted.
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Consent | Self::Headcount | Self::StatedAtImport)
+    }
+}
+
+coded_enum!(
+    /// Where a case stands (domain.md c).
+    CaseState {
+        /// Being taken in.
+        Intake = 1 "intake",
+        /// Open.
+        Opened = 2 "opened",
+        /// Work goes on.
+        InProgress = 3 "in_progress",
+        /// Work rests.
+        OnHold = 4 "on_hold",
+        /// Resolved; not closed.
+        Resolved = 5 "resolved",
+        /// Watched for a time.
+        Monitoring = 6 "monitoring",
+        /// Closed.
+        Closed = 7 "closed",
+        /// Opened again.
+        Reopened = 8 "reopened",
+    }
+);
+
+impl CaseState {
+    /// Whether the case is not closed.
+    pub const fn is_open(self) -> bool {
+        !matches!(self, Self::Closed)
+    }
+}
+
+coded_enum!(
+    /// What an amount of money is.
+    PaymentKind {
+        /// The client claims it.
+        Claimed = 1 "claimed",
+        /// The other side agreed to it.
+        Agreed = 2 "agreed",
+        /// It was paid.
+        Recovered = 3 "recovered",
+    }
+);
+
+/// A person as other records point to them: the id, and the key under which records about them live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PersonRef {
+    /// Which person.
+    #[n(0)]
+    pub id: RecordId,
+    /// Their key.
+    #[n(1)]
+    pub key: KeyHandle,
+}
+
+/// Where an imported record comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ImportMark {
+    /// Which import brought it.
+    #[n(0)]
+    pub import: RecordId,
+    /// Which row: a hash of source, content and occurrence.
+    #[n(1)]
+    pub row: RecordId,
+}
+
+/// The office's settings. There is one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Settings {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Three letters that case numbers start with.
+    #[n(1)]
+    pub code: String,
+    /// All see all but sealed cases.
+    #[n(2)]
+    pub small_office: bool,
+    /// The currency that forms start with.
+    #[n(3)]
+    pub currency: Currency,
+    /// The last case number of each year.
+    #[n(4)]
+    pub case_numbers: Vec<(i16, u32)>,
+    /// The language of people who did not choose one.
+    #[n(5)]
+    pub language: String,
+    /// The number of the next event and packet that this store makes.
+    #[n(6)]
+    pub next_event: u64,
+}
+
+/// A member of staff.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Staff {
+    /// Who.
+    #[n(0)]
+    pub id: StaffId,
+    /// The name to sign in with.
+    #[n(1)]
+    pub sign_in: String,
+    /// The name to show.
+    #[n(2)]
+    pub name: String,
+    /// Roles.
+    #[n(3)]
+    pub roles: Vec<StaffRole>,
+    /// The password's hash; none for staff whose password opens the office (a slot in the key file).
+    #[n(4)]
+    pub password: Option<PasswordHash>,
+    /// Whether the account is in use.
+    #[n(5)]
+    pub active: bool,
+    /// Chosen language.
+    #[n(6)]
+    pub language: Option<String>,
+    /// When it was made.
+    #[n(7)]
+    pub made: Timestamp,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Person {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The key under which records about this person live.
+    #[n(1)]
+    pub key: KeyHandle,
+    /// How sure we are who it is.
+    #[n(2)]
+    pub identity: IdentityLevel,
+    /// The name the person chose for us.
+    #[n(3)]
+    pub alias: String,
+    /// Given names.
+    #[n(4)]
+    pub given: FieldState<String>,
+    /// Family names.
+    #[n(5)]
+    pub family: FieldState<String>,
+    /// The name in the person's own script.
+    #[n(6)]
+    pub local_name: FieldState<String>,
+    /// Birth date, as far as known.
+    #[n(7)]
+    pub birth: FieldState<PartialDate>,
+    /// Age band, where no date is known.
+    #[n(8)]
+    pub age_band: FieldState<Code>,
+    /// Sex.
+    #[n(9)]
+    pub sex: FieldState<Code>,
+    /// Nationality, ISO 3166-1 alpha-2.
+    #[n(10)]
+    pub nationality: FieldState<Code>,
+    /// Language.
+    #[n(11)]
+    pub language: FieldState<Code>,
+    /// Whether an interpreter is needed.
+    #[n(12)]
+    pub interpreter: bool,
+    /// Telephone.
+    #[n(13)]
+    pub telephone: FieldState<String>,
+    /// Address.
+    #[n(14)]
+    pub address: FieldState<String>,
+    /// The district or the like, coarse enough for a preview.
+    #[n(15)]
+    pub area: FieldState<String>,
+    /// Number of a document.
+    #[n(16)]
+    pub identifier: FieldState<String>,
+    /// How to reach the person safely.
+    #[n(17)]
+    pub safe_contact: SafeContact,
+    /// On what ground the person may be counted.
+    #[n(18)]
+    pub counting: CountingBasis,
+    /// Where an imported person comes from.
+    #[n(19)]
+    pub import: Option<ImportMark>,
+    /// When the record was made.
+    #[n(20)]
+    pub made: Timestamp,
+    /// By whom.
+    #[n(21)]
+    pub made_by: Option<StaffId>,
+}
+
+impl Person {
+    /// A person of whom nothing is known yet.
+    pub fn unknown(id: RecordId, key: KeyHandle, made: Timestamp, made_by: Option<StaffId>) -> Self {
+        Self {
+            id,
+            key,
+            identity: IdentityLevel::Anonymous,
+            alias: String::new(),
+            given: FieldState::NotAsked,
+            family: FieldState::NotAsked,
+            local_name: FieldState::NotAsked,
+            birth: FieldState::NotAsked,
+            age_band: FieldState::NotAsked,
+            sex: FieldState::NotAsked,
+            nationality: FieldState::NotAsked,
+            language: FieldState::NotAsked,
+            interpreter: false,
+            telephone: FieldState::NotAsked,
+            address: FieldState::NotAsked,
+            area: FieldState::NotAsked,
+            identifier: FieldState::NotAsked,
+            safe_contact: SafeContact::default(),
+            counting: CountingBasis::Headcount,
+            import: None,
+            made,
+            made_by,
+        }
+    }
+
+    /// The name to show: names, else the alias, else nothing.
+    pub fn display_name(&self) -> String {
+        let parts: Vec<&str> =
+            [&self.given, &self.family].into_iter().filter_map(|part| part.value()).map(String::as_str).collect();
+        match (parts.is_empty(), self.local_name.value()) {
+            (false, _) => parts.join(" "),
+            (true, Some(local)) => local.clone(),
+            (true, None) => self.alias.clone(),
+        }
+    }
+
+    /// How other records point to this person.
+    pub fn reference(&self) -> PersonRef {
+        PersonRef { id: self.id, key: self.key }
+    }
+}
+
+/// A case.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Case {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its number: code, year, count.
+    #[n(1)]
+    pub number: String,
+    /// Whose case it is.
+    #[n(2)]
+    pub clients: Vec<PersonRef>,
+    /// Its type.
+    #[n(3)]
+    pub case_type: FieldState<Code>,
+    /// In the worker's words.
+    #[n(4)]
+    pub summary: String,
+    /// Where it stands.
+    #[n(5)]
+    pub state: CaseState,
+    /// The day it was opened.
+    #[n(6)]
+    pub opened: Day,
+    /// The day it was closed, and why.
+    #[n(7)]
+    pub closed: Option<Closure>,
+    /// Who is responsible.
+    #[n(8)]
+    pub owner: Option<StaffId>,
+    /// Who else works on it.
+    #[n(9)]
+    pub assigned: Vec<StaffId>,
+    /// Only who is assigned may see it, also in a small office.
+    #[n(10)]
+    pub sealed: bool,
+    /// The last thing that happened.
+    #[n(11)]
+    pub last_activity: Timestamp,
+    /// What is to be done next.
+    #[n(12)]
+    pub next_action: Option<NextAction>,
+    /// The referral it came by.
+    #[n(13)]
+    pub from_referral: Option<RecordId>,
+    /// Coded facts of modules that this version shows as they are.
+    #[n(14)]
+    pub facts: Vec<Code>,
+    /// Where an imported case comes from.
+    #[n(15)]
+    pub import: Option<ImportMark>,
+    /// By whom it was opened.
+    #[n(16)]
+    pub made_by: Option<StaffId>,
+}
+
+/// Why and when a case was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Closure {
+    /// When.
+    #[n(0)]
+    pub on: Day,
+    /// Why.
+    #[n(1)]
+    pub reason: Code,
+}
+
+/// What is to be done next in a case.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NextAction {
+    /// What.
+    #[n(0)]
+    pub text: String,
+    /// Until when.
+    #[n(1)]
+    pub due: Day,
+}
+
+/// An entry of a case. It is never changed; a later entry corrects it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Action {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// In which case.
+    #[n(1)]
+    pub case: RecordId,
+    /// About whom.
+    #[n(2)]
+    pub subjects: Vec<KeyHandle>,
+    /// What kind.
+    #[n(3)]
+    pub kind: Code,
+    /// The day it happened.
+    #[n(4)]
+    pub on: Day,
+    /// What happened.
+    #[n(5)]
+    pub text: String,
+    /// How many minutes it took.
+    #[n(6)]
+    pub minutes: Option<u16>,
+    /// Who wrote it.
+    #[n(7)]
+    pub by: Option<StaffId>,
+    /// When it was written.
+    #[n(8)]
+    pub at: Timestamp,
+}
+
+/// Money of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Payment {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// In which case.
+    #[n(1)]
+    pub case: RecordId,
+    /// About whom.
+    #[n(2)]
+    pub subjects: Vec<KeyHandle>,
+    /// Claimed, agreed or recovered.
+    #[n(3)]
+    pub kind: PaymentKind,
+    /// How much.
+    #[n(4)]
+    pub money: Money,
+    /// When it was paid.
+    #[n(5)]
+    pub paid: Option<Day>,
+    /// Who paid, how it was shown.
+    #[n(6)]
+    pub note: String,
+    /// Whether this office recovered it; what a partner reports is the partner's to count.
+    #[n(7)]
+    pub recovered_here: bool,
+    /// Who wrote it.
+    #[n(8)]
+    pub by: Option<StaffId>,
+    /// When it was written.
+    #[n(9)]
+    pub at: Timestamp,
+}
+
+/// A consent of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Consent {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Whose.
+    #[n(1)]
+    pub person: PersonRef,
+    /// Its terms.
+    #[n(2)]
+    pub terms: ConsentTerms,
+    /// Given, refused or taken back.
+    #[n(3)]
+    pub status: ConsentStatus,
+    /// Who explained it.
+    #[n(4)]
+    pub explained_by: Option<StaffId>,
+    /// When it was written down.
+    #[n(5)]
+    pub at: Timestamp,
+}
+
+/// The four facts about what was sent: each stands for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Facts {
+    /// Handed to the network.
+    #[n(0)]
+    pub sent: Option<Timestamp>,
+    /// Stored by the other office's node, also while it is locked.
+    #[n(1)]
+    pub arrived: Option<Timestamp>,
+    /// Opened and verified by the other office.
+    #[n(2)]
+    pub read: Option<Timestamp>,
+    /// A person there answered.
+    #[n(3)]
+    pub answered: Option<Timestamp>,
+}
+
+/// An event of a referral as we hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct HeldEvent {
+    /// The event with its author's signature.
+    #[n(0)]
+    pub signed: SignedEvent,
+    /// Whether we are the author.
+    #[n(1)]
+    pub ours: bool,
+    /// When it came to us.
+    #[n(2)]
+    pub at: Timestamp,
+    /// Which of our staff made it.
+    #[n(3)]
+    pub by: Option<StaffId>,
+}
+
+/// A referral, sent or received.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Referral {
+    /// Which record.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its name on the wire.
+    #[n(1)]
+    pub thread: ThreadId,
+    /// Whether we sent it.
+    #[n(2)]
+    pub outgoing: bool,
+    /// The other office.
+    #[n(3)]
+    pub partner: OfficeId,
+    /// The other office's name at the time.
+    #[n(4)]
+    pub partner_name: String,
+    /// The person's key: our client's, or one made for the person we were told of.
+    #[n(5)]
+    pub key: KeyHandle,
+    /// Our case.
+    #[n(6)]
+    pub case: Option<RecordId>,
+    /// The client, at the sender.
+    #[n(7)]
+    pub client: Option<RecordId>,
+    /// The consent, at the sender.
+    #[n(8)]
+    pub consent: Option<RecordId>,
+    /// What the receiver sees before it accepts.
+    #[n(9)]
+    pub preview: Preview,
+    /// What it gets after.
+    #[n(10)]
+    pub full: Option<Full>,
+    /// Every event, in the order in which they came to us.
+    #[n(11)]
+    pub events: Vec<HeldEvent>,
+    /// What is known of the way of our request (at the sender), or of our last answer (at the receiver).
+    #[n(12)]
+    pub facts: Facts,
+    /// How urgent: 0 routine, 1 urgent, 2 emergency.
+    #[n(13)]
+    pub urgency: u8,
+    /// An answer is wanted by then.
+    #[n(14)]
+    pub respond_by: Timestamp,
+    /// It ends without an answer then.
+    #[n(15)]
+    pub expires: Timestamp,
+    /// Hash of our last packet in the thread.
+    #[n(16)]
+    pub last_packet: Digest,
+}
+
+impl Referral {
+    /// Our side.
+    pub fn side(&self) -> Side {
+        if self.outgoing { Side::Sender } else { Side::Receiver }
+    }
+
+    /// The fold of its events.
+    pub fn thread(&self) -> Thread {
+        let (ours, theirs) = match self.side() {
+            Side::Sender => (Side::Sender, Side::Receiver),
+            Side::Receiver => (Side::Receiver, Side::Sender),
+        };
+        Thread::fold(self.events.iter().filter_map(|held| {
+            let event = held.signed.read().ok()?;
+            Some(ThreadEvent { hash: held.signed.hash(), side: if held.ours { ours } else { theirs }, event })
+        }))
+    }
+
+    /// Where it stands, the arrival of our packet included.
+    pub fn state(&self) -> State {
+        match self.thread().state {
+            State::Sent if self.outgoing && self.facts.arrived.is_some() => State::Delivered,
+            State::Sent if !self.outgoing => State::Delivered,
+            other => other,
+        }
+    }
+}
+
+coded_enum!(
+    /// Where a packet of ours stands.
+    OutboxState {
+        /// Decided, not yet handed to the carriers.
+        Waiting = 1 "waiting",
+        /// The carriers have it.
+        Released = 2 "released",
+        /// Stored by the recipient.
+        Arrived = 3 "arrived",
+        /// Opened by the recipient.
+        Read = 4 "read",
+        /// Refused for good; a person must look.
+        Refused = 5 "refused",
+        /// Its time was over.
+        Expired = 6 "expired",
+        /// Taken back before it went.
+        Cancelled = 7 "cancelled",
+    }
+);
+
+impl OutboxState {
+    /// Whether nothing more will happen to it.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Read | Self::Refused | Self::Expired | Self::Cancelled)
+    }
+}
+
+/// A packet of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Outbox {
+    /// Which row.
+    #[n(0)]
+    pub id: RecordId,
+    /// For whom.
+    #[n(1)]
+    pub to: OfficeId,
+    /// Which packet.
+    #[n(2)]
+    pub packet_id: PacketId,
+    /// What kind of body.
+    #[n(3)]
+    pub kind: u16,
+    /// The body.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub body: Vec<u8>,
+    /// In which conversation.
+    #[n(5)]
+    pub thread: ThreadId,
+    /// The referral it belongs to.
+    #[n(6)]
+    pub referral: Option<RecordId>,
+    /// The consent it stands under, with its subject.
+    #[n(7)]
+    pub consent: Option<(RecordId, RecordId)>,
+    /// The purpose it is disclosed for.
+    #[n(8)]
+    pub purpose: Option<Purpose>,
+    /// Hash of the consent's terms, or zero.
+    #[n(9)]
+    pub evidence: Digest,
+    /// About whom.
+    #[n(10)]
+    pub subjects: Vec<KeyHandle>,
+    /// Where it stands.
+    #[n(11)]
+    pub state: OutboxState,
+    /// Hash of the sealed packet, once released.
+    #[n(12)]
+    pub packet_hash: Option<Digest>,
+    /// Not worth delivering after that.
+    #[n(13)]
+    pub expires: Timestamp,
+    /// How urgent.
+    #[n(14)]
+    pub urgency: u8,
+    /// Why it was refused.
+    #[n(15)]
+    pub problem: Option<String>,
+    /// What is known of its way.
+    #[n(16)]
+    pub facts: Facts,
+    /// Its length on the wire, once sealed.
+    #[n(17)]
+    pub bytes: u64,
+}
+
+/// A packet that was opened: it never has an effect again.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Seen {
+    /// Made of sender and packet id.
+    #[n(0)]
+    pub id: RecordId,
+    /// When.
+    #[n(1)]
+    pub at: Timestamp,
+    /// Why it was set aside, if it was.
+    #[n(2)]
+    pub set_aside: Option<String>,
+}
+
+/// A line of the desk register.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RegisterLine {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The visitor's key.
+    #[n(1)]
+    pub key: KeyHandle,
+    /// When.
+    #[n(2)]
+    pub at: Timestamp,
+    /// Who came, in whatever words; may be empty.
+    #[n(3)]
+    pub visitor: String,
+    /// What about.
+    #[n(4)]
+    pub topic: Option<Code>,
+    /// What was said.
+    #[n(5)]
+    pub note: String,
+    /// How many minutes.
+    #[n(6)]
+    pub minutes: Option<u16>,
+    /// What became of it.
+    #[n(7)]
+    pub outcome: VisitOutcome,
+    /// Who wrote it.
+    #[n(8)]
+    pub by: Option<StaffId>,
+}
+
+/// What became of a visit.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum VisitOutcome {
+    /// Nothing yet.
+    #[n(0)]
+    Open,
+    /// Advice was given: a consult.
+    #[n(1)]
+    Consult,
+    /// A case was opened.
+    #[n(2)]
+    Case(#[n(0)] RecordId),
+    /// Turned away, and why.
+    #[n(3)]
+    TurnedAway(#[n(0)] Code),
+}
+
+/// A table of statistics that left.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Release {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// What it said.
+    #[n(1)]
+    pub table: Table,
+    /// To whom.
+    #[n(2)]
+    pub to: OfficeId,
+    /// Who saw it cell by cell and approved.
+    #[n(3)]
+    pub approved_by: Option<StaffId>,
+}
+
+/// A table of statistics that came in, at a collector.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Collected {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The office's name at the time.
+    #[n(1)]
+    pub office_name: String,
+    /// What it said.
+    #[n(2)]
+    pub table: Table,
+    /// When it came.
+    #[n(3)]
+    pub at: Timestamp,
+}
+
+/// An import.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Import {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The source's name in the mapping file.
+    #[n(1)]
+    pub source: String,
+    /// When it began.
+    #[n(2)]
+    pub at: Timestamp,
+    /// Rows that were added.
+    #[n(3)]
+    pub added: u64,
+    /// Whether it was undone.
+    #[n(4)]
+    pub undone: bool,
+    /// Who started it.
+    #[n(5)]
+    pub by: Option<StaffId>,
+}
+
+/// The one settings record.
+pub const SETTINGS_ID: RecordId = RecordId::new([1; 16]);
+
+macro_rules! record {
+    ($type:ident, $kind:ident, |$self:ident| $id:expr, $subjects:expr $(, parent $parent:expr)?) => {
+        impl Record for $type {
+            const KIND: Kind = Kind::$kind;
+            fn id(&self) -> RecordId {
+                let $self = self;
+                $id
+            }
+            fn subjects(&self) -> Vec<KeyHandle> {
+                let $self = self;
+                let _unused_where_nobody_is_concerned = $self;
+                $subjects
+            }
+            $(fn parent(&self) -> RecordId {
+                let $self = self;
+                $parent
+            })?
+        }
+    };
+}
+
+record!(Settings, Settings, |_settings| SETTINGS_ID, vec![]);
+record!(Staff, Staff, |staff| RecordId::new(*staff.id.as_bytes()), vec![]);
+record!(Person, Person, |person| person.id, vec![person.key]);
+record!(Case, Case, |case| case.id, case.clients.iter().map(|client| client.key).collect());
+record!(Action, Action, |action| action.id, action.subjects.clone(), parent action.case);
+record!(Payment, Payment, |payment| payment.id, payment.subjects.clone(), parent payment.case);
+record!(Consent, Consent, |consent| consent.id, vec![consent.person.key], parent consent.person.id);
+record!(Referral, Referral, |referral| referral.id, vec![referral.key]);
+record!(Outbox, Outbox, |outbox| outbox.id, outbox.subjects.clone());
+record!(Seen, Seen, |seen| seen.id, vec![]);
+record!(RegisterLine, RegisterLine, |line| line.id, vec![line.key]);
+record!(Release, Release, |release| release.id, vec![]);
+record!(Collected, Collected, |collected| collected.id, vec![]);
+record!(Import, Import, |import| import.id, vec![]);

@@ -1,0 +1,737 @@
+//! The relay: what a node does for the network whether or not its office is open. One thread that feeds
+//! network events and the clock into the delivery queues, keeps what comes in, signs for it, serves the
+//! mailboxes if the node is a hub, and looks into its own.
+//!
+//! It can open nothing. It holds the machine's network identity and receipt key, both certified by the
+//! office, and the sealed packets in the spool.
+
+use crate::clock::Clock;
+use crate::keys::RelayProfile;
+use crate::mailbox::Mailboxes;
+use crate::net::{Channel, Command, Event, Net, NetError, Peer};
+use crate::spool::{Fact, IN_PACKETS_MAX, OutRow, Spool};
+use casemesh_crypto::envelope::{Header, packet_hash};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::prekey::PrekeyId;
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::wire;
+use casemesh_protocol::delivery::{Input, Output, Queue};
+use casemesh_protocol::directory::Directory;
+use casemesh_protocol::frame::{
+    Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
+};
+use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
+use casemesh_protocol::receipt::Receipt;
+use casemesh_protocol::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const INPUTS_WAITING_MAX: usize = 8192;
+const TICK: Duration = Duration::from_millis(200);
+const DEFER_MS: u64 = 60_000;
+const HUB_REDIAL_MS: u64 = 15_000;
+
+/// How a relay behaves.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Whether this node keeps packets for others.
+    pub is_hub: bool,
+    /// How often it looks into its mailboxes, in milliseconds.
+    pub poll_ms: u64,
+}
+
+/// What the relay tells about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Where it can be reached.
+    pub listening: Vec<String>,
+    /// Offices that said hello on a connection that stands.
+    pub connected: BTreeSet<OfficeId>,
+    /// What a person should know, by office: one sentence each.
+    pub problems: BTreeMap<OfficeId, String>,
+    /// Bytes of packets that went to other nodes.
+    pub bytes_sent: u64,
+    /// Bytes of packets that came from other nodes.
+    pub bytes_received: u64,
+}
+
+enum RelayInput {
+    Net(Event),
+    HandOver { row: OutRow, packet: Vec<u8>, reply: SyncSender<io::Result<()>> },
+    Cancel(OfficeId, Digest),
+    Directory(Arc<Directory>, Vec<PrekeyId>),
+    Nudge,
+    Stop,
+}
+
+/// The door to the relay.
+#[derive(Clone)]
+pub struct Relay {
+    inputs: SyncSender<RelayInput>,
+    status: Arc<Mutex<RelayStatus>>,
+    spool: Spool,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Relay(..)")
+    }
+}
+
+/// Why the relay cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The disk refuses.
+    #[error("the disk refuses: {0}")]
+    Disk(#[from] io::Error),
+    /// The network refuses.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+impl Relay {
+    /// Starts the relay of a data folder. `wake` is called when the office has something to look at. Needs a
+    /// tokio runtime around it.
+    ///
+    /// # Errors
+    /// When the disk or the network refuses.
+    pub fn start(
+        folder: &Path,
+        profile: RelayProfile,
+        config: &RelayConfig,
+        clock: Clock,
+        wake: Box<dyn Fn() + Send>,
+    ) -> Result<Self, RelayError> {
+        let spool = Spool::open(folder)?;
+        let mailboxes = if config.is_hub { Some(Mailboxes::open(folder)?) } else { None };
+        let (inputs, waiting) = sync_channel(INPUTS_WAITING_MAX);
+        let events = inputs.clone();
+        let net = Net::start(
+            &profile.peer_seed,
+            &config.listen,
+            Box::new(move |event| events.try_send(RelayInput::Net(event)).is_ok()),
+        )?;
+        let status = Arc::new(Mutex::new(RelayStatus::default()));
+        let thread = Thread {
+            clock,
+            profile,
+            net,
+            spool: spool.clone(),
+            mailboxes,
+            directory: None,
+            prekeys: Vec::new(),
+            queues: HashMap::new(),
+            present: HashMap::new(),
+            asked: HashMap::new(),
+            next_tag: 0,
+            hubs: BTreeMap::new(),
+            poll_ms: config.poll_ms,
+            status: Arc::clone(&status),
+            wake,
+        };
+        let handle = std::thread::Builder::new().name("relay".into()).spawn(move || thread.run(&waiting))?;
+        Ok(Self { inputs, status, spool, thread: Arc::new(Mutex::new(Some(handle))) })
+    }
+
+    /// Takes a sealed packet; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk refuses or the relay has ended.
+    pub fn hand_over(&self, row: OutRow, packet: Vec<u8>) -> io::Result<()> {
+        let (reply, answer) = sync_channel(1);
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the relay has ended");
+        self.inputs.send(RelayInput::HandOver { row, packet, reply }).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+
+    /// The packet must not go any more.
+    pub fn cancel(&self, to: OfficeId, packet: Digest) {
+        self.give(RelayInput::Cancel(to, packet));
+    }
+
+    /// Who belongs to the network now, and which prekeys are ours.
+    pub fn set_directory(&self, directory: Arc<Directory>, prekeys: Vec<PrekeyId>) {
+        self.give(RelayInput::Directory(directory, prekeys));
+    }
+
+    /// Looks into the mailboxes and tries what waits, now.
+    pub fn nudge(&self) {
+        self.give(RelayInput::Nudge);
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> RelayStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What waits on disk.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Ends it.
+    pub fn stop(&self) {
+        self.give(RelayInput::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the relay stopped unexpectedly");
+        }
+    }
+
+    fn give(&self, input: RelayInput) {
+        if self.inputs.send(input).is_err() {
+            tracing::debug!("the relay has ended");
+        }
+    }
+}
+
+/// What a question to another node was about.
+enum Asked {
+    Hello(Peer),
+    Put { to: OfficeId, packet: Digest },
+    Deposit { to: OfficeId, packet: Digest },
+    List { hub: OfficeId },
+    Fetch { hub: OfficeId },
+    Receipts { hub: OfficeId },
+    Told,
+}
+
+#[derive(Default)]
+struct HubLink {
+    next_dial: Timestamp,
+    next_poll: Timestamp,
+    deposits: Vec<(OfficeId, Digest)>,
+}
+
+struct Thread {
+    clock: Clock,
+    profile: RelayProfile,
+    net: Net,
+    spool: Spool,
+    mailboxes: Option<Mailboxes>,
+    directory: Option<Arc<Directory>>,
+    prekeys: Vec<PrekeyId>,
+    queues: HashMap<OfficeId, Queue>,
+    /// Machines whose hello was welcomed, by office.
+    present: HashMap<OfficeId, Peer>,
+    asked: HashMap<u64, Asked>,
+    next_tag: u64,
+    hubs: BTreeMap<OfficeId, HubLink>,
+    poll_ms: u64,
+    status: Arc<Mutex<RelayStatus>>,
+    wake: Box<dyn Fn() + Send>,
+}
+
+impl Thread {
+    fn run(mut self, inputs: &Receiver<RelayInput>) {
+        self.load_under_way();
+        loop {
+            match inputs.recv_timeout(TICK) {
+                Ok(RelayInput::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(input) => self.take(input),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.tick();
+        }
+    }
+
+    /// After a start, everything that was under way is under way again.
+    fn load_under_way(&mut self) {
+        match self.spool.under_way() {
+            Ok(rows) => rows.into_iter().for_each(|row| self.queue(row)),
+            Err(error) => tracing::error!(kind = %error.kind(), "the spool cannot be read"),
+        }
+    }
+
+    fn take(&mut self, input: RelayInput) {
+        match input {
+            RelayInput::Net(event) => self.see(event),
+            RelayInput::HandOver { row, packet, reply } => {
+                let kept = self.spool.keep_out(&row, &packet);
+                let is_kept = kept.is_ok();
+                drop(reply.send(kept));
+                if is_kept {
+                    self.queue(row);
+                }
+            }
+            RelayInput::Cancel(to, packet) => {
+                self.deliver(to, Input::Cancelled { packet });
+                self.log_failure(self.spool.drop_out(&packet));
+            }
+            RelayInput::Directory(directory, prekeys) => self.set_directory(directory, prekeys),
+            RelayInput::Nudge => {
+                for link in self.hubs.values_mut() {
+                    link.next_poll = Timestamp::default();
+                    link.next_dial = Timestamp::default();
+                }
+            }
+            RelayInput::Stop => {}
+        }
+    }
+
+    fn set_directory(&mut self, directory: Arc<Directory>, prekeys: Vec<PrekeyId>) {
+        let now = self.clock.now();
+        let machines = directory
+            .members()
+            .filter(|(office, _)| **office != self.profile.office)
+            .flat_map(|(_, member)| member.keys.machines())
+            .filter(|machine| now.s() < machine.until_s)
+            .map(|machine| Peer(machine.peer.clone()));
+        self.net.send(Command::Allow(machines.collect()));
+        let own_hubs =
+            directory.member(&self.profile.office).map(|member| member.record.hubs.clone()).unwrap_or_default();
+        for hub in own_hubs.iter().filter(|hub| **hub != self.profile.office) {
+            self.hubs.entry(*hub).or_default();
+        }
+        for (office, queue) in &mut self.queues {
+            queue.set_has_hub(directory.member(office).is_some_and(|member| !member.record.hubs.as_slice().is_empty()));
+        }
+        self.directory = Some(directory);
+        self.prekeys = prekeys;
+    }
+
+    fn queue(&mut self, row: OutRow) {
+        self.deliver(row.to, Input::Queued { packet: row.packet, expires: row.expires });
+    }
+
+    /// Gives one input to the queue of an office and does what it says.
+    fn deliver(&mut self, office: OfficeId, input: Input) {
+        let now = self.clock.now();
+        let has_hub = self
+            .directory
+            .as_ref()
+            .and_then(|directory| directory.member(&office))
+            .is_some_and(|member| !member.record.hubs.as_slice().is_empty());
+        let queue = self.queues.entry(office).or_insert_with(|| Queue::new(has_hub));
+        let outputs = queue.handle(input, now, &mut os_rng());
+        for output in outputs {
+            self.perform(office, output);
+        }
+    }
+
+    fn perform(&mut self, office: OfficeId, output: Output) {
+        match output {
+            Output::Dial => self.dial(office),
+            Output::Put(packet) => self.put(office, packet),
+            Output::Deposit(packet) => self.deposit(office, packet),
+            Output::Settle(packet) => {
+                self.log_failure(self.spool.drop_out(&packet));
+            }
+            Output::Park(packet) => self.end(packet, Fact::Refused),
+            Output::Expire(packet) => self.end(packet, Fact::Expired),
+            Output::Overflow(packet) => {
+                tracing::warn!(packet = ?packet, "too many packets wait for one office; it is tried again at the next start");
+            }
+        }
+    }
+
+    fn end(&mut self, packet: Digest, fact: Fact) {
+        if self.log_failure(self.spool.note_fact(&packet, fact)) {
+            self.log_failure(self.spool.drop_out(&packet));
+            (self.wake)();
+        }
+    }
+
+    fn log_failure(&self, result: io::Result<()>) -> bool {
+        if let Err(error) = &result {
+            tracing::error!(kind = %error.kind(), "the spool cannot be written");
+        }
+        result.is_ok()
+    }
+
+    fn dial(&mut self, office: OfficeId) {
+        let member = self.directory.as_ref().and_then(|directory| directory.member(&office));
+        let machine = member.and_then(|member| member.keys.machines().last());
+        let addresses: Vec<String> = member
+            .map(|member| member.record.addresses.iter().map(|a| a.as_str().to_owned()).collect())
+            .unwrap_or_default();
+        match machine {
+            Some(machine) if !addresses.is_empty() => {
+                self.net.send(Command::Dial { peer: Peer(machine.peer.clone()), addresses });
+            }
+            _ => self.deliver(office, Input::Unreachable),
+        }
+    }
+
+    fn put(&mut self, to: OfficeId, packet: Digest) {
+        match (self.present.get(&to).cloned(), self.spool.read_out(&packet)) {
+            (Some(peer), Ok(bytes)) => {
+                self.status().bytes_sent += bytes.len() as u64;
+                let frame = wire::encode(&PacketRequest::Put(bytes));
+                self.ask(peer, Channel::Packet, frame, Asked::Put { to, packet });
+            }
+            (None, _) => self.deliver(to, Input::Unreachable),
+            (_, Err(error)) => tracing::error!(kind = %error.kind(), "a packet under way cannot be read"),
+        }
+    }
+
+    fn deposit(&mut self, to: OfficeId, packet: Digest) {
+        let hubs =
+            self.directory.as_ref().and_then(|d| d.member(&to)).map(|m| m.record.hubs.clone()).unwrap_or_default();
+        // The hub that is connected, else the first.
+        let hub = hubs.iter().find(|hub| self.present.contains_key(hub)).or(hubs.as_slice().first()).copied();
+        let Some(hub) = hub.filter(|hub| *hub != self.profile.office) else {
+            self.deliver(to, Input::NotDeposited { packet });
+            return;
+        };
+        self.hubs.entry(hub).or_default().deposits.push((to, packet));
+        if self.present.contains_key(&hub) {
+            self.flush_deposits(hub);
+        }
+    }
+
+    fn flush_deposits(&mut self, hub: OfficeId) {
+        let Some(peer) = self.present.get(&hub).cloned() else { return };
+        let deposits = self.hubs.get_mut(&hub).map(|link| std::mem::take(&mut link.deposits)).unwrap_or_default();
+        for (to, packet) in deposits {
+            match self.spool.read_out(&packet) {
+                Ok(bytes) => {
+                    self.status().bytes_sent += bytes.len() as u64;
+                    let frame = wire::encode(&MailboxRequest::Deposit { to, packet: bytes });
+                    self.ask(peer.clone(), Channel::Mailbox, frame, Asked::Deposit { to, packet });
+                }
+                // It arrived by another road meanwhile.
+                Err(_) => self.deliver(to, Input::Deposited { packet }),
+            }
+        }
+    }
+
+    fn ask(&mut self, peer: Peer, channel: Channel, frame: Vec<u8>, about: Asked) {
+        let tag = self.next_tag;
+        self.next_tag = self.next_tag.wrapping_add(1);
+        self.asked.insert(tag, about);
+        self.net.send(Command::Ask { peer, channel, frame, tag });
+    }
+
+    fn status(&self) -> std::sync::MutexGuard<'_, RelayStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn see(&mut self, event: Event) {
+        match event {
+            Event::Listening(address) => self.status().listening.push(address),
+            Event::Connected(peer) => {
+                if let Some(hello) = self.hello() {
+                    self.ask(peer.clone(), Channel::Hello, wire::encode(&hello), Asked::Hello(peer));
+                }
+            }
+            Event::Unreachable(peer) => self.lost(&peer),
+            Event::Asked { peer, channel, frame, request } => {
+                let answer = self.answer(&peer, channel, &frame);
+                match answer {
+                    Some(frame) => self.net.send(Command::Answer { request, frame }),
+                    None => self.net.send(Command::Disconnect(peer)),
+                }
+            }
+            Event::Answered { tag, frame } => {
+                if let Some(about) = self.asked.remove(&tag) {
+                    self.answered(about, &frame);
+                }
+            }
+            Event::Unanswered { tag } => {
+                if let Some(about) = self.asked.remove(&tag) {
+                    self.unanswered(about);
+                }
+            }
+            Event::Woke => {
+                self.present.clear();
+                self.status().connected.clear();
+            }
+        }
+    }
+
+    fn office_of(&self, peer: &Peer) -> Option<OfficeId> {
+        self.directory.as_ref()?.by_peer(&peer.0, self.clock.now()).map(|(office, _)| *office)
+    }
+
+    fn lost(&mut self, peer: &Peer) {
+        let Some(office) = self.office_of(peer) else { return };
+        self.present.remove(&office);
+        self.status().connected.remove(&office);
+        let undeposited = self.hubs.get_mut(&office).map(|link| std::mem::take(&mut link.deposits)).unwrap_or_default();
+        for (to, packet) in undeposited {
+            self.deliver(to, Input::NotDeposited { packet });
+        }
+        self.deliver(office, Input::Unreachable);
+    }
+
+    fn hello(&self) -> Option<Hello> {
+        let network = self.directory.as_ref()?.network();
+        let now = self.clock.now();
+        Some(Hello { version_min: VERSION, version_max: VERSION, network, office: self.profile.office, now })
+    }
+
+    /// Whether a hello is one we welcome, from the machine it came from.
+    fn judge(&self, peer: &Peer, hello: &Hello) -> Result<OfficeId, Rejection> {
+        let ours = self.hello().ok_or(Rejection::Unknown)?;
+        if hello.network != ours.network {
+            return Err(Rejection::Network);
+        }
+        if self.office_of(peer) != Some(hello.office) {
+            return Err(Rejection::Unknown);
+        }
+        if hello.version_min > VERSION || hello.version_max < VERSION {
+            return Err(Rejection::Version);
+        }
+        if hello.now.s().abs_diff(ours.now.s()) > CLOCK_SKEW_SECONDS_MAX {
+            return Err(Rejection::Clock);
+        }
+        Ok(hello.office)
+    }
+
+    fn welcome(&mut self, peer: &Peer, office: OfficeId) {
+        self.present.insert(office, peer.clone());
+        {
+            let mut status = self.status();
+            status.connected.insert(office);
+            status.problems.remove(&office);
+        }
+        self.deliver(office, Input::Alive);
+        self.flush_deposits(office);
+        if let Some(link) = self.hubs.get_mut(&office) {
+            link.next_poll = Timestamp::default();
+        }
+    }
+
+    fn problem(&self, peer: &Peer, rejection: Rejection) {
+        let Some(office) = self.office_of(peer) else { return };
+        let name = self
+            .directory
+            .as_ref()
+            .and_then(|directory| directory.member(&office))
+            .map_or_else(String::new, |member| member.record.name.to_string());
+        let sentence = match rejection {
+            Rejection::Clock => format!(
+                "The clock of this computer and that of {name} differ by more than a day; set the wrong one right, nothing is lost"
+            ),
+            Rejection::Version => format!("{name} runs another version of Casemesh; the older of the two must update"),
+            Rejection::Network => format!("{name} belongs to another network; ask your steward for the current file"),
+            _ => {
+                format!("{name} does not know this office; ask your steward whether both have the current network file")
+            }
+        };
+        self.status().problems.insert(office, sentence);
+    }
+
+    /// The answer to a question; none when the asker is cut off.
+    fn answer(&mut self, peer: &Peer, channel: Channel, frame: &[u8]) -> Option<Vec<u8>> {
+        if channel == Channel::Hello {
+            let hello: Hello = wire::decode(frame).ok()?;
+            return Some(wire::encode(&match self.judge(peer, &hello) {
+                Ok(office) => {
+                    let answer = HelloAnswer::Welcome(self.hello()?);
+                    self.welcome(peer, office);
+                    answer
+                }
+                Err(rejection) => {
+                    self.problem(peer, rejection);
+                    HelloAnswer::Reject(rejection)
+                }
+            }));
+        }
+        let from = self.office_of(peer).filter(|office| self.present.get(office) == Some(peer));
+        match channel {
+            Channel::Packet => {
+                let PacketRequest::Put(packet) = wire::decode(frame).ok()?;
+                Some(wire::encode(&match from {
+                    Some(_) => self.store(&packet),
+                    None => PacketAnswer::Rejected(Rejection::HelloFirst),
+                }))
+            }
+            _ => {
+                let request: MailboxRequest = wire::decode(frame).ok()?;
+                Some(wire::encode(&self.serve_mailbox(from, request)))
+            }
+        }
+    }
+
+    /// Keeps a packet for this office and signs for it.
+    fn store(&mut self, packet: &[u8]) -> PacketAnswer {
+        let now = self.clock.now();
+        let Ok(header) = Header::read(packet) else { return PacketAnswer::Rejected(Rejection::Packet) };
+        if header.expires_h < now.h() || !self.prekeys.iter().any(|prekey| header.is_for(prekey)) {
+            return PacketAnswer::Rejected(Rejection::Packet);
+        }
+        self.status().bytes_received += packet.len() as u64;
+        if self.spool.waiting_in().map_or(usize::MAX, |waiting| waiting.len()) >= IN_PACKETS_MAX {
+            return PacketAnswer::Defer { after_ms: DEFER_MS };
+        }
+        match self.spool.keep_in(packet) {
+            Ok(hash) => {
+                (self.wake)();
+                PacketAnswer::Stored(self.sign_for(hash))
+            }
+            Err(error) => {
+                tracing::error!(kind = %error.kind(), "a packet could not be kept; the sender keeps it");
+                PacketAnswer::Defer { after_ms: DEFER_MS }
+            }
+        }
+    }
+
+    fn sign_for(&self, packet: Digest) -> Receipt {
+        Receipt::sign(packet, self.profile.office, self.clock.now(), &self.profile.receipt_key)
+    }
+
+    fn serve_mailbox(&mut self, from: Option<OfficeId>, request: MailboxRequest) -> MailboxAnswer {
+        let (Some(mailboxes), Some(directory)) = (&self.mailboxes, &self.directory) else {
+            return MailboxAnswer::Rejected(Rejection::NotServed);
+        };
+        let Some(from) = from else { return MailboxAnswer::Rejected(Rejection::HelloFirst) };
+        mailboxes.serve(from, request, directory, self.clock.now()).unwrap_or_else(|error| {
+            tracing::error!(kind = %error.kind(), "a mailbox could not be served");
+            MailboxAnswer::Rejected(Rejection::Quota)
+        })
+    }
+
+    fn answered(&mut self, about: Asked, frame: &[u8]) {
+        match about {
+            Asked::Hello(peer) => match wire::decode(frame) {
+                Ok(HelloAnswer::Welcome(hello)) => match self.judge(&peer, &hello) {
+                    Ok(office) => self.welcome(&peer, office),
+                    Err(rejection) => self.not_welcome(&peer, rejection),
+                },
+                Ok(HelloAnswer::Reject(rejection)) => self.not_welcome(&peer, rejection),
+                Err(_) => self.not_welcome(&peer, Rejection::Version),
+            },
+            Asked::Put { to, packet } => match wire::decode(frame) {
+                Ok(PacketAnswer::Stored(receipt)) => self.arrived(to, packet, &receipt),
+                Ok(PacketAnswer::Rejected(Rejection::HelloFirst)) | Err(_) => self.deliver(to, Input::Unreachable),
+                Ok(PacketAnswer::Rejected(_)) => self.deliver(to, Input::Rejected { packet }),
+                Ok(PacketAnswer::Defer { after_ms }) => {
+                    let until = self.clock.now().plus_ms(after_ms);
+                    self.deliver(to, Input::Deferred { packet, until });
+                }
+            },
+            Asked::Deposit { to, packet } => {
+                let kept = matches!(wire::decode(frame), Ok(MailboxAnswer::Done));
+                self.deliver(to, if kept { Input::Deposited { packet } } else { Input::NotDeposited { packet } });
+            }
+            Asked::List { hub } => {
+                if let (Ok(MailboxAnswer::Listed(packets)), Some(peer)) =
+                    (wire::decode(frame), self.present.get(&hub).cloned())
+                {
+                    for packet in packets {
+                        let frame = wire::encode(&MailboxRequest::Fetch(packet));
+                        self.ask(peer.clone(), Channel::Mailbox, frame, Asked::Fetch { hub });
+                    }
+                }
+            }
+            Asked::Fetch { hub } => {
+                if let Ok(MailboxAnswer::Packet(packet)) = wire::decode(frame) {
+                    self.fetched(hub, &packet);
+                }
+            }
+            Asked::Receipts { hub } => {
+                if let Ok(MailboxAnswer::Receipts(receipts)) = wire::decode(frame) {
+                    for receipt in receipts {
+                        self.receipt_from_hub(hub, &receipt);
+                    }
+                }
+            }
+            Asked::Told => {}
+        }
+    }
+
+    fn not_welcome(&mut self, peer: &Peer, rejection: Rejection) {
+        self.problem(peer, rejection);
+        if let Some(office) = self.office_of(peer) {
+            self.deliver(office, Input::Unreachable);
+        }
+        self.net.send(Command::Disconnect(peer.clone()));
+    }
+
+    /// A packet from our mailbox: keep it, sign for it, and let the hub forget it.
+    fn fetched(&mut self, hub: OfficeId, packet: &[u8]) {
+        let hash = packet_hash(packet);
+        // What is not for us or past its time is signed for as well, so that the hub can let go of it; the
+        // office sets it aside when it opens the spool.
+        if matches!(self.store(packet), PacketAnswer::Defer { .. }) {
+            return;
+        }
+        if let Some(peer) = self.present.get(&hub).cloned() {
+            let frame = wire::encode(&MailboxRequest::Delete(self.sign_for(hash)));
+            self.ask(peer, Channel::Mailbox, frame, Asked::Told);
+        }
+    }
+
+    fn receipt_from_hub(&mut self, hub: OfficeId, receipt: &Receipt) {
+        let Some(packet) = receipt.packet_hash() else { return };
+        let rows = self.spool.under_way().unwrap_or_default();
+        if let Some(row) = rows.iter().find(|row| row.packet == packet) {
+            self.arrived(row.to, packet, receipt);
+        }
+        if let Some(peer) = self.present.get(&hub).cloned() {
+            let frame = wire::encode(&MailboxRequest::ForgetReceipt(packet));
+            self.ask(peer, Channel::Mailbox, frame, Asked::Told);
+        }
+    }
+
+    /// A receipt settles a packet only if the recipient's certified key signed for these bytes.
+    fn arrived(&mut self, to: OfficeId, packet: Digest, receipt: &Receipt) {
+        let keys = self.directory.as_ref().and_then(|d| d.member(&to)).map(|m| m.receipt_keys()).unwrap_or_default();
+        match receipt.verify(to, &keys) {
+            Ok(stored) if stored.packet_hash == packet => {
+                if self.log_failure(self.spool.note_fact(&packet, Fact::Arrived(stored.stored))) {
+                    self.deliver(to, Input::Arrived { packet });
+                    (self.wake)();
+                }
+            }
+            _ => tracing::warn!(office = ?to, "a receipt does not hold; the packet is offered again"),
+        }
+    }
+
+    fn unanswered(&mut self, about: Asked) {
+        match about {
+            Asked::Hello(peer) => self.lost(&peer),
+            Asked::Put { to, .. } => self.deliver(to, Input::Unreachable),
+            Asked::Deposit { to, packet } => self.deliver(to, Input::NotDeposited { packet }),
+            Asked::List { .. } | Asked::Fetch { .. } | Asked::Receipts { .. } | Asked::Told => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let due: Vec<OfficeId> = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.wake_at(now.plus_ms(0)).is_some_and(|at| at <= now.plus_ms(1)))
+            .map(|(office, _)| *office)
+            .collect();
+        for office in due {
+            self.deliver(office, Input::Tick);
+        }
+        let poll_ms = self.poll_ms;
+        let mut dial = Vec::new();
+        let mut poll = Vec::new();
+        for (hub, link) in &mut self.hubs {
+            if self.present.contains_key(hub) {
+                if link.next_poll <= now {
+                    link.next_poll = now.plus_ms(poll_ms);
+                    poll.push(*hub);
+                }
+            } else if link.next_dial <= now && self.directory.is_some() {
+                link.next_dial = now.plus_ms(HUB_REDIAL_MS);
+                dial.push(*hub);
+            }
+        }
+        for hub in dial {
+            self.dial(hub);
+        }
+        for hub in poll {
+            if let Some(peer) = self.present.get(&hub).cloned() {
+                let list = wire::encode(&MailboxRequest::List { after: None });
+                self.ask(peer.clone(), Channel::Mailbox, list, Asked::List { hub });
+                self.ask(peer, Channel::Mailbox, wire::encode(&MailboxRequest::Receipts), Asked::Receipts { hub });
+            }
+        }
+    }
+}
