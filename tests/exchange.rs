@@ -1,0 +1,256 @@
+//! ```text
+//!   advice office ---- direct ---- shelter
+//!          \____ hub (mailbox) ____/
+//! ```
+
+use crate::harness::{TestNode, eventually, network, new_node};
+use casemesh_node::office::{
+    ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput, ReferralView,
+};
+use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::referral::State;
+use casemesh_protocol::time::Period;
+
+fn known(value: &str) -> FieldInput {
+    FieldInput { state: "known".into(), value: value.into() }
+}
+
+fn client(desk: &Desk) -> (RecordId, RecordId) {
+    let person = desk
+        .register_person(PersonInput {
+            identity: "self_declared".into(),
+            given: known("Nomvula"),
+            family: known("Dlamini"),
+            birth: known("1994-05-17"),
+            sex: known("female"),
+            telephone: known("082 555 0101"),
+            address: known("12 Canary Street"),
+            area: known("Ugu"),
+            safe_text: true,
+            code_word: "library".into(),
+            ..PersonInput::default()
+        })
+        .unwrap();
+    let case = desk
+        .open_case(vec![person], CaseInput { case_type: "domestic_violence".into(), summary: "Needs a safe place tonight".into(), ..CaseInput::default() })
+        .unwrap();
+    (person, case)
+}
+
+fn consent(desk: &Desk, person: RecordId, to: OfficeId, scope: &[&str], withheld: &[&str]) -> RecordId {
+    let expires = casemesh_node::clock::Clock::system().now().plus_days(30).day().to_string();
+    desk.record_consent(
+        person,
+        ConsentInput {
+            purpose: "share_for_service".into(),
+            recipients: vec![to.to_string()],
+            scope: scope.iter().map(|s| (*s).into()).collect(),
+            withheld: withheld.iter().map(|s| (*s).into()).collect(),
+            withheld_reason: "fear_of_harm".into(),
+            expires,
+            method: "signed_paper".into(),
+            giver: "person".into(),
+            language: "zu".into(),
+            refused: false,
+        },
+    )
+    .unwrap()
+}
+
+fn refer(desk: &Desk, case: RecordId, to: OfficeId, consent: RecordId) -> RecordId {
+    desk.send_referral(
+        case,
+        ReferralInput {
+            to: to.to_string(),
+            service: "safe_house".into(),
+            need: "A bed for one adult tonight".into(),
+            urgency: "urgent".into(),
+            consent: consent.to_string(),
+        },
+    )
+    .unwrap()
+}
+
+fn step(desk: &Desk, referral: RecordId, step: &str, code: &str, note: &str) {
+    desk.answer(referral, AnswerInput { step: step.into(), code: code.into(), note: note.into(), on: String::new() }).unwrap();
+}
+
+fn wait_for(desk: &Desk, referral: RecordId, what: &str, holds: impl Fn(&ReferralView) -> bool) -> ReferralView {
+    eventually(what, || desk.referral(referral).ok().filter(&holds))
+}
+
+fn incoming(desk: &Desk) -> RecordId {
+    eventually("a referral arrives", || desk.referrals(false).unwrap().first().map(|referral| referral.id))
+}
+
+struct World {
+    advice: TestNode,
+    shelter: TestNode,
+    hub: TestNode,
+    collector: TestNode,
+    network: Vec<u8>,
+}
+
+fn world() -> World {
+    let hub = TestNode::new(&new_node("Hub", OfficeKind::Coordination, vec![Role::Hub], vec![]));
+    let hubs = vec![hub.office];
+    let advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], hubs.clone()));
+    let shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], hubs.clone()));
+    let collector = TestNode::new(&new_node("Collector", OfficeKind::Coordination, vec![Role::Collector], hubs));
+    let network = network(&[&advice, &shelter, &hub, &collector]);
+    World { advice, shelter, hub, collector, network }
+}
+
+#[test]
+fn a_referral_goes_its_whole_way_and_the_totals_agree() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut world = world();
+    for node in [&mut world.advice, &mut world.shelter, &mut world.hub, &mut world.collector] {
+        node.start();
+        node.node().join(&world.network).unwrap();
+    }
+    let advice = world.advice.desk("worker");
+    let (person, case) = client(&advice);
+    let consent = consent(&advice, person, world.shelter.office, &["names", "birth_and_sex", "contact", "case_brief", "address"], &["address"]);
+    let sent = refer(&advice, case, world.shelter.office, consent);
+
+    // The shelter is locked: the packet arrives, and nobody has read it.
+    let view = wait_for(&advice, sent, "it arrives at the locked shelter", |v| v.summary.arrived.is_some());
+    assert_eq!(view.summary.state, State::Delivered);
+    assert_eq!((view.summary.read, view.summary.answered), (None, None));
+    let door = world.shelter.node().door();
+    assert!(door.locked && door.urgent);
+    assert_eq!(door.waiting, 1);
+
+    let shelter = world.shelter.desk("worker");
+    let received = incoming(&shelter);
+    let view = shelter.referral(received).unwrap();
+    assert!(view.full.is_none(), "before acceptance there is the preview and nothing else");
+    let seen = serde_json::to_string(&view).unwrap();
+    for secret in ["Nomvula", "Dlamini", "555", "Canary", "1994"] {
+        assert!(!seen.contains(secret), "{secret} in the preview");
+    }
+    wait_for(&advice, sent, "it is read", |v| v.summary.read.is_some());
+    step(&shelter, received, "acknowledged", "", "");
+    step(&shelter, received, "accepted", "", "Come to the back gate at six");
+    let view = wait_for(&shelter, received, "the full packet comes", |v| v.full.is_some());
+    let full = serde_json::to_string(&view.full).unwrap();
+    assert!(full.contains("Nomvula") && full.contains("082 555 0101") && full.contains("safe place tonight"));
+    assert!(!full.contains("Canary"), "the address is withheld");
+    assert!(full.contains("fear_of_harm"), "and says so");
+
+    let their_case = shelter.referral_to_case(received).unwrap();
+    step(&shelter, received, "started", "", "");
+    shelter.add_action(their_case, ActionInput { text: "Settled in".into(), ..ActionInput::default() }).unwrap();
+    let today = casemesh_node::clock::Clock::system().now().day();
+    shelter
+        .add_payment(their_case, PaymentInput { kind: "recovered".into(), amount: "1250.50".into(), currency: "ZAR".into(), paid: today.to_string(), note: "Deposit".into() })
+        .unwrap();
+    step(&shelter, received, "completed", "service_given", "Stayed two nights");
+    wait_for(&advice, sent, "the outcome comes back", |v| v.summary.state == State::Completed);
+    step(&advice, sent, "closed", "satisfied", "She is well");
+    wait_for(&shelter, received, "the shelter sees it closed", |v| v.summary.state == State::Closed);
+    let ours = advice.case(case).unwrap();
+    assert_eq!(ours.payments.len(), 1);
+    assert!(!ours.payments[0].recovered_here, "shown here, counted there");
+
+    // Both sides hold the same log.
+    let steps = |view: ReferralView| view.events.into_iter().map(|event| event.step).collect::<Vec<_>>();
+    assert_eq!(steps(advice.referral(sent).unwrap()), steps(shelter.referral(received).unwrap()));
+
+    let period = Period::new(today.plus_days(-1), today).unwrap();
+    let collector = world.collector.desk("worker");
+    for desk in [&advice, &shelter] {
+        desk.approve_table(period).unwrap();
+        assert!(desk.approve_table(period).is_err(), "unchanged");
+    }
+    let totals = eventually("both tables come", || {
+        let collected = collector.collected(Some(period)).unwrap();
+        (collected.offices.len() == 2).then_some(collected)
+    });
+    let cell = |figure: usize| {
+        totals.total[figure].cells.iter().map(|c| (c.key.code.clone(), c.value.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(cell(0), [("domestic_violence".to_owned(), "1".to_owned())]);
+    assert_eq!(totals.total[0].missing, 1, "the shelter's case has no type yet");
+    assert_eq!(cell(1), [("closed".to_owned(), "1".to_owned())]);
+    assert_eq!(cell(2), [("ZAR".to_owned(), "1250.50".to_owned())], "counted once");
+    let all = serde_json::to_string(&totals).unwrap();
+    assert!(!all.contains("Nomvula") && !all.contains("Dlamini"));
+}
+
+#[test]
+fn offices_that_are_never_awake_together_meet_through_the_hub() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut world = world();
+    for node in [&mut world.advice, &mut world.hub, &mut world.shelter] {
+        node.start();
+        node.node().join(&world.network).unwrap();
+    }
+    world.shelter.stop();
+    let advice = world.advice.desk("worker");
+    let (person, case) = client(&advice);
+    let consent = consent(&advice, person, world.shelter.office, &["names"], &[]);
+    let sent = refer(&advice, case, world.shelter.office, consent);
+    let mailbox = world.hub.folder.path().join("mailbox").join(world.shelter.office.to_string());
+    eventually("the hub keeps it", || {
+        std::fs::read_dir(&mailbox).ok()?.flatten().find(|entry| entry.path().extension().is_some_and(|e| e == "pkt"))
+    });
+    assert_eq!(advice.referral(sent).unwrap().summary.arrived, None, "a hub's acceptance is no arrival");
+    drop(advice);
+    world.advice.stop();
+
+    // The shelter wakes, locked, and fetches; the advice office wakes later and learns that it arrived.
+    world.shelter.start();
+    eventually("the shelter fetches", || (world.shelter.node().door().waiting == 1).then_some(()));
+    eventually("the hub lets go", || {
+        let left = std::fs::read_dir(&mailbox).ok()?.flatten().filter(|e| e.path().extension().is_some_and(|e| e == "pkt")).count();
+        (left == 0).then_some(())
+    });
+    world.shelter.stop();
+    world.advice.start();
+    let advice = world.advice.desk("worker");
+    wait_for(&advice, sent, "the receipt comes by the hub", |v| v.summary.arrived.is_some());
+}
+
+#[test]
+fn consent_taken_back_reaches_the_other_office_and_stops_what_waits() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut world = world();
+    for node in [&mut world.advice, &mut world.shelter] {
+        node.start();
+        node.node().join(&world.network).unwrap();
+    }
+    let advice = world.advice.desk("worker");
+    let shelter = world.shelter.desk("worker");
+    let (person, case) = client(&advice);
+    let first = consent(&advice, person, world.shelter.office, &["names"], &[]);
+    let sent = refer(&advice, case, world.shelter.office, first);
+    let received = incoming(&shelter);
+    advice.withdraw_consent(person, first).unwrap();
+    wait_for(&shelter, received, "the withdrawal arrives", |v| v.summary.state == State::ConsentWithdrawn);
+    assert_eq!(advice.referral(sent).unwrap().summary.state, State::ConsentWithdrawn);
+    assert!(shelter.answer(received, AnswerInput { step: "accepted".into(), ..AnswerInput::default() }).is_err());
+    let again = ReferralInput {
+        to: world.shelter.office.to_string(),
+        service: "safe_house".into(),
+        need: "A bed".into(),
+        urgency: String::new(),
+        consent: first.to_string(),
+    };
+    assert!(advice.send_referral(case, again.clone()).unwrap_err().to_string().contains("took the consent back"));
+
+    // A name in the need, an office without consent, and a second identical referral are stopped.
+    let second = consent(&advice, person, world.shelter.office, &["names"], &[]);
+    let named = ReferralInput { need: "Nomvula needs a bed".into(), consent: second.to_string(), ..again.clone() };
+    assert!(advice.send_referral(case, named).unwrap_err().to_string().contains("need-has-name"));
+    let elsewhere = ReferralInput { to: world.hub.office.to_string(), consent: second.to_string(), ..again.clone() };
+    assert!(advice.send_referral(case, elsewhere).unwrap_err().to_string().contains("other offices"));
+    let good = ReferralInput { consent: second.to_string(), ..again };
+    advice.send_referral(case, good.clone()).unwrap();
+    assert!(advice.send_referral(case, good).unwrap_err().to_string().contains("already has an open referral"));
+}

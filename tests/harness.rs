@@ -1,0 +1,118 @@
+//! Nodes on loopback: real folders, real sockets, port 0 chosen beforehand.
+
+use casemesh_crypto::passphrase::Cost;
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::share::Split;
+use casemesh_crypto::sign::SigningKey;
+use casemesh_node::clock::Clock;
+use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node};
+use casemesh_node::office::Desk;
+use casemesh_node::records::StaffRole;
+use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::id::OfficeId;
+use std::time::{Duration, Instant};
+
+pub(crate) const PASSWORD: &str = "paper boats on a river";
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// What to make.
+pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec<OfficeId>) -> NewNode {
+    let staff = |sign_in: &str, roles: Vec<StaffRole>| FirstStaff {
+        sign_in: sign_in.into(),
+        name: format!("{sign_in} of {name}"),
+        roles,
+        password: PASSWORD.into(),
+        unlocks: true,
+    };
+    NewNode {
+        config: Config {
+            name: name.into(),
+            roles,
+            listen: vec![format!("/ip4/127.0.0.1/tcp/{}", free_port())],
+            web: "127.0.0.1:0".into(),
+            poll_s: 1,
+        },
+        kind,
+        code: "TST".into(),
+        small_office: true,
+        currency: "ZAR".parse().unwrap(),
+        language: "en".into(),
+        area: "Test district".into(),
+        services: casemesh_node::codes::code("service_type", "safe_house").into_iter().collect(),
+        hubs,
+        staff: vec![
+            staff("worker", vec![StaffRole::Caseworker, StaffRole::Supervisor]),
+            staff("admin", vec![StaffRole::Administrator]),
+        ],
+        cost: Cost::FLOOR,
+        split: Split::SMALL_OFFICE,
+    }
+}
+
+/// A node of a test, in a folder of its own.
+pub(crate) struct TestNode {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) office: OfficeId,
+    pub(crate) node: Option<Node>,
+}
+
+impl TestNode {
+    pub(crate) fn new(new: &NewNode) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let printed = node::init(folder.path(), new, &Clock::system()).unwrap();
+        Self { folder, office: printed.office, node: None }
+    }
+
+    pub(crate) fn card(&self) -> Vec<u8> {
+        node::read_card(self.folder.path()).unwrap()
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.node = Some(Node::start(self.folder.path(), Clock::system()).unwrap());
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some(node) = self.node.take() {
+            node.stop();
+        }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.node.as_ref().unwrap()
+    }
+
+    pub(crate) fn desk(&self, name: &str) -> Desk {
+        let token = self.node().sign_in(name, PASSWORD, "test").unwrap();
+        self.node().desk(&token).unwrap()
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The network file over these nodes.
+pub(crate) fn network(nodes: &[&TestNode]) -> Vec<u8> {
+    let steward = SigningKey::random(&mut os_rng());
+    let cards: Vec<Vec<u8>> = nodes.iter().map(|node| node.card()).collect();
+    node::sign_network("Test network", 1, &cards, &steward, Clock::system().now()).unwrap()
+}
+
+/// Waits until something holds; fails after a minute.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
