@@ -305,8 +305,16 @@ fn lock_folder(folder: &Path) -> Result<File, NodeError> {
     }
 }
 
-/// A folder of an office that nobody else works on, opened without a network: for `verify`, `import` and the
-/// like while the node does not run.
+/// Whether a node talks to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It listens and dials.
+    Network,
+    /// It does neither: for commands that open the folder while no node runs on it.
+    Offline,
+}
+
+/// A folder of an office that nobody else works on, held while it is checked.
 #[derive(Debug)]
 pub struct OfflineFolder {
     folder: PathBuf,
@@ -359,6 +367,7 @@ pub struct Door {
 }
 
 struct Inner {
+    office_id: OfficeId,
     config: Config,
     around: Surroundings,
     office: RwLock<Option<Arc<Office>>>,
@@ -395,13 +404,22 @@ impl Node {
     /// # Errors
     /// When another process works on the folder, or something on the disk does not hold.
     pub fn start(folder: &Path, clock: Clock) -> Result<Self, NodeError> {
+        Self::start_as(folder, clock, Reach::Network)
+    }
+
+    /// Starts the node of a data folder as told.
+    ///
+    /// # Errors
+    /// When another process works on the folder, or something on the disk does not hold.
+    pub fn start_as(folder: &Path, clock: Clock, reach: Reach) -> Result<Self, NodeError> {
         let config = read_config(folder)?;
         let lock = lock_folder(folder)?;
         let profile = RelayProfile::read(folder)?;
+        let office_id = profile.office;
         let (turns, waiting) = sync_channel(1);
         let wake = turns.clone();
         let relay_config = RelayConfig {
-            listen: config.listen.clone(),
+            listen: if reach == Reach::Network { config.listen.clone() } else { Vec::new() },
             is_hub: config.roles.contains(&Role::Hub),
             poll_ms: config.poll_s.saturating_mul(1000),
         };
@@ -410,6 +428,7 @@ impl Node {
         let relay = Relay::start(folder, profile, &relay_config, clock.clone(), wake)?;
         let around = Surroundings { folder: folder.to_owned(), clock: clock.clone(), relay, directory: Arc::default() };
         let inner = Arc::new(Inner {
+            office_id,
             config,
             around,
             office: RwLock::new(None),
@@ -420,7 +439,7 @@ impl Node {
             _lock: lock,
         });
         if let Some(bytes) = disk::read_bounded(&folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)? {
-            inner.use_directory(Directory::read(&bytes, None)?);
+            inner.use_directory(Directory::read(&bytes, None)?, reach);
         }
         let for_thread = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("exchange".into()).spawn(move || {
@@ -480,6 +499,11 @@ impl Node {
     /// The relay.
     pub fn relay(&self) -> &Relay {
         &self.inner.around.relay
+    }
+
+    /// Whose node it is.
+    pub fn relay_office(&self) -> OfficeId {
+        self.inner.office_id
     }
 
     /// The time.
@@ -555,7 +579,7 @@ impl Node {
             return Err(DirectoryError::Older { given: directory.number(), current: current.number() }.into());
         }
         disk::replace(&self.inner.around.folder.join(NETWORK_FILE), bytes)?;
-        self.inner.use_directory(directory);
+        self.inner.use_directory(directory, Reach::Network);
         Ok(())
     }
 
@@ -583,12 +607,14 @@ impl Node {
 }
 
 impl Inner {
-    fn use_directory(&self, directory: Directory) {
+    fn use_directory(&self, directory: Directory, reach: Reach) {
         let directory = Arc::new(directory);
         let own = read_card(&self.around.folder).ok().and_then(|bytes| wire::decode::<Card>(&bytes).ok());
         let prekeys = own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect());
         *self.around.directory.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&directory));
-        self.around.relay.set_directory(directory, prekeys);
+        if reach == Reach::Network {
+            self.around.relay.set_directory(directory, prekeys);
+        }
     }
 
     fn turn(&self) {

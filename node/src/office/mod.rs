@@ -7,6 +7,7 @@ mod cases;
 mod exchange;
 mod figures;
 mod home;
+mod import;
 mod people;
 mod referrals;
 mod register;
@@ -15,6 +16,7 @@ mod views;
 
 pub use cases::{ActionInput, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
+pub use import::{ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, Reading, RowProblem};
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;

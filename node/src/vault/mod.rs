@@ -231,20 +231,20 @@ impl Vault {
         }
     }
 
-    /// Destroys a person's key: from then on journal, view and index of that person are noise. `redacted`
-    /// names shared content keys that must go too.
+    /// Destroys the keys of persons: from then on journal, view and index of them are noise. `redacted` names
+    /// shared content keys that must go too.
     ///
     /// # Errors
     /// When the new key table cannot be written; the old one then stays in force.
     pub fn erase(
         &self,
         staff: Option<StaffId>,
-        person: casemesh_crypto::shred::KeyHandle,
+        persons: Vec<casemesh_crypto::shred::KeyHandle>,
         redacted: Vec<casemesh_crypto::shred::KeyHandle>,
     ) -> Result<(), VaultError> {
         let (reply, answer) = sync_channel(1);
         let about = About { at: self.shared.clock.now(), staff, action: "erase".into(), record: None };
-        self.send(writer::Job::erase(about, person, redacted, reply))?;
+        self.send(writer::Job::erase(about, persons, redacted, reply))?;
         answer.recv().unwrap_or(Err(VaultError::Locked))
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Ran {
 pub(crate) enum Job {
     Command { about: About, run: Box<dyn FnOnce(&mut Tx<'_>) -> Ran + Send> },
     Access { about: About, done: Done },
-    Erase { about: About, person: KeyHandle, redacted: Vec<KeyHandle>, done: Done },
+    Erase { about: About, persons: Vec<KeyHandle>, redacted: Vec<KeyHandle>, done: Done },
 }
 
 impl Job {
@@ -67,11 +67,11 @@ impl Job {
 
     pub(super) fn erase(
         about: About,
-        person: KeyHandle,
+        persons: Vec<KeyHandle>,
         redacted: Vec<KeyHandle>,
         reply: SyncSender<Result<(), VaultError>>,
     ) -> Self {
-        Self::Erase { about, person, redacted, done: answer(Some(reply)) }
+        Self::Erase { about, persons, redacted, done: answer(Some(reply)) }
     }
 }
 
@@ -267,9 +267,9 @@ impl Writer {
             let mut next = Some(first);
             let mut taken = 0;
             while let Some(job) = next.take() {
-                if let Job::Erase { about, person, redacted, done } = job {
+                if let Job::Erase { about, persons, redacted, done } = job {
                     self.finish(std::mem::take(&mut group));
-                    done(self.erase(about, person, &redacted).err());
+                    done(self.erase(&about, &persons, &redacted).err());
                 } else {
                     self.take(job, &mut group);
                 }
@@ -406,17 +406,19 @@ impl Writer {
         self.count();
     }
 
-    fn erase(&mut self, about: About, person: KeyHandle, redacted: &[KeyHandle]) -> Result<(), VaultError> {
-        let number = self.append(EntryKind::Change, &about, vec![], vec![])?;
+    fn erase(&mut self, about: &About, persons: &[KeyHandle], redacted: &[KeyHandle]) -> Result<(), VaultError> {
+        let number = self.append(EntryKind::Change, about, vec![], vec![])?;
         self.journal.sync()?;
         apply(self.shared.store.as_ref(), &self.shared.manifest_key, number, &[], &mut self.applied)?;
         let rng = &mut random::os_rng();
         let mut ring = self.shared.ring.read().unwrap_or_else(PoisonError::into_inner).clone();
-        ring.forget(&person, redacted);
+        for person in persons {
+            ring.forget(person, redacted);
+        }
         let old = self.shared.epoch.read().unwrap_or_else(PoisonError::into_inner).clone();
         let epoch = old.next(rng);
         let mut erased = self.erased.clone();
-        erased.push(person);
+        erased.extend(persons);
         erased.extend(redacted);
         let table =
             Table::new(self.shared.keys.database, &ring, &epoch, self.journal.next_number() - 1, erased.clone(), rng);

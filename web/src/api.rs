@@ -1,0 +1,486 @@
+//! The JSON API: the same operations as the pages, for programs. A call carries `Authorization: Bearer TOKEN`
+//! from `POST /api/v1/sign-in`; a page's cookie does not count here. Errors are problem documents
+//! (RFC 9457) with the fields that are wrong.
+
+use crate::App;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use casemesh_crypto::passphrase::Cost;
+use casemesh_node::node::SignInError;
+use casemesh_node::office::{
+    ActionInput, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput, Desk,
+    DeskError, FieldProblem, FiguresView, HomeView, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView,
+    ReferralInput, ReferralSummary, ReferralView, RegisterInput, RegisterView, SharePreview, StaffInput, StaffView,
+    TablePreview,
+};
+use casemesh_protocol::id::RecordId;
+use casemesh_protocol::time::{Day, Period};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
+
+/// A problem document.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Which problem, as a key.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// One sentence.
+    pub(crate) title: String,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// Fields that are missing or wrong.
+    pub(crate) fields: Vec<FieldProblem>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: impl Into<String>) -> Self {
+        Self { kind: kind.into(), title: title.into(), status: status.as_u16(), fields: Vec::new() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let kind = axum::http::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        let status = match &error {
+            DeskError::Denied(_) => StatusCode::FORBIDDEN,
+            DeskError::NotFound => StatusCode::NOT_FOUND,
+            DeskError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            DeskError::Vault(casemesh_node::vault::VaultError::Conflict) => StatusCode::CONFLICT,
+            DeskError::Vault(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        let mut problem = Self::new(status, error.key(), error.to_string());
+        if let DeskError::Invalid(fields) = error {
+            problem.fields = fields;
+        }
+        problem
+    }
+}
+
+/// A program at somebody's desk.
+struct Caller {
+    desk: Desk,
+    token: String,
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
+        let signed = token.and_then(|token| app.node.desk(&token).map(|desk| Self { desk, token }));
+        signed.ok_or_else(|| {
+            Problem::new(StatusCode::UNAUTHORIZED, "error-sign-in", "sign in first: POST /api/v1/sign-in")
+        })
+    }
+}
+
+/// A JSON body; what is wrong with it is said, not guessed.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, app).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let status = match &rejection {
+                    JsonRejection::JsonDataError(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                    other => other.status(),
+                };
+                Err(Problem::new(status, "error-invalid", rejection.body_text()))
+            }
+        }
+    }
+}
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+async fn at_desk<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce() -> Result<T, DeskError> + Send + 'static,
+) -> Answer<T> {
+    Ok(Json(app.run(work).await?))
+}
+
+/// Name and password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignIn {
+    /// The name to sign in with.
+    pub(crate) name: String,
+    /// The password.
+    pub(crate) password: String,
+}
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Session {
+    /// To send as `Authorization: Bearer TOKEN`.
+    pub(crate) token: String,
+}
+
+/// The id of what was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Made {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub(crate) id: RecordId,
+}
+
+/// Done; there is nothing more to say.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Done {
+    /// Always true.
+    pub(crate) done: bool,
+}
+
+const DONE: Done = Done { done: true };
+
+/// A search.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Search {
+    /// Name in any spelling, telephone, document number, year of birth.
+    pub(crate) text: String,
+}
+
+/// A reason.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    /// Its code.
+    pub(crate) reason: String,
+}
+
+/// A new case.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewCase {
+    /// Whose.
+    #[schema(value_type = Vec<String>)]
+    pub(crate) clients: Vec<RecordId>,
+    /// What is known of it.
+    #[serde(default)]
+    pub(crate) case: CaseInput,
+}
+
+/// A changed person.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangedPerson {
+    /// The revision that was read.
+    pub(crate) revision: u64,
+    /// The whole person.
+    pub(crate) person: PersonInput,
+}
+
+/// Days from the first to the last.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Days {
+    /// The first day.
+    #[schema(value_type = String)]
+    pub(crate) from: Day,
+    /// The last day.
+    #[schema(value_type = String)]
+    pub(crate) to: Day,
+}
+
+impl Days {
+    fn period(&self) -> Result<Period, Problem> {
+        Period::new(self.from, self.to).ok_or_else(|| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", "the period ends before it starts")
+        })
+    }
+}
+
+/// A page of cases.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Cases {
+    /// The cases of the page.
+    pub(crate) cases: Vec<CaseSummary>,
+    /// How many there are on all pages.
+    pub(crate) total: usize,
+}
+
+/// Referrals of one direction.
+#[derive(Deserialize)]
+struct Direction {
+    #[serde(default)]
+    outgoing: bool,
+}
+
+#[utoipa::path(post, path = "/api/v1/sign-in", request_body = SignIn, responses((status = 200, body = Session), (status = 401, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+async fn sign_in(State(app): State<App>, Body(input): Body<SignIn>) -> Answer<Session> {
+    let node = app.node.clone();
+    let result = app.run(move || node.sign_in(&input.name, &input.password, "api")).await;
+    match result {
+        Ok(token) => Ok(Json(Session { token })),
+        Err(error) => Err(match error {
+            SignInError::Wrong => Problem::new(StatusCode::UNAUTHORIZED, "sign-in-wrong", error.to_string()),
+            SignInError::Wait(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, "sign-in-wait", error.to_string()),
+            SignInError::Node(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "sign-in-failed", error.to_string()),
+        }),
+    }
+}
+
+#[utoipa::path(post, path = "/api/v1/sign-out", responses((status = 200, body = Done), (status = 401, body = Problem)))]
+async fn sign_out(State(app): State<App>, caller: Caller) -> Json<Done> {
+    app.node.sign_out(&caller.token);
+    Json(DONE)
+}
+
+#[utoipa::path(get, path = "/api/v1/home", responses((status = 200, body = HomeView), (status = 401, body = Problem)))]
+async fn home(State(app): State<App>, caller: Caller) -> Answer<HomeView> {
+    at_desk(&app, move || caller.desk.home()).await
+}
+
+#[utoipa::path(get, path = "/api/v1/register", responses((status = 200, body = Vec<RegisterView>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+async fn register(State(app): State<App>, caller: Caller) -> Answer<Vec<RegisterView>> {
+    at_desk(&app, move || caller.desk.register(None)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/register", request_body = RegisterInput, responses((status = 200, body = Made), (status = 422, body = Problem)))]
+async fn add_line(State(app): State<App>, caller: Caller, Body(input): Body<RegisterInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_line(input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/register/{id}/consult", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn line_to_consult(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.line_to_consult(id).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/register/{id}/case", params(("id" = String, Path)), responses((status = 200, body = Made), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn line_to_case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.line_to_case(id).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/register/{id}/turn-away", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn turn_away(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<Reason>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.line_turned_away(id, &input.reason).map(|()| DONE)).await
+}
+
+/// A search is a POST, so that no name stands in an address or a log.
+#[utoipa::path(post, path = "/api/v1/people/search", request_body = Search, responses((status = 200, body = Vec<PersonHit>), (status = 403, body = Problem)))]
+async fn search(State(app): State<App>, caller: Caller, Body(input): Body<Search>) -> Answer<Vec<PersonHit>> {
+    at_desk(&app, move || caller.desk.search(&input.text)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people", request_body = PersonInput, responses((status = 200, body = Made), (status = 422, body = Problem)))]
+async fn register_person(State(app): State<App>, caller: Caller, Body(input): Body<PersonInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.register_person(input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/people/{id}", params(("id" = String, Path)), responses((status = 200, body = PersonView), (status = 404, body = Problem)))]
+async fn person(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<PersonView> {
+    at_desk(&app, move || caller.desk.person(id)).await
+}
+
+#[utoipa::path(put, path = "/api/v1/people/{id}", params(("id" = String, Path)), request_body = ChangedPerson, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn change_person(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ChangedPerson>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.change_person(id, input.revision, input.person).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/consents", params(("id" = String, Path)), request_body = ConsentInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ConsentInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.record_consent(id, input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/consents/{consent}/withdraw", params(("id" = String, Path), ("consent" = String, Path)), responses((status = 200, body = Done), (status = 404, body = Problem)))]
+async fn withdraw_consent(State(app): State<App>, Path((id, consent)): Path<(RecordId, RecordId)>, caller: Caller) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.withdraw_consent(id, consent).map(|()| DONE)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/cases", params(("mine" = Option<bool>, Query), ("closed" = Option<bool>, Query), ("page" = Option<usize>, Query)), responses((status = 200, body = Cases), (status = 403, body = Problem)))]
+async fn cases(State(app): State<App>, caller: Caller, Query(filter): Query<CaseFilter>) -> Answer<Cases> {
+    at_desk(&app, move || caller.desk.cases(&filter).map(|(cases, total)| Cases { cases, total })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases", request_body = NewCase, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn open_case(State(app): State<App>, caller: Caller, Body(input): Body<NewCase>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.open_case(input.clients, input.case).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/cases/{id}", params(("id" = String, Path)), responses((status = 200, body = CaseView), (status = 404, body = Problem)))]
+async fn case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<CaseView> {
+    at_desk(&app, move || caller.desk.case(id)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/actions", params(("id" = String, Path)), request_body = ActionInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ActionInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_action(id, input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/payments", params(("id" = String, Path)), request_body = PaymentInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn add_payment(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<PaymentInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_payment(id, input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/close", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn close_case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<Reason>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.close_case(id, &input.reason).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/referral-preview", params(("id" = String, Path)), request_body = ReferralInput, responses((status = 200, body = SharePreview), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn preview_referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ReferralInput>) -> Answer<SharePreview> {
+    at_desk(&app, move || caller.desk.preview_referral(id, &input)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/referrals", params(("id" = String, Path)), request_body = ReferralInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn send_referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ReferralInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.send_referral(id, input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/referrals", params(("outgoing" = Option<bool>, Query)), responses((status = 200, body = Vec<ReferralSummary>), (status = 403, body = Problem)))]
+async fn referrals(State(app): State<App>, caller: Caller, Query(direction): Query<Direction>) -> Answer<Vec<ReferralSummary>> {
+    at_desk(&app, move || caller.desk.referrals(direction.outgoing)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/referrals/{id}", params(("id" = String, Path)), responses((status = 200, body = ReferralView), (status = 404, body = Problem)))]
+async fn referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<ReferralView> {
+    at_desk(&app, move || caller.desk.referral(id)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/referrals/{id}/steps", params(("id" = String, Path)), request_body = AnswerInput, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn answer(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<AnswerInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.answer(id, input).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/referrals/{id}/case", params(("id" = String, Path)), responses((status = 200, body = Made), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn referral_to_case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.referral_to_case(id).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/partners", responses((status = 200, body = Vec<PartnerView>), (status = 401, body = Problem)))]
+async fn partners(State(app): State<App>, caller: Caller) -> Answer<Vec<PartnerView>> {
+    at_desk(&app, move || Ok(caller.desk.partners())).await
+}
+
+#[utoipa::path(get, path = "/api/v1/figures", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = FiguresView), (status = 403, body = Problem)))]
+async fn figures(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<FiguresView> {
+    let period = days.period()?;
+    at_desk(&app, move || caller.desk.figures(period)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/tables", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = TablePreview), (status = 403, body = Problem)))]
+async fn table_preview(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<TablePreview> {
+    let period = days.period()?;
+    at_desk(&app, move || caller.desk.table_preview(period)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/tables", request_body = Days, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn approve_table(State(app): State<App>, caller: Caller, Body(days): Body<Days>) -> Answer<Made> {
+    let period = days.period()?;
+    at_desk(&app, move || caller.desk.approve_table(period).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/collected", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = CollectedView), (status = 403, body = Problem)))]
+async fn collected(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<CollectedView> {
+    let period = days.period()?;
+    at_desk(&app, move || caller.desk.collected(Some(period))).await
+}
+
+#[utoipa::path(get, path = "/api/v1/staff", responses((status = 200, body = Vec<StaffView>), (status = 403, body = Problem)))]
+async fn staff(State(app): State<App>, caller: Caller) -> Answer<Vec<StaffView>> {
+    at_desk(&app, move || caller.desk.staff_list()).await
+}
+
+#[utoipa::path(post, path = "/api/v1/staff", request_body = StaffInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn add_staff(State(app): State<App>, caller: Caller, Body(input): Body<StaffInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.add_staff(&input, Cost::FLOOR).map(|_| DONE)).await
+}
+
+async fn document() -> Json<serde_json::Value> {
+    Json(serde_json::from_str(&openapi()).unwrap_or_default())
+}
+
+async fn no_such_call() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "error-not-found", "there is no such call; see /api/v1/openapi.json")
+}
+
+pub(crate) fn routes() -> Router<App> {
+    let calls = Router::new()
+        .route("/sign-in", post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .route("/home", get(home))
+        .route("/register", get(register).post(add_line))
+        .route("/register/{id}/consult", post(line_to_consult))
+        .route("/register/{id}/case", post(line_to_case))
+        .route("/register/{id}/turn-away", post(turn_away))
+        .route("/people/search", post(search))
+        .route("/people", post(register_person))
+        .route("/people/{id}", get(person).put(change_person))
+        .route("/people/{id}/consents", post(record_consent))
+        .route("/people/{id}/consents/{consent}/withdraw", post(withdraw_consent))
+        .route("/cases", get(cases).post(open_case))
+        .route("/cases/{id}", get(case))
+        .route("/cases/{id}/actions", post(add_action))
+        .route("/cases/{id}/payments", post(add_payment))
+        .route("/cases/{id}/close", post(close_case))
+        .route("/cases/{id}/referral-preview", post(preview_referral))
+        .route("/cases/{id}/referrals", post(send_referral))
+        .route("/referrals", get(referrals))
+        .route("/referrals/{id}", get(referral))
+        .route("/referrals/{id}/steps", post(answer))
+        .route("/referrals/{id}/case", post(referral_to_case))
+        .route("/partners", get(partners))
+        .route("/figures", get(figures))
+        .route("/tables", get(table_preview).post(approve_table))
+        .route("/collected", get(collected))
+        .route("/staff", get(staff).post(add_staff))
+        .route("/openapi.json", get(document))
+        .fallback(no_such_call);
+    Router::new().nest("/api/v1", calls)
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Casemesh", description = "The API of one office's node. Sign in, then send the token as a bearer."),
+    paths(
+        sign_in, sign_out, home, register, add_line, line_to_consult, line_to_case, turn_away, search, register_person,
+        person, change_person, record_consent, withdraw_consent, cases, open_case, case, add_action, add_payment,
+        close_case, preview_referral, send_referral, referrals, referral, answer, referral_to_case, partners, figures,
+        table_preview, approve_table, collected, staff, add_staff
+    )
+)]
+struct Document;
+
+/// The OpenAPI document of the API, as `casemesh openapi` writes it.
+pub fn openapi() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_route() {
+        let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let source = include_str!("api.rs");
+        let routed = source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")).filter_map(|rest| rest.split('"').next());
+        for route in routed.filter(|route| *route != "/openapi.json") {
+            assert!(paths.contains_key(&format!("/api/v1{route}")), "{route}");
+        }
+        assert!(paths.len() >= 25);
+    }
+}

@@ -1,0 +1,145 @@
+//! Texts from the catalogues: one file a language, the English one complete. A text that a language does not
+//! have yet is shown in English.
+
+use fluent_bundle::concurrent::FluentBundle;
+use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use unic_langid::LanguageIdentifier;
+
+/// A language of the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Language {
+    pub(crate) code: &'static str,
+    /// Its name in itself.
+    pub(crate) name: &'static str,
+    /// `ltr` or `rtl`.
+    pub(crate) dir: &'static str,
+    source: &'static str,
+}
+
+pub(crate) const LANGUAGES: &[Language] = &[
+    Language { code: "en", name: "English", dir: "ltr", source: include_str!("../locales/en.ftl") },
+    Language { code: "es", name: "Español", dir: "ltr", source: include_str!("../locales/es.ftl") },
+    Language { code: "ar", name: "العربية", dir: "rtl", source: include_str!("../locales/ar.ftl") },
+];
+
+type Bundle = FluentBundle<FluentResource>;
+
+static BUNDLES: LazyLock<BTreeMap<&'static str, Bundle>> =
+    LazyLock::new(|| LANGUAGES.iter().map(|language| (language.code, bundle(language))).collect());
+
+fn bundle(language: &Language) -> Bundle {
+    let id: LanguageIdentifier = language.code.parse().unwrap_or_default();
+    let mut bundle = FluentBundle::new_concurrent(vec![id]);
+    // A catalogue with a mistake still gives its other texts; a test refuses mistakes.
+    let resource = FluentResource::try_new(language.source.to_owned()).unwrap_or_else(|(resource, _)| resource);
+    bundle.add_resource_overriding(resource);
+    bundle
+}
+
+/// The language with that code, else English.
+pub(crate) fn language(code: &str) -> Language {
+    let primary = code.split(['-', '_']).next().unwrap_or_default();
+    LANGUAGES.iter().copied().find(|language| language.code == primary).unwrap_or_else(english)
+}
+
+fn english() -> Language {
+    LANGUAGES.first().copied().unwrap_or(Language { code: "en", name: "English", dir: "ltr", source: "" })
+}
+
+/// The best of the languages that a browser asks for.
+pub(crate) fn accepted(header: &str) -> Language {
+    header
+        .split(',')
+        .filter_map(|part| part.split(';').next())
+        .map(|code| code.trim().split('-').next().unwrap_or_default().to_lowercase())
+        .find_map(|code| LANGUAGES.iter().copied().find(|language| language.code == code))
+        .unwrap_or_else(english)
+}
+
+impl Language {
+    /// A text.
+    pub(crate) fn text(&self, key: &str, args: &[(&str, FluentValue<'_>)]) -> String {
+        let mut fluent_args = FluentArgs::new();
+        for (name, value) in args {
+            fluent_args.set(*name, value.clone());
+        }
+        self.find(key, &fluent_args)
+            .or_else(|| english().find(key, &fluent_args))
+            .unwrap_or_else(|| key.to_owned())
+    }
+
+    /// A text that may not exist.
+    pub(crate) fn maybe(&self, key: &str) -> Option<String> {
+        let none = FluentArgs::new();
+        self.find(key, &none).or_else(|| english().find(key, &none))
+    }
+
+    fn find(&self, key: &str, args: &FluentArgs<'_>) -> Option<String> {
+        let bundle = BUNDLES.get(self.code)?;
+        let pattern = bundle.get_message(key)?.value()?;
+        let mut errors = Vec::new();
+        Some(bundle.format_pattern(pattern, Some(args), &mut errors).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn keys(language: &Language) -> BTreeSet<String> {
+        let keys = language.source.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+        keys.filter_map(|line| line.split_once(" =")).map(|(key, _)| key.to_owned()).collect()
+    }
+
+    fn placeables(language: &Language, key: &str) -> BTreeSet<String> {
+        let mut inside = false;
+        let mut text = String::new();
+        for line in language.source.lines() {
+            if line.starts_with(|c: char| c.is_ascii_lowercase()) {
+                inside = line.split_once(" =").is_some_and(|(found, _)| found == key);
+            }
+            if inside {
+                text.push_str(line);
+            }
+        }
+        text.split('$').skip(1).map(|rest| rest.chars().take_while(|c| c.is_alphanumeric()).collect()).collect()
+    }
+
+    #[test]
+    fn every_catalogue_is_without_mistakes_and_has_every_text() {
+        let english = keys(&LANGUAGES[0]);
+        assert!(english.len() > 200);
+        for language in LANGUAGES {
+            if let Err((_, errors)) = FluentResource::try_new(language.source.to_owned()) {
+                panic!("{}: {errors:?}", language.code);
+            }
+            let own = keys(language);
+            let missing: Vec<_> = english.difference(&own).collect();
+            let extra: Vec<_> = own.difference(&english).collect();
+            assert!(missing.is_empty() && extra.is_empty(), "{}: missing {missing:?}, extra {extra:?}", language.code);
+            for key in &english {
+                assert_eq!(placeables(language, key), placeables(&LANGUAGES[0], key), "{}: {key}", language.code);
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_text() {
+        let english = keys(&LANGUAGES[0]);
+        for list in casemesh_node::codes::LISTS.iter().filter(|list| list.name != "exploitation_type") {
+            for (code, _) in list.codes {
+                let key = crate::page::code_key(list.name, code);
+                assert!(english.contains(&key), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_browsers_wish_is_heard() {
+        assert_eq!(accepted("fr-FR,ar;q=0.8,en;q=0.5").code, "ar");
+        assert_eq!(accepted("xx").code, "en");
+    }
+}

@@ -1,0 +1,257 @@
+//! What every page has: language, texts, who is signed in, where they can go.
+
+use crate::App;
+use crate::form::Form;
+use crate::i18n::{self, LANGUAGES, Language};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem};
+use casemesh_node::policy::Ask;
+use casemesh_protocol::terms::Code;
+use casemesh_protocol::time::Timestamp;
+use fluent_bundle::FluentValue;
+
+/// The key of a code's text.
+pub(crate) fn code_key(list: &str, code: &str) -> String {
+    let plain: String = code.chars().map(|c| if c == '_' || c == '+' { '-' } else { c }).collect();
+    format!("code-{}-{}", list.replace('_', "-"), plain.trim_end_matches('-'))
+}
+
+/// A link of the navigation.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) href: &'static str,
+    pub(crate) key: &'static str,
+}
+
+/// The context of a page.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    pub(crate) language: Language,
+    pub(crate) office: String,
+    pub(crate) staff: Option<String>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) here: String,
+    pub(crate) notice: Option<String>,
+}
+
+impl Page {
+    /// A page for somebody who is not signed in.
+    pub(crate) fn outside(language: Language, office: String) -> Self {
+        Self { language, office, staff: None, links: Vec::new(), here: String::new(), notice: None }
+    }
+
+    pub(crate) fn t(&self, key: &str) -> String {
+        self.language.text(key, &[])
+    }
+
+    pub(crate) fn t1<V: ToString + ?Sized>(&self, key: &str, name: &str, value: &V) -> String {
+        self.language.text(key, &[(name, FluentValue::from(value.to_string()))])
+    }
+
+    pub(crate) fn n(&self, key: &str, count: &usize) -> String {
+        self.language.text(key, &[("count", FluentValue::from(*count))])
+    }
+
+    pub(crate) fn n64(&self, key: &str, count: &u64) -> String {
+        self.language.text(key, &[("count", FluentValue::from(*count))])
+    }
+
+    /// The text of a word of an enumeration or state.
+    pub(crate) fn word<W: ToString + ?Sized>(&self, prefix: &str, word: &W) -> String {
+        let word = word.to_string();
+        self.language.maybe(&format!("{prefix}-{}", word.replace('_', "-"))).unwrap_or(word)
+    }
+
+    /// The text of a code in the page's language, else the label it came with.
+    pub(crate) fn code(&self, code: &CodeView) -> String {
+        self.language.maybe(&code_key(&code.list, &code.code)).unwrap_or_else(|| code.label.clone())
+    }
+
+    pub(crate) fn wire_code(&self, code: &Code) -> String {
+        self.code(&CodeView::from(code))
+    }
+
+    /// The text of a field: its value, or what is known of it.
+    pub(crate) fn field(&self, field: &Field) -> String {
+        let value = match (&field.list, &field.code, &field.value) {
+            (Some(list), Some(code), Some(label)) => {
+                Some(self.code(&CodeView { list: list.clone(), code: code.clone(), label: label.clone() }))
+            }
+            (_, _, value) => value.clone(),
+        };
+        match (value, field.state.as_str()) {
+            (Some(value), "unsure") => format!("{value} ({})", self.t("state-unsure")),
+            (Some(value), _) => value,
+            (None, state) => self.word("state", state),
+        }
+    }
+
+    /// The codes of a list with their texts.
+    pub(crate) fn options(&self, list: &str) -> Vec<(String, String)> {
+        let codes = casemesh_node::codes::list(list).map_or(&[][..], |list| list.codes);
+        codes
+            .iter()
+            .map(|(code, label)| {
+                let text = self.language.maybe(&code_key(list, code)).unwrap_or_else(|| (*label).to_owned());
+                ((*code).to_owned(), text)
+            })
+            .collect()
+    }
+
+    /// What is wrong with a field, as a sentence.
+    pub(crate) fn problem(&self, problem: &FieldProblem) -> String {
+        self.language.text(&format!("problem-{}", problem.problem), &[("detail", FluentValue::from(problem.detail.clone()))])
+    }
+
+    /// Day and minute, in UTC.
+    pub(crate) fn when(&self, at: &Timestamp) -> String {
+        at.to_string().replace('T', " ").chars().take(16).collect()
+    }
+
+    pub(crate) fn maybe_when(&self, at: &Option<Timestamp>) -> String {
+        at.as_ref().map_or_else(|| "–".to_owned(), |at| self.when(at))
+    }
+
+    pub(crate) fn asset(&self, name: &str) -> String {
+        format!("/a/{}/{name}", *crate::assets::VERSION)
+    }
+
+    pub(crate) fn languages(&self) -> &'static [Language] {
+        LANGUAGES
+    }
+
+    pub(crate) fn is_here(&self, href: &str) -> bool {
+        self.here == href || (href != "/" && self.here.starts_with(&format!("{href}/")))
+    }
+}
+
+/// Turns a template into a page.
+pub(crate) fn html(template: &impl askama::Template) -> Response {
+    html_with(StatusCode::OK, template)
+}
+
+pub(crate) fn html_with(status: StatusCode, template: &impl askama::Template) -> Response {
+    match template.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// After a change: the page that shows it.
+pub(crate) fn go(to: &str) -> Response {
+    Redirect::to(to).into_response()
+}
+
+/// A person who is signed in, at their desk.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) desk: Desk,
+    pub(crate) page: Page,
+}
+
+/// The session token of a request's cookie.
+pub(crate) fn token_of(app: &App, headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|line| line.split(';')).find_map(|cookie| {
+        let (name, value) = cookie.trim().split_once('=')?;
+        (name == &*app.cookie).then(|| value.to_owned())
+    })
+}
+
+/// The language of somebody who is not signed in: chosen before, else the browser's.
+pub(crate) fn outside_language(headers: &HeaderMap) -> Language {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let chosen = cookies.flat_map(|line| line.split(';')).find_map(|cookie| cookie.trim().strip_prefix("language="));
+    match chosen {
+        Some(code) => i18n::language(code),
+        None => {
+            let wish = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            i18n::accepted(wish)
+        }
+    }
+}
+
+impl Signed {
+    fn new(app: &App, headers: &HeaderMap, path: &str) -> Option<Self> {
+        let token = token_of(app, headers)?;
+        let desk = app.node.desk(&token)?;
+        let language = desk.language().map_or_else(|| outside_language(headers), i18n::language);
+        let mut links = vec![Link { href: "/", key: "nav-home" }];
+        let mut add = |allowed: bool, href, key| {
+            if allowed {
+                links.push(Link { href, key });
+            }
+        };
+        add(desk.may(Ask::Register), "/register", "nav-register");
+        add(desk.may(Ask::People), "/find", "nav-find");
+        add(desk.may(Ask::People), "/cases", "nav-cases");
+        add(desk.answers_referrals(), "/referrals", "nav-referrals");
+        add(desk.may(Ask::SeeFigures), "/figures", "nav-figures");
+        add(desk.is_collector() && desk.may(Ask::SeeCollected), "/collector", "nav-collector");
+        add(desk.may(Ask::Administer), "/staff", "nav-staff");
+        let page = Page {
+            language,
+            office: desk.office_name(),
+            staff: Some(desk.name().to_owned()),
+            links,
+            here: path.to_owned(),
+            notice: None,
+        };
+        Some(Self { desk, page })
+    }
+
+    /// The answer to what the desk refused, where there is no form to show it in.
+    pub(crate) fn refused(&self, error: &DeskError) -> Response {
+        let status = match error {
+            DeskError::Denied(_) => StatusCode::FORBIDDEN,
+            DeskError::NotFound => StatusCode::NOT_FOUND,
+            DeskError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            DeskError::Vault(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        let problems = match error {
+            DeskError::Invalid(problems) => problems.iter().map(|problem| self.page.problem(problem)).collect(),
+            _ => Vec::new(),
+        };
+        crate::pages::error_page(self.page.clone(), status, error.key(), problems)
+    }
+}
+
+impl FromRequestParts<App> for Signed {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        Self::new(app, &parts.headers, parts.uri.path()).ok_or_else(|| {
+            let then: String = form_urlencoded::byte_serialize(parts.uri.path().as_bytes()).collect();
+            go(&format!("/sign-in?then={then}"))
+        })
+    }
+}
+
+/// A form that somebody sent from their desk. Without a session it is kept through the sign-in.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) signed: Signed,
+    pub(crate) form: Form,
+}
+
+impl axum::extract::FromRequest<App> for Sent {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let headers = request.headers().clone();
+        let path = request.uri().path().to_owned();
+        let body = axum::body::Bytes::from_request(request, app).await.map_err(IntoResponse::into_response)?;
+        let form = Form::read(&body);
+        match Signed::new(app, &headers, &path) {
+            Some(signed) => Ok(Self { signed, form }),
+            None => Err(crate::pages::sign_in_keeping(app, &headers, &path, &form)),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Cases, and referring one.
+
+use crate::App;
+use crate::form::Form;
+use crate::page::{Page, Sent, Signed, go, html, html_with};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use casemesh_node::office::{
+    ActionInput, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS, PaymentInput, ReferralInput,
+    SharePreview,
+};
+use casemesh_node::records::PaymentKind;
+use casemesh_protocol::id::RecordId;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/cases", get(list))
+        .route("/people/{id}/cases/new", get(open_form))
+        .route("/people/{id}/cases", post(open))
+        .route("/cases/{id}", get(show))
+        .route("/cases/{id}/actions", post(add_action))
+        .route("/cases/{id}/payments", post(add_payment))
+        .route("/cases/{id}/close", post(close))
+        .route("/cases/{id}/refer", get(refer_form).post(refer))
+}
+
+#[derive(Template)]
+#[template(path = "cases.html")]
+struct CasesPage {
+    page: Page,
+    cases: Vec<CaseSummary>,
+    total: usize,
+    mine: bool,
+    closed: bool,
+    number: usize,
+    more: bool,
+}
+
+impl CasesPage {
+    fn link(&self, number: usize) -> String {
+        format!("/cases?mine={}&closed={}&page={number}", self.mine, self.closed)
+    }
+}
+
+async fn list(State(app): State<App>, signed: Signed, Query(filter): Query<CaseFilter>) -> Response {
+    let desk = signed.desk.clone();
+    let asked = filter.clone();
+    match app.run(move || desk.cases(&asked)).await {
+        Ok((cases, total)) => html(&CasesPage {
+            page: signed.page,
+            more: filter.page.saturating_add(1).saturating_mul(PAGE_ROWS) < total,
+            cases,
+            total,
+            mine: filter.mine,
+            closed: filter.closed,
+            number: filter.page,
+        }),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "case_form.html")]
+struct CaseFormPage {
+    page: Page,
+    form: Form,
+    action: String,
+    client: String,
+    types: Vec<(String, String)>,
+}
+
+async fn case_form(app: &App, signed: Signed, person: RecordId, form: Form) -> Response {
+    let desk = signed.desk.clone();
+    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    match app.run(move || desk.person(person)).await {
+        Ok(view) => html_with(
+            status,
+            &CaseFormPage {
+                types: signed.page.options("case_type"),
+                page: signed.page,
+                form,
+                action: format!("/people/{person}/cases"),
+                client: view.name,
+            },
+        ),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn open_form(State(app): State<App>, Path(person): Path<RecordId>, signed: Signed) -> Response {
+    case_form(&app, signed, person, Form::default()).await
+}
+
+async fn open(State(app): State<App>, Path(person): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let input = CaseInput {
+        case_type: form.text("case_type"),
+        summary: form.text("summary"),
+        next_action: form.text("next_action"),
+        next_due: form.text("next_due"),
+        sealed: form.on("sealed"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.open_case(vec![person], input)).await {
+        Ok(case) => go(&format!("/cases/{case}")),
+        Err(DeskError::Invalid(problems)) => case_form(&app, signed, person, form.with_problems(problems)).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "case.html")]
+struct CasePage {
+    page: Page,
+    case: CaseView,
+    form: Form,
+    money: Form,
+    open_money: bool,
+    kinds: Vec<(String, String)>,
+    payment_kinds: &'static [PaymentKind],
+    closure_reasons: Vec<(String, String)>,
+}
+
+async fn case_page(app: &App, signed: Signed, id: RecordId, form: Form, money: Option<Form>) -> Response {
+    let desk = signed.desk.clone();
+    let is_wrong = |form: &Form| !form.problems().is_empty();
+    let wrong = is_wrong(&form) || money.as_ref().is_some_and(is_wrong);
+    let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    match app.run(move || desk.case(id)).await {
+        Ok(case) => {
+            let open_money = money.is_some();
+            let fresh = || Form::of(&[("currency", &signed.desk.currency()), ("kind", "recovered")]);
+            html_with(
+                status,
+                &CasePage {
+                    kinds: signed.page.options("action_kind"),
+                    closure_reasons: signed.page.options("closure_reason"),
+                    money: money.unwrap_or_else(fresh),
+                    page: signed.page,
+                    case,
+                    form,
+                    open_money,
+                    payment_kinds: PaymentKind::ALL,
+                },
+            )
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    case_page(&app, signed, id, Form::default(), None).await
+}
+
+async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let input = ActionInput {
+        kind: form.text("kind"),
+        on: form.text("on"),
+        text: form.text("text"),
+        minutes: form.text("minutes"),
+        next_action: form.text("next_action"),
+        next_due: form.text("next_due"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.add_action(id, input)).await {
+        Ok(_) => go(&format!("/cases/{id}")),
+        Err(DeskError::Invalid(problems)) => case_page(&app, signed, id, form.with_problems(problems), None).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn add_payment(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let input = PaymentInput {
+        kind: form.text("kind"),
+        amount: form.text("amount"),
+        currency: form.text("currency"),
+        paid: form.text("paid"),
+        note: form.text("note"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.add_payment(id, input)).await {
+        Ok(_) => go(&format!("/cases/{id}")),
+        Err(DeskError::Invalid(problems)) => {
+            case_page(&app, signed, id, Form::default(), Some(form.with_problems(problems))).await
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn close(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let (desk, reason) = (signed.desk.clone(), form.text("reason"));
+    match app.run(move || desk.close_case(id, &reason)).await {
+        Ok(()) => go(&format!("/cases/{id}")),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refer.html")]
+struct ReferPage {
+    page: Page,
+    form: Form,
+    action: String,
+    about: String,
+    consent_href: String,
+    partners: Vec<(String, String)>,
+    consents: Vec<(String, String)>,
+    services: Vec<(String, String)>,
+    share: Option<SharePreview>,
+    refusal: Option<String>,
+}
+
+async fn refer_page(
+    app: &App,
+    signed: Signed,
+    id: RecordId,
+    form: Form,
+    share: Option<SharePreview>,
+    refusal: Option<&DeskError>,
+) -> Response {
+    let desk = signed.desk.clone();
+    let loaded = app.run(move || desk.case(id).map(|case| (case, desk.partners()))).await;
+    let (case, partners) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return signed.refused(&error),
+    };
+    let page = &signed.page;
+    let live = case.consents.iter().filter(|consent| consent.status == "given");
+    let consents = live
+        .map(|consent| {
+            let text = format!("{} – {}", page.word("purpose", &consent.terms.purpose), consent.recipients.join(", "));
+            (consent.id.to_string(), text)
+        })
+        .collect();
+    let first_client = case.clients.first().map(|client| client.id.to_string()).unwrap_or_default();
+    let wrong = refusal.is_some() || !form.problems().is_empty();
+    html_with(
+        if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK },
+        &ReferPage {
+            form,
+            action: format!("/cases/{id}/refer"),
+            about: format!("{} {}", case.summary.number, case.summary.client),
+            consent_href: format!("/people/{first_client}/consents/new"),
+            partners: partners.into_iter().map(|partner| (partner.office.to_string(), partner.name)).collect(),
+            consents,
+            services: page.options("service_type"),
+            share,
+            refusal: refusal.map(|error| page.t(error.key())),
+            page: signed.page,
+        },
+    )
+}
+
+async fn refer_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    refer_page(&app, signed, id, Form::default(), None, None).await
+}
+
+async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    if form.on("back") {
+        return refer_page(&app, signed, id, form, None, None).await;
+    }
+    let input = ReferralInput {
+        to: form.text("to"),
+        service: form.text("service"),
+        need: form.text("need"),
+        urgency: form.text("urgency"),
+        consent: form.text("consent"),
+    };
+    let desk = signed.desk.clone();
+    let refused = if form.get("stage") == "send" {
+        match app.run(move || desk.send_referral(id, input)).await {
+            Ok(referral) => return go(&format!("/referrals/{referral}")),
+            Err(error) => error,
+        }
+    } else {
+        match app.run(move || desk.preview_referral(id, &input)).await {
+            Ok(share) => return refer_page(&app, signed, id, form, Some(share), None).await,
+            Err(error) => error,
+        }
+    };
+    match refused {
+        DeskError::Invalid(problems) => refer_page(&app, signed, id, form.with_problems(problems), None, None).await,
+        error @ (DeskError::Consent(_) | DeskError::DoubleSend | DeskError::Partner(_)) => {
+            refer_page(&app, signed, id, form, None, Some(&error)).await
+        }
+        error => signed.refused(&error),
+    }
+}

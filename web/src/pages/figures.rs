@@ -1,0 +1,136 @@
+//! The office's figures, the table that may leave, and what a collector holds.
+
+use crate::App;
+use crate::form::Form;
+use crate::page::{Page, Sent, Signed, go, html_with};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use casemesh_node::office::{CollectedView, DeskError, FieldProblem, FiguresView, TablePreview};
+use casemesh_protocol::time::{Day, Period};
+use serde::Deserialize;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/figures", get(show).post(approve)).route("/collector", get(collected))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Days {
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: String,
+}
+
+/// The period that two texts name; none when both are empty.
+fn period(from: &str, to: &str) -> Result<Option<Period>, Vec<FieldProblem>> {
+    if from.is_empty() && to.is_empty() {
+        return Ok(None);
+    }
+    let day = |field: &str, text: &str| -> Result<Day, FieldProblem> {
+        text.trim().parse().map_err(|_| FieldProblem::with(field, "not-a-day", text))
+    };
+    match (day("from", from), day("to", to)) {
+        (Ok(from), Ok(to)) => match Period::new(from, to) {
+            Some(period) => Ok(Some(period)),
+            None => Err(vec![FieldProblem::new("to", "in-the-past")]),
+        },
+        (from, to) => Err([from.err(), to.err()].into_iter().flatten().collect()),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "figures.html")]
+struct FiguresPage {
+    page: Page,
+    form: Form,
+    figures: Option<FiguresView>,
+    table: Option<TablePreview>,
+}
+
+async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<FieldProblem>) -> Response {
+    let today = app.node.clock().now().day();
+    let month_start = Day::new(today.year(), today.month(), 1).unwrap_or(today);
+    let (period, mut problems) = match period(&days.from, &days.to) {
+        Ok(period) => (period.or_else(|| Period::new(month_start, today)), problems),
+        Err(wrong) => (None, wrong),
+    };
+    let desk = signed.desk.clone();
+    let loaded = app
+        .run(move || {
+            period.map(|period| {
+                let table = match desk.table_preview(period) {
+                    Ok(table) => Some(table),
+                    Err(DeskError::Denied(_)) => None,
+                    Err(error) => return Err(error),
+                };
+                Ok((desk.figures(period)?, table))
+            })
+        })
+        .await;
+    let (figures, table) = match loaded {
+        None => (None, None),
+        Some(Ok((figures, table))) => (Some(figures), table),
+        Some(Err(error)) => return signed.refused(&error),
+    };
+    let mut form = Form::default();
+    match period {
+        Some(period) => {
+            form.set("from", period.from.to_string());
+            form.set("to", period.to.to_string());
+        }
+        None => {
+            form.set("from", days.from);
+            form.set("to", days.to);
+        }
+    }
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let form = form.with_problems(std::mem::take(&mut problems));
+    html_with(status, &FiguresPage { page: signed.page, form, figures, table })
+}
+
+async fn show(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
+    figures_page(&app, signed, days, Vec::new()).await
+}
+
+async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let days = Days { from: form.text("from"), to: form.text("to") };
+    let Ok(Some(period)) = period(&days.from, &days.to) else {
+        return figures_page(&app, signed, days, Vec::new()).await;
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.approve_table(period)).await {
+        Ok(_) => go(&format!("/figures?from={}&to={}", period.from, period.to)),
+        Err(DeskError::Invalid(problems)) => figures_page(&app, signed, days, problems).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "collector.html")]
+struct CollectorPage {
+    page: Page,
+    form: Form,
+    collected: CollectedView,
+}
+
+async fn collected(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
+    let (asked, problems) = match period(&days.from, &days.to) {
+        Ok(period) => (period, Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.collected(asked)).await {
+        Ok(collected) => {
+            let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let mut form = Form::default();
+            form.set("from", if problems.is_empty() { collected.period.from.to_string() } else { days.from });
+            form.set("to", if problems.is_empty() { collected.period.to.to_string() } else { days.to });
+            html_with(status, &CollectorPage { page: signed.page, form: form.with_problems(problems), collected })
+        }
+        Err(error) => signed.refused(&error),
+    }
+}

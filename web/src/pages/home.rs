@@ -1,0 +1,42 @@
+//! My work.
+
+use crate::App;
+use crate::form::Form;
+use crate::page::{Page, Signed, html};
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use casemesh_node::office::HomeView;
+use casemesh_node::policy::Ask;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/", get(show))
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage {
+    page: Page,
+    home: HomeView,
+    form: Form,
+    topics: Vec<(String, String)>,
+    can_register: bool,
+    answers: bool,
+}
+
+async fn show(State(app): State<App>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.home()).await {
+        Ok(home) => html(&HomePage {
+            home,
+            form: Form::default(),
+            topics: signed.page.options("case_type"),
+            can_register: signed.desk.may(Ask::Register),
+            answers: signed.desk.answers_referrals(),
+            page: signed.page,
+        }),
+        Err(error) => signed.refused(&error),
+    }
+}

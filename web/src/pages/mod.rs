@@ -1,0 +1,60 @@
+//! The pages: one file a subject, each handler reads, acts at the desk, and shows.
+
+mod cases;
+mod figures;
+mod home;
+mod people;
+mod referrals;
+mod register;
+mod session;
+mod staff;
+
+pub(crate) use session::sign_in_keeping;
+
+use crate::App;
+use crate::page::{Page, html_with, outside_language};
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use std::any::Any;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .merge(session::routes())
+        .merge(home::routes())
+        .merge(register::routes())
+        .merge(people::routes())
+        .merge(cases::routes())
+        .merge(referrals::routes())
+        .merge(figures::routes())
+        .merge(staff::routes())
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    page: Page,
+    key: &'static str,
+    problems: Vec<String>,
+}
+
+/// A page that says what went wrong and what to do.
+pub(crate) fn error_page(page: Page, status: StatusCode, key: &'static str, problems: Vec<String>) -> Response {
+    html_with(status, &ErrorPage { page, key, problems })
+}
+
+/// There is no such page.
+pub(crate) async fn not_found(State(app): State<App>, headers: HeaderMap) -> Response {
+    let page = Page::outside(outside_language(&headers), app.node.config().name.clone());
+    error_page(page, StatusCode::NOT_FOUND, "error-not-found", Vec::new())
+}
+
+/// A handler stopped unexpectedly: the person gets a sentence, the log gets the fact.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over by value")]
+pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a page stopped unexpectedly");
+    (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong inside. It was noted in the log; nothing that was saved is lost.")
+        .into_response()
+}

@@ -1,0 +1,168 @@
+//! Signing in and out, locking, choosing a language.
+
+use crate::App;
+use crate::form::Form;
+use crate::i18n;
+use crate::page::{Page, Signed, go, html, html_with, outside_language, token_of};
+use askama::Template;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use casemesh_node::node::SignInError;
+use fluent_bundle::FluentValue;
+use serde::Deserialize;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/sign-in", get(show).post(sign_in))
+        .route("/sign-out", post(sign_out))
+        .route("/lock", post(lock))
+        .route("/language", post(language))
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    page: Page,
+    locked: bool,
+    waiting: usize,
+    urgent: bool,
+    clock_problem: Option<String>,
+    failure: Option<String>,
+    name: String,
+    then: String,
+    kept: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "resume.html")]
+struct ResumePage {
+    page: Page,
+    then: String,
+    kept: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Then {
+    #[serde(default)]
+    then: String,
+}
+
+/// A path of this site, whatever was asked for.
+fn own_path(then: &str) -> String {
+    let is_own = then.starts_with('/') && !then.starts_with("//") && !then.contains(['\\', '\r', '\n']);
+    if is_own { then.to_owned() } else { "/".to_owned() }
+}
+
+fn door(app: &App, headers: &HeaderMap, then: &str, kept: Vec<(String, String)>) -> SignInPage {
+    let door = app.node.door();
+    SignInPage {
+        page: Page::outside(outside_language(headers), door.name),
+        locked: door.locked,
+        waiting: door.waiting,
+        urgent: door.urgent,
+        clock_problem: door.clock_problem,
+        failure: None,
+        name: String::new(),
+        then: own_path(then),
+        kept,
+    }
+}
+
+async fn show(State(app): State<App>, headers: HeaderMap, Query(query): Query<Then>) -> Response {
+    html(&door(&app, &headers, &query.then, Vec::new()))
+}
+
+/// The sign-in page with a form in it that was sent after the session had ended.
+pub(crate) fn sign_in_keeping(app: &App, headers: &HeaderMap, path: &str, form: &Form) -> Response {
+    html_with(StatusCode::UNAUTHORIZED, &door(app, headers, path, form.pairs().to_vec()))
+}
+
+async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let form = Form::read(&body);
+    let kept: Vec<(String, String)> = form
+        .pairs()
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix("kept:")?.to_owned(), value.clone())))
+        .collect();
+    let (name, password) = (form.text("name"), form.text("password"));
+    let node = app.node.clone();
+    let who = name.clone();
+    let result = app.run(move || node.sign_in(&who, &password, "pages")).await;
+    let mut page = door(&app, &headers, form.get("then"), kept);
+    match result {
+        Ok(token) => {
+            let mut response = if page.kept.is_empty() {
+                go(&page.then)
+            } else {
+                html(&ResumePage { page: page.page, then: page.then, kept: page.kept })
+            };
+            let cookie = format!("{}={token}; Path=/; Secure; HttpOnly; SameSite=Lax", app.cookie);
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(error) => {
+            let language = page.page.language;
+            let (status, failure) = match error {
+                SignInError::Wrong => (StatusCode::UNPROCESSABLE_ENTITY, language.text("sign-in-wrong", &[])),
+                SignInError::Wait(seconds) => (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    language.text("sign-in-wait", &[("seconds", FluentValue::from(seconds))]),
+                ),
+                SignInError::Node(error) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    language.text("sign-in-failed", &[("why", FluentValue::from(error.to_string()))]),
+                ),
+            };
+            page.failure = Some(failure);
+            page.name = name;
+            html_with(status, &page)
+        }
+    }
+}
+
+async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Response {
+    if let Some(token) = token_of(&app, &headers) {
+        app.node.sign_out(&token);
+    }
+    let mut response = go("/sign-in");
+    let cookie = format!("{}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0", app.cookie);
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    // The cache and no storage: what a phone has not sent yet must stay.
+    response.headers_mut().append("clear-site-data", HeaderValue::from_static("\"cache\""));
+    response
+}
+
+async fn lock(State(app): State<App>, _: Signed) -> Response {
+    let node = app.node.clone();
+    app.run(move || node.lock()).await;
+    go("/sign-in")
+}
+
+async fn language(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let form = Form::read(&body);
+    let chosen = i18n::language(form.get("language"));
+    if let Some(desk) = token_of(&app, &headers).and_then(|token| app.node.desk(&token)) {
+        app.run(move || {
+            if let Err(error) = desk.choose_language(chosen.code) {
+                tracing::warn!(%error, "a language could not be kept");
+            }
+        })
+        .await;
+    }
+    // A page that only a form leads to is not gone back to.
+    let then = own_path(form.get("then"));
+    let mut response = go(if then.is_empty() { "/" } else { &then });
+    let cookie = format!("language={}; Path=/; Max-Age=31536000; SameSite=Lax", chosen.code);
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,99 @@
+//! Accounts and settings.
+
+use crate::App;
+use crate::form::Form;
+use crate::page::{Page, Sent, Signed, go, html_with};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use casemesh_crypto::passphrase::Cost;
+use casemesh_node::office::{DeskError, SettingsInput, StaffInput, StaffView};
+use casemesh_node::records::StaffRole;
+use casemesh_protocol::id::StaffId;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/staff", get(show).post(add))
+        .route("/staff/{id}/end", post(end))
+        .route("/settings", post(settings))
+}
+
+#[derive(Template)]
+#[template(path = "staff.html")]
+struct StaffPage {
+    page: Page,
+    form: Form,
+    staff: Vec<StaffView>,
+    roles: Vec<String>,
+    office_name: String,
+    currency: String,
+    small_office: bool,
+}
+
+async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
+    let desk = signed.desk.clone();
+    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    match app.run(move || Ok::<_, DeskError>((desk.staff_list()?, desk.settings()?))).await {
+        Ok((staff, settings)) => html_with(
+            status,
+            &StaffPage {
+                page: signed.page,
+                form,
+                staff,
+                roles: StaffRole::ALL.iter().map(ToString::to_string).collect(),
+                office_name: settings.name,
+                currency: settings.currency.to_string(),
+                small_office: settings.small_office,
+            },
+        ),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn show(State(app): State<App>, signed: Signed) -> Response {
+    staff_page(&app, signed, Form::default()).await
+}
+
+async fn add(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let input = StaffInput {
+        sign_in: form.text("sign_in"),
+        name: form.text("name"),
+        roles: form.all("roles"),
+        password: form.text("password"),
+        unlocks: form.on("unlocks"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.add_staff(&input, Cost::FLOOR)).await {
+        Ok(_) => go("/staff"),
+        Err(DeskError::Invalid(problems)) => staff_page(&app, signed, form.with_problems(problems)).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn end(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. }: Sent) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.end_staff(id)).await {
+        Ok(()) => {
+            app.node.end_sessions(id);
+            go("/staff")
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let input = SettingsInput {
+        name: form.text("name"),
+        small_office: form.on("small_office"),
+        currency: form.text("currency"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.change_settings(&input)).await {
+        Ok(()) => go("/staff"),
+        Err(DeskError::Invalid(problems)) => staff_page(&app, signed, form.with_problems(problems)).await,
+        Err(error) => signed.refused(&error),
+    }
+}
