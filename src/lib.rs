@@ -1,1 +1,6 @@
-//! stub
+//! The composition root: arguments, folders, nodes and pages put together. Nothing is decided here.
+
+pub mod bench;
+pub mod cli;
+pub mod demo;
+pub mod serve;

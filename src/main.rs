@@ -1,2 +1,7 @@
-//! stub
-fn main() {}
+//! The `casemesh` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    casemesh::cli::main()
+}

@@ -1,0 +1,652 @@
+//! The command line. Exit codes: 0 done; 1 something else went wrong; 2 the command was not understood;
+//! 3 name, password or shares are not right; 4 another process works on the folder; 5 data on the disk is
+//! damaged; 6 a file that was given cannot be used; 7 the demo's story was not true.
+
+use crate::serve::Served;
+use crate::{bench, demo};
+use anyhow::{Context as _, Result, bail};
+use casemesh_crypto::passphrase::Cost;
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::share::Split;
+use casemesh_crypto::sign::SigningKey;
+use casemesh_node::clock::Clock;
+use casemesh_node::keys::{KeyError, KeyFile};
+use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
+use casemesh_node::office::{Desk, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, password_problem};
+use casemesh_node::records::StaffRole;
+use casemesh_node::vault::{self, VaultError};
+use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::time::{Day, Period};
+use clap::{Parser, Subcommand};
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Case management that an office runs itself.
+#[derive(Debug, Parser)]
+#[command(name = "casemesh", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set an office up in an empty folder; prints the recovery shares once
+    Init(InitArguments),
+    /// Run the office's node and its pages
+    Serve {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+    },
+    /// Show three offices, a hub and a collector with synthetic people
+    Demo {
+        /// Play the story by itself, print each step, and end
+        #[arg(long)]
+        once: bool,
+        /// Print the story as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Join a network: write this office's card, sign a network file as its steward, or take one
+    Join {
+        #[command(subcommand)]
+        step: JoinStep,
+    },
+    /// Check journal, checkpoints and every record; names the first damage
+    Verify {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name to check every record too
+        #[arg(long = "as")]
+        name: Option<String>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import people and cases from another system's table, or take an import back
+    Import {
+        #[command(subcommand)]
+        what: ImportWhat,
+    },
+    /// Show the three numbers: an office's own, or a collector's totals
+    Stats {
+        #[command(subcommand)]
+        what: StatsWhat,
+    },
+    /// Measure, each figure beside a named baseline of the same run
+    Bench {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say in plain words how this office's node is
+    Doctor {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+    },
+    /// Write the OpenAPI document of the JSON API
+    Openapi,
+}
+
+#[derive(Debug, clap::Args)]
+struct InitArguments {
+    /// An empty or new folder
+    #[arg(long)]
+    folder: PathBuf,
+    /// The office's name
+    #[arg(long)]
+    name: String,
+    /// Three letters that case numbers start with
+    #[arg(long, default_value = "OFF")]
+    code: String,
+    /// The kind of office: advice_office, legal_aid, paralegal, shelter, health, ngo and so on
+    #[arg(long, default_value = "advice_office")]
+    kind: String,
+    /// What the node does: office, hub, collector (several with commas)
+    #[arg(long, default_value = "office", value_delimiter = ',')]
+    roles: Vec<String>,
+    /// Sign-in name of the first administrator
+    #[arg(long, default_value = "admin")]
+    admin: String,
+    /// Sign-in name of the first caseworker
+    #[arg(long, default_value = "worker")]
+    worker: String,
+    /// All see all but what is only for those assigned
+    #[arg(long)]
+    small_office: bool,
+    /// The currency that forms start with
+    #[arg(long, default_value = "ZAR")]
+    currency: String,
+    /// Where other nodes reach this one; by default a free port on this computer
+    #[arg(long)]
+    listen: Option<String>,
+    /// Where the pages are
+    #[arg(long, default_value = "127.0.0.1:8480")]
+    web: String,
+    /// Hubs that keep packets for this office, by their office ids
+    #[arg(long, value_delimiter = ',')]
+    hubs: Vec<String>,
+    /// Services offered, by code (safe_house, legal_assistance, health and so on)
+    #[arg(long, value_delimiter = ',')]
+    services: Vec<String>,
+    /// The area served
+    #[arg(long, default_value = "")]
+    area: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum JoinStep {
+    /// Write this office's card, for the steward
+    Card {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// The file to write
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// As the steward: sign a network file over the cards of its offices
+    Sign {
+        /// The network's name
+        #[arg(long)]
+        name: String,
+        /// The number of this issue, higher than the last
+        #[arg(long, default_value_t = 1)]
+        number: u64,
+        /// The steward's key file; made when it does not exist
+        #[arg(long)]
+        steward: PathBuf,
+        /// The file to write
+        #[arg(long)]
+        out: PathBuf,
+        /// The cards
+        cards: Vec<PathBuf>,
+    },
+    /// Take a network file into this office (while its node does not run)
+    Accept {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// The network file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ImportWhat {
+    /// Cases, one row a person
+    Cases {
+        /// The table, as CSV in UTF-8
+        file: PathBuf,
+        /// What each column means
+        #[arg(long)]
+        mapping: PathBuf,
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name
+        #[arg(long = "as", default_value = "worker")]
+        name: String,
+        /// Say what would happen, and load nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the imports
+    List {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name
+        #[arg(long = "as", default_value = "worker")]
+        name: String,
+    },
+    /// Take an import back as a whole
+    Undo {
+        /// Its id, as `import list` shows it
+        import: String,
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name
+        #[arg(long = "as", default_value = "worker")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StatsWhat {
+    /// Show the three numbers of a period
+    Show {
+        /// The office's or collector's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name
+        #[arg(long = "as", default_value = "worker")]
+        name: String,
+        /// The first day; by default the first of this year
+        #[arg(long)]
+        from: Option<Day>,
+        /// The last day; by default today
+        #[arg(long)]
+        to: Option<Day>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command and gives its exit code.
+pub fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CASEMESH_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to a person")]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("casemesh: {error:#}");
+}
+
+/// Prints one line for a person or a program.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    // A reader that went away needs no more lines.
+    let _written = writeln!(std::io::stdout(), "{line}");
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_damage = |error: &VaultError| {
+        matches!(
+            error,
+            VaultError::DamagedRecord
+                | VaultError::Journal(casemesh_node::journal::JournalError::Damaged(_))
+                | VaultError::Journal(casemesh_node::journal::JournalError::Foreign(_))
+        )
+    };
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<SignInError>() {
+            match error {
+                SignInError::Wrong | SignInError::Wait(_) => return 3,
+                SignInError::Node(_) => {}
+            }
+        }
+        match cause.downcast_ref::<NodeError>() {
+            Some(NodeError::Running(_)) => return 4,
+            Some(NodeError::Vault(error)) if is_damage(error) => return 5,
+            Some(NodeError::Key(KeyError::WrongPassword | KeyError::WrongShares)) => return 3,
+            Some(NodeError::Key(KeyError::Damaged(_) | KeyError::OtherOffice(_))) => return 5,
+            Some(NodeError::Directory(_) | NodeError::Input(_) | NodeError::Config(_)) => return 6,
+            _ => {}
+        }
+        match cause.downcast_ref::<KeyError>() {
+            Some(KeyError::WrongPassword | KeyError::WrongShares) => return 3,
+            Some(KeyError::Damaged(_) | KeyError::OtherOffice(_)) => return 5,
+            _ => {}
+        }
+        if cause.downcast_ref::<VaultError>().is_some_and(is_damage) {
+            return 5;
+        }
+        if cause.downcast_ref::<ImportError>().is_some_and(|error| !matches!(error, ImportError::Desk(_))) {
+            return 6;
+        }
+    }
+    1
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Init(arguments) => init(&arguments)?,
+        Command::Serve { folder } => runtime()?.block_on(serve(&folder))?,
+        Command::Demo { once, json } => return runtime()?.block_on(demo::run(once, json)),
+        Command::Join { step } => join(step)?,
+        Command::Verify { folder, name, json } => verify(&folder, name.as_deref(), json)?,
+        Command::Import { what } => import(what)?,
+        Command::Stats { what: StatsWhat::Show { folder, name, from, to, json } } => {
+            let today = Clock::system().now().day();
+            let from = from.or_else(|| Day::new(today.year(), 1, 1)).unwrap_or(today);
+            let period = Period::new(from, to.unwrap_or(today)).context("the period ends before it starts")?;
+            at_desk(&folder, &name, |desk| show_stats(desk, period, json))?;
+        }
+        Command::Bench { json } => bench::run(json)?,
+        Command::Doctor { folder } => doctor(&folder)?,
+        Command::Openapi => say(casemesh_web::openapi()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Asks for a secret at the terminal, or takes the next line of standard input.
+fn ask_secret(question: &str) -> Result<String> {
+    if std::io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password(format!("{question}: "))?);
+    }
+    let mut line = String::new();
+    let mut stdin = std::io::stdin().lock();
+    let mut byte = [0u8; 1];
+    let mut bytes = Vec::new();
+    while bytes.len() < 1024 && stdin.read(&mut byte)? == 1 && byte != *b"\n" {
+        bytes.extend(byte);
+    }
+    line.push_str(std::str::from_utf8(&bytes).context("the password is not UTF-8")?.trim_end_matches('\r'));
+    if line.is_empty() {
+        bail!("no password was given; type it at the terminal or give it as a line of standard input");
+    }
+    Ok(line)
+}
+
+fn new_password(question: &str, names: &[&str]) -> Result<String> {
+    let password = ask_secret(question)?;
+    match password_problem(&password, names) {
+        None => Ok(password),
+        Some("password-short") => bail!("this password is too short: take at least 15 characters, best several words"),
+        Some("password-long") => bail!("this password is longer than 256 bytes"),
+        Some(_) => bail!("this password would be guessed early: take several unrelated words"),
+    }
+}
+
+fn init(arguments: &InitArguments) -> Result<()> {
+    let input = |error: String| NodeError::Input(error);
+    let kind: OfficeKind = arguments.kind.parse().map_err(|error| input(format!("--kind: {error}")))?;
+    let roles: Result<Vec<Role>, _> = arguments.roles.iter().map(|role| role.parse()).collect();
+    let roles = roles.map_err(|error| input(format!("--roles: {error}")))?;
+    let hubs: Result<Vec<_>, _> = arguments.hubs.iter().map(|hub| hub.parse()).collect();
+    let hubs = hubs.map_err(|error| input(format!("--hubs: {error}")))?;
+    let service = |code: &String| {
+        casemesh_node::codes::code("service_type", code).ok_or_else(|| input(format!("--services: {code:?} is unknown")))
+    };
+    let services: Vec<_> = arguments.services.iter().map(service).collect::<Result<_, _>>()?;
+    let listen = match &arguments.listen {
+        Some(listen) => listen.clone(),
+        None => format!("/ip4/127.0.0.1/tcp/{}", std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port()),
+    };
+    let staff = |sign_in: &str, name: &str, roles: Vec<StaffRole>, password: String| FirstStaff {
+        sign_in: sign_in.to_owned(),
+        name: name.to_owned(),
+        roles,
+        password,
+        unlocks: true,
+    };
+    let names = [arguments.admin.as_str(), arguments.worker.as_str(), arguments.name.as_str()];
+    let admin = new_password(&format!("Password of {} (administrator)", arguments.admin), &names)?;
+    let worker = new_password(&format!("Password of {} (caseworker)", arguments.worker), &names)?;
+    let new = NewNode {
+        config: Config {
+            name: arguments.name.clone(),
+            roles,
+            listen: vec![listen],
+            web: arguments.web.clone(),
+            poll_s: 60,
+        },
+        kind,
+        code: arguments.code.clone(),
+        small_office: arguments.small_office,
+        currency: arguments.currency.parse().map_err(|error| input(format!("--currency: {error}")))?,
+        language: "en".into(),
+        area: arguments.area.clone(),
+        services,
+        hubs,
+        staff: vec![
+            staff(&arguments.admin, &arguments.admin, vec![StaffRole::Administrator], admin),
+            staff(&arguments.worker, &arguments.worker, vec![StaffRole::Caseworker, StaffRole::Supervisor], worker),
+        ],
+        cost: cost_for_this_machine(),
+        split: if arguments.small_office { Split::SMALL_OFFICE } else { Split::OFFICE },
+    };
+    let printed = node::init(&arguments.folder, &new, &Clock::system())?;
+    say(format_args!("Office {} is set up.\nIts id: {}\n", arguments.name, printed.office));
+    say(format_args!(
+        "RECOVERY SHARES. Any {} of these {} bring the office back when every password is lost.\n\
+         Write each on a sheet of its own and give each to another person. They are shown this once.\n",
+        new.split.threshold, new.split.count
+    ));
+    for (i, share) in printed.shares.iter().enumerate() {
+        say(format_args!("  sheet {}: {share}", i + 1));
+    }
+    say(format_args!("\nNEXT ROOT KEY. Keep this sheet apart from the others, in a safe:\n\n  {}\n", printed.next_root));
+    say(format_args!("Now run: casemesh serve --folder {}", arguments.folder.display()));
+    Ok(())
+}
+
+/// 256 MiB where the machine has memory to spare, else the floor.
+fn cost_for_this_machine() -> Cost {
+    const ENOUGH_KIB: u64 = 2 * 1024 * 1024;
+    let memory_kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?.to_owned();
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    if memory_kib.is_some_and(|kib| kib < ENOUGH_KIB) { Cost::FLOOR } else { Cost::DEFAULT }
+}
+
+async fn serve(folder: &Path) -> Result<()> {
+    let served = Served::start(folder).await?;
+    say(format_args!("{} is at http://{}/ (locked until somebody signs in)", served.node.config().name, served.address));
+    tokio::signal::ctrl_c().await?;
+    served.stop().await
+}
+
+fn join(step: JoinStep) -> Result<()> {
+    match step {
+        JoinStep::Card { folder, out } => {
+            std::fs::write(&out, node::read_card(&folder)?)?;
+            say(format_args!("Give {} to your network's steward.", out.display()));
+        }
+        JoinStep::Sign { name, number, steward, out, cards } => {
+            let key = steward_key(&steward)?;
+            let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+            let cards: Vec<Vec<u8>> = cards.iter().map(read).collect::<Result<_>>()?;
+            std::fs::write(&out, node::sign_network(&name, number, &cards, &key, Clock::system().now())?)?;
+            say(format_args!("Give {} to every office of the network.", out.display()));
+        }
+        JoinStep::Accept { folder, file } => {
+            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            with_node(&folder, |node| Ok(node.join(&bytes)?))?;
+            say("This office has joined the network. Start it with: casemesh serve");
+        }
+    }
+    Ok(())
+}
+
+fn steward_key(path: &Path) -> Result<SigningKey> {
+    match casemesh_node::disk::read_bounded(path, 64)? {
+        Some(bytes) => {
+            let seed = casemesh_crypto::secret::Secret::from_slice(&bytes).context("this is no steward's key file")?;
+            Ok(SigningKey::from_seed(&seed))
+        }
+        None => {
+            let key = SigningKey::random(&mut os_rng());
+            casemesh_node::disk::replace(path, key.to_seed().expose())?;
+            Ok(key)
+        }
+    }
+}
+
+/// Opens a folder without the network, for one thing.
+fn with_node<T>(folder: &Path, work: impl FnOnce(&Node) -> Result<T>) -> Result<T> {
+    let runtime = runtime()?;
+    let _guard = runtime.enter();
+    let node = Node::start_as(folder, Clock::system(), Reach::Offline)?;
+    let result = work(&node);
+    node.stop();
+    result
+}
+
+fn at_desk<T>(folder: &Path, name: &str, work: impl FnOnce(&Desk) -> Result<T>) -> Result<T> {
+    with_node(folder, |node| {
+        let password = ask_secret(&format!("Password of {name}"))?;
+        let token = node.sign_in(name, &password, "command line")?;
+        let desk = node.desk(&token).context("the session ended")?;
+        work(&desk)
+    })
+}
+
+fn verify(folder: &Path, name: Option<&str>, json: bool) -> Result<()> {
+    let held = OfflineFolder::take(folder)?;
+    let keys = match name {
+        None => None,
+        Some(name) => Some(KeyFile::read(folder)?.open(name, &ask_secret(&format!("Password of {name}"))?)?.1),
+    };
+    let checked = vault::check(held.path(), keys, |_| ())?;
+    let (journal, records) = (checked.journal, checked.records);
+    if json {
+        say(serde_json::json!({
+            "entries": journal.entries, "segments": journal.segments, "checkpoints": journal.checkpoints,
+            "root": journal.root.to_string(), "records": records,
+        }));
+        return Ok(());
+    }
+    say(format_args!(
+        "The journal holds: {} entries in {} segments, {} signed checkpoints, root {}.",
+        journal.entries, journal.segments, journal.checkpoints, journal.root
+    ));
+    match records {
+        Some(records) => say(format_args!("Every record opens: {records}.")),
+        None => say("Records were not opened; give --as NAME to check them too."),
+    }
+    Ok(())
+}
+
+fn import(what: ImportWhat) -> Result<()> {
+    match what {
+        ImportWhat::Cases { file, mapping, folder, name, dry_run, json } => {
+            let text = std::fs::read_to_string(&mapping).with_context(|| format!("cannot read {}", mapping.display()))?;
+            let mapping = Mapping::parse(&text)?;
+            let bytes = casemesh_node::disk::read_bounded(&file, FILE_BYTES_MAX as u64)?
+                .with_context(|| format!("there is no file {}", file.display()))?;
+            let reading = mapping.read(&bytes)?;
+            at_desk(&folder, &name, |desk| {
+                let report = if dry_run {
+                    desk.check_import(&reading)?
+                } else {
+                    let new = desk.check_import(&reading)?.new;
+                    let bar = progress_bar(new);
+                    let report = desk.run_import(reading, |done| bar.set_position(done))?;
+                    bar.finish_and_clear();
+                    report
+                };
+                show_import(&report, dry_run, json)
+            })
+        }
+        ImportWhat::List { folder, name } => at_desk(&folder, &name, |desk| {
+            for (id, source, added, undone) in desk.imports()? {
+                say(format_args!("{id}  {source}  {added} rows{}", if undone { "  taken back" } else { "" }));
+            }
+            Ok(())
+        }),
+        ImportWhat::Undo { import, folder, name } => at_desk(&folder, &name, |desk| {
+            let removed = desk.undo_import(import.parse().context("this is no import's id; see `import list`")?)?;
+            say(format_args!("Taken back: {removed} people and their cases."));
+            Ok(())
+        }),
+    }
+}
+
+fn progress_bar(length: u64) -> indicatif::ProgressBar {
+    if std::io::stderr().is_terminal() { indicatif::ProgressBar::new(length) } else { indicatif::ProgressBar::hidden() }
+}
+
+fn show_import(report: &ImportReport, dry_run: bool, json: bool) -> Result<()> {
+    if json {
+        say(serde_json::to_string_pretty(report)?);
+        return Ok(());
+    }
+    say(format_args!(
+        "{}: {} rows, {} of them distinct; {} new, {} imported before, {} will not load.",
+        report.source, report.rows, report.distinct, report.new, report.known, report.refused
+    ));
+    match &report.basis {
+        Some(basis) => say(format_args!("Counted in statistics on this ground: {basis}")),
+        None => say("No ground for counting is stated: these people are excluded from statistics."),
+    }
+    for column in &report.columns {
+        say(format_args!("  {} -> {}: {} values, {} missing", column.column, column.field, column.values, column.missing));
+        for (value, code, count) in column.becomes.iter().take(12) {
+            say(format_args!("      {value:?} becomes {code:?} ({count})"));
+        }
+    }
+    for problem in &report.problems {
+        say(format_args!("  line {}: {}", problem.line, problem.reason));
+    }
+    if dry_run {
+        say("Nothing was loaded.");
+    }
+    Ok(())
+}
+
+fn show_stats(desk: &Desk, period: Period, json: bool) -> Result<()> {
+    if desk.is_collector() {
+        let collected = desk.collected(Some(period))?;
+        if json {
+            say(serde_json::to_string_pretty(&collected)?);
+        } else {
+            say(format_args!("All offices, {}", collected.period));
+            collected.total.iter().for_each(show_figure);
+            for office in &collected.offices {
+                say(format_args!("\n{} (release {})", office.name, office.release));
+                office.figures.iter().for_each(show_figure);
+            }
+        }
+        return Ok(());
+    }
+    let figures = desk.figures(period)?;
+    if json {
+        say(serde_json::to_string_pretty(&figures)?);
+    } else {
+        say(format_args!("{}, {}", desk.office_name(), figures.period));
+        figures.figures.iter().for_each(show_figure);
+        for fact in &figures.facts {
+            say(format_args!("{} ({} missing)", fact.list, fact.missing));
+            for cell in &fact.cells {
+                say(format_args!("  {:>10}  {}", cell.value, cell.key.label));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show_figure(figure: &casemesh_node::office::FigureView) {
+    say(format_args!(
+        "{} ({} covered, {} missing, {} excluded, {} withheld)",
+        figure.indicator, figure.covered, figure.missing, figure.excluded, figure.suppressed
+    ));
+    for cell in &figure.cells {
+        say(format_args!("  {:>14}  {}", cell.value, cell.key.label));
+    }
+}
+
+fn doctor(folder: &Path) -> Result<()> {
+    with_node(folder, |node| {
+        let door = node.door();
+        say(format_args!("{} is set up in {}.", door.name, folder.display()));
+        say(door.clock_problem.unwrap_or_else(|| "The clock looks right.".into()));
+        match node.directory() {
+            None => say("It has not joined a network. Ask your steward for the network file, then: casemesh join accept"),
+            Some(directory) => say(format_args!(
+                "It is in the network {:?} (issue {}) with {} nodes.",
+                directory.name().as_str(),
+                directory.number(),
+                directory.members().count()
+            )),
+        }
+        say(format_args!("{} packets wait to be opened.", door.waiting));
+        let aside = node.relay().spool().set_aside_count();
+        if aside > 0 {
+            say(format_args!("{aside} packets could not be opened and lie in spool/aside; the log says why."));
+        }
+        Ok(())
+    })
+}
