@@ -1,4 +1,334 @@
-//! stub
-use anyhow::Result;
-/// stub
-pub fn run(_json: bool) -> Result<()> { Ok(()) }
+//! Measures what people wait for, each figure beside a named baseline of the same run: durable commands beside one
+//! `fdatasync`, packets beside the bare primitives, a referral beside its parts, an import in rows a second.
+//! Wall times say how busy the machine was; the ratios are what to quote.
+
+use crate::cli::say;
+use anyhow::{Context as _, Result};
+use casemesh_crypto::envelope::{self, Draft, OfficeId, PacketId, Recipient, ThreadId, Urgency};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::passphrase::Cost;
+use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::share::Split;
+use casemesh_crypto::sign::{KeyId, SigningKey, VerifyingKey};
+use casemesh_crypto::{bare, token};
+use casemesh_node::clock::Clock;
+use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node};
+use casemesh_node::office::{
+    CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput,
+};
+use casemesh_node::records::StaffRole;
+use casemesh_protocol::directory::{OfficeKind, Role};
+use serde::Serialize;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const COMMANDS: usize = 300;
+const PACKETS: usize = 300;
+const REFERRALS: usize = 40;
+const IMPORT_ROWS: usize = 5_000;
+const BODY_BYTES: usize = 2048;
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    what: &'static str,
+    /// Median, in microseconds (or rows a second, where `what` says so).
+    value: f64,
+    baseline: &'static str,
+    baseline_value: f64,
+    ratio: f64,
+    note: String,
+}
+
+fn figure(what: &'static str, value: f64, baseline: &'static str, baseline_value: f64, note: String) -> Figure {
+    Figure { what, value, baseline, baseline_value, ratio: value / baseline_value, note }
+}
+
+/// The median of how long something takes, in microseconds.
+fn median_us(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        run()?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().context("no run")
+}
+
+/// Runs all measurements and prints them.
+///
+/// # Errors
+/// When something that is measured fails.
+pub fn run(json: bool) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let _guard = runtime.enter();
+    let folder = tempfile::tempdir()?;
+    let pair = Pair::new(folder.path())?;
+    let mut figures = packets()?;
+    figures.extend(commands(folder.path(), &pair)?);
+    figures.push(referrals(folder.path(), &pair, &figures)?);
+    figures.push(import(&pair)?);
+    pair.stop();
+    if json {
+        say(serde_json::to_string_pretty(&figures)?);
+        return Ok(());
+    }
+    for figure in figures {
+        say(format_args!(
+            "{:<44} {:>12.1}   beside {:<42} {:>12.1}   ratio {:>6.2}   {}",
+            figure.what, figure.value, figure.baseline, figure.baseline_value, figure.ratio, figure.note
+        ));
+    }
+    Ok(())
+}
+
+struct BenchOffice {
+    office: OfficeId,
+    prekey: PrekeySecret,
+    sender: VerifyingKey,
+}
+
+impl Recipient for BenchOffice {
+    fn office(&self) -> OfficeId {
+        self.office
+    }
+    fn prekey(&self, _: &PrekeyId) -> Option<&PrekeySecret> {
+        Some(&self.prekey)
+    }
+    fn sender_key(&self, _: &OfficeId, _: &KeyId, _: u64, _: &Digest) -> Option<VerifyingKey> {
+        Some(self.sender)
+    }
+}
+
+fn packets() -> Result<Vec<Figure>> {
+    let rng = &mut os_rng();
+    let key = SigningKey::random(rng);
+    let recipient =
+        BenchOffice { office: OfficeId::new([1; 32]), prekey: PrekeySecret::random(rng), sender: key.verifying_key() };
+    let body = vec![0x5a; BODY_BYTES];
+    let now_s = Clock::system().now().s();
+    let draft = Draft {
+        kind: 1,
+        packet_id: PacketId::random(rng),
+        urgency: Urgency::Routine,
+        from: OfficeId::new([2; 32]),
+        from_log_head: Digest::ZERO,
+        to: vec![(recipient.office, recipient.prekey.public().clone())],
+        created_s: now_s,
+        expires_h: u32::try_from(now_s / 3600 + 24)?,
+        thread: ThreadId::new([3; 16]),
+        previous: Digest::ZERO,
+        consent: Digest::ZERO,
+        purpose: 0,
+        body: &body,
+        attachments: vec![],
+    };
+    let packet = envelope::seal(&draft, &key, rng)?;
+    let build = median_us(PACKETS, || Ok(drop(envelope::seal(&draft, &key, &mut os_rng())?)))?;
+    let open = median_us(PACKETS, || Ok(drop(envelope::open(&packet, now_s, &recipient)?)))?;
+    let bare = bare::Bare::new(&key, &recipient.prekey, &body);
+    let bare_build = median_us(PACKETS, || { let _sealed_bytes = bare.build(&mut os_rng()); Ok(()) })?;
+    let bare_open = median_us(PACKETS, || bare.open().then_some(()).context("the bare primitives fail"))?;
+    let note = format!("{} bytes on the wire, budget 1.5", packet.len());
+    Ok(vec![
+        figure("packet build, 2 KB (us)", build, "bare HPKE + Ed25519 + AEAD", bare_build, note.clone()),
+        figure("packet open, 2 KB (us)", open, "bare HPKE + Ed25519 + AEAD", bare_open, note),
+    ])
+}
+
+/// One `fdatasync` of an appended block, in microseconds.
+fn sync_us(folder: &Path, bytes: usize) -> Result<f64> {
+    let mut file = OpenOptions::new().append(true).create(true).open(folder.join("sync-baseline"))?;
+    let block = vec![0x5a; bytes];
+    median_us(COMMANDS, || {
+        file.write_all(&block)?;
+        Ok(file.sync_data()?)
+    })
+}
+
+struct Pair {
+    a: Node,
+    b: Node,
+    b_office: OfficeId,
+    desk: Desk,
+    other: Desk,
+}
+
+impl Pair {
+    fn new(folder: &Path) -> Result<Self> {
+        let password = token::spoken_code(20, &mut os_rng());
+        let make = |name: &str| -> Result<OfficeId> {
+            let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+            let worker = FirstStaff {
+                sign_in: "worker".into(),
+                name: "Worker".into(),
+                roles: vec![StaffRole::Caseworker, StaffRole::Supervisor],
+                password: password.clone(),
+                unlocks: true,
+            };
+            let new = NewNode {
+                config: Config {
+                    name: name.into(),
+                    roles: vec![Role::Office],
+                    listen: vec![format!("/ip4/127.0.0.1/tcp/{port}")],
+                    web: "127.0.0.1:0".into(),
+                    poll_s: 60,
+                },
+                kind: OfficeKind::Ngo,
+                code: "BEN".into(),
+                small_office: true,
+                currency: "ZAR".parse()?,
+                language: "en".into(),
+                area: String::new(),
+                services: vec![],
+                hubs: vec![],
+                staff: vec![worker],
+                cost: Cost::FLOOR,
+                split: Split::SMALL_OFFICE,
+            };
+            Ok(node::init(&folder.join(name), &new, &Clock::system())?.office)
+        };
+        make("a")?;
+        let b_office = make("b")?;
+        let cards = [node::read_card(&folder.join("a"))?, node::read_card(&folder.join("b"))?];
+        let network = node::sign_network("bench", 1, &cards, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
+        let start = |name: &str| -> Result<(Node, Desk)> {
+            let node = Node::start(&folder.join(name), Clock::system())?;
+            node.join(&network)?;
+            let token = node.sign_in("worker", &password, "bench")?;
+            let desk = node.desk(&token).context("no desk")?;
+            Ok((node, desk))
+        };
+        let ((a, desk), (b, other)) = (start("a")?, start("b")?);
+        Ok(Self { a, b, b_office, desk, other })
+    }
+
+    fn stop(&self) {
+        self.a.stop();
+        self.b.stop();
+    }
+}
+
+fn line(number: usize) -> RegisterInput {
+    RegisterInput { visitor: format!("Visitor {number}"), note: "x".repeat(300), ..RegisterInput::default() }
+}
+
+fn commands(folder: &Path, pair: &Pair) -> Result<Vec<Figure>> {
+    let sync = sync_us(folder, 1024)?;
+    let mut number = 0;
+    let one = median_us(COMMANDS, || {
+        number += 1;
+        let _id = pair.desk.add_line(line(number))?;
+        Ok(())
+    })?;
+    let office = pair.a.office().context("locked")?;
+    let before = office.vault().written();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for writer in 0..32 {
+            let desk = pair.desk.clone();
+            scope.spawn(move || (0..40).try_for_each(|n| desk.add_line(line(writer * 100 + n)).map(drop)));
+        }
+    });
+    let each = start.elapsed().as_secs_f64() * 1e6 / (32.0 * 40.0);
+    let after = office.vault().written();
+    let per_sync = (after.entries - before.entries) as f64 / (after.syncs - before.syncs).max(1) as f64;
+    Ok(vec![
+        figure("durable command, one writer (us)", one, "append 1 KiB + fdatasync, same disk", sync, String::new()),
+        figure(
+            "durable command, 32 writers, each (us)",
+            each,
+            "append 1 KiB + fdatasync, same disk",
+            sync,
+            format!("{per_sync:.1} commands a sync"),
+        ),
+    ])
+}
+
+fn known(value: &str) -> FieldInput {
+    FieldInput { state: "known".into(), value: value.into() }
+}
+
+fn referrals(folder: &Path, pair: &Pair, figures: &[Figure]) -> Result<Figure> {
+    let person = pair.desk.register_person(PersonInput {
+        identity: "self_declared".into(),
+        given: known("Bench"),
+        ..PersonInput::default()
+    })?;
+    let expires = Clock::system().now().plus_days(30).day().to_string();
+    let consent = pair.desk.record_consent(
+        person,
+        ConsentInput {
+            purpose: "share_for_service".into(),
+            recipients: vec![pair.b_office.to_string()],
+            scope: vec!["names".into(), "case_brief".into()],
+            expires,
+            method: "signed_paper".into(),
+            giver: "person".into(),
+            ..ConsentInput::default()
+        },
+    )?;
+    let mut cases = Vec::new();
+    for _ in 0..REFERRALS {
+        cases.push(pair.desk.open_case(vec![person], CaseInput { summary: "x".repeat(900), ..CaseInput::default() })?);
+    }
+    let mut left = cases.into_iter();
+    let to_receipt = median_us(REFERRALS, || {
+        let case = left.next().context("a case for each")?;
+        let referral = pair.desk.send_referral(
+            case,
+            ReferralInput {
+                to: pair.b_office.to_string(),
+                service: "safe_house".into(),
+                need: "A bed".into(),
+                urgency: String::new(),
+                consent: consent.to_string(),
+            },
+        )?;
+        let start = Instant::now();
+        while pair.desk.referral_arrived(referral)?.is_none() {
+            anyhow::ensure!(start.elapsed() < Duration::from_secs(30), "a referral did not arrive");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
+    })?;
+    let received = pair.other.referrals(false)?.len();
+    let sync = sync_us(folder, 1024)?;
+    let value = |what: &str| figures.iter().find(|figure| figure.what.starts_with(what)).map_or(0.0, |figure| figure.value);
+    let round_trip = 131.0;
+    let parts = 3.0 * sync + value("packet build") + value("packet open") + round_trip;
+    Ok(figure(
+        "referral to signed durable receipt (us)",
+        to_receipt,
+        "3 syncs + build + open + 131 us round trip",
+        parts,
+        format!("{received} arrived, budget 2.5"),
+    ))
+}
+
+fn import(pair: &Pair) -> Result<Figure> {
+    let mapping = Mapping::parse(
+        "source = \"bench\"\nbasis = \"bench\"\ncase_type = \"trafficking\"\n[columns.year]\nfield = \"opened_year\"\n\
+         [columns.sex]\nfield = \"sex\"\ncodes = { F = \"female\", M = \"male\" }\n",
+    )?;
+    let mut table = String::from("year,sex\n");
+    for row in 0..IMPORT_ROWS {
+        table.push_str(if row % 3 == 0 { "2012,F\n" } else { "2013,M\n" });
+    }
+    let start = Instant::now();
+    let reading = mapping.read(table.as_bytes())?;
+    let reading_s = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let report = pair.desk.run_import(reading, |_| ())?;
+    let rate = IMPORT_ROWS as f64 / start.elapsed().as_secs_f64();
+    Ok(figure(
+        "import (rows a second, all durable)",
+        rate,
+        "reading the same rows (rows a second)",
+        IMPORT_ROWS as f64 / reading_s,
+        format!("{} rows", report.new),
+    ))
+}

@@ -1,8 +1,18 @@
 //! Journeys over real sockets, crash points, hostile peers, and the architecture's invariants. One binary.
 
-/// Arrows between crates and other invariants of ARCHITECTURE.md.
+/// Arrows between crates and other invariants of ARCHITECTURE.md; the dependency check.
 mod architecture;
-/// Offices, hubs and collectors on loopback.
-mod harness;
+/// A real Chromium walks the story; every page is checked for access and looked at.
+mod browser;
+/// Messages and exit codes of the command line for bad input.
+mod cli;
+/// Killed at random points, nothing that was acknowledged is lost.
+mod crash;
 /// Two offices, a hub and a collector: the main story at the desk.
 mod exchange;
+/// Offices, hubs and collectors on loopback.
+mod harness;
+/// A member that misbehaves, and strangers.
+mod hostile;
+/// What the web server refuses, and what it always sends.
+mod web;

@@ -14,6 +14,7 @@
 //! Only this crate names an algorithm. The suites are fixed by the format's version; nothing is
 //! negotiated with a peer.
 
+pub mod bare;
 #[macro_use]
 pub mod bytes;
 pub mod envelope;

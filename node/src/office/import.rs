@@ -404,7 +404,8 @@ impl Column {
             Target::Fact => {
                 let list = self.list.as_deref().unwrap_or("fact");
                 let mapped = self.mapped(cell)?;
-                let code = Code::new(list, 1, &mapped, cell).map_err(|error| error.to_string())?;
+                let label = if self.codes.contains_key(cell) { mapped.as_str() } else { cell };
+                let code = Code::new(list, 1, &mapped, label).map_err(|error| error.to_string())?;
                 row.facts.push(code);
                 Ok(mapped)
             }

@@ -453,6 +453,14 @@ impl Desk {
         }
     }
 
+    /// When our request was stored by the other node, if it was: the cheap question of whoever waits for it.
+    ///
+    /// # Errors
+    /// When there is no such referral that this account may see.
+    pub fn referral_arrived(&self, id: RecordId) -> Result<Option<Timestamp>, DeskError> {
+        Ok(self.visible_referral(id)?.facts.arrived)
+    }
+
     /// Makes a step in a referral and tells the other office.
     ///
     /// # Errors

@@ -1,0 +1,220 @@
+//! The command line with bad input: one sentence that says what to do, the documented exit code, nothing lost.
+
+use crate::harness::{PASSWORD, TestNode, new_node};
+use casemesh_protocol::directory::{OfficeKind, Role};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+struct Ran {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+fn casemesh(arguments: &[&str], input: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_casemesh"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that needs no input may have ended already.
+    let _written = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code().unwrap(), out: text(&output.stdout), error: text(&output.stderr) }
+}
+
+fn office() -> TestNode {
+    TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]))
+}
+
+fn folder(node: &TestNode) -> &str {
+    node.folder.path().to_str().unwrap()
+}
+
+#[track_caller]
+fn refused(ran: &Ran, code: i32, sentence: &str) {
+    assert_eq!(ran.code, code, "{}{}", ran.out, ran.error);
+    assert!(ran.error.contains(sentence), "{:?} not in {:?}", sentence, ran.error);
+}
+
+const PASSWORD_LINE: &str = "paper boats on a river\n";
+
+#[test]
+fn an_office_is_set_up_once_with_shares_that_are_printed_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("office");
+    let folder = folder.to_str().unwrap();
+    let arguments = ["init", "--folder", folder, "--name", "Ugu", "--small-office"];
+    refused(&casemesh(&arguments, "short\n"), 1, "too short: take at least 15 characters");
+    let made = casemesh(&arguments, "green paper lanterns\nseven slow turtles\n");
+    assert_eq!(made.code, 0, "{}", made.error);
+    let shares: Vec<_> = made.out.lines().filter_map(|line| line.trim().strip_prefix("sheet ")).collect();
+    assert_eq!(shares.len(), 3, "{}", made.out);
+    refused(&casemesh(&arguments, "green paper lanterns\nseven slow turtles\n"), 1, "there is already an office");
+    let shown = casemesh(&["stats", "show", "--folder", folder, "--as", "worker", "--json"], "seven slow turtles\n");
+    assert_eq!(shown.code, 0, "{}", shown.error);
+    assert!(serde_json::from_str::<serde_json::Value>(&shown.out).is_ok());
+    // Any two of the three sheets open the office again; so they are what was printed.
+    let shares: Vec<_> = shares
+        .iter()
+        .map(|line| casemesh_crypto::share::Share::from_printed(line.split_once(": ").unwrap().1).unwrap())
+        .collect();
+    let seed = casemesh_crypto::share::combine(&shares[1..]).unwrap();
+    assert!(casemesh_node::keys::KeyFile::read(Path::new(folder)).unwrap().open_with_seed(&seed).is_ok());
+}
+
+#[test]
+fn wrong_names_passwords_and_folders_are_told_apart() {
+    let node = office();
+    let empty = tempfile::tempdir().unwrap();
+    let nowhere = empty.path().to_str().unwrap();
+    refused(&casemesh(&["serve", "--folder", nowhere], ""), 1, "set one up with `casemesh init`");
+    let stats = ["stats", "show", "--folder", folder(&node)];
+    refused(&casemesh(&stats, "a wrong password here\n"), 3, "the name or the password is not right");
+    refused(&casemesh(&stats, ""), 1, "no password was given");
+    let nobody = ["stats", "show", "--folder", folder(&node), "--as", "nobody"];
+    refused(&casemesh(&nobody, PASSWORD_LINE), 3, "the name or the password is not right");
+}
+
+#[test]
+fn a_second_process_on_the_folder_is_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut node = office();
+    node.start();
+    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 4, "another Casemesh already works on");
+    refused(&casemesh(&["serve", "--folder", folder(&node)], ""), 4, "stop it first");
+}
+
+#[test]
+fn verify_names_a_flipped_byte_and_a_foreign_key_file() {
+    let node = office();
+    let held = casemesh(&["verify", "--folder", folder(&node), "--as", "worker"], PASSWORD_LINE);
+    assert_eq!(held.code, 0, "{}", held.error);
+    assert!(held.out.contains("The journal holds") && held.out.contains("Every record opens"), "{}", held.out);
+
+    let segment = node.folder.path().join("journal/0000000000000001.seg");
+    let good = std::fs::read(&segment).unwrap();
+    let mut bad = good.clone();
+    bad[40] ^= 1;
+    std::fs::write(&segment, &bad).unwrap();
+    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 5, "at byte 40 of 0000000000000001.seg");
+    bad.clone_from(&good);
+    bad[200] ^= 1;
+    std::fs::write(&segment, &bad).unwrap();
+    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 5, "(entry 1)");
+    std::fs::write(&segment, &good).unwrap();
+    assert_eq!(casemesh(&["verify", "--folder", folder(&node)], "").code, 0);
+
+    let other = office();
+    std::fs::copy(other.folder.path().join("keys.cbor"), node.folder.path().join("keys.cbor")).unwrap();
+    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 5, "belongs to another office's journal");
+    refused(&casemesh(&["stats", "show", "--folder", folder(&node)], PASSWORD_LINE), 5, "another office");
+}
+
+#[test]
+fn a_damaged_view_and_a_torn_journal_tail_lose_nothing() {
+    let node = office();
+    std::fs::remove_dir_all(node.folder.path().join("view")).unwrap();
+    std::fs::create_dir(node.folder.path().join("view")).unwrap();
+    std::fs::write(node.folder.path().join("view/db"), vec![0x5a; 100_000]).unwrap();
+    let shown = casemesh(&["stats", "show", "--folder", folder(&node)], PASSWORD_LINE);
+    assert_eq!(shown.code, 0, "{}", shown.error);
+
+    let segment = node.folder.path().join("journal/0000000000000001.seg");
+    let mut torn = std::fs::read(&segment).unwrap();
+    let whole = torn.len();
+    torn.extend_from_slice(b"FRM1\0\0\x01\0half an entry");
+    std::fs::write(&segment, &torn).unwrap();
+    let shown = casemesh(&["stats", "show", "--folder", folder(&node)], PASSWORD_LINE);
+    assert_eq!(shown.code, 0, "{}", shown.error);
+    assert!(std::fs::metadata(&segment).unwrap().len() >= whole as u64);
+    assert_eq!(casemesh(&["verify", "--folder", folder(&node)], "").code, 0);
+}
+
+const MAPPING: &str = r#"
+source = "elsewhere"
+basis = "a public set"
+case_type = "trafficking"
+[columns.year]
+field = "opened_year"
+[columns.sex]
+field = "sex"
+codes = { F = "female", M = "male" }
+missing = ["?"]
+"#;
+
+#[test]
+fn an_import_says_what_is_wrong_adds_only_what_is_new_and_can_be_taken_back() {
+    let node = office();
+    let files = tempfile::tempdir().unwrap();
+    let (mapping, table) = (files.path().join("map.toml"), files.path().join("cases.csv"));
+    let (mapping_path, table_path) = (mapping.to_str().unwrap().to_owned(), table.to_str().unwrap().to_owned());
+    std::fs::write(&mapping, MAPPING).unwrap();
+    let import = |extra: &[&str]| {
+        let mut all = vec!["import", "cases", &table_path, "--mapping", &mapping_path, "--folder", folder(&node)];
+        all.extend(extra);
+        casemesh(&all, PASSWORD_LINE)
+    };
+    let report = |ran: Ran| -> serde_json::Value {
+        assert_eq!(ran.code, 0, "{}", ran.error);
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    std::fs::write(&table, b"year,sex\n2012,F\n2013,\xc9\n").unwrap();
+    refused(&import(&[]), 6, "line 3 of the file is not UTF-8; save it again as \"CSV UTF-8\"");
+
+    std::fs::write(&table, "year,sex\n2012,F\n2012,F\nnever,F\n2013,?\n2014,X\n2014\n").unwrap();
+    let dry = report(import(&["--dry-run", "--json"]));
+    assert_eq!((dry["new"].as_u64(), dry["refused"].as_u64()), (Some(3), Some(3)));
+    let lines: Vec<_> = dry["problems"].as_array().unwrap().iter().map(|p| p["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [4, 6, 7]);
+    assert_eq!(report(import(&["--dry-run", "--json"]))["known"].as_u64(), Some(0), "a dry run loads nothing");
+    let first = report(import(&["--json"]));
+    assert_eq!(report(import(&["--json"]))["new"].as_u64(), Some(0));
+    // Three bad rows are mended in the file: only they are new.
+    std::fs::write(&table, "year,sex\n2012,F\n2012,F\n2011,F\n2013,?\n2014,M\n2014,F\n").unwrap();
+    let mended = report(import(&["--json"]));
+    assert_eq!((mended["new"].as_u64(), mended["known"].as_u64()), (Some(3), Some(3)));
+
+    let stats = ["stats", "show", "--folder", folder(&node), "--from", "2012-01-01", "--to", "2014-12-31", "--json"];
+    let shown = report(casemesh(&stats, PASSWORD_LINE));
+    assert_eq!(shown["figures"][0]["cells"][0]["value"], "5");
+    let undo = casemesh(&["import", "undo", first["import"].as_str().unwrap(), "--folder", folder(&node)], PASSWORD_LINE);
+    assert!(undo.out.contains("Taken back: 3 people"), "{}{}", undo.out, undo.error);
+    let left = report(casemesh(&["stats", "show", "--folder", folder(&node), "--from", "2010-01-01", "--json"], PASSWORD_LINE));
+    assert_eq!(left["figures"][0]["cells"][0]["value"], "3");
+    assert!(PASSWORD_LINE.starts_with(PASSWORD));
+}
+
+#[test]
+fn a_network_file_of_another_steward_or_a_changed_one_is_refused() {
+    let node = office();
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let card = path("office.card");
+    assert_eq!(casemesh(&["join", "card", "--folder", folder(&node), "--out", &card], "").code, 0);
+    let sign = |steward: &str, out: &str, number: &str| {
+        let ran = casemesh(&["join", "sign", "--name", "Net", "--number", number, "--steward", &path(steward), "--out", &path(out), &card], "");
+        assert_eq!(ran.code, 0, "{}", ran.error);
+    };
+    sign("steward.key", "one.net", "1");
+    sign("steward.key", "two.net", "2");
+    sign("other.key", "other.net", "3");
+    let accept = |file: &str| casemesh(&["join", "accept", "--folder", folder(&node), &path(file)], "");
+    assert_eq!(accept("two.net").code, 0);
+    refused(&accept("one.net"), 6, "older than the one in use (number 1, in use 2)");
+    refused(&accept("other.net"), 6, "signed by another steward");
+    let mut changed = std::fs::read(path("two.net")).unwrap();
+    let at = changed.len() - 3;
+    changed[at] ^= 1;
+    std::fs::write(path("changed.net"), changed).unwrap();
+    refused(&accept("changed.net"), 6, "changed after it was signed");
+    std::fs::write(path("nonsense.net"), b"nonsense").unwrap();
+    refused(&accept("nonsense.net"), 6, "no Casemesh network file");
+    let doctor = casemesh(&["doctor", "--folder", folder(&node)], "");
+    assert!(doctor.out.contains("The clock looks right") && doctor.out.contains("with 1 nodes"), "{}", doctor.out);
+}

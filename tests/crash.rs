@@ -1,0 +1,160 @@
+//! The test binary runs itself as a child that writes records as fast as it can and says each number once it is
+//! acknowledged. The parent kills it at a random moment. The next child must find every number that was said,
+//! without holes, and goes on.
+
+use casemesh_crypto::random::{self, os_rng};
+use casemesh_crypto::secret::Secret;
+use casemesh_node::clock::Clock;
+use casemesh_node::keys::{KeyFile, NewOffice};
+use casemesh_node::records::Seen;
+use casemesh_node::vault::{Change, Kind, Observer, Vault, VaultError, check};
+use casemesh_protocol::id::RecordId;
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const CHILD: &str = "CASEMESH_CRASH_FOLDER";
+const ROUNDS: usize = 500;
+/// A folder is used for so many rounds, so that opening stays quick.
+const ROUNDS_PER_FOLDER: usize = 50;
+
+fn numbered(number: u64) -> RecordId {
+    let mut id = [0u8; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    RecordId::new(id)
+}
+
+#[derive(Default)]
+struct Numbers(Mutex<BTreeSet<u64>>);
+
+impl Observer for Numbers {
+    fn changed(&self, _: Kind, change: Change<'_>) {
+        if let Change::Put(plain) = change {
+            let seen: Seen = minicbor_decode(plain);
+            let number = u64::from_be_bytes(seen.id.as_bytes()[8..].try_into().unwrap());
+            self.0.lock().unwrap().insert(number);
+        }
+    }
+}
+
+fn minicbor_decode(plain: &[u8]) -> Seen {
+    casemesh_crypto::wire::decode(plain).unwrap()
+}
+
+fn new_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let rng = &mut os_rng();
+    let now = Clock::system().now();
+    let mut new = NewOffice::draw("Crash", |seed| seed.expose()[..8].to_vec(), now, rng).unwrap();
+    new.file.write(folder.path(), &new.keys, rng).unwrap();
+    std::fs::write(folder.path().join("test-seed"), new.recovery_seed.expose()).unwrap();
+    folder
+}
+
+fn open(folder: &Path) -> (Vault, Arc<Numbers>) {
+    let seed = Secret::from_slice(&std::fs::read(folder.join("test-seed")).unwrap()).unwrap();
+    let keys = KeyFile::read(folder).unwrap().open_with_seed(&seed).unwrap();
+    let numbers = Arc::new(Numbers::default());
+    let observer: Arc<dyn Observer> = Arc::<Numbers>::clone(&numbers);
+    let (vault, _) = Vault::open(folder, keys, observer, Clock::system()).unwrap();
+    (vault, numbers)
+}
+
+/// The child: does nothing unless the parent named a folder.
+#[test]
+fn child_at_work() {
+    let Some(folder) = std::env::var_os(CHILD) else { return };
+    let (vault, numbers) = open(Path::new(&folder));
+    let found = numbers.0.lock().unwrap().clone();
+    let highest = found.last().copied().unwrap_or(0);
+    let say = |text: String| {
+        let mut out = std::io::stderr().lock();
+        writeln!(out, "{text}").unwrap();
+        out.flush().unwrap();
+    };
+    say(format!("found {highest} {}", found.len()));
+    let next = &std::sync::atomic::AtomicU64::new(highest + 1);
+    let vault = &vault;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    let padding = "x".repeat((number % 700) as usize);
+                    vault
+                        .write(None, "crash", move |tx| {
+                            tx.insert(&Seen { id: numbered(number), at: tx.now(), set_aside: Some(padding) })
+                        })
+                        .map_err(|error: VaultError| error.to_string())
+                        .unwrap();
+                    say(format!("kept {number}"));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
+    let binary = std::env::current_exe().unwrap();
+    let mut folder = new_folder();
+    let (mut kept, mut acknowledged, mut replaced): (BTreeSet<u64>, usize, usize) = Default::default();
+    for round in 0..ROUNDS {
+        if round % ROUNDS_PER_FOLDER == 0 && round > 0 {
+            verify(folder.path(), &kept);
+            folder = new_folder();
+            kept.clear();
+            replaced += 1;
+        }
+        let mut child = Command::new(&binary)
+            .args(["--exact", "crash::child_at_work", "--nocapture", "--test-threads=1"])
+            .env(CHILD, folder.path())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let pid = child.id();
+        let kept_before = kept.clone();
+        let reader = std::thread::spawn(move || {
+            let (mut found, mut now_kept) = (None, Vec::new());
+            for line in lines.lines().map_while(Result::ok) {
+                let mut words = line.split(' ');
+                match (words.next(), words.next().and_then(|n| n.parse::<u64>().ok()), words.next()) {
+                    (Some("found"), Some(highest), Some(count)) => found = Some((highest, count.parse::<usize>().unwrap())),
+                    (Some("kept"), Some(number), _) => now_kept.push(number),
+                    _ => eprintln!("child {pid}: {line}"),
+                }
+            }
+            (found, now_kept)
+        });
+        let [a, b] = random::array::<2>(&mut os_rng());
+        std::thread::sleep(Duration::from_micros(25_000 + u64::from(u16::from_be_bytes([a, b]))));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (found, now_kept) = reader.join().unwrap();
+        if let Some((highest, count)) = found {
+            assert!(highest >= kept_before.last().copied().unwrap_or(0), "round {round}: an acknowledged record is gone");
+            assert!(count >= kept_before.len(), "round {round}: {count} of {}", kept_before.len());
+        }
+        acknowledged += now_kept.len();
+        kept.extend(now_kept);
+    }
+    verify(folder.path(), &kept);
+    assert!(acknowledged > ROUNDS, "only {acknowledged} records were acknowledged in all; {replaced} folders");
+}
+
+/// Everything that was acknowledged is there, and the journal verifies to its last entry.
+fn verify(folder: &Path, kept: &BTreeSet<u64>) {
+    let (vault, numbers) = open(folder);
+    let found = numbers.0.lock().unwrap().clone();
+    let lost: Vec<_> = kept.difference(&found).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    vault.close();
+    drop(vault);
+    let checked = check(folder, None, |_| ()).unwrap();
+    assert!(checked.journal.entries >= kept.len() as u64 && checked.journal.checkpoints >= 1);
+}

@@ -1,0 +1,175 @@
+//! Raw HTTP against a node's pages: what is refused, and what stands on every answer.
+
+use crate::harness::{PASSWORD, TestNode, new_node};
+use casemesh::serve::Served;
+use casemesh_protocol::directory::{OfficeKind, Role};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<String> {
+        let name = format!("{}:", name.to_lowercase());
+        self.head.lines().find(|line| line.to_lowercase().starts_with(&name)).map(|line| line[name.len()..].trim().to_owned())
+    }
+}
+
+fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request.push_str(&format!("Host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn with_pages(test: impl FnOnce(&str)) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let node = TestNode::new(&new_node("Office <b>&", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
+    test(&served.address.to_string());
+    runtime.block_on(served.stop()).unwrap();
+}
+
+fn sign_in(address: &str) -> String {
+    let form = format!("name=worker&password={}&then=/", PASSWORD.replace(' ', "+"));
+    let kind = [("Content-Type", "application/x-www-form-urlencoded")];
+    let answer = send(address, "POST", "/sign-in", &kind, &form);
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let cookie = answer.header("set-cookie").unwrap();
+    for part in ["__Host-sid-", "HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn foreign_hosts_and_foreign_sites_are_refused() {
+    with_pages(|address| {
+        for path in ["/", "/sign-in", "/api/v1/home", "/nothing"] {
+            assert_eq!(send(address, "GET", path, &[("Host", "evil.test")], "").status, 421, "{path}");
+        }
+        let cookie = sign_in(address);
+        let own = format!("http://{address}");
+        let post = |headers: &[(&str, &str)]| {
+            let mut all = vec![("Cookie", cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+            all.extend(headers);
+            send(address, "POST", "/register", &all, "visitor=x").status
+        };
+        assert_eq!(post(&[("Origin", &own), ("Sec-Fetch-Site", "same-origin")]), 303);
+        assert_eq!(post(&[("Sec-Fetch-Site", "cross-site")]), 403);
+        assert_eq!(post(&[("Sec-Fetch-Site", "same-site")]), 403);
+        assert_eq!(post(&[("Origin", "http://evil.test")]), 403);
+        assert_eq!(post(&[("Origin", "null")]), 403);
+    });
+}
+
+#[test]
+fn every_answer_carries_the_security_headers_and_is_not_kept() {
+    with_pages(|address| {
+        let cookie = sign_in(address);
+        for (method, path, status) in [
+            ("GET", "/", 200),
+            ("GET", "/cases/00000000000000000000000000000000", 404),
+            ("GET", "/cases/nonsense", 400),
+            ("GET", "/nothing", 404),
+            ("DELETE", "/", 405),
+            ("GET", "/api/v1/home", 401),
+        ] {
+            let answer = send(address, method, path, &[("Cookie", &cookie)], "");
+            assert_eq!(answer.status, status, "{method} {path}");
+            let csp = answer.header("content-security-policy").unwrap();
+            assert!(csp.contains("default-src 'none'") && csp.contains("require-trusted-types-for 'script'"), "{path}");
+            assert!(!csp.contains("unsafe"), "{csp}");
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("x-frame-options", "DENY"),
+                ("cross-origin-opener-policy", "same-origin"),
+                ("cross-origin-resource-policy", "same-origin"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(answer.header(name).as_deref(), Some(value), "{method} {path} {name}");
+            }
+        }
+        let style = send(address, "GET", "/a/x/style.css", &[], "");
+        assert!(style.header("cache-control").unwrap().contains("immutable"));
+    });
+}
+
+#[test]
+fn what_was_typed_survives_the_end_of_the_session_and_wrong_input() {
+    with_pages(|address| {
+        let kind = ("Content-Type", "application/x-www-form-urlencoded");
+        let kept = send(address, "POST", "/register", &[kind], "visitor=Gogo+Maria&note=%22quoted%22+%3Cb%3E");
+        assert_eq!(kept.status, 401);
+        assert!(kept.body.contains("name=\"kept:visitor\" value=\"Gogo Maria\""), "{}", kept.body);
+        assert!(!kept.body.contains("<b>"), "escaped");
+        let form = format!("name=worker&password={}&then=/register&kept:visitor=Gogo+Maria", PASSWORD.replace(' ', "+"));
+        let resumed = send(address, "POST", "/sign-in", &[kind], &form);
+        assert_eq!(resumed.status, 200);
+        assert!(resumed.body.contains("action=\"/register\"") && resumed.body.contains("Gogo Maria"));
+
+        let cookie = sign_in(address);
+        let wrong = send(address, "POST", "/register", &[kind, ("Cookie", &cookie)], "visitor=Gogo&minutes=many");
+        assert_eq!(wrong.status, 422);
+        assert!(wrong.body.contains("value=\"Gogo\"") && wrong.body.contains("is not a number of minutes"));
+        let elsewhere = send(address, "POST", "/sign-in", &[kind], &form.replace("then=/register", "then=//evil.test/"));
+        assert!(!elsewhere.body.contains("evil.test") && !elsewhere.head.contains("evil.test"));
+    });
+}
+
+#[test]
+fn guessing_is_slowed_and_unknown_names_look_like_wrong_passwords() {
+    with_pages(|address| {
+        let kind = ("Content-Type", "application/json");
+        let guess = |name: &str| {
+            send(address, "POST", "/api/v1/sign-in", &[kind], &format!("{{\"name\":\"{name}\",\"password\":\"wrong\"}}"))
+        };
+        let (unknown, known) = (guess("nobody"), guess("worker"));
+        assert_eq!((unknown.status, known.status), (401, 401));
+        assert_eq!(unknown.body, known.body);
+        for _ in 0..3 {
+            guess("worker");
+        }
+        let slowed = guess("worker");
+        assert_eq!(slowed.status, 429);
+        assert!(slowed.body.contains("wait"), "{}", slowed.body);
+        let unknown_field = send(address, "POST", "/api/v1/sign-in", &[kind], "{\"name\":\"a\",\"password\":\"b\",\"admin\":true}");
+        assert_eq!(unknown_field.status, 422);
+        assert!(send(address, "POST", "/api/v1/sign-in", &[kind], "{").body.contains("\"status\":400"));
+    });
+}
+
+#[test]
+fn a_page_cookie_does_not_open_the_api_and_roles_bind_every_call() {
+    with_pages(|address| {
+        let cookie = sign_in(address);
+        assert_eq!(send(address, "GET", "/api/v1/home", &[("Cookie", &cookie)], "").status, 401);
+        let body = format!("{{\"name\":\"admin\",\"password\":\"{PASSWORD}\"}}");
+        let answer = send(address, "POST", "/api/v1/sign-in", &[("Content-Type", "application/json")], &body);
+        let session: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let bearer = format!("Bearer {}", session["token"].as_str().unwrap());
+        let get = |path: &str| send(address, "GET", path, &[("Authorization", &bearer)], "").status;
+        // The administrator runs accounts and sees no case content.
+        assert_eq!(get("/api/v1/staff"), 200);
+        for path in ["/api/v1/cases", "/api/v1/register", "/api/v1/referrals", "/api/v1/figures?from=2026-01-01&to=2026-01-31"] {
+            assert_eq!(get(path), 403, "{path}");
+        }
+        assert_eq!(get("/api/v1/cases/01a1ee565e0070008000000000000000"), 404);
+        assert_eq!(get("/api/v1/nothing"), 404);
+    });
+}
