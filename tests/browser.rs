@@ -4,12 +4,12 @@
 
 use crate::harness::{PASSWORD, TestNode, eventually, network, new_node};
 use casemesh::serve::Served;
+use casemesh_protocol::directory::{OfficeKind, Role};
 use chromiumoxide::browser::{Browser, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::emulation::SetDeviceMetricsOverrideParams;
 use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
 use chromiumoxide::cdp::js_protocol::runtime::EvaluateParams;
 use chromiumoxide::page::{Page, ScreenshotParams};
-use casemesh_protocol::directory::{OfficeKind, Role};
 use futures::StreamExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +25,12 @@ struct Walk {
 async fn value(page: &Page, script: &str) -> serde_json::Value {
     let parameters =
         EvaluateParams::builder().expression(script).await_promise(true).return_by_value(true).build().unwrap();
-    page.evaluate_expression(parameters).await.unwrap_or_else(|error| panic!("{script}: {error}")).value().cloned().unwrap_or_default()
+    page.evaluate_expression(parameters)
+        .await
+        .unwrap_or_else(|error| panic!("{script}: {error}"))
+        .value()
+        .cloned()
+        .unwrap_or_default()
 }
 
 async fn width(page: &Page, pixels: i64) {
@@ -59,7 +64,9 @@ impl Walk {
     /// Presses the form's button, or the one that the selector names, and waits for the next page.
     async fn press(&self, selector: &str) {
         value(&self.page, "window.stale = true").await;
-        let script = format!("(() => {{ const e = document.querySelector({selector:?}); (e.tagName === 'FORM' ? e.querySelector('button') : e).click(); return true; }})()");
+        let script = format!(
+            "(() => {{ const e = document.querySelector({selector:?}); (e.tagName === 'FORM' ? e.querySelector('button') : e).click(); return true; }})()"
+        );
         assert_eq!(value(&self.page, &script).await, true, "{selector}");
         for _ in 0..600 {
             let fresh = "document.readyState === 'complete' && window.stale === undefined";
@@ -114,6 +121,9 @@ impl Walk {
 
     async fn sign_in(&self, base: &str, name: &str) {
         self.go(base).await;
+        if value(&self.page, "document.querySelector(\"form[action='/sign-out']\") !== null").await == true {
+            self.press("form[action='/sign-out']").await;
+        }
         self.fill("main form", &[("name", name), ("password", PASSWORD)]).await;
         self.press("main form").await;
     }
@@ -144,9 +154,11 @@ fn the_story_in_a_real_browser() {
 
 async fn walk(axe: String, shots: PathBuf) {
     let made = tokio::task::spawn_blocking(|| {
-        let advice = TestNode::new(&new_node("Ugu Advice Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+        let advice =
+            TestNode::new(&new_node("Ugu Advice Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
         let shelter = TestNode::new(&new_node("Casa Amapola Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
-        let collector = TestNode::new(&new_node("Coordination", OfficeKind::Coordination, vec![Role::Collector], vec![]));
+        let collector =
+            TestNode::new(&new_node("Coordination", OfficeKind::Coordination, vec![Role::Collector], vec![]));
         let network = network(&[&advice, &shelter, &collector]);
         (advice, shelter, collector, network)
     });
@@ -160,7 +172,14 @@ async fn walk(axe: String, shots: PathBuf) {
         .chrome_executable(CHROMIUM)
         .no_sandbox()
         .user_data_dir(profile.path())
-        .args(["disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"])
+        .args([
+            "disable-gpu",
+            "disable-quic",
+            "no-first-run",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+        ])
         .build()
         .unwrap();
     let (mut browser, mut events) = Browser::launch(config).await.unwrap();
@@ -200,7 +219,16 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.check("person-new").await;
     walk.fill(
         "main form",
-        &[("birth", "1994-05-17"), ("sex", "female"), ("telephone", "082 555 0101"), ("address_state", "refused"), ("area", "Ugu"), ("language", "zu"), ("safe_text", "on"), ("code_word", "library")],
+        &[
+            ("birth", "1994-05-17"),
+            ("sex", "female"),
+            ("telephone", "082 555 0101"),
+            ("address_state", "refused"),
+            ("area", "Ugu"),
+            ("language", "zu"),
+            ("safe_text", "on"),
+            ("code_word", "library"),
+        ],
     )
     .await;
     walk.press("main form").await;
@@ -214,7 +242,15 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.check("consent-problem").await;
     walk.fill(
         "main form",
-        &[("scope", "names"), ("scope", "contact"), ("scope", "case_brief"), ("withheld", "address"), ("withheld_reason", "fear_of_harm"), ("expires", "2099-01-01"), ("language", "zu")],
+        &[
+            ("scope", "names"),
+            ("scope", "contact"),
+            ("scope", "case_brief"),
+            ("withheld", "address"),
+            ("withheld_reason", "fear_of_harm"),
+            ("expires", "2099-01-01"),
+            ("language", "zu"),
+        ],
     )
     .await;
     walk.press("main form").await;
@@ -222,7 +258,16 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.check("person").await;
     walk.go(&format!("{person_url}/cases/new")).await;
     walk.check("case-new").await;
-    walk.fill("main form", &[("case_type", "domestic_violence"), ("summary", "Needs a safe place"), ("next_action", "Call the shelter"), ("next_due", "2026-01-01")]).await;
+    walk.fill(
+        "main form",
+        &[
+            ("case_type", "domestic_violence"),
+            ("summary", "Needs a safe place"),
+            ("next_action", "Call the shelter"),
+            ("next_due", "2026-01-01"),
+        ],
+    )
+    .await;
     walk.press("main form").await;
     walk.fill("form[action$='/actions']", &[("text", "Explained the protection order"), ("minutes", "30")]).await;
     walk.press("form[action$='/actions']").await;
@@ -232,7 +277,8 @@ async fn walk(axe: String, shots: PathBuf) {
     // Refer: the name is caught, the preview is exact, and it is sent.
     walk.go(&format!("{case_url}/refer")).await;
     walk.check("refer").await;
-    let referral = [("to", "Casa Amapola"), ("consent", "Casa Amapola"), ("service", "safe_house"), ("urgency", "urgent")];
+    let referral =
+        [("to", "Casa Amapola"), ("consent", "Casa Amapola"), ("service", "safe_house"), ("urgency", "urgent")];
     walk.fill("main form", &referral).await;
     walk.fill("main form", &[("need", "A bed for Nomvula")]).await;
     walk.press("main form").await;
@@ -312,7 +358,14 @@ async fn walk(axe: String, shots: PathBuf) {
         walk.go(&referral_url).await;
         walk.press(&format!("button[name='language'][value='{language}']")).await;
         assert_eq!(value(&walk.page, "document.documentElement.dir").await, dir);
-        for (path, name) in [("", "home"), ("register", "register"), ("find", "find"), ("cases", "cases"), ("referrals", "referrals"), ("figures", "figures")] {
+        for (path, name) in [
+            ("", "home"),
+            ("register", "register"),
+            ("find", "find"),
+            ("cases", "cases"),
+            ("referrals", "referrals"),
+            ("figures", "figures"),
+        ] {
             walk.go(&format!("{advice_base}{path}")).await;
             walk.check(&format!("{name}-{language}")).await;
         }

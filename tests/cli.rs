@@ -183,9 +183,13 @@ fn an_import_says_what_is_wrong_adds_only_what_is_new_and_can_be_taken_back() {
     let stats = ["stats", "show", "--folder", folder(&node), "--from", "2012-01-01", "--to", "2014-12-31", "--json"];
     let shown = report(casemesh(&stats, PASSWORD_LINE));
     assert_eq!(shown["figures"][0]["cells"][0]["value"], "5");
-    let undo = casemesh(&["import", "undo", first["import"].as_str().unwrap(), "--folder", folder(&node)], PASSWORD_LINE);
+    let undo =
+        casemesh(&["import", "undo", first["import"].as_str().unwrap(), "--folder", folder(&node)], PASSWORD_LINE);
     assert!(undo.out.contains("Taken back: 3 people"), "{}{}", undo.out, undo.error);
-    let left = report(casemesh(&["stats", "show", "--folder", folder(&node), "--from", "2010-01-01", "--json"], PASSWORD_LINE));
+    let left = report(casemesh(
+        &["stats", "show", "--folder", folder(&node), "--from", "2010-01-01", "--json"],
+        PASSWORD_LINE,
+    ));
     assert_eq!(left["figures"][0]["cells"][0]["value"], "3");
     assert!(PASSWORD_LINE.starts_with(PASSWORD));
 }
@@ -198,7 +202,22 @@ fn a_network_file_of_another_steward_or_a_changed_one_is_refused() {
     let card = path("office.card");
     assert_eq!(casemesh(&["join", "card", "--folder", folder(&node), "--out", &card], "").code, 0);
     let sign = |steward: &str, out: &str, number: &str| {
-        let ran = casemesh(&["join", "sign", "--name", "Net", "--number", number, "--steward", &path(steward), "--out", &path(out), &card], "");
+        let ran = casemesh(
+            &[
+                "join",
+                "sign",
+                "--name",
+                "Net",
+                "--number",
+                number,
+                "--steward",
+                &path(steward),
+                "--out",
+                &path(out),
+                &card,
+            ],
+            "",
+        );
         assert_eq!(ran.code, 0, "{}", ran.error);
     };
     sign("steward.key", "one.net", "1");

@@ -124,7 +124,9 @@ fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
             for line in lines.lines().map_while(Result::ok) {
                 let mut words = line.split(' ');
                 match (words.next(), words.next().and_then(|n| n.parse::<u64>().ok()), words.next()) {
-                    (Some("found"), Some(highest), Some(count)) => found = Some((highest, count.parse::<usize>().unwrap())),
+                    (Some("found"), Some(highest), Some(count)) => {
+                        found = Some((highest, count.parse::<usize>().unwrap()))
+                    }
                     (Some("kept"), Some(number), _) => now_kept.push(number),
                     _ => eprintln!("child {pid}: {line}"),
                 }
@@ -137,7 +139,10 @@ fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
         child.wait().unwrap();
         let (found, now_kept) = reader.join().unwrap();
         if let Some((highest, count)) = found {
-            assert!(highest >= kept_before.last().copied().unwrap_or(0), "round {round}: an acknowledged record is gone");
+            assert!(
+                highest >= kept_before.last().copied().unwrap_or(0),
+                "round {round}: an acknowledged record is gone"
+            );
             assert!(count >= kept_before.len(), "round {round}: {count} of {}", kept_before.len());
         }
         acknowledged += now_kept.len();

@@ -5,7 +5,8 @@
 
 use crate::harness::{TestNode, eventually, network, new_node};
 use casemesh_node::office::{
-    ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput, ReferralView,
+    ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput,
+    ReferralView,
 };
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
@@ -33,7 +34,14 @@ fn client(desk: &Desk) -> (RecordId, RecordId) {
         })
         .unwrap();
     let case = desk
-        .open_case(vec![person], CaseInput { case_type: "domestic_violence".into(), summary: "Needs a safe place tonight".into(), ..CaseInput::default() })
+        .open_case(
+            vec![person],
+            CaseInput {
+                case_type: "domestic_violence".into(),
+                summary: "Needs a safe place tonight".into(),
+                ..CaseInput::default()
+            },
+        )
         .unwrap();
     (person, case)
 }
@@ -73,7 +81,8 @@ fn refer(desk: &Desk, case: RecordId, to: OfficeId, consent: RecordId) -> Record
 }
 
 fn step(desk: &Desk, referral: RecordId, step: &str, code: &str, note: &str) {
-    desk.answer(referral, AnswerInput { step: step.into(), code: code.into(), note: note.into(), on: String::new() }).unwrap();
+    desk.answer(referral, AnswerInput { step: step.into(), code: code.into(), note: note.into(), on: String::new() })
+        .unwrap();
 }
 
 fn wait_for(desk: &Desk, referral: RecordId, what: &str, holds: impl Fn(&ReferralView) -> bool) -> ReferralView {
@@ -113,7 +122,13 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
     }
     let advice = world.advice.desk("worker");
     let (person, case) = client(&advice);
-    let consent = consent(&advice, person, world.shelter.office, &["names", "birth_and_sex", "contact", "case_brief", "address"], &["address"]);
+    let consent = consent(
+        &advice,
+        person,
+        world.shelter.office,
+        &["names", "birth_and_sex", "contact", "case_brief", "address"],
+        &["address"],
+    );
     let sent = refer(&advice, case, world.shelter.office, consent);
 
     // The shelter is locked: the packet arrives, and nobody has read it.
@@ -146,7 +161,16 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
     shelter.add_action(their_case, ActionInput { text: "Settled in".into(), ..ActionInput::default() }).unwrap();
     let today = casemesh_node::clock::Clock::system().now().day();
     shelter
-        .add_payment(their_case, PaymentInput { kind: "recovered".into(), amount: "1250.50".into(), currency: "ZAR".into(), paid: today.to_string(), note: "Deposit".into() })
+        .add_payment(
+            their_case,
+            PaymentInput {
+                kind: "recovered".into(),
+                amount: "1250.50".into(),
+                currency: "ZAR".into(),
+                paid: today.to_string(),
+                note: "Deposit".into(),
+            },
+        )
         .unwrap();
     step(&shelter, received, "completed", "service_given", "Stayed two nights");
     wait_for(&advice, sent, "the outcome comes back", |v| v.summary.state == State::Completed);
@@ -207,7 +231,11 @@ fn offices_that_are_never_awake_together_meet_through_the_hub() {
     world.shelter.start();
     eventually("the shelter fetches", || (world.shelter.node().door().waiting == 1).then_some(()));
     eventually("the hub lets go", || {
-        let left = std::fs::read_dir(&mailbox).ok()?.flatten().filter(|e| e.path().extension().is_some_and(|e| e == "pkt")).count();
+        let left = std::fs::read_dir(&mailbox)
+            .ok()?
+            .flatten()
+            .filter(|e| e.path().extension().is_some_and(|e| e == "pkt"))
+            .count();
         (left == 0).then_some(())
     });
     world.shelter.stop();

@@ -31,7 +31,9 @@ impl Attacker {
         let directory = Directory::read(network, None).unwrap();
         let member = directory.member(&victim.office).unwrap();
         let (sender, events) = sync_channel(1024);
-        let net = Net::start(seed, &["/ip4/127.0.0.1/tcp/0".into()], Box::new(move |event| sender.try_send(event).is_ok())).unwrap();
+        let net =
+            Net::start(seed, &["/ip4/127.0.0.1/tcp/0".into()], Box::new(move |event| sender.try_send(event).is_ok()))
+                .unwrap();
         let victim = Peer(member.keys.machines()[0].peer.clone());
         net.send(Command::Allow(vec![victim.clone()]));
         let address = member.record.addresses.as_slice()[0].to_string();
@@ -143,11 +145,16 @@ fn a_misbehaving_member_gets_errors_and_costs_nothing() {
         assert!(matches!(mallory_net.put(forged.clone()), PacketAnswer::Stored(_)));
     }
     let spool = shelter.node().relay().spool();
-    eventually("the forged packet is set aside", || (spool.set_aside_count() == 1 && spool.waiting_in().unwrap().is_empty()).then_some(()));
+    eventually("the forged packet is set aside", || {
+        (spool.set_aside_count() == 1 && spool.waiting_in().unwrap().is_empty()).then_some(())
+    });
     // Frames that are none end the connection; frames too long are not even read.
     assert!(mallory_net.ask(Channel::Packet, vec![0xa0; 10]).is_none());
     eventually("it can connect again", || mallory_net.connect().then_some(()));
-    assert!(mallory_net.ask(Channel::Mailbox, wire::encode(&MailboxRequest::List { after: None })).is_some(), "no hub: refused");
+    assert!(
+        mallory_net.ask(Channel::Mailbox, wire::encode(&MailboxRequest::List { after: None })).is_some(),
+        "no hub: refused"
+    );
     assert!(mallory_net.ask(Channel::Hello, vec![0; 9_000]).is_none());
 
     // Nothing of it is on anybody's screen, and the next good packet is taken.

@@ -15,7 +15,10 @@ struct Answer {
 impl Answer {
     fn header(&self, name: &str) -> Option<String> {
         let name = format!("{}:", name.to_lowercase());
-        self.head.lines().find(|line| line.to_lowercase().starts_with(&name)).map(|line| line[name.len()..].trim().to_owned())
+        self.head
+            .lines()
+            .find(|line| line.to_lowercase().starts_with(&name))
+            .map(|line| line[name.len()..].trim().to_owned())
     }
 }
 
@@ -118,7 +121,8 @@ fn what_was_typed_survives_the_end_of_the_session_and_wrong_input() {
         assert_eq!(kept.status, 401);
         assert!(kept.body.contains("name=\"kept:visitor\" value=\"Gogo Maria\""), "{}", kept.body);
         assert!(!kept.body.contains("<b>"), "escaped");
-        let form = format!("name=worker&password={}&then=/register&kept:visitor=Gogo+Maria", PASSWORD.replace(' ', "+"));
+        let form =
+            format!("name=worker&password={}&then=/register&kept:visitor=Gogo+Maria", PASSWORD.replace(' ', "+"));
         let resumed = send(address, "POST", "/sign-in", &[kind], &form);
         assert_eq!(resumed.status, 200);
         assert!(resumed.body.contains("action=\"/register\"") && resumed.body.contains("Gogo Maria"));
@@ -127,7 +131,8 @@ fn what_was_typed_survives_the_end_of_the_session_and_wrong_input() {
         let wrong = send(address, "POST", "/register", &[kind, ("Cookie", &cookie)], "visitor=Gogo&minutes=many");
         assert_eq!(wrong.status, 422);
         assert!(wrong.body.contains("value=\"Gogo\"") && wrong.body.contains("is not a number of minutes"));
-        let elsewhere = send(address, "POST", "/sign-in", &[kind], &form.replace("then=/register", "then=//evil.test/"));
+        let elsewhere =
+            send(address, "POST", "/sign-in", &[kind], &form.replace("then=/register", "then=//evil.test/"));
         assert!(!elsewhere.body.contains("evil.test") && !elsewhere.head.contains("evil.test"));
     });
 }
@@ -137,7 +142,13 @@ fn guessing_is_slowed_and_unknown_names_look_like_wrong_passwords() {
     with_pages(|address| {
         let kind = ("Content-Type", "application/json");
         let guess = |name: &str| {
-            send(address, "POST", "/api/v1/sign-in", &[kind], &format!("{{\"name\":\"{name}\",\"password\":\"wrong\"}}"))
+            send(
+                address,
+                "POST",
+                "/api/v1/sign-in",
+                &[kind],
+                &format!("{{\"name\":\"{name}\",\"password\":\"wrong\"}}"),
+            )
         };
         let (unknown, known) = (guess("nobody"), guess("worker"));
         assert_eq!((unknown.status, known.status), (401, 401));
@@ -148,7 +159,8 @@ fn guessing_is_slowed_and_unknown_names_look_like_wrong_passwords() {
         let slowed = guess("worker");
         assert_eq!(slowed.status, 429);
         assert!(slowed.body.contains("wait"), "{}", slowed.body);
-        let unknown_field = send(address, "POST", "/api/v1/sign-in", &[kind], "{\"name\":\"a\",\"password\":\"b\",\"admin\":true}");
+        let unknown_field =
+            send(address, "POST", "/api/v1/sign-in", &[kind], "{\"name\":\"a\",\"password\":\"b\",\"admin\":true}");
         assert_eq!(unknown_field.status, 422);
         assert!(send(address, "POST", "/api/v1/sign-in", &[kind], "{").body.contains("\"status\":400"));
     });
@@ -166,7 +178,9 @@ fn a_page_cookie_does_not_open_the_api_and_roles_bind_every_call() {
         let get = |path: &str| send(address, "GET", path, &[("Authorization", &bearer)], "").status;
         // The administrator runs accounts and sees no case content.
         assert_eq!(get("/api/v1/staff"), 200);
-        for path in ["/api/v1/cases", "/api/v1/register", "/api/v1/referrals", "/api/v1/figures?from=2026-01-01&to=2026-01-31"] {
+        for path in
+            ["/api/v1/cases", "/api/v1/register", "/api/v1/referrals", "/api/v1/figures?from=2026-01-01&to=2026-01-31"]
+        {
             assert_eq!(get(path), 403, "{path}");
         }
         assert_eq!(get("/api/v1/cases/01a1ee565e0070008000000000000000"), 404);

@@ -85,9 +85,7 @@ impl Bare {
             )
             .ok()?;
             let body = stream::open(&Secret::from_slice(&key)?, &parts.sealed).ok()?;
-            self.public
-                .verify(Context::PacketStatement, body.get(..256).unwrap_or(&body), &parts.signature)
-                .ok()
+            self.public.verify(Context::PacketStatement, body.get(..256).unwrap_or(&body), &parts.signature).ok()
         };
         opened().is_some()
     }

@@ -17,7 +17,9 @@ use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::token;
 use casemesh_crypto::wire;
 use casemesh_protocol::bounded::List;
-use casemesh_protocol::directory::{Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer};
+use casemesh_protocol::directory::{
+    Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer,
+};
 use casemesh_protocol::id::{OfficeId, StaffId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::terms::{Code, Currency, Line};
@@ -208,7 +210,8 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
             made: now,
         });
     }
-    let shares = share::split(&office.recovery_seed, new.split, rng).map_err(|error| NodeError::Input(error.to_string()))?;
+    let shares =
+        share::split(&office.recovery_seed, new.split, rng).map_err(|error| NodeError::Input(error.to_string()))?;
     office.relay.write(folder)?;
     office.prekeys.write(folder, &office.keys, rng)?;
     disk::replace(&folder.join(CARD_FILE), &wire::encode(&card(new, &office, now)?))?;
@@ -249,10 +252,11 @@ fn card(new: &NewNode, office: &NewOffice, now: Timestamp) -> Result<Card, NodeE
         List::new(new.config.roles.clone()).map_err(long)?,
         now,
     );
-    let offers = new
-        .services
-        .iter()
-        .map(|service| ServiceOffer { service: service.clone(), description: Line::default(), assured: now.day() });
+    let offers = new.services.iter().map(|service| ServiceOffer {
+        service: service.clone(),
+        description: Line::default(),
+        assured: now.day(),
+    });
     record.services = List::new(offers.collect()).map_err(long)?;
     record.area = Line::new(new.area.clone()).map_err(long)?;
     let addresses: Result<Vec<Line>, _> = new.config.listen.iter().map(|address| Line::new(address.clone())).collect();
@@ -474,7 +478,10 @@ impl Node {
     pub fn clock_problem(&self) -> Option<String> {
         let now = self.inner.around.clock.now();
         let sentence = |why: &str| {
-            format!("The clock of this computer says {}, {why}. Set it right; until then other offices refuse our packets. Nothing is lost.", now.day())
+            format!(
+                "The clock of this computer says {}, {why}. Set it right; until then other offices refuse our packets. Nothing is lost.",
+                now.day()
+            )
         };
         if now < MADE {
             return Some(sentence("which is before Casemesh was made"));
@@ -485,7 +492,9 @@ impl Node {
         if now < first {
             Some(sentence("which is before this office was set up"))
         } else if now > last {
-            Some(sentence("and this office's keys for receiving ran out; if the clock is right, renew the office's card"))
+            Some(sentence(
+                "and this office's keys for receiving ran out; if the clock is right, renew the office's card",
+            ))
         } else {
             None
         }
@@ -659,11 +668,15 @@ impl Inner {
             tables.staff.values().find(|member| member.active && crate::keys::name_key(&member.sign_in) == key).cloned()
         };
         match member {
-            Some(Staff { id, password: Some(hash), .. }) => hash.verify(password).map(|()| id).map_err(|_| SignInError::Wrong),
+            Some(Staff { id, password: Some(hash), .. }) => {
+                hash.verify(password).map(|()| id).map_err(|_| SignInError::Wrong)
+            }
             // An unknown name takes as long as a wrong password.
-            _ => file.open(name, password).map(|(staff, _)| staff).map_err(wrong).and_then(|staff| {
-                if office.desk(staff).is_some() { Ok(staff) } else { Err(SignInError::Wrong) }
-            }),
+            _ => file
+                .open(name, password)
+                .map(|(staff, _)| staff)
+                .map_err(wrong)
+                .and_then(|staff| if office.desk(staff).is_some() { Ok(staff) } else { Err(SignInError::Wrong) }),
         }
     }
 }

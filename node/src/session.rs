@@ -115,10 +115,7 @@ impl Throttle {
     }
 
     fn keys(name: &str, source: &str) -> [Digest; 2] {
-        [
-            sha256(&[b"name\0", crate::keys::name_key(name).as_bytes()]),
-            sha256(&[b"source\0", source.as_bytes()]),
-        ]
+        [sha256(&[b"name\0", crate::keys::name_key(name).as_bytes()]), sha256(&[b"source\0", source.as_bytes()])]
     }
 
     /// How long to wait before the next guess, in milliseconds; none when it may be made now.
@@ -143,7 +140,9 @@ impl Throttle {
             }
         }
         while self.guesses.len() > REMEMBERED_MAX {
-            let Some(oldest) = self.guesses.iter().min_by_key(|(_, g)| g.wait_until).map(|(key, _)| *key) else { break };
+            let Some(oldest) = self.guesses.iter().min_by_key(|(_, g)| g.wait_until).map(|(key, _)| *key) else {
+                break;
+            };
             self.guesses.remove(&oldest);
         }
         self.save();
@@ -203,7 +202,10 @@ mod tests {
         }
         throttle.wrong("thandi", "here", NOW);
         assert_eq!(throttle.wait_ms("THANDI", "elsewhere", NOW), Some(2000));
-        let mut throttle = { drop(throttle); Throttle::open(folder.path()) };
+        let mut throttle = {
+            drop(throttle);
+            Throttle::open(folder.path())
+        };
         assert_eq!(throttle.wait_ms("thandi", "elsewhere", NOW), Some(2000));
         for _ in 0..100 {
             throttle.wrong("thandi", "here", NOW);

@@ -31,10 +31,16 @@ impl Disclosure {
     /// The preview of a referral.
     ///
     /// # Errors
-    /// When it promises a group that the permit does not cover.
+    /// When it tells or promises a group that the permit does not cover.
     pub fn preview(permit: &Permit, event: SignedEvent, preview: Preview) -> Result<Self, BeyondPermit> {
-        if let Some(group) = preview.will_share.iter().find(|group| !permit.covers(**group)) {
-            return Err(BeyondPermit(*group));
+        let told = [
+            (preview.age_band.is_some() || preview.sex.is_some(), FieldGroup::BirthAndSex),
+            (preview.language.is_some(), FieldGroup::Origin),
+            (!preview.area.is_empty(), FieldGroup::Address),
+        ];
+        let told = told.into_iter().filter(|(is_told, _)| *is_told).map(|(_, group)| group);
+        if let Some(group) = told.chain(preview.will_share.iter().copied()).find(|group| !permit.covers(*group)) {
+            return Err(BeyondPermit(group));
         }
         Ok(Self::new(permit, Body::ReferralPreview { event, preview }))
     }
@@ -155,5 +161,95 @@ impl Outgoing {
             Self::Disclosure(disclosure) => (disclosure.consent, disclosure.purpose),
             Self::Reply(_) | Self::Control(_) => (Digest::ZERO, 0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounded::{List, Text};
+    use crate::consent::{ConsentStatus, tests::terms};
+    use crate::id::{EventId, StoreEpoch};
+    use crate::packet::SharedField;
+    use crate::referral::Event;
+    use crate::terms::{Code, Line, Purpose, SafeContact};
+    use crate::time::Timestamp;
+    use casemesh_crypto::random::os_rng;
+    use casemesh_crypto::sign::SigningKey;
+
+    fn permit() -> Permit {
+        let terms = terms();
+        let to = terms.recipients.as_slice()[0];
+        Permit::under(&terms, ConsentStatus::Given, Purpose::ShareForService, to, terms.given.plus_days(1)).unwrap()
+    }
+
+    fn event(step: Step) -> SignedEvent {
+        let id = EventId { office: OfficeId::new([1; 32]), epoch: StoreEpoch::new([0; 8]), number: 1 };
+        let thread = ThreadId::new([5; 16]);
+        let event = Event { id, thread, previous: Digest::ZERO, seen: Digest::ZERO, at: Timestamp::from_s(1), step };
+        SignedEvent::sign(&event, &SigningKey::random(&mut os_rng()))
+    }
+
+    fn preview() -> Preview {
+        Preview {
+            service: Code::new("service_type", 1, "safe_house", "Safe house").unwrap(),
+            need: Text::new("A bed").unwrap(),
+            pseudonym: Text::new("sonose").unwrap(),
+            age_band: None,
+            sex: None,
+            language: None,
+            interpreter: false,
+            area: Line::default(),
+            safe_contact: SafeContact::default(),
+            purpose: Purpose::ShareForService,
+            consent_expires: Timestamp::from_s(1),
+            will_share: List::new(vec![FieldGroup::Names]).unwrap(),
+            withheld: List::default(),
+        }
+    }
+
+    #[test]
+    fn a_preview_tells_and_promises_only_what_the_permit_covers() {
+        let sex = Code::new("sex", 1, "female", "Female").unwrap();
+        let make = |preview| Disclosure::preview(&permit(), event(Step::Acknowledged), preview).map(|_| ());
+        assert_eq!(make(preview()), Ok(()));
+        let beyond = [
+            (Preview { sex: Some(sex), ..preview() }, FieldGroup::BirthAndSex),
+            (Preview { area: Line::new("Ugu").unwrap(), ..preview() }, FieldGroup::Address),
+            (Preview { will_share: List::new(vec![FieldGroup::Contact]).unwrap(), ..preview() }, FieldGroup::Contact),
+        ];
+        for (preview, group) in beyond {
+            assert_eq!(make(preview), Err(BeyondPermit(group)));
+        }
+    }
+
+    #[test]
+    fn a_full_packet_holds_only_what_the_permit_covers() {
+        let full = |group, brief: &str| Full {
+            fields: List::new(vec![SharedField {
+                group,
+                field: Text::new("x").unwrap(),
+                value: Text::new("y").unwrap(),
+            }])
+            .unwrap(),
+            brief: Text::new(brief).unwrap(),
+            withheld: List::default(),
+            sender_contact: Line::default(),
+        };
+        let make = |full| Disclosure::full(&permit(), event(Step::Acknowledged), full).map(|_| ());
+        assert_eq!(make(full(FieldGroup::Names, "the case")), Ok(()));
+        for group in FieldGroup::ALL.iter().filter(|group| !permit().covers(**group)) {
+            assert_eq!(make(full(*group, "")), Err(BeyondPermit(*group)));
+        }
+    }
+
+    #[test]
+    fn what_discloses_cannot_leave_as_a_reply_nor_into_another_thread() {
+        let here = Grant::of_thread(ThreadId::new([5; 16]), OfficeId::new([2; 32]));
+        let elsewhere = Grant::of_thread(ThreadId::new([6; 16]), OfficeId::new([2; 32]));
+        assert!(Reply::event(here, event(Step::Acknowledged)).is_ok());
+        assert_eq!(Reply::event(elsewhere, event(Step::Acknowledged)).map(|_| ()), Err(NeedsDisclosure));
+        let released = event(Step::Released { full: Digest::ZERO });
+        assert_eq!(Reply::event(here, released).map(|_| ()), Err(NeedsDisclosure));
     }
 }

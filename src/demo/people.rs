@@ -30,23 +30,101 @@ const fn person(
 }
 
 pub(super) const ADVICE: &[Invented] = &[
-    person(["Bongani", "Cele", ""], "1979-02-03", ["male", "ZA", "zu"], ["unpaid_wages", "Worked four months on a building site without pay.", "Called the contractor; he promises to pay on Friday."], Some(("4200.00", "ZAR"))),
-    person(["Zanele", "Khumalo", ""], "1963", ["female", "ZA", "zu"], ["social_grant", "Pension stopped after a wrong deduction.", "Wrote to the agency with copies of the slips."], Some(("1890.50", "ZAR"))),
-    person(["Selamawit", "Tesfaye", "ሰላማዊት ተስፋዬ"], "1998-07", ["female", "ET", "am"], ["identity_document", "Child has no birth certificate.", "Accompanied her to the registry; papers accepted."], None),
-    person(["Oksana", "Kovalenko", "Оксана Коваленко"], "1987-11-30", ["female", "UA", "uk"], ["asylum", "Permit runs out next month.", "Booked the appointment for the renewal."], None),
-    person(["Themba", "Zulu", ""], "1990-01-12", ["male", "ZA", "zu"], ["eviction", "Farm owner locked the gate to the family's house.", "Letter sent; meeting agreed with the owner."], None),
+    person(
+        ["Bongani", "Cele", ""],
+        "1979-02-03",
+        ["male", "ZA", "zu"],
+        [
+            "unpaid_wages",
+            "Worked four months on a building site without pay.",
+            "Called the contractor; he promises to pay on Friday.",
+        ],
+        Some(("4200.00", "ZAR")),
+    ),
+    person(
+        ["Zanele", "Khumalo", ""],
+        "1963",
+        ["female", "ZA", "zu"],
+        ["social_grant", "Pension stopped after a wrong deduction.", "Wrote to the agency with copies of the slips."],
+        Some(("1890.50", "ZAR")),
+    ),
+    person(
+        ["Selamawit", "Tesfaye", "ሰላማዊት ተስፋዬ"],
+        "1998-07",
+        ["female", "ET", "am"],
+        ["identity_document", "Child has no birth certificate.", "Accompanied her to the registry; papers accepted."],
+        None,
+    ),
+    person(
+        ["Oksana", "Kovalenko", "Оксана Коваленко"],
+        "1987-11-30",
+        ["female", "UA", "uk"],
+        ["asylum", "Permit runs out next month.", "Booked the appointment for the renewal."],
+        None,
+    ),
+    person(
+        ["Themba", "Zulu", ""],
+        "1990-01-12",
+        ["male", "ZA", "zu"],
+        [
+            "eviction",
+            "Farm owner locked the gate to the family's house.",
+            "Letter sent; meeting agreed with the owner.",
+        ],
+        None,
+    ),
 ];
 
 pub(super) const SHELTER: &[Invented] = &[
-    person(["Lucía", "Mamani", ""], "1995-04-18", ["female", "PE", "es"], ["domestic_violence", "Came with two children in the night.", "Plan made with her; school informed without address."], None),
-    person(["Sokha", "Chann", "សុខា ចាន់"], "2001-09-09", ["female", "KH", "km"], ["trafficking", "Held in a house to work without pay.", "Interpreter found; rest and doctor first."], None),
-    person(["Thida", "Aung", "သီတာ အောင်"], "1999", ["female", "MM", "my"], ["unpaid_wages", "Employer kept papers and wages.", "Papers returned after a call from the embassy."], Some(("310.00", "USD"))),
+    person(
+        ["Lucía", "Mamani", ""],
+        "1995-04-18",
+        ["female", "PE", "es"],
+        [
+            "domestic_violence",
+            "Came with two children in the night.",
+            "Plan made with her; school informed without address.",
+        ],
+        None,
+    ),
+    person(
+        ["Sokha", "Chann", "សុខា ចាន់"],
+        "2001-09-09",
+        ["female", "KH", "km"],
+        ["trafficking", "Held in a house to work without pay.", "Interpreter found; rest and doctor first."],
+        None,
+    ),
+    person(
+        ["Thida", "Aung", "သီတာ အောင်"],
+        "1999",
+        ["female", "MM", "my"],
+        ["unpaid_wages", "Employer kept papers and wages.", "Papers returned after a call from the embassy."],
+        Some(("310.00", "USD")),
+    ),
 ];
 
 pub(super) const CLINIC: &[Invented] = &[
-    person(["Yusuf", "al-Najjar", "يوسف النجار"], "1984-06-21", ["male", "SY", "ar"], ["custody", "Wants to see his daughter.", "Mediation date proposed to the mother."], None),
-    person(["Sita", "Gurung", "सीता गुरुङ"], "1992-12-02", ["female", "NP", "ne"], ["recruitment_fee", "Paid an agent for a job that did not exist.", "Claim filed; agent offers half."], Some(("15000.00", "NPR"))),
-    person(["Nguyễn", "Thị Lan", ""], "1989-03-15", ["female", "VN", "vi"], ["dismissal", "Dismissed while pregnant.", "Tribunal hearing in three weeks."], None),
+    person(
+        ["Yusuf", "al-Najjar", "يوسف النجار"],
+        "1984-06-21",
+        ["male", "SY", "ar"],
+        ["custody", "Wants to see his daughter.", "Mediation date proposed to the mother."],
+        None,
+    ),
+    person(
+        ["Sita", "Gurung", "सीता गुरुङ"],
+        "1992-12-02",
+        ["female", "NP", "ne"],
+        ["recruitment_fee", "Paid an agent for a job that did not exist.", "Claim filed; agent offers half."],
+        Some(("15000.00", "NPR")),
+    ),
+    person(
+        ["Nguyễn", "Thị Lan", ""],
+        "1989-03-15",
+        ["female", "VN", "vi"],
+        ["dismissal", "Dismissed while pregnant.", "Tribunal hearing in three weeks."],
+        None,
+    ),
 ];
 
 fn known(value: &str) -> Value {

@@ -75,11 +75,18 @@ pub(super) async fn play(world: &World) -> Result<Story> {
     fill(&thandi, ADVICE, today).await?;
 
     let line = thandi
-        .make("/register", json!({ "visitor": "woman with two children", "topic": "domestic_violence", "note": "Afraid to go home" }))
+        .make(
+            "/register",
+            json!({ "visitor": "woman with two children", "topic": "domestic_violence", "note": "Afraid to go home" }),
+        )
         .await?;
     let from_line = thandi.make(&format!("/register/{line}/case"), json!({})).await?;
     let opened = thandi.get(&format!("/cases/{from_line}")).await?;
-    story.step("A line of the desk register becomes a case in one step", has(&opened, "number"), json!({ "case": opened.get("number") }));
+    story.step(
+        "A line of the desk register becomes a case in one step",
+        has(&opened, "number"),
+        json!({ "case": opened.get("number") }),
+    );
 
     let (client, case) = register_client(&mut story, &thandi).await?;
     let sent = refer(&mut story, world, &thandi, &client, &case, today).await?;
@@ -97,7 +104,8 @@ async fn fill(client: &Client, people: &[Invented], today: Day) -> Result<()> {
         let case = client.make("/cases", invented.case_input(&person)).await?;
         let days = i32::try_from(i).unwrap_or(0);
         let due = today.plus_days(days - 1).to_string();
-        let action = json!({ "text": invented.note, "minutes": "20", "next_action": "Call about the answer", "next_due": due });
+        let action =
+            json!({ "text": invented.note, "minutes": "20", "next_action": "Call about the answer", "next_due": due });
         client.make(&format!("/cases/{case}/actions"), action).await?;
         if let Some((amount, currency)) = invented.recovered {
             let payment = json!({
@@ -131,11 +139,20 @@ async fn register_client(story: &mut Story, thandi: &Client) -> Result<(String, 
     let client = thandi.make("/people", person).await?;
     let found = thandi.post("/people/search", json!({ "text": "nokutula kanari" })).await?;
     let by_sound = found.as_array().is_some_and(|hits| hits.iter().any(|hit| is(hit, "id", &client)));
-    story.step("Registered, and found again by how the name sounds", by_sound, json!({ "hits": found.as_array().map(Vec::len) }));
+    story.step(
+        "Registered, and found again by how the name sounds",
+        by_sound,
+        json!({ "hits": found.as_array().map(Vec::len) }),
+    );
     let case = thandi
         .make("/cases", json!({ "clients": [client], "case": { "case_type": "domestic_violence", "summary": "Needs a safe place for herself." } }))
         .await?;
-    thandi.make(&format!("/cases/{case}/actions"), json!({ "kind": "advice", "text": "Explained the protection order.", "minutes": "35" })).await?;
+    thandi
+        .make(
+            &format!("/cases/{case}/actions"),
+            json!({ "kind": "advice", "text": "Explained the protection order.", "minutes": "35" }),
+        )
+        .await?;
     Ok((client, case))
 }
 
@@ -174,9 +191,7 @@ async fn refer(
     let sent = thandi.make(&path, referral.clone()).await?;
     let (status, _) = thandi.refused(&path, referral).await?;
     story.step("The same referral cannot be sent twice", status == 409, json!({ "status": status }));
-    let view = thandi
-        .wait(&format!("/referrals/{sent}"), "the referral arrives", |view| has(view, "arrived"))
-        .await?;
+    let view = thandi.wait(&format!("/referrals/{sent}"), "the referral arrives", |view| has(view, "arrived")).await?;
     let unread = !has(&view, "read") && !has(&view, "answered") && is(&view, "state", "delivered");
     let door = world.shelter.served.node.door();
     story.step(
@@ -222,11 +237,16 @@ async fn work_at_the_shelter(story: &mut Story, world: &World, thandi: &Client, 
     let view = thandi.wait(&ours, "it is read", |view| has(view, "read")).await?;
     story.step("Thandi sees that it was read, and not yet answered", !has(&view, "answered"), way(&view));
     rosa.post(&format!("{theirs}/steps"), step_input("acknowledged", "", "")).await?;
-    rosa.post(&format!("{theirs}/steps"), step_input("accepted", "", "Come to the side gate at six; ask for Rosa")).await?;
+    rosa.post(&format!("{theirs}/steps"), step_input("accepted", "", "Come to the side gate at six; ask for Rosa"))
+        .await?;
     let view = rosa.wait(&theirs, "the full packet comes", |view| has(view, "full")).await?;
     let full = view.get("full").cloned().unwrap_or_default().to_string();
     let scoped = full.contains("Nokuthula") && full.contains("083-canary-555") && !full.contains("Marigold");
-    story.step("Accepted: only now the full packet comes, to the consent's scope", scoped, json!({ "full": view.get("full") }));
+    story.step(
+        "Accepted: only now the full packet comes, to the consent's scope",
+        scoped,
+        json!({ "full": view.get("full") }),
+    );
     let their_case = rosa.make(&format!("{theirs}/case"), json!({})).await?;
     rosa.post(&format!("{theirs}/steps"), step_input("started", "", "")).await?;
     rosa.make(&format!("/cases/{their_case}/actions"), json!({ "text": "Settled in; first talk tomorrow." })).await?;
@@ -234,9 +254,17 @@ async fn work_at_the_shelter(story: &mut Story, world: &World, thandi: &Client, 
         "kind": "recovered", "amount": "2500.00", "currency": "ZAR", "paid": today.to_string(), "note": "Deposit returned by the landlord",
     });
     rosa.make(&format!("/cases/{their_case}/payments"), payment).await?;
-    rosa.post(&format!("{theirs}/steps"), step_input("completed", "service_given", "Stayed, and moved to her sister's")).await?;
+    rosa.post(
+        &format!("{theirs}/steps"),
+        step_input("completed", "service_given", "Stayed, and moved to her sister's"),
+    )
+    .await?;
     let view = thandi.wait(&ours, "the outcome comes back", |view| is(view, "state", "completed")).await?;
-    story.step("The outcome and the amount come back to the sender", true, json!({ "way": way(&view), "events": view.get("events") }));
+    story.step(
+        "The outcome and the amount come back to the sender",
+        true,
+        json!({ "way": way(&view), "events": view.get("events") }),
+    );
     thandi.post(&format!("{ours}/steps"), step_input("closed", "satisfied", "She says she is safe")).await?;
     let closed = rosa.wait(&theirs, "the shelter sees it closed", |view| is(view, "state", "closed")).await?;
     let log = |view: &Value| -> Vec<String> {
@@ -271,7 +299,8 @@ async fn declined_by_the_clinic(
     let received = first_incoming(&layla, "delivered").await?;
     let reason = step_input("declined", "no_capacity", "Our calendar is full until spring");
     layla.post(&format!("/referrals/{received}/steps"), reason).await?;
-    let view = thandi.wait(&format!("/referrals/{sent}"), "the answer comes", |view| is(view, "state", "declined")).await?;
+    let view =
+        thandi.wait(&format!("/referrals/{sent}"), "the answer comes", |view| is(view, "state", "declined")).await?;
     let home = thandi.get("/home").await?;
     let on_home = home.get("outgoing").is_some_and(|list| list.to_string().contains(&sent));
     let kept = layla.get(&format!("/referrals/{received}")).await?;

@@ -274,7 +274,12 @@ async fn line_to_case(State(app): State<App>, Path(id): Path<RecordId>, caller: 
 }
 
 #[utoipa::path(post, path = "/api/v1/register/{id}/turn-away", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn turn_away(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<Reason>) -> Answer<Done> {
+async fn turn_away(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<Reason>,
+) -> Answer<Done> {
     at_desk(&app, move || caller.desk.line_turned_away(id, &input.reason).map(|()| DONE)).await
 }
 
@@ -295,17 +300,31 @@ async fn person(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller
 }
 
 #[utoipa::path(put, path = "/api/v1/people/{id}", params(("id" = String, Path)), request_body = ChangedPerson, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn change_person(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ChangedPerson>) -> Answer<Done> {
+async fn change_person(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<ChangedPerson>,
+) -> Answer<Done> {
     at_desk(&app, move || caller.desk.change_person(id, input.revision, input.person).map(|()| DONE)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/people/{id}/consents", params(("id" = String, Path)), request_body = ConsentInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ConsentInput>) -> Answer<Made> {
+async fn record_consent(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<ConsentInput>,
+) -> Answer<Made> {
     at_desk(&app, move || caller.desk.record_consent(id, input).map(|id| Made { id })).await
 }
 
 #[utoipa::path(post, path = "/api/v1/people/{id}/consents/{consent}/withdraw", params(("id" = String, Path), ("consent" = String, Path)), responses((status = 200, body = Done), (status = 404, body = Problem)))]
-async fn withdraw_consent(State(app): State<App>, Path((id, consent)): Path<(RecordId, RecordId)>, caller: Caller) -> Answer<Done> {
+async fn withdraw_consent(
+    State(app): State<App>,
+    Path((id, consent)): Path<(RecordId, RecordId)>,
+    caller: Caller,
+) -> Answer<Done> {
     at_desk(&app, move || caller.desk.withdraw_consent(id, consent).map(|()| DONE)).await
 }
 
@@ -325,32 +344,61 @@ async fn case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) 
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/actions", params(("id" = String, Path)), request_body = ActionInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ActionInput>) -> Answer<Made> {
+async fn add_action(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<ActionInput>,
+) -> Answer<Made> {
     at_desk(&app, move || caller.desk.add_action(id, input).map(|id| Made { id })).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/payments", params(("id" = String, Path)), request_body = PaymentInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn add_payment(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<PaymentInput>) -> Answer<Made> {
+async fn add_payment(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<PaymentInput>,
+) -> Answer<Made> {
     at_desk(&app, move || caller.desk.add_payment(id, input).map(|id| Made { id })).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/close", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn close_case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<Reason>) -> Answer<Done> {
+async fn close_case(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<Reason>,
+) -> Answer<Done> {
     at_desk(&app, move || caller.desk.close_case(id, &input.reason).map(|()| DONE)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/referral-preview", params(("id" = String, Path)), request_body = ReferralInput, responses((status = 200, body = SharePreview), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn preview_referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ReferralInput>) -> Answer<SharePreview> {
+async fn preview_referral(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<ReferralInput>,
+) -> Answer<SharePreview> {
     at_desk(&app, move || caller.desk.preview_referral(id, &input)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/referrals", params(("id" = String, Path)), request_body = ReferralInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn send_referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<ReferralInput>) -> Answer<Made> {
+async fn send_referral(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<ReferralInput>,
+) -> Answer<Made> {
     at_desk(&app, move || caller.desk.send_referral(id, input).map(|id| Made { id })).await
 }
 
 #[utoipa::path(get, path = "/api/v1/referrals", params(("outgoing" = Option<bool>, Query)), responses((status = 200, body = Vec<ReferralSummary>), (status = 403, body = Problem)))]
-async fn referrals(State(app): State<App>, caller: Caller, Query(direction): Query<Direction>) -> Answer<Vec<ReferralSummary>> {
+async fn referrals(
+    State(app): State<App>,
+    caller: Caller,
+    Query(direction): Query<Direction>,
+) -> Answer<Vec<ReferralSummary>> {
     at_desk(&app, move || caller.desk.referrals(direction.outgoing)).await
 }
 
@@ -360,7 +408,12 @@ async fn referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Call
 }
 
 #[utoipa::path(post, path = "/api/v1/referrals/{id}/steps", params(("id" = String, Path)), request_body = AnswerInput, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn answer(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller, Body(input): Body<AnswerInput>) -> Answer<Done> {
+async fn answer(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<AnswerInput>,
+) -> Answer<Done> {
     at_desk(&app, move || caller.desk.answer(id, input).map(|()| DONE)).await
 }
 
@@ -455,10 +508,39 @@ pub(crate) fn routes() -> Router<App> {
 #[openapi(
     info(title = "Casemesh", description = "The API of one office's node. Sign in, then send the token as a bearer."),
     paths(
-        sign_in, sign_out, home, register, add_line, line_to_consult, line_to_case, turn_away, search, register_person,
-        person, change_person, record_consent, withdraw_consent, cases, open_case, case, add_action, add_payment,
-        close_case, preview_referral, send_referral, referrals, referral, answer, referral_to_case, partners, figures,
-        table_preview, approve_table, collected, staff, add_staff
+        sign_in,
+        sign_out,
+        home,
+        register,
+        add_line,
+        line_to_consult,
+        line_to_case,
+        turn_away,
+        search,
+        register_person,
+        person,
+        change_person,
+        record_consent,
+        withdraw_consent,
+        cases,
+        open_case,
+        case,
+        add_action,
+        add_payment,
+        close_case,
+        preview_referral,
+        send_referral,
+        referrals,
+        referral,
+        answer,
+        referral_to_case,
+        partners,
+        figures,
+        table_preview,
+        approve_table,
+        collected,
+        staff,
+        add_staff
     )
 )]
 struct Document;
@@ -477,7 +559,10 @@ mod tests {
         let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
         let paths = document["paths"].as_object().unwrap();
         let source = include_str!("api.rs");
-        let routed = source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")).filter_map(|rest| rest.split('"').next());
+        let routed = source
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(".route(\""))
+            .filter_map(|rest| rest.split('"').next());
         for route in routed.filter(|route| *route != "/openapi.json") {
             assert!(paths.contains_key(&format!("/api/v1{route}")), "{route}");
         }

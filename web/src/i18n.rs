@@ -65,9 +65,7 @@ impl Language {
         for (name, value) in args {
             fluent_args.set(*name, value.clone());
         }
-        self.find(key, &fluent_args)
-            .or_else(|| english().find(key, &fluent_args))
-            .unwrap_or_else(|| key.to_owned())
+        self.find(key, &fluent_args).or_else(|| english().find(key, &fluent_args)).unwrap_or_else(|| key.to_owned())
     }
 
     /// A text that may not exist.

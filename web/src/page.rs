@@ -103,7 +103,8 @@ impl Page {
 
     /// What is wrong with a field, as a sentence.
     pub(crate) fn problem(&self, problem: &FieldProblem) -> String {
-        self.language.text(&format!("problem-{}", problem.problem), &[("detail", FluentValue::from(problem.detail.clone()))])
+        self.language
+            .text(&format!("problem-{}", problem.problem), &[("detail", FluentValue::from(problem.detail.clone()))])
     }
 
     /// Day and minute, in UTC.

@@ -80,6 +80,8 @@ pub struct Opened {
     pub last: u64,
     /// How many bytes of an entry that was never acknowledged were cut off.
     pub cut: u64,
+    /// The number of the last checkpoint in the last segment; zero when there is none.
+    pub checkpoint: u64,
 }
 
 impl Journal {
@@ -117,7 +119,7 @@ impl Journal {
         let mut journal = Self::new(folder, file, end, header);
         (journal.next, journal.head, journal.frontier) = (last + 1, head, frontier);
         journal.file.seek(SeekFrom::End(0))?;
-        Ok((journal, Opened { last, cut: length.saturating_sub(end) }))
+        Ok((journal, Opened { last, cut: length.saturating_sub(end), checkpoint }))
     }
 
     fn new(folder: &Path, file: File, length: u64, header: Header) -> Self {

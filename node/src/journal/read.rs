@@ -121,6 +121,14 @@ fn walk_segment(
 ) -> Result<(u64, Digest), ReadError> {
     let bytes = std::fs::read(path)?;
     let damaged = |finding| ReadError::Journal(JournalError::Damaged(finding));
+    // Another office's file differs in most of its database id; a flipped bit in one byte of it.
+    let strangers = |header: &Header| {
+        header.database.as_bytes().iter().zip(database.as_bytes()).filter(|(a, b)| a != b).count()
+            > DatabaseId::LENGTH / 2
+    };
+    if Header::decode(&bytes).is_some_and(|(header, _)| strangers(&header)) {
+        return Err(JournalError::Foreign(path.to_owned()).into());
+    }
     if let Some(differs) = expected.map(Header::encode).and_then(|head| first_difference(&head, &bytes)) {
         return Err(damaged(Finding::at(path, differs, "the head of the file does not follow from the file before")));
     }

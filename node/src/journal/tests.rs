@@ -42,7 +42,7 @@ fn entries_come_back_in_order_across_segments_and_reopening() {
     drop(written(folder.path(), 40));
     assert!(segment::list(folder.path()).unwrap().len() > 3);
     let (mut journal, opened) = Journal::open(folder.path(), DATABASE, 40).unwrap();
-    assert_eq!(opened, Opened { last: 40, cut: 0 });
+    assert_eq!(opened, Opened { last: 40, cut: 0, checkpoint: 0 });
     journal.append(&entry(41)).unwrap();
     journal.sync().unwrap();
     assert_eq!(numbers(folder.path(), 1), (1..=41).collect::<Vec<_>>());

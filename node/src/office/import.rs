@@ -8,9 +8,7 @@
 use super::cases::next_number;
 use super::{Desk, DeskError};
 use crate::policy::Ask;
-use crate::records::{
-    Case, CaseState, CountingBasis, IdentityLevel, Import, ImportMark, Person,
-};
+use crate::records::{Case, CaseState, CountingBasis, IdentityLevel, Import, ImportMark, Person};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::sha256;
 use casemesh_protocol::id::RecordId;
@@ -668,7 +666,9 @@ mod tests {
     #[test]
     fn equal_rows_are_separate_people_and_keep_their_names() {
         let mapping = Mapping::parse(MAPPING).unwrap();
-        let keys = |text: &str| -> Vec<RecordId> { mapping.read(text.as_bytes()).unwrap().rows.iter().map(|row| row.key).collect() };
+        let keys = |text: &str| -> Vec<RecordId> {
+            mapping.read(text.as_bytes()).unwrap().rows.iter().map(|row| row.key).collect()
+        };
         let three = keys("year,citizenship,forced\n2012,LK,1\n2012,LK,1\n2013,LK,1\n");
         assert_ne!(three[0], three[1]);
         let with_one_more = keys("year,citizenship,forced\n2013,LK,1\n2012,LK,1\n2012,LK,1\n2012,LK,1\n");

@@ -322,7 +322,6 @@ impl Desk {
             &[case.id.as_bytes(), to.as_bytes(), &(attempt as u64).to_be_bytes()],
         );
         let [a, b, c, d, ..] = *seed.as_bytes();
-        let kept_back = |group| permit.withheld().iter().any(|withheld| withheld.group == group);
         let (will_share, left_out): (Vec<FieldGroup>, Vec<FieldGroup>) =
             SHAREABLE.iter().copied().partition(|group| permit.covers(*group));
         let bounded = |_| DeskError::NotFound;
@@ -330,14 +329,14 @@ impl Desk {
             service,
             need: Text::new(need).map_err(bounded)?,
             pseudonym: Text::cut(&packet::pseudonym(&to, [a, b, c, d])),
-            age_band: age_band(&client, now.day()).filter(|_| !kept_back(FieldGroup::BirthAndSex)),
-            sex: client.sex.value().filter(|_| !kept_back(FieldGroup::BirthAndSex)).cloned(),
-            language: client.language.value().filter(|_| !kept_back(FieldGroup::Origin)).cloned(),
+            age_band: age_band(&client, now.day()).filter(|_| permit.covers(FieldGroup::BirthAndSex)),
+            sex: client.sex.value().filter(|_| permit.covers(FieldGroup::BirthAndSex)).cloned(),
+            language: client.language.value().filter(|_| permit.covers(FieldGroup::Origin)).cloned(),
             interpreter: client.interpreter,
             area: client
                 .area
                 .value()
-                .filter(|_| !kept_back(FieldGroup::Address))
+                .filter(|_| permit.covers(FieldGroup::Address))
                 .map(|area| Line::cut(area))
                 .unwrap_or_default(),
             safe_contact: client.safe_contact.clone(),

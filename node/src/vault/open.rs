@@ -59,11 +59,13 @@ impl Vault {
         let journal_folder = folder.join(JOURNAL_FOLDER);
         let is_new = !journal_folder.is_dir() || std::fs::read_dir(&journal_folder)?.next().is_none();
         let durable = store.applied().map(|applied| applied.number).unwrap_or(0);
+        let mut last_checkpoint = 0;
         let journal = if is_new && durable == 0 {
             Journal::create(&journal_folder, keys.database)?
         } else {
             let (journal, opened) = Journal::open(&journal_folder, keys.database, durable)?;
             report.cut = opened.cut;
+            last_checkpoint = opened.checkpoint;
             journal
         };
 
@@ -104,7 +106,6 @@ impl Vault {
         }
 
         let shared = Arc::new(shared);
-        let last_checkpoint = journal.next_number() - 1;
         let writer = Writer { shared: Arc::clone(&shared), journal, applied, erased, last_checkpoint };
         let (jobs, waiting) = sync_channel(WAITING_COMMANDS_MAX);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&waiting))?;

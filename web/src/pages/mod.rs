@@ -55,6 +55,9 @@ pub(crate) async fn not_found(State(app): State<App>, headers: HeaderMap) -> Res
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over by value")]
 pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a page stopped unexpectedly");
-    (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong inside. It was noted in the log; nothing that was saved is lost.")
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something went wrong inside. It was noted in the log; nothing that was saved is lost.",
+    )
         .into_response()
 }

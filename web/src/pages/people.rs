@@ -75,7 +75,8 @@ struct PersonFormPage {
 
 fn person_form(signed: Signed, form: Form, action: String) -> Response {
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let countings = CountingBasis::ALL.iter().copied().filter(|basis| *basis != CountingBasis::StatedAtImport).collect();
+    let countings =
+        CountingBasis::ALL.iter().copied().filter(|basis| *basis != CountingBasis::StatedAtImport).collect();
     html_with(
         status,
         &PersonFormPage {

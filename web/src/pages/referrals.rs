@@ -31,11 +31,10 @@ struct ReferralsPage {
 
 async fn list(State(app): State<App>, signed: Signed) -> Response {
     let desk = signed.desk.clone();
-    let loaded = app.run(move || Ok::<_, DeskError>((desk.referrals(false)?, desk.referrals(true)?, desk.partners()))).await;
+    let loaded =
+        app.run(move || Ok::<_, DeskError>((desk.referrals(false)?, desk.referrals(true)?, desk.partners()))).await;
     match loaded {
-        Ok((incoming, outgoing, partners)) => {
-            html(&ReferralsPage { page: signed.page, incoming, outgoing, partners })
-        }
+        Ok((incoming, outgoing, partners)) => html(&ReferralsPage { page: signed.page, incoming, outgoing, partners }),
         Err(error) => signed.refused(&error),
     }
 }
@@ -102,9 +101,7 @@ async fn step(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
     let desk = signed.desk.clone();
     match app.run(move || desk.answer(id, input)).await {
         Ok(()) => go(&format!("/referrals/{id}")),
-        Err(DeskError::Invalid(problems)) => {
-            referral_page(&app, signed, id, form.with_problems(problems), None).await
-        }
+        Err(DeskError::Invalid(problems)) => referral_page(&app, signed, id, form.with_problems(problems), None).await,
         Err(error @ DeskError::Illegal(_)) => referral_page(&app, signed, id, form, Some(&error)).await,
         Err(error) => signed.refused(&error),
     }
