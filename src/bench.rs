@@ -127,8 +127,8 @@ fn packets() -> Result<Vec<Figure>> {
         attachments: vec![],
     };
     let packet = envelope::seal(&draft, &key, rng)?;
-    let build = median_us(PACKETS, || Ok(drop(envelope::seal(&draft, &key, &mut os_rng())?)))?;
-    let open = median_us(PACKETS, || Ok(drop(envelope::open(&packet, now_s, &recipient)?)))?;
+    let build = median_us(PACKETS, || Ok(envelope::seal(&draft, &key, &mut os_rng()).map(drop)?))?;
+    let open = median_us(PACKETS, || Ok(envelope::open(&packet, now_s, &recipient).map(drop)?))?;
     let bare = bare::Bare::new(&key, &recipient.prekey, &body);
     let bare_build = median_us(PACKETS, || {
         let _sealed_bytes = bare.build(&mut os_rng());

@@ -34,7 +34,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Set an office up in an empty folder; prints the recovery shares once
-    Init(InitArguments),
+    Init(Box<InitArguments>),
     /// Run the office's node and its pages
     Serve {
         /// The office's folder

@@ -1,5 +1,12 @@
 //! Journeys over real sockets, crash points, hostile peers, and the architecture's invariants. One binary.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop and say where"
+)]
+
 /// Arrows between crates and other invariants of ARCHITECTURE.md; the dependency check.
 mod architecture;
 /// A real Chromium walks the story; every page is checked for access and looked at.

@@ -38,10 +38,10 @@ impl Sessions {
     /// Begins a session. Its token.
     pub fn begin(&mut self, staff: StaffId, now: Timestamp) -> String {
         self.0.retain(|_, session| session.is_alive(now));
-        if self.0.len() >= SESSIONS_MAX {
-            if let Some(oldest) = self.0.iter().min_by_key(|(_, session)| session.used).map(|(token, _)| *token) {
-                self.0.remove(&oldest);
-            }
+        if self.0.len() >= SESSIONS_MAX
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, session)| session.used).map(|(token, _)| *token)
+        {
+            self.0.remove(&oldest);
         }
         let token = token::session_token(&mut os_rng());
         self.0.insert(token::digest(&token), Session { staff, begun: now, used: now });

@@ -42,7 +42,7 @@ impl Disclosure {
         if let Some(group) = told.chain(preview.will_share.iter().copied()).find(|group| !permit.covers(*group)) {
             return Err(BeyondPermit(group));
         }
-        Ok(Self::new(permit, Body::ReferralPreview { event, preview }))
+        Ok(Self::new(permit, Body::ReferralPreview { event, preview: Box::new(preview) }))
     }
 
     /// The full packet after acceptance. The scope is enforced here, when the packet is built.

@@ -152,7 +152,7 @@ pub enum Body {
         /// The signed first event.
         event: SignedEvent,
         /// The preview that it names.
-        preview: Preview,
+        preview: Box<Preview>,
     },
     /// The release after acceptance.
     ReferralFull {
@@ -201,7 +201,7 @@ impl Body {
     /// The bytes of the body.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::ReferralPreview { event, preview } => wire::encode(&(event, preview)),
+            Self::ReferralPreview { event, preview } => wire::encode(&(event, preview.as_ref())),
             Self::ReferralFull { event, full } => wire::encode(&(event, full)),
             Self::ReferralEvent(event) => wire::encode(event),
             Self::ReadReceipt(receipt) => wire::encode(receipt),
@@ -217,7 +217,7 @@ impl Body {
         Ok(match Kind::from_number(kind).ok_or(BodyError::UnknownKind(kind))? {
             Kind::ReferralPreview => {
                 let (event, preview) = wire::decode(bytes)?;
-                Self::ReferralPreview { event, preview }
+                Self::ReferralPreview { event, preview: Box::new(preview) }
             }
             Kind::ReferralFull => {
                 let (event, full) = wire::decode(bytes)?;

@@ -701,7 +701,7 @@ mod tests {
             let one = Thread::fold(all.clone());
             let length = all.len();
             for i in 0..length {
-                let j = (shuffle.rotate_left(i as u32) % length as u64) as usize;
+                let j = usize::try_from(shuffle.wrapping_mul(i as u64 + 1) % length as u64).unwrap();
                 all.swap(i, j);
             }
             all.extend(sender.held.clone());

@@ -142,10 +142,11 @@ pub(super) fn last(folder: &Path) -> io::Result<Option<PathBuf>> {
     let mut paths = list(folder)?;
     // A power cut while a segment is made can leave one without a whole header; the one before is then
     // the last.
-    if paths.len() > 1 && paths.last().is_some_and(|path| fs::read(path).is_ok_and(|b| Header::decode(&b).is_none())) {
-        if let Some(unborn) = paths.pop() {
-            fs::remove_file(unborn)?;
-        }
+    if paths.len() > 1
+        && paths.last().is_some_and(|path| fs::read(path).is_ok_and(|b| Header::decode(&b).is_none()))
+        && let Some(unborn) = paths.pop()
+    {
+        fs::remove_file(unborn)?;
     }
     Ok(paths.pop())
 }

@@ -174,7 +174,7 @@ impl Desk {
             .filter(|case| !filter.mine || case.owner == me)
             .collect();
         let total = rows.len();
-        rows.sort_by(|a, b| (b.last_activity, b.id).cmp(&(a.last_activity, a.id)));
+        rows.sort_by_key(|case| std::cmp::Reverse((case.last_activity, case.id)));
         let page = rows.into_iter().skip(filter.page.saturating_mul(PAGE_ROWS)).take(PAGE_ROWS);
         Ok((page.map(|case| self.summary(&tables, case)).collect(), total))
     }

@@ -347,7 +347,7 @@ impl Office {
         match body {
             Body::ReferralPreview { event, preview } => {
                 let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
-                self.take_preview(from, name, event, &key, preview, seen)
+                self.take_preview(from, name, event, &key, *preview, seen)
             }
             Body::ReferralEvent(event) => {
                 let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };

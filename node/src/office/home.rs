@@ -22,7 +22,7 @@ impl Desk {
         let tables = self.office.index.read();
         let mut visible: Vec<&CaseRow> =
             tables.cases.values().filter(|case| self.sees(case) && case.state.is_open()).collect();
-        visible.sort_by(|a, b| (b.last_activity, b.id).cmp(&(a.last_activity, a.id)));
+        visible.sort_by_key(|case| std::cmp::Reverse((case.last_activity, case.id)));
         let mut due: Vec<DueItem> = visible
             .iter()
             .filter_map(|case| {

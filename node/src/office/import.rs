@@ -527,19 +527,19 @@ impl Desk {
             };
             let removed = self.write("undo_import", move |tx| {
                 for case in cases {
-                    if let Some(case) = tx.get::<Case>(Case::TOP, case)? {
-                        if case.record.import.is_some_and(|mark| mark.import == import) {
-                            tx.remove(&case.record)?;
-                        }
+                    if let Some(case) = tx.get::<Case>(Case::TOP, case)?
+                        && case.record.import.is_some_and(|mark| mark.import == import)
+                    {
+                        tx.remove(&case.record)?;
                     }
                 }
                 let mut keys = Vec::new();
                 for person in batch {
-                    if let Some(person) = tx.get::<Person>(Person::TOP, person)? {
-                        if person.record.import.is_some_and(|mark| mark.import == import) {
-                            tx.remove(&person.record)?;
-                            keys.push(person.record.key);
-                        }
+                    if let Some(person) = tx.get::<Person>(Person::TOP, person)?
+                        && person.record.import.is_some_and(|mark| mark.import == import)
+                    {
+                        tx.remove(&person.record)?;
+                        keys.push(person.record.key);
                     }
                 }
                 tx.about(import);

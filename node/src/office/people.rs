@@ -293,10 +293,10 @@ fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
         instructions: problems.line("safe_instructions", &input.safe_instructions),
         code_word: problems.line("code_word", &input.code_word),
     };
-    if !input.counting.is_empty() {
-        if let Some(counting) = problems.word::<CountingBasis>("counting", &input.counting) {
-            person.counting = counting;
-        }
+    if !input.counting.is_empty()
+        && let Some(counting) = problems.word::<CountingBasis>("counting", &input.counting)
+    {
+        person.counting = counting;
     }
     let needs_name = matches!(person.identity, IdentityLevel::SelfDeclared | IdentityLevel::DocumentSeen);
     if needs_name && person.display_name().is_empty() {

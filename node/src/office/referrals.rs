@@ -400,8 +400,9 @@ impl Desk {
             let held = referral.events.iter().find(|held| held.signed.hash() == *hash)?;
             held.by.map(|staff| self.staff_name(&tables, Some(staff)))
         };
-        let events =
-            thread.events.iter().map(|(event, fate)| event_view(&event.event, event.side, *fate, by(&event.hash)));
+        let events = thread.events.iter().map(|(event, fate)| {
+            event_view(&event.event, event.side, *fate, event.side == referral.side(), by(&event.hash))
+        });
         let packets = tables
             .outbox
             .values()
@@ -644,7 +645,7 @@ fn possible_steps(referral: &Referral, state: State) -> Vec<String> {
         .collect()
 }
 
-fn event_view(event: &Event, side: Side, fate: Fate, by: Option<String>) -> EventView {
+fn event_view(event: &Event, side: Side, fate: Fate, ours: bool, by: Option<String>) -> EventView {
     let (code, text, amounts): (Option<&Code>, String, Vec<String>) = match &event.step {
         Step::Sent { service, .. } => (Some(service), String::new(), vec![]),
         Step::InfoRequested { text } | Step::InfoGiven { text } | Step::Noted { text } => {
@@ -675,6 +676,7 @@ fn event_view(event: &Event, side: Side, fate: Fate, by: Option<String>) -> Even
         text,
         amounts,
         refused: matches!(fate, Fate::Refused(_)),
+        ours,
         by,
     }
 }

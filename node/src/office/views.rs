@@ -362,7 +362,9 @@ pub struct EventView {
     pub amounts: Vec<String>,
     /// Whether it was not allowed and changed nothing.
     pub refused: bool,
-    /// Which of our staff, if ours.
+    /// Whether it is ours.
+    pub ours: bool,
+    /// Which of our staff, if one of them made it.
     pub by: Option<String>,
 }
 

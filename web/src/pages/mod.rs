@@ -52,7 +52,6 @@ pub(crate) async fn not_found(State(app): State<App>, headers: HeaderMap) -> Res
 }
 
 /// A handler stopped unexpectedly: the person gets a sentence, the log gets the fact.
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over by value")]
 pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a page stopped unexpectedly");
     (
