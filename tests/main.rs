@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+/// A case that somebody may not see does not exist for them.
+mod access;
 /// Arrows between crates and other invariants of ARCHITECTURE.md; the dependency check.
 mod architecture;
 /// A real Chromium walks the story; every page is checked for access and looked at.

@@ -149,6 +149,7 @@ impl Desk {
             problems.add("clients", "client-needed");
         }
         problems.done()?;
+        clients.iter().try_for_each(|client| self.visible_person(*client))?;
         let sealed = input.sealed;
         self.write("open_case", move |tx| {
             let mut references = Vec::with_capacity(clients.len());

@@ -34,8 +34,13 @@ use casemesh_protocol::consent::ConsentProblem;
 use casemesh_protocol::directory::Directory;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::referral::IllegalStep;
+use casemesh_protocol::time::Timestamp;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Looks of one person at one record within this time are one entry of the log.
+const LOOKS_COALESCED_MS: u64 = 5 * 60_000;
 
 /// What is wrong with one field of a form.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -143,6 +148,8 @@ pub struct Office {
     key_file: Mutex<KeyFile>,
     prekeys: RwLock<Prekeys>,
     around: Surroundings,
+    /// Who looked at which record lately.
+    looks: Mutex<HashMap<(StaffId, RecordId), Timestamp>>,
 }
 
 impl Office {
@@ -166,7 +173,15 @@ impl Office {
         if prekeys.destroy_past(around.clock.now()) {
             prekeys.write(&around.folder, &keys, &mut casemesh_crypto::random::os_rng()).map_err(damaged)?;
         }
-        Ok(Arc::new(Self { vault, index, keys, key_file: Mutex::new(key_file), prekeys: RwLock::new(prekeys), around }))
+        Ok(Arc::new(Self {
+            vault,
+            index,
+            keys,
+            key_file: Mutex::new(key_file),
+            prekeys: RwLock::new(prekeys),
+            around,
+            looks: Mutex::default(),
+        }))
     }
 
     /// The desk of a member of staff, if the account is in use.
@@ -241,7 +256,7 @@ impl Desk {
         self.actor.roles.contains(&role)
     }
 
-    fn now(&self) -> casemesh_protocol::time::Timestamp {
+    fn now(&self) -> Timestamp {
         self.office.around.clock.now()
     }
 
@@ -252,6 +267,17 @@ impl Desk {
 
     fn sees(&self, case: &crate::index::CaseRow) -> bool {
         self.may(Ask::SeeCase(self.relation(case.owner, &case.assigned, case.sealed)))
+    }
+
+    /// Whether a person exists for this account: unless all of their cases are for others alone.
+    fn sees_person(&self, tables: &crate::index::Tables, person: RecordId) -> bool {
+        let mut cases =
+            tables.cases_of.get(&person).into_iter().flatten().filter_map(|id| tables.cases.get(id)).peekable();
+        cases.peek().is_none() || cases.any(|case| !case.sealed || self.sees(case))
+    }
+
+    fn visible_person(&self, person: RecordId) -> Result<(), DeskError> {
+        if self.sees_person(&self.office.index.read(), person) { Ok(()) } else { Err(DeskError::NotFound) }
     }
 
     /// A case that this account may see; another one does not exist.
@@ -272,7 +298,14 @@ impl Desk {
         self.office.vault.write(Some(self.actor.staff), action, command)
     }
 
+    /// Notes that this person looked at a record: once in five minutes for the same record.
     fn note(&self, action: &str, record: RecordId) {
-        self.office.vault.note(Some(self.actor.staff), action, Some(record));
+        let now = self.now();
+        let mut looks = self.office.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|_, at| now.ms_since(*at) < LOOKS_COALESCED_MS);
+        if looks.insert((self.actor.staff, record), now).is_none() {
+            drop(looks);
+            self.office.vault.note(Some(self.actor.staff), action, Some(record));
+        }
     }
 }

@@ -319,6 +319,7 @@ impl Desk {
         let hits: Vec<PersonHit> = tables
             .search(text)
             .into_iter()
+            .filter(|(row, _)| self.sees_person(&tables, row.person.id))
             .take(HITS_MAX)
             .map(|(row, reasons)| PersonHit {
                 id: row.person.id,
@@ -359,6 +360,7 @@ impl Desk {
     /// When fields are wrong, or somebody else changed the record meanwhile.
     pub fn change_person(&self, id: RecordId, revision: u64, input: PersonInput) -> Result<(), DeskError> {
         self.actor.may(Ask::People)?;
+        self.visible_person(id)?;
         self.write("change_person", move |tx| {
             let mut sealed = tx.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
             apply(&mut sealed.record, &input)?;
@@ -373,6 +375,7 @@ impl Desk {
     /// When there is none.
     pub fn person(&self, id: RecordId) -> Result<PersonView, DeskError> {
         self.actor.may(Ask::People)?;
+        self.visible_person(id)?;
         let sealed = self.office.vault.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
         let person = sealed.record;
         self.note("view_person", id);
@@ -412,6 +415,7 @@ impl Desk {
     /// When fields are wrong; nothing is saved then.
     pub fn record_consent(&self, person: RecordId, input: ConsentInput) -> Result<RecordId, DeskError> {
         self.actor.may(Ask::RecordConsent)?;
+        self.visible_person(person)?;
         let now = self.now();
         let terms = self.consent_terms(&input, now)?;
         let status = if input.refused { ConsentStatus::Refused } else { ConsentStatus::Given };
@@ -489,6 +493,7 @@ impl Desk {
     /// When there is no such consent.
     pub fn withdraw_consent(&self, person: RecordId, consent: RecordId) -> Result<(), DeskError> {
         self.actor.may(Ask::RecordConsent)?;
+        self.visible_person(person)?;
         self.write("withdraw_consent", move |tx| {
             let mut sealed = tx.get::<Consent>(person, consent)?.ok_or(DeskError::NotFound)?;
             sealed.record.status = ConsentStatus::Withdrawn(tx.now());

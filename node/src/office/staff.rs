@@ -55,22 +55,27 @@ pub fn password_problem(password: &str, names: &[&str]) -> Option<&'static str> 
     let lower = password.to_lowercase();
     let known = names.iter().any(|name| name.len() >= 4 && lower.contains(&name.to_lowercase()));
     let mut letters: Vec<char> = lower.chars().collect();
+    let beyond_common: String = COMMON_WORDS
+        .iter()
+        .fold(lower.clone(), |left, word| left.replace(word, ""))
+        .chars()
+        .filter(|letter| !letter.is_ascii_digit())
+        .collect();
     letters.sort_unstable();
     letters.dedup();
     if password.chars().count() < PASSWORD_CHARS_MIN {
         Some("password-short")
     } else if password.len() > casemesh_crypto::passphrase::PASSWORD_BYTES_MAX {
         Some("password-long")
-    } else if known || letters.len() < 5 || COMMON_WORDS.iter().any(|word| lower.replace(*word, "").len() < 6) {
+    } else if known || letters.len() < 5 || beyond_common.len() < 6 {
         Some("password-common")
     } else {
         None
     }
 }
 
-/// Words of which guessers' first passwords are made.
-const COMMON_WORDS: &[&str] =
-    &["password", "qwerty", "1234567890", "123456", "letmein", "welcome", "casemesh", "admin"];
+/// Words of which, with digits, guessers' first passwords are made.
+const COMMON_WORDS: &[&str] = &["password", "qwerty", "letmein", "welcome", "casemesh", "admin"];
 
 impl Desk {
     /// All accounts.
