@@ -13,13 +13,11 @@ struct Ran {
 }
 
 fn casemesh(arguments: &[&str], input: &str) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_casemesh"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    run(Command::new(env!("CARGO_BIN_EXE_casemesh")).args(arguments), input)
+}
+
+fn run(command: &mut Command, input: &str) -> Ran {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that needs no input may have ended already.
     let _written = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
@@ -192,6 +190,39 @@ fn an_import_says_what_is_wrong_adds_only_what_is_new_and_can_be_taken_back() {
     ));
     assert_eq!(left["figures"][0]["cells"][0]["value"], "3");
     assert!(PASSWORD_LINE.starts_with(PASSWORD));
+}
+
+/// A limit on the length of a file stands for a full disk: writing stops in the midst of a group of entries.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_loses_nothing_that_was_saved_and_the_import_goes_on_later() {
+    let node = office();
+    let files = tempfile::tempdir().unwrap();
+    let (mapping, table) = (files.path().join("map.toml"), files.path().join("cases.csv"));
+    let rows = 1_500;
+    std::fs::write(&mapping, MAPPING).unwrap();
+    std::fs::write(&table, format!("year,sex\n{}", "2012,F\n".repeat(rows))).unwrap();
+    let arguments = format!(
+        "import cases {} --mapping {} --folder {} --json",
+        table.display(),
+        mapping.display(),
+        node.folder.path().display()
+    );
+    let shell = |limit: &str| {
+        let script = format!("trap '' XFSZ; {limit} exec {} {arguments}", env!("CARGO_BIN_EXE_casemesh"));
+        run(Command::new("sh").args(["-c", &script]), PASSWORD_LINE)
+    };
+    refused(&shell("ulimit -f 2048;"), 1, "the disk is full");
+    assert_eq!(casemesh(&["verify", "--folder", folder(&node)], "").code, 0);
+    let after = shell("");
+    assert_eq!(after.code, 0, "{}", after.error);
+    let report: serde_json::Value = serde_json::from_str(&after.out).unwrap();
+    let (new, known) = (report["new"].as_u64().unwrap(), report["known"].as_u64().unwrap());
+    assert!(known > 0, "some rows were kept before the disk was full");
+    assert_eq!(new + known, rows as u64);
+    let stats = ["stats", "show", "--folder", folder(&node), "--from", "2012-01-01", "--to", "2012-12-31", "--json"];
+    let shown: serde_json::Value = serde_json::from_str(&casemesh(&stats, PASSWORD_LINE).out).unwrap();
+    assert_eq!(shown["figures"][0]["cells"][0]["value"], rows.to_string());
 }
 
 #[test]

@@ -21,6 +21,26 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Whether there is no more room.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge)
+}
+
+/// What to say, and what to do, when the disk refuses.
+pub fn refusal(error: &io::Error) -> String {
+    match error.kind() {
+        _ if is_full(error) => {
+            "the disk is full: what was saved before is kept, this was not; make room on the disk, then try again"
+                .into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("the disk refuses: {error}; let the account that runs Casemesh write in its folder")
+        }
+        _ => format!("the disk refuses: {error}"),
+    }
+}
+
 /// Makes a folder that only this account can read.
 ///
 /// # Errors

@@ -43,7 +43,7 @@ pub const PREKEY_WEEKS: u64 = 13;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The disk refuses.
-    #[error("the disk refuses: {0}")]
+    #[error("{}", crate::disk::refusal(.0))]
     Disk(#[from] io::Error),
     /// No office was set up here.
     #[error("there is no office in {0}; set one up with `casemesh init`")]

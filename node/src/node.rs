@@ -68,7 +68,7 @@ const fn default_poll_s() -> u64 {
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The disk refuses.
-    #[error("the disk refuses: {0}")]
+    #[error("{}", crate::disk::refusal(.0))]
     Disk(#[from] io::Error),
     /// Another process works on the folder.
     #[error("another Casemesh already works on {0}; stop it first, or use its web page")]

@@ -91,7 +91,7 @@ impl std::fmt::Debug for Relay {
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The disk refuses.
-    #[error("the disk refuses: {0}")]
+    #[error("{}", crate::disk::refusal(.0))]
     Disk(#[from] io::Error),
     /// The network refuses.
     #[error(transparent)]

@@ -39,7 +39,7 @@ pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The disk refuses.
-    #[error("the disk refuses: {0}")]
+    #[error("{}", disk::refusal(.0))]
     Disk(#[from] io::Error),
     /// There is damage that is no torn tail.
     #[error("the journal is damaged: {0}; keep this folder as it is and restore from a backup")]
@@ -203,8 +203,11 @@ impl Journal {
         self.length += self.pending.len() as u64;
         self.pending.clear();
         self.pending_state = None;
-        if self.length >= self.segment_bytes {
-            self.roll()?;
+        if self.length >= self.segment_bytes
+            && let Err(error) = self.roll()
+        {
+            // The group is kept; a longer segment is better than a group that is said to be lost.
+            tracing::warn!(%error, "no new journal segment could be started; this one goes on");
         }
         Ok(())
     }

@@ -120,9 +120,12 @@ pub(super) fn create(folder: &Path, header: &Header) -> io::Result<(File, u64)> 
     options.read(true).write(true).create_new(true);
     disk::private(&mut options);
     let mut file = options.open(&path)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    disk::sync_parent(&path)?;
+    let written = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| disk::sync_parent(&path));
+    if let Err(error) = written {
+        // A segment that was not born whole is in the way of the next try.
+        fs::remove_file(&path)?;
+        return Err(error);
+    }
     Ok((file, bytes.len() as u64))
 }
 

@@ -146,3 +146,19 @@ fn another_offices_file_is_refused() {
     drop(written(folder.path(), 2));
     assert!(matches!(Journal::open(folder.path(), DatabaseId::new([9; 16]), 0), Err(JournalError::Foreign(_))));
 }
+
+#[test]
+fn a_group_is_kept_though_no_new_segment_can_be_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(folder.path(), DATABASE).unwrap();
+    journal.set_segment_bytes(1);
+    let in_the_way = folder.path().join(format!("{:016}.seg", 2));
+    std::fs::write(&in_the_way, b"").unwrap();
+    for n in 1..=3 {
+        assert_eq!(journal.append(&entry(n)).unwrap(), n);
+        journal.sync().unwrap();
+    }
+    drop(journal);
+    std::fs::remove_file(in_the_way).unwrap();
+    assert_eq!(numbers(folder.path(), 1), [1, 2, 3]);
+}

@@ -21,6 +21,9 @@ pub enum StoreError {
     /// The engine refuses or is damaged.
     #[error("the view is damaged or cannot be read ({0}); it will be rebuilt from the journal")]
     Engine(String),
+    /// The disk refuses.
+    #[error("{}", crate::disk::refusal(.0))]
+    Disk(#[from] std::io::Error),
     /// A value is longer than a row can be.
     #[error("a record of {0} bytes is longer than {VALUE_BYTES_MAX}")]
     TooLong(usize),

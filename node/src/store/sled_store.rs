@@ -25,8 +25,11 @@ pub struct SledStore {
     path: PathBuf,
 }
 
-fn engine(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Engine(error.to_string())
+fn engine(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) => StoreError::Disk(error),
+        other => StoreError::Engine(other.to_string()),
+    }
 }
 
 impl SledStore {
@@ -35,7 +38,7 @@ impl SledStore {
     /// # Errors
     /// When sled cannot open it, in whatever way.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        crate::disk::make_folder(path).map_err(engine)?;
+        crate::disk::make_folder(path)?;
         let folder = path.to_owned();
         let opened = std::thread::Builder::new()
             .name("open-view".into())
@@ -46,13 +49,12 @@ impl SledStore {
                     .cache_capacity(CACHE_BYTES)
                     .flush_every_ms(Some(FLUSH_EVERY_MS))
                     .open()
-            })
-            .map_err(engine)?
+            })?
             .join();
-        let db = opened.map_err(|_| engine("the engine stopped while opening"))?.map_err(engine)?;
-        let log = OpenOptions::new().read(true).write(true).open(path.join("db")).map_err(engine)?;
+        let db = opened.map_err(|_| StoreError::Engine("the engine stopped while opening".into()))?.map_err(engine)?;
+        let log = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
         let store = Self { db, log, path: path.to_owned() };
-        store.sync_files().map_err(engine)?;
+        store.sync_files()?;
         Ok(store)
     }
 
@@ -156,13 +158,13 @@ impl Store for SledStore {
     fn applied(&self) -> Result<Applied, StoreError> {
         match self.db.get(APPLIED).map_err(engine)? {
             None => Ok(Applied::default()),
-            Some(bytes) => wire::decode(&bytes).map_err(engine),
+            Some(bytes) => wire::decode(&bytes).map_err(|error| StoreError::Engine(error.to_string())),
         }
     }
 
     fn flush(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(engine)?;
-        self.log.sync_data().map_err(engine)
+        Ok(self.log.sync_data()?)
     }
 }
 

@@ -59,7 +59,7 @@ pub enum VaultError {
     #[error("the record is too long")]
     TooLong,
     /// The key files could not be written.
-    #[error("the disk refuses: {0}")]
+    #[error("{}", crate::disk::refusal(.0))]
     Disk(#[from] std::io::Error),
 }
 

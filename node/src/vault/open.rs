@@ -50,6 +50,8 @@ impl Vault {
         let view = folder.join(VIEW_FOLDER);
         let store: Box<dyn Store> = match open_view(&view) {
             Ok(store) => store,
+            // A full disk is no damage: a new view would not fit either.
+            Err(StoreError::Disk(error)) if disk::is_full(&error) => return Err(error.into()),
             Err(error) => {
                 report.rebuilt = Some(error.to_string());
                 set_aside(folder, &view, &clock)?;
@@ -106,7 +108,14 @@ impl Vault {
         }
 
         let shared = Arc::new(shared);
-        let writer = Writer { shared: Arc::clone(&shared), journal, applied, erased, last_checkpoint };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            journal,
+            applied,
+            erased,
+            last_checkpoint,
+            behind: std::collections::VecDeque::new(),
+        };
         let (jobs, waiting) = sync_channel(WAITING_COMMANDS_MAX);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&waiting))?;
         let vault = Self { shared, jobs: Arc::new(Mutex::new(Some(jobs))), thread: Arc::new(Mutex::new(Some(thread))) };

@@ -11,7 +11,7 @@ use casemesh_crypto::shred::{KeyHandle, WrappedKey};
 use casemesh_crypto::{seal, wire};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -248,14 +248,22 @@ pub(super) struct Writer {
     pub(super) applied: Applied,
     pub(super) erased: Vec<KeyHandle>,
     pub(super) last_checkpoint: u64,
+    /// What the journal keeps and the view does not have yet; empty unless the view refused.
+    pub(super) behind: VecDeque<Durable>,
+}
+
+/// An entry on its way to the view.
+pub(super) struct Durable {
+    number: u64,
+    writes: Vec<Write>,
+    staged: Vec<Staged>,
 }
 
 /// A group under way.
 #[derive(Default)]
 struct Group {
     overlay: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    entries: Vec<(u64, Vec<Write>)>,
-    staged: Vec<Staged>,
+    entries: Vec<Durable>,
     done: Vec<Done>,
 }
 
@@ -287,6 +295,7 @@ impl Writer {
     fn take(&mut self, job: Job, group: &mut Group) {
         match job {
             Job::Command { about, run } => {
+                let behind = self.follow().err();
                 let mut tx = Tx {
                     shared: &self.shared,
                     group: &group.overlay,
@@ -304,6 +313,11 @@ impl Writer {
                     (ran.done)(None);
                     return;
                 }
+                // A command that read an old view must not write.
+                if behind.is_some() {
+                    (ran.done)(behind);
+                    return;
+                }
                 if mine.is_empty() && keys.is_empty() {
                     group.done.push(ran.done);
                     return;
@@ -313,8 +327,7 @@ impl Writer {
                 match self.append(EntryKind::Change, &about, writes.clone(), keys) {
                     Ok(number) => {
                         group.overlay.extend(mine);
-                        group.entries.push((number, writes));
-                        group.staged.extend(staged);
+                        group.entries.push(Durable { number, writes, staged });
                         group.done.push(ran.done);
                     }
                     Err(error) => (ran.done)(Some(error)),
@@ -322,7 +335,7 @@ impl Writer {
             }
             Job::Access { about, done } => match self.append(EntryKind::Access, &about, vec![], vec![]) {
                 Ok(number) => {
-                    group.entries.push((number, vec![]));
+                    group.entries.push(Durable { number, writes: vec![], staged: vec![] });
                     group.done.push(done);
                 }
                 Err(error) => done(Some(error)),
@@ -353,28 +366,29 @@ impl Writer {
             return;
         }
         self.count();
-        let mut failed = false;
-        for (number, writes) in group.entries {
-            if let Err(error) =
-                apply(self.shared.store.as_ref(), &self.shared.manifest_key, number, &writes, &mut self.applied)
-            {
-                tracing::error!(%error, "the view could not follow the journal; it is rebuilt at the next start");
-                failed = true;
-                break;
-            }
+        self.behind.extend(group.entries);
+        if let Err(error) = self.follow() {
+            tracing::error!(%error, "the view cannot follow the journal; nothing more is written until it can");
         }
-        if !failed {
-            for staged in group.staged {
+        for done in group.done {
+            // On disk in the journal is acknowledged, whatever became of the view.
+            done(None);
+        }
+    }
+
+    /// Brings the view up to the journal, in order; what it refuses waits for the next try.
+    fn follow(&mut self) -> Result<(), VaultError> {
+        while let Some(entry) = self.behind.front() {
+            let (store, key) = (self.shared.store.as_ref(), &self.shared.manifest_key);
+            apply(store, key, entry.number, &entry.writes, &mut self.applied)?;
+            for staged in self.behind.pop_front().into_iter().flat_map(|entry| entry.staged) {
                 match staged {
                     Staged::Put(kind, plain) => self.shared.observer.changed(kind, Change::Put(&plain)),
                     Staged::Gone(kind, id) => self.shared.observer.changed(kind, Change::Gone(id)),
                 }
             }
         }
-        for done in group.done {
-            // On disk in the journal is acknowledged, whatever became of the view.
-            done(None);
-        }
+        Ok(())
     }
 
     fn count(&self) {
@@ -383,6 +397,9 @@ impl Writer {
     }
 
     fn checkpoint(&mut self) {
+        if self.follow().is_err() {
+            return;
+        }
         let frontier = self.journal.frontier().clone();
         let keys = &self.shared.keys;
         let signed = SignedCheckpoint::sign(
@@ -407,6 +424,7 @@ impl Writer {
     }
 
     fn erase(&mut self, about: &About, persons: &[KeyHandle], redacted: &[KeyHandle]) -> Result<(), VaultError> {
+        self.follow()?;
         let number = self.append(EntryKind::Change, about, vec![], vec![])?;
         self.journal.sync()?;
         apply(self.shared.store.as_ref(), &self.shared.manifest_key, number, &[], &mut self.applied)?;
