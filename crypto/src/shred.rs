@@ -151,13 +151,19 @@ impl KeyRing {
     }
 
     /// Forgets a person: the key, the content keys that nobody else keeps alive, and those named as
-    /// redacted. Write the table of the next epoch afterwards.
-    pub fn forget(&mut self, person: &KeyHandle, redacted: &[KeyHandle]) {
+    /// redacted. The handles of the content keys that went; write the table of the next epoch afterwards.
+    pub fn forget(&mut self, person: &KeyHandle, redacted: &[KeyHandle]) -> Vec<KeyHandle> {
         self.persons.remove(person);
         let persons = &self.persons;
+        let mut gone = Vec::new();
         self.contents.retain(|handle, (subjects, _)| {
-            !redacted.contains(handle) && subjects.iter().any(|subject| persons.contains_key(subject))
+            let lives = !redacted.contains(handle) && subjects.iter().any(|subject| persons.contains_key(subject));
+            if !lives {
+                gone.push(*handle);
+            }
+            lives
         });
+        gone
     }
 
     /// Every living key, wrapped for `epoch`.
@@ -186,7 +192,7 @@ mod tests {
         let old = Epoch::first(rng);
         let old_table = ring.wrap_all(&old, rng);
 
-        ring.forget(&anna, &[redacted]);
+        assert_eq!(ring.forget(&anna, &[redacted]), [redacted]);
         let new = old.next(rng);
         let new_table = ring.wrap_all(&new, rng);
 
@@ -200,7 +206,7 @@ mod tests {
         assert!(reopened.content(&redacted).is_none());
         assert!(old_table.iter().all(|key| new.unwrap(key).is_err()), "the old table is noise in the new epoch");
 
-        ring.forget(&ben, &[]);
+        assert_eq!(ring.forget(&ben, &[]), [both]);
         assert!(ring.is_empty(), "with the last subject the shared key goes");
     }
 

@@ -21,6 +21,26 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Writes a file that [`sync_new`] makes last; a power cut before that may leave any part of it.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    private(&mut options);
+    options.open(path)?.write_all(bytes)
+}
+
+/// Syncs a file and its name.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync_new(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.sync_all()?;
+    sync_parent(path)
+}
+
 /// Whether there is no more room.
 pub fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;

@@ -639,8 +639,9 @@ impl Inner {
 
     fn lock(&self) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).end_all();
-        let office = self.office.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(office) = office {
+        // Held until the writer has ended: nobody opens the folder again before.
+        let mut office = self.office.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(office) = office.take() {
             office.close();
         }
     }

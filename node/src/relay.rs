@@ -65,7 +65,7 @@ pub struct RelayStatus {
 
 enum RelayInput {
     Net(Event),
-    HandOver { row: OutRow, packet: Vec<u8>, reply: SyncSender<io::Result<()>> },
+    HandOver(OutRow),
     Cancel(OfficeId, Digest),
     Directory(Arc<Directory>, Vec<PrekeyId>),
     Nudge,
@@ -142,15 +142,17 @@ impl Relay {
         Ok(Self { inputs, status, spool, thread: Arc::new(Mutex::new(Some(handle))) })
     }
 
-    /// Takes a sealed packet; it is on disk when this returns.
+    /// Takes a sealed packet; it is on disk when this returns. It may go out while the disk still works: until this
+    /// returns the outbox holds what is in it, so a power cut between costs a second sending, never the packet.
     ///
     /// # Errors
     /// When the disk refuses or the relay has ended.
     pub fn hand_over(&self, row: OutRow, packet: Vec<u8>) -> io::Result<()> {
-        let (reply, answer) = sync_channel(1);
+        let hash = row.packet;
+        self.spool.write_out(&row, packet)?;
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the relay has ended");
-        self.inputs.send(RelayInput::HandOver { row, packet, reply }).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        self.inputs.send(RelayInput::HandOver(row)).map_err(|_| gone())?;
+        self.spool.sync_out(&hash)
     }
 
     /// The packet must not go any more.
@@ -255,14 +257,7 @@ impl Thread {
     fn take(&mut self, input: RelayInput) {
         match input {
             RelayInput::Net(event) => self.see(event),
-            RelayInput::HandOver { row, packet, reply } => {
-                let kept = self.spool.keep_out(&row, &packet);
-                let is_kept = kept.is_ok();
-                drop(reply.send(kept));
-                if is_kept {
-                    self.queue(row);
-                }
-            }
+            RelayInput::HandOver(row) => self.queue(row),
             RelayInput::Cancel(to, packet) => {
                 self.deliver(to, Input::Cancelled { packet });
                 self.log_failure(self.spool.drop_out(&packet));
@@ -323,9 +318,8 @@ impl Thread {
             Output::Dial => self.dial(office),
             Output::Put(packet) => self.put(office, packet),
             Output::Deposit(packet) => self.deposit(office, packet),
-            Output::Settle(packet) => {
-                self.log_failure(self.spool.drop_out(&packet));
-            }
+            // The packet stays until the office took note of the receipt.
+            Output::Settle(_) => {}
             Output::Park(packet) => self.end(packet, Fact::Refused),
             Output::Expire(packet) => self.end(packet, Fact::Expired),
             Output::Overflow(packet) => {
@@ -336,7 +330,6 @@ impl Thread {
 
     fn end(&mut self, packet: Digest, fact: Fact) {
         if self.log_failure(self.spool.note_fact(&packet, fact)) {
-            self.log_failure(self.spool.drop_out(&packet));
             (self.wake)();
         }
     }
@@ -557,14 +550,16 @@ impl Thread {
     /// Keeps a packet for this office and signs for it.
     fn store(&mut self, packet: &[u8]) -> PacketAnswer {
         let now = self.clock.now();
+        let is_full = self.spool.waiting_in().map_or(usize::MAX, |waiting| waiting.len()) >= IN_PACKETS_MAX;
+        // Nothing can be judged before our own prekeys are known.
+        if is_full || self.prekeys.is_empty() {
+            return PacketAnswer::Defer { after_ms: DEFER_MS };
+        }
         let Ok(header) = Header::read(packet) else { return PacketAnswer::Rejected(Rejection::Packet) };
         if header.expires_h < now.h() || !self.prekeys.iter().any(|prekey| header.is_for(prekey)) {
             return PacketAnswer::Rejected(Rejection::Packet);
         }
         self.status().bytes_received += packet.len() as u64;
-        if self.spool.waiting_in().map_or(usize::MAX, |waiting| waiting.len()) >= IN_PACKETS_MAX {
-            return PacketAnswer::Defer { after_ms: DEFER_MS };
-        }
         match self.spool.keep_in(packet) {
             Ok(hash) => {
                 (self.wake)();
@@ -652,10 +647,16 @@ impl Thread {
     /// A packet from our mailbox: keep it, sign for it, and let the hub forget it.
     fn fetched(&mut self, hub: OfficeId, packet: &[u8]) {
         let hash = packet_hash(packet);
-        // What is not for us or past its time is signed for as well, so that the hub can let go of it; the
-        // office sets it aside when it opens the spool.
-        if matches!(self.store(packet), PacketAnswer::Defer { .. }) {
-            return;
+        match self.store(packet) {
+            PacketAnswer::Stored(_) => {}
+            PacketAnswer::Defer { .. } => return,
+            // What is not for us or past its time is kept and signed for as well, so that the hub can let go of it;
+            // the office sets it aside when it opens the spool.
+            PacketAnswer::Rejected(_) => {
+                if !self.log_failure(self.spool.keep_in(packet).map(drop)) {
+                    return;
+                }
+            }
         }
         if let Some(peer) = self.present.get(&hub).cloned() {
             let frame = wire::encode(&MailboxRequest::Delete(self.sign_for(hash)));

@@ -1,9 +1,12 @@
 //! What the relay keeps on disk, readable without a password: sealed packets that came in, sealed packets
-//! that go out, and receipts. Each packet is a file of its own, synced before anybody hears of it.
+//! that go out, and receipts. Each packet is a file of its own, named by its hash: a file that a power cut left
+//! half written does not match its name and is as good as none.
 //!
 //! ```text
-//! spool/in/HASH.pkt     for this office, not yet opened      spool/out/HASH.pkt   ours, sealed, under way
-//! spool/fact/HASH.fact  what became of one of ours           spool/out/HASH.row   to whom, until when
+//! spool/in/HASH.pkt     for this office, not yet opened; synced before it is signed for
+//! spool/out/HASH.out    ours, under way: to whom, until when, and the sealed packet
+//! spool/fact/HASH.fact  what became of one of ours; not synced, for until the office took note the packet stays
+//!                       in spool/out and is offered again if the fact was lost
 //! ```
 
 use crate::disk;
@@ -33,6 +36,17 @@ pub struct OutRow {
     /// When it was handed over.
     #[n(3)]
     pub queued: Timestamp,
+}
+
+/// A packet of ours as it lies on the disk.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct OutFile {
+    #[n(0)]
+    row: OutRow,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    packet: Vec<u8>,
 }
 
 /// What became of a packet of ours.
@@ -82,8 +96,13 @@ impl Spool {
     pub fn keep_in(&self, packet: &[u8]) -> io::Result<Digest> {
         let hash = packet_hash(packet);
         let path = self.path("in", &hash, "pkt");
-        if !path.exists() {
-            disk::replace(&path, packet)?;
+        if !fs::read(&path).is_ok_and(|kept| kept == packet) {
+            disk::write_unsynced(&path, packet)?;
+            if let Err(error) = disk::sync_new(&path) {
+                // What may not be on the disk must not be taken for kept when the sender tries again.
+                remove(&path)?;
+                return Err(error);
+            }
         }
         Ok(hash)
     }
@@ -138,22 +157,35 @@ impl Spool {
         if aside.is_dir() { list(&aside, "pkt").map_or(0, |all| all.len()) } else { 0 }
     }
 
-    /// Takes a sealed packet of ours.
+    /// Writes a sealed packet of ours; [`Self::sync_out`] makes it last.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn keep_out(&self, row: &OutRow, packet: &[u8]) -> io::Result<()> {
-        disk::replace(&self.path("out", &row.packet, "pkt"), packet)?;
-        disk::replace(&self.path("out", &row.packet, "row"), &wire::encode(row))
+    pub fn write_out(&self, row: &OutRow, packet: Vec<u8>) -> io::Result<()> {
+        let file = OutFile { row: row.clone(), packet };
+        disk::write_unsynced(&self.path("out", &row.packet, "out"), &wire::encode(&file))
     }
 
-    /// The packets of ours that are under way. A packet without its row was never handed over whole.
+    /// Syncs a packet of ours; until then the outbox keeps what is in it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync_out(&self, packet: &Digest) -> io::Result<()> {
+        match disk::sync_new(&self.path("out", packet, "out")) {
+            // It was taken back meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        }
+    }
+
+    /// The packets of ours that are under way: whole, and nothing became of them yet.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn under_way(&self) -> io::Result<Vec<OutRow>> {
-        let rows = list(&self.folder.join("out"), "row")?;
-        Ok(rows.iter().filter_map(|hash| wire::decode(&fs::read(self.path("out", hash, "row")).ok()?).ok()).collect())
+        let hashes = list(&self.folder.join("out"), "out")?;
+        let open = hashes.iter().filter(|hash| self.fact(hash).is_none());
+        Ok(open.filter_map(|hash| self.out_file(hash).ok().map(|file| file.row)).collect())
     }
 
     /// A packet of ours.
@@ -161,7 +193,13 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn read_out(&self, packet: &Digest) -> io::Result<Vec<u8>> {
-        fs::read(self.path("out", packet, "pkt"))
+        Ok(self.out_file(packet)?.packet)
+    }
+
+    fn out_file(&self, packet: &Digest) -> io::Result<OutFile> {
+        let torn = || io::Error::new(io::ErrorKind::InvalidData, "a packet that is not whole");
+        let file: OutFile = wire::decode(&fs::read(self.path("out", packet, "out"))?).map_err(|_| torn())?;
+        if packet_hash(&file.packet) == *packet && file.row.packet == *packet { Ok(file) } else { Err(torn()) }
     }
 
     /// The packet of ours need not be offered any more.
@@ -169,8 +207,7 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn drop_out(&self, packet: &Digest) -> io::Result<()> {
-        remove(&self.path("out", packet, "row"))?;
-        remove(&self.path("out", packet, "pkt"))
+        remove(&self.path("out", packet, "out"))
     }
 
     /// Notes what became of a packet of ours, for the office to read when it is open.
@@ -178,7 +215,7 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn note_fact(&self, packet: &Digest, fact: Fact) -> io::Result<()> {
-        disk::replace(&self.path("fact", packet, "fact"), &wire::encode(&fact))
+        disk::write_unsynced(&self.path("fact", packet, "fact"), &wire::encode(&fact))
     }
 
     /// What became of packets of ours.
@@ -187,17 +224,19 @@ impl Spool {
     /// When the disk refuses.
     pub fn facts(&self) -> io::Result<Vec<(Digest, Fact)>> {
         let hashes = list(&self.folder.join("fact"), "fact")?;
-        Ok(hashes
-            .into_iter()
-            .filter_map(|hash| Some((hash, wire::decode(&fs::read(self.path("fact", &hash, "fact")).ok()?).ok()?)))
-            .collect())
+        Ok(hashes.into_iter().filter_map(|hash| Some((hash, self.fact(&hash)?))).collect())
     }
 
-    /// The office took note.
+    fn fact(&self, packet: &Digest) -> Option<Fact> {
+        wire::decode(&fs::read(self.path("fact", packet, "fact")).ok()?).ok()
+    }
+
+    /// The office took note: neither the packet nor the fact is needed any more.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn drop_fact(&self, packet: &Digest) -> io::Result<()> {
+        self.drop_out(packet)?;
         remove(&self.path("fact", packet, "fact"))
     }
 }
@@ -244,9 +283,45 @@ mod tests {
             expires: Timestamp::from_s(9),
             queued: Timestamp::from_s(1),
         };
-        spool.keep_out(&row, b"packet").unwrap();
+        spool.write_out(&row, b"packet".to_vec()).unwrap();
+        spool.sync_out(&hash).unwrap();
         assert_eq!(Spool::open(folder.path()).unwrap().under_way().unwrap(), [row]);
         spool.note_fact(&hash, Fact::Arrived(Timestamp::from_s(3))).unwrap();
         assert_eq!(spool.facts().unwrap(), [(hash, Fact::Arrived(Timestamp::from_s(3)))]);
+        assert!(spool.under_way().unwrap().is_empty());
+        spool.drop_fact(&hash).unwrap();
+        assert!(spool.facts().unwrap().is_empty() && spool.read_out(&hash).is_err());
+        spool.sync_out(&hash).unwrap();
+    }
+
+    #[test]
+    fn a_power_cut_leaves_no_half_packet() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        let hash = packet_hash(b"packet");
+        let row = OutRow {
+            packet: hash,
+            to: OfficeId::new([1; 32]),
+            expires: Timestamp::from_s(9),
+            queued: Timestamp::from_s(1),
+        };
+        spool.write_out(&row, b"packet".to_vec()).unwrap();
+        let out = spool.path("out", &hash, "out");
+        let whole = fs::read(&out).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&out, &whole[..cut]).unwrap();
+            assert!(spool.under_way().unwrap().is_empty() && spool.read_out(&hash).is_err());
+        }
+        fs::write(&out, &whole).unwrap();
+        // A fact that was lost in the cut: the packet is offered again.
+        spool.note_fact(&hash, Fact::Refused).unwrap();
+        fs::write(spool.path("fact", &hash, "fact"), b"").unwrap();
+        assert!(spool.facts().unwrap().is_empty());
+        assert_eq!(spool.under_way().unwrap(), [row]);
+        // A packet that came in and was torn is kept anew when it is offered again.
+        spool.keep_in(b"packet").unwrap();
+        fs::write(spool.path("in", &hash, "pkt"), b"pack").unwrap();
+        spool.keep_in(b"packet").unwrap();
+        assert_eq!(spool.read_in(&hash).unwrap(), b"packet");
     }
 }

@@ -462,6 +462,7 @@ problem-password-long = كلمة المرور أطول من 256 بايتاً.
 problem-password-common = يسهل تخمين كلمة المرور هذه. اختر عدة كلمات لا صلة بينها.
 problem-name-taken = يوجد من يسجّل الدخول بهذا الاسم.
 problem-own-account = لا يستطيع أحد إنهاء حسابه بنفسه.
+problem-last-unlocking = هذا الحساب وحده يستطيع فتح المكتب. امنح حسابًا آخر هذا الحق أولًا.
 problem-volunteer-unlocks = كلمة مرور المتطوع لا يمكنها فتح المكتب المقفل.
 error-title = لم ينجح ذلك
 error-nothing-lost = لم يضِع شيء مما حُفظ.

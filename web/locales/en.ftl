@@ -450,6 +450,7 @@ problem-password-long = The password is longer than 256 bytes.
 problem-password-common = This password would be guessed early. Take several unrelated words.
 problem-name-taken = Somebody signs in with this name already.
 problem-own-account = Nobody can end their own account.
+problem-last-unlocking = Only this account can open the office. Give another account that right first.
 problem-volunteer-unlocks = A volunteer's password cannot open the locked office.
 error-title = That did not work
 error-nothing-lost = Nothing that was saved is lost.

@@ -450,6 +450,7 @@ problem-password-long = La contraseña tiene más de 256 bytes.
 problem-password-common = Esta contraseña se adivinaría pronto. Use varias palabras sin relación entre sí.
 problem-name-taken = Alguien ya inicia sesión con este nombre.
 problem-own-account = Nadie puede dar de baja su propia cuenta.
+problem-last-unlocking = Solo esta cuenta puede abrir la oficina. Dé antes ese derecho a otra cuenta.
 problem-volunteer-unlocks = La contraseña de un voluntario no puede abrir la oficina bloqueada.
 error-title = Eso no funcionó
 error-nothing-lost = No se perdió nada de lo que estaba guardado.

@@ -116,6 +116,21 @@ fn urgency_of(number: u8) -> Urgency {
     }
 }
 
+fn number_of(urgency: Urgency) -> u8 {
+    match urgency {
+        Urgency::Routine => 0,
+        Urgency::Urgent => 1,
+        Urgency::Emergency => 2,
+    }
+}
+
+/// Who sent a referral, and how soon they asked us to look.
+struct Partner {
+    office: OfficeId,
+    name: String,
+    urgency: u8,
+}
+
 /// The record that remembers a packet.
 fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
     let digest = sha256(&[b"casemesh/1/seen\0", from.as_bytes(), packet.as_bytes()]);
@@ -124,10 +139,15 @@ fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
     RecordId::new(id)
 }
 
+/// How many packets may wait for one that they follow from.
+const LATER_MAX: usize = 256;
+
 /// What to do with a packet that was opened.
 enum Taken {
     /// It had its effect.
     Done,
+    /// What it follows from is not here yet.
+    Later,
     /// It cannot have one; a person may look.
     Aside(&'static str),
 }
@@ -156,8 +176,12 @@ impl Office {
     }
 
     fn release(&self, id: RecordId) -> Result<(), DeskError> {
+        let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sealed) = self.vault.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
         let row = sealed.record;
+        if row.state != OutboxState::Waiting {
+            return Ok(());
+        }
         let now = self.around.clock.now();
         let Some(directory) = self.around.directory() else { return Ok(()) };
         let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
@@ -238,6 +262,7 @@ impl Office {
 
     /// What the relay learnt about our packets.
     fn take_facts(&self) {
+        let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
         let spool = self.around.relay.spool();
         for (packet, fact) in spool.facts().unwrap_or_default() {
             let id = self.index.read().outbox.values().find(|row| row.packet_hash == Some(packet)).map(|row| row.id);
@@ -279,13 +304,38 @@ impl Office {
     /// Opens what waits in the spool. One packet that cannot be opened never holds up the next.
     fn take_in(&self) {
         let spool = self.around.relay.spool();
-        for hash in spool.waiting_in().unwrap_or_default() {
-            let Ok(packet) = spool.read_in(&hash) else { continue };
+        let mut waiting = spool.waiting_in().unwrap_or_default();
+        loop {
+            let before = waiting.len();
+            waiting = self.take_each(&waiting);
+            // An event can come before the referral that it belongs to.
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
+        }
+        for hash in waiting.iter().skip(LATER_MAX) {
+            tracing::warn!(packet = ?hash, "too many packets wait for what they follow from; one was set aside");
+            if let Err(error) = spool.set_aside(hash) {
+                tracing::error!(kind = %error.kind(), "the spool cannot be written");
+            }
+        }
+    }
+
+    /// Opens each packet once; those that must wait for another.
+    fn take_each(&self, waiting: &[Digest]) -> Vec<Digest> {
+        let spool = self.around.relay.spool();
+        let mut later = Vec::new();
+        for hash in waiting {
+            let Ok(packet) = spool.read_in(hash) else { continue };
             let done = match self.open_packet(&packet) {
-                Ok(Taken::Done) => spool.drop_in(&hash),
+                Ok(Taken::Later) => {
+                    later.push(*hash);
+                    Ok(())
+                }
+                Ok(Taken::Done) => spool.drop_in(hash),
                 Ok(Taken::Aside(why)) => {
                     tracing::warn!(packet = ?hash, why, "a packet was set aside");
-                    spool.set_aside(&hash)
+                    spool.set_aside(hash)
                 }
                 Err(error) => {
                     tracing::error!(%error, "a packet could not be taken; it is tried again");
@@ -296,6 +346,7 @@ impl Office {
                 tracing::error!(kind = %error.kind(), "the spool cannot be written");
             }
         }
+        later
     }
 
     fn open_packet(&self, packet: &[u8]) -> Result<Taken, DeskError> {
@@ -331,7 +382,7 @@ impl Office {
             from,
             ReadReceipt { packet_hash: opened.packet_hash, packet_id: opened.statement.packet_id, opened: now },
         );
-        let taken = if was_seen { Ok(Taken::Done) } else { self.effect(&directory, &opened, body, seen) };
+        let taken = if was_seen { Ok(Taken::Done) } else { self.effect(&directory, packet, &opened, body, seen) };
         if matches!(taken, Ok(Taken::Done)) && !is_receipt {
             // A repeated packet means that our receipt may be lost: it is sent again, the effect is not.
             self.vault.write(None, "read_receipt", move |tx| Outward::control(receipt).queue(tx))?;
@@ -339,7 +390,14 @@ impl Office {
         taken
     }
 
-    fn effect(&self, directory: &Directory, opened: &Opened, body: Body, seen: RecordId) -> Result<Taken, DeskError> {
+    fn effect(
+        &self,
+        directory: &Directory,
+        packet: &[u8],
+        opened: &Opened,
+        body: Body,
+        seen: RecordId,
+    ) -> Result<Taken, DeskError> {
         let from = opened.statement.from;
         let Some(member) = directory.member(&from) else { return Ok(Taken::Aside("the sender is unknown")) };
         let name = member.record.name.to_string();
@@ -347,7 +405,9 @@ impl Office {
         match body {
             Body::ReferralPreview { event, preview } => {
                 let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
-                self.take_preview(from, name, event, &key, *preview, seen)
+                let urgency = envelope::Header::read(packet).map_or(0, |header| number_of(header.urgency));
+                let partner = Partner { office: from, name, urgency };
+                self.take_preview(partner, event, &key, *preview, seen)
             }
             Body::ReferralEvent(event) => {
                 let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
@@ -364,8 +424,7 @@ impl Office {
 
     fn take_preview(
         &self,
-        from: OfficeId,
-        partner_name: String,
+        partner: Partner,
         signed: SignedEvent,
         key: &VerifyingKey,
         preview: Preview,
@@ -375,7 +434,7 @@ impl Office {
         let Step::Sent { respond_by, expires, preview: named, .. } = &event.step else {
             return Ok(Taken::Aside("a preview without its first event"));
         };
-        if *named != preview.hash() || event.id.office != from {
+        if *named != preview.hash() || event.id.office != partner.office {
             return Ok(Taken::Aside("event and preview do not agree"));
         }
         let (respond_by, expires) = (*respond_by, *expires);
@@ -390,8 +449,8 @@ impl Office {
                 id: tx.fresh_id(),
                 thread,
                 outgoing: false,
-                partner: from,
-                partner_name,
+                partner: partner.office,
+                partner_name: partner.name,
                 key: tx.new_person_key(),
                 case: None,
                 client: None,
@@ -400,7 +459,7 @@ impl Office {
                 full: None,
                 events: vec![HeldEvent { signed, ours: false, at: tx.now(), by: None }],
                 facts: Facts::default(),
-                urgency: 0,
+                urgency: partner.urgency,
                 respond_by,
                 expires,
                 last_packet: Digest::ZERO,
@@ -421,7 +480,7 @@ impl Office {
     ) -> Result<Taken, DeskError> {
         let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
         let id = self.index.read().threads.get(&event.thread).copied();
-        let Some(id) = id else { return Ok(Taken::Aside("the referral it belongs to is not here")) };
+        let Some(id) = id else { return Ok(Taken::Later) };
         let full_agrees = match (&event.step, &full) {
             (Step::Released { full: named }, Some(full)) => *named == full.hash(),
             (Step::Released { .. }, None) => false,
@@ -442,13 +501,17 @@ impl Office {
             if referral.events.iter().any(|held| held.signed.hash() == hash) {
                 return Ok(Taken::Done);
             }
+            let before: Vec<Digest> = referral.thread().applied().map(|(event, _)| event.hash).collect();
             referral.events.push(HeldEvent { signed, ours: false, at: tx.now(), by: None });
-            let state = referral.thread().state;
+            let after = referral.thread();
             referral.facts.answered.get_or_insert(tx.now());
-            if full.is_some() && state.is_at_work() && !referral.outgoing {
+            if full.is_some() && after.state.is_at_work() && !referral.outgoing {
                 referral.full = full;
             }
-            after_event(tx, &keys, referral, &event.step, state)?;
+            // One event can be what others, that came before it, were waiting for.
+            for (event, _) in after.applied().filter(|(event, _)| !before.contains(&event.hash)) {
+                after_event(tx, &keys, referral, &event.event.step)?;
+            }
             tx.about(id);
             tx.update(&sealed.record, sealed.revision)?;
             Ok(Taken::Done)
@@ -531,10 +594,33 @@ impl Office {
             };
             tables.referrals.values().filter(open).map(|referral| referral.id).collect()
         };
-        for id in under {
-            self.step_by_node(staff, id, Step::ConsentWithdrawn)?;
+        for id in &under {
+            self.step_by_node(staff, *id, Step::ConsentWithdrawn)?;
         }
+        self.take_back(&under)?;
         self.release_outbox();
+        Ok(())
+    }
+
+    /// Takes what these referrals disclose, and what has not arrived, out of the spool.
+    fn take_back(&self, referrals: &[RecordId]) -> Result<(), DeskError> {
+        let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let discloses = [PacketKind::ReferralPreview.number(), PacketKind::ReferralFull.number()];
+        let under_way: Vec<(RecordId, OfficeId, Digest)> = {
+            let tables = self.index.read();
+            let of_these = |row: &&crate::index::OutboxRow| {
+                row.state == OutboxState::Released
+                    && discloses.contains(&row.kind)
+                    && row.referral.is_some_and(|referral| referrals.contains(&referral))
+            };
+            let rows = tables.outbox.values().filter(of_these);
+            rows.filter_map(|row| Some((row.id, row.to, row.packet_hash?))).collect()
+        };
+        for (id, to, packet) in under_way {
+            self.around.relay.cancel(to, packet);
+            let problem = "the consent was withdrawn before it arrived".to_owned();
+            self.settle_row(id, OutboxState::Cancelled, Some(problem), None)?;
+        }
         Ok(())
     }
 
@@ -565,18 +651,17 @@ fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
     Ok(tx.update(&sealed.record, sealed.revision)?)
 }
 
-/// What follows at our office from an event of the other one.
+/// What follows at our office from an event of the other one that came to hold.
 fn after_event(
     tx: &mut Tx<'_>,
     keys: &crate::keys::Keys,
     referral: &mut Referral,
     step: &Step,
-    state: State,
 ) -> Result<(), DeskError> {
     match (step, referral.outgoing) {
         // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds.
-        (Step::Accepted { .. }, true) if state == State::Accepted => release_full(tx, keys, referral),
-        (Step::Completed { recovered, .. }, true) if state == State::Completed => {
+        (Step::Accepted { .. }, true) if referral.thread().state == State::Accepted => release_full(tx, keys, referral),
+        (Step::Completed { recovered, .. }, true) => {
             let amounts: Vec<Money> = recovered.iter().copied().collect();
             for money in amounts {
                 note_reported(tx, referral, money)?;

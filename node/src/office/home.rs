@@ -40,13 +40,14 @@ impl Desk {
         due.sort_by(|a, b| (a.due, &a.about).cmp(&(b.due, &b.about)));
         due.truncate(ROWS_MAX);
         let answers = self.answers_referrals();
+        let shown = &*tables;
         let listed = |outgoing: bool| {
-            tables
+            shown
                 .referrals
                 .values()
                 .rev()
-                .filter(move |referral| referral.outgoing == outgoing && answers)
-                .map(|referral| self.referral_summary(&tables, referral))
+                .filter(move |referral| referral.outgoing == outgoing && answers && self.sees_referral(shown, referral))
+                .map(|referral| self.referral_summary(shown, referral))
         };
         let incoming =
             listed(false).filter(|r| r.state.is_before_acceptance() || (r.state.is_at_work() && r.case.is_none()));

@@ -148,6 +148,8 @@ pub struct Office {
     key_file: Mutex<KeyFile>,
     prekeys: RwLock<Prekeys>,
     around: Surroundings,
+    /// Held while the outbox and the spool change together.
+    releasing: Mutex<()>,
     /// Who looked at which record lately.
     looks: Mutex<HashMap<(StaffId, RecordId), Timestamp>>,
 }
@@ -180,6 +182,7 @@ impl Office {
             key_file: Mutex::new(key_file),
             prekeys: RwLock::new(prekeys),
             around,
+            releasing: Mutex::default(),
             looks: Mutex::default(),
         }))
     }

@@ -370,7 +370,7 @@ impl Desk {
     }
 
     /// A received referral is the desk's until it has a case; then, like a sent one, it is the case's.
-    fn sees_referral(&self, tables: &Tables, referral: &Referral) -> bool {
+    pub(super) fn sees_referral(&self, tables: &Tables, referral: &Referral) -> bool {
         match referral.case.and_then(|case| tables.cases.get(&case)) {
             Some(case) => self.sees(case),
             None => !referral.outgoing && self.may(Ask::AnswerReferrals),

@@ -168,6 +168,9 @@ impl Desk {
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
         }
+        if self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner).is_last_slot(staff) {
+            return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "last-unlocking")]));
+        }
         let id = RecordId::new(*staff.as_bytes());
         self.write("end_staff", move |tx| {
             let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;

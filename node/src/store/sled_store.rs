@@ -7,6 +7,7 @@ use crate::journal::Write;
 use casemesh_crypto::wire;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 /// Bytes of one part; sled moves longer values into files that it never gives back.
 const PART_BYTES: usize = 4 * 1024;
@@ -23,6 +24,8 @@ pub struct SledStore {
     db: sled::Db,
     log: File,
     path: PathBuf,
+    /// A value in parts is read whole: no write comes between its parts.
+    whole: RwLock<()>,
 }
 
 fn engine(error: sled::Error) -> StoreError {
@@ -53,7 +56,7 @@ impl SledStore {
             .join();
         let db = opened.map_err(|_| StoreError::Engine("the engine stopped while opening".into()))?.map_err(engine)?;
         let log = OpenOptions::new().read(true).write(true).open(path.join("db"))?;
-        let store = Self { db, log, path: path.to_owned() };
+        let store = Self { db, log, path: path.to_owned(), whole: RwLock::default() };
         store.sync_files()?;
         Ok(store)
     }
@@ -90,6 +93,7 @@ fn split_key(row: &[u8]) -> Option<(&[u8], u16)> {
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let _whole = self.whole.read().unwrap_or_else(PoisonError::into_inner);
         let Some(first) = self.db.get(Self::row_key(key, 0)).map_err(engine)? else { return Ok(None) };
         let mut value = first.to_vec();
         let mut part = 1;
@@ -102,6 +106,7 @@ impl Store for SledStore {
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let _whole = self.whole.read().unwrap_or_else(PoisonError::into_inner);
         let mut current: Option<(Vec<u8>, Vec<u8>)> = None;
         // Keys of one prefix can have several lengths; each length is a run of its own in sled's order.
         for length in prefix.len()..=KEY_BYTES_MAX {
@@ -152,6 +157,7 @@ impl Store for SledStore {
             }
         }
         batch.insert(APPLIED, wire::encode(&applied));
+        let _whole = self.whole.write().unwrap_or_else(PoisonError::into_inner);
         self.db.apply_batch(batch).map_err(engine)
     }
 

@@ -430,14 +430,16 @@ impl Writer {
         apply(self.shared.store.as_ref(), &self.shared.manifest_key, number, &[], &mut self.applied)?;
         let rng = &mut random::os_rng();
         let mut ring = self.shared.ring.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut erased = self.erased.clone();
         for person in persons {
-            ring.forget(person, redacted);
+            erased.extend(ring.forget(person, redacted));
         }
         let old = self.shared.epoch.read().unwrap_or_else(PoisonError::into_inner).clone();
         let epoch = old.next(rng);
-        let mut erased = self.erased.clone();
         erased.extend(persons);
         erased.extend(redacted);
+        erased.sort_unstable();
+        erased.dedup();
         let table =
             Table::new(self.shared.keys.database, &ring, &epoch, self.journal.next_number() - 1, erased.clone(), rng);
         // First the table of the next epoch, then the key file that names it: a power cut before the
@@ -447,11 +449,12 @@ impl Writer {
         let mut keys = self.shared.keys.clone();
         keys.epoch = epoch.clone();
         file.write(&self.shared.folder, &keys, rng).map_err(disk_error)?;
-        Table::remove_others(&self.shared.folder, epoch.number())?;
+        // From here on the next epoch holds, whatever becomes of the old table.
         self.erased = erased;
         *self.shared.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+        let number = epoch.number();
         *self.shared.epoch.write().unwrap_or_else(PoisonError::into_inner) = epoch;
-        Ok(())
+        Table::remove_others(&self.shared.folder, number)
     }
 
     fn close(&mut self) {

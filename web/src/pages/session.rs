@@ -53,7 +53,9 @@ struct Then {
 
 /// A path of this site, whatever was asked for.
 fn own_path(then: &str) -> String {
-    let is_own = then.starts_with('/') && !then.starts_with("//") && !then.contains(['\\', '\r', '\n']);
+    let is_own = then.starts_with('/')
+        && !then.starts_with("//")
+        && !then.chars().any(|letter| letter == '\\' || letter.is_control());
     if is_own { then.to_owned() } else { "/".to_owned() }
 }
 
