@@ -282,3 +282,51 @@ fn consent_taken_back_reaches_the_other_office_and_stops_what_waits() {
     advice.send_referral(case, good.clone()).unwrap();
     assert!(advice.send_referral(case, good).unwrap_err().to_string().contains("already has an open referral"));
 }
+
+#[test]
+fn a_withdrawal_ends_referrals_that_wait_unopened_and_takes_back_those_that_have_not_arrived() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    let network = network(&[&advice, &shelter]);
+    for node in [&mut advice, &mut shelter] {
+        node.start();
+        node.node().join(&network).unwrap();
+    }
+    let desk = advice.desk("worker");
+
+    // Six referrals and their ends wait at the locked shelter; it opens them in no certain order.
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let (person, case) = client(&desk);
+        let consent = consent(&desk, person, shelter.office, &["names", "case_brief"], &[]);
+        let sent = refer(&desk, case, shelter.office, consent);
+        wait_for(&desk, sent, "it arrives", |view| view.summary.arrived.is_some());
+        clients.push((person, consent));
+    }
+    for (person, consent) in &clients {
+        desk.withdraw_consent(*person, *consent).unwrap();
+    }
+    eventually("all wait", || (shelter.node().door().waiting == 12).then_some(()));
+    let other = shelter.desk("worker");
+    eventually("every withdrawal is known", || {
+        let referrals = other.referrals(false).unwrap();
+        let ended = referrals.iter().filter(|referral| referral.state == State::ConsentWithdrawn).count();
+        (ended == 6).then_some(())
+    });
+
+    // The shelter is away: what is under way to it goes no more.
+    shelter.stop();
+    let (person, case) = client(&desk);
+    let consent = consent(&desk, person, shelter.office, &["names", "case_brief"], &[]);
+    let packets = || -> Vec<_> {
+        let rows = advice.node().relay().spool().under_way().unwrap();
+        rows.into_iter().map(|row| row.packet).collect()
+    };
+    let before = packets();
+    refer(&desk, case, shelter.office, consent);
+    let packet = eventually("it is under way", || packets().into_iter().find(|packet| !before.contains(packet)));
+    desk.withdraw_consent(person, consent).unwrap();
+    eventually("it is taken back", || (!packets().contains(&packet)).then_some(()));
+}
