@@ -21,7 +21,7 @@ use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use serde::Serialize;
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -303,15 +303,37 @@ fn referrals(folder: &Path, pair: &Pair, figures: &[Figure]) -> Result<Figure> {
     let sync = sync_us(folder, 1024)?;
     let value =
         |what: &str| figures.iter().find(|figure| figure.what.starts_with(what)).map_or(0.0, |figure| figure.value);
-    let round_trip = 131.0;
+    let round_trip = round_trip_us()?;
     let parts = 3.0 * sync + value("packet build") + value("packet open") + round_trip;
     Ok(figure(
         "referral to signed durable receipt (us)",
         to_receipt,
-        "3 syncs + build + open + 131 us round trip",
+        "3 syncs + build + open + bare TCP round trip",
         parts,
         format!("{received} arrived, budget 2.5"),
     ))
+}
+
+/// A packet's bytes there and a receipt's bytes back over bare TCP on loopback, in microseconds.
+fn round_trip_us() -> Result<f64> {
+    const RECEIPT_BYTES: usize = 256;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    client.set_nodelay(true)?;
+    let (mut server, _) = listener.accept()?;
+    server.set_nodelay(true)?;
+    let echo = std::thread::spawn(move || {
+        let mut packet = [0u8; 2 * BODY_BYTES];
+        while server.read_exact(&mut packet).is_ok() && server.write_all(&[1; RECEIPT_BYTES]).is_ok() {}
+    });
+    let mut receipt = [0u8; RECEIPT_BYTES];
+    let median = median_us(PACKETS, || {
+        client.write_all(&[0; 2 * BODY_BYTES])?;
+        Ok(client.read_exact(&mut receipt)?)
+    })?;
+    drop(client);
+    echo.join().map_err(|_| anyhow::anyhow!("the echo stopped"))?;
+    Ok(median)
 }
 
 fn import(pair: &Pair) -> Result<Figure> {

@@ -119,6 +119,7 @@ fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
         let lines = BufReader::new(child.stderr.take().unwrap());
         let pid = child.id();
         let kept_before = kept.clone();
+        let (heard, says) = std::sync::mpsc::channel();
         let reader = std::thread::spawn(move || {
             let (mut found, mut now_kept) = (None, Vec::new());
             for line in lines.lines().map_while(Result::ok) {
@@ -127,14 +128,28 @@ fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
                     (Some("found"), Some(highest), Some(count)) => {
                         found = Some((highest, count.parse::<usize>().unwrap()))
                     }
-                    (Some("kept"), Some(number), _) => now_kept.push(number),
+                    (Some("kept"), Some(number), _) => {
+                        now_kept.push(number);
+                        // Nobody listens once the child is to be killed.
+                        let _heard = heard.send(());
+                    }
                     _ => eprintln!("child {pid}: {line}"),
                 }
             }
             (found, now_kept)
         });
-        let [a, b] = random::array::<2>(&mut os_rng());
-        std::thread::sleep(Duration::from_micros(25_000 + u64::from(u16::from_be_bytes([a, b]))));
+        let [a, b, c, d] = random::array::<4>(&mut os_rng());
+        let some_us = u64::from(u16::from_be_bytes([a, b]));
+        if c < 52 {
+            // One round in five is killed at any time, so also while it opens.
+            std::thread::sleep(Duration::from_micros(some_us));
+        } else {
+            for _ in 0..d % 8 + 1 {
+                says.recv_timeout(Duration::from_secs(30)).unwrap();
+            }
+            std::thread::sleep(Duration::from_micros(some_us / 16));
+        }
+        drop(says);
         child.kill().unwrap();
         child.wait().unwrap();
         let (found, now_kept) = reader.join().unwrap();
