@@ -119,7 +119,7 @@ fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
         let lines = BufReader::new(child.stderr.take().unwrap());
         let pid = child.id();
         let kept_before = kept.clone();
-        let (heard, says) = std::sync::mpsc::channel();
+        let (heard, says) = std::sync::mpsc::sync_channel(8);
         let reader = std::thread::spawn(move || {
             let (mut found, mut now_kept) = (None, Vec::new());
             for line in lines.lines().map_while(Result::ok) {
@@ -130,8 +130,8 @@ fn five_hundred_kills_lose_nothing_that_was_acknowledged() {
                     }
                     (Some("kept"), Some(number), _) => {
                         now_kept.push(number);
-                        // Nobody listens once the child is to be killed.
-                        let _heard = heard.send(());
+                        // The parent waits for eight at most, and for none once the child is to be killed.
+                        let _heard = heard.try_send(());
                     }
                     _ => eprintln!("child {pid}: {line}"),
                 }
