@@ -320,7 +320,7 @@ impl Tables {
     }
 
     /// Whether the client of a case may be counted.
-    fn counted(&self, case: &CaseRow) -> bool {
+    pub fn counted(&self, case: &CaseRow) -> bool {
         case.clients.iter().all(|client| self.persons.get(client).is_some_and(|person| person.counting.counts()))
     }
 

@@ -14,7 +14,7 @@ use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::statistics::{self, Figure, Indicator, SET_VERSION, Table};
 use casemesh_protocol::time::{Period, Timestamp};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// One cell of a figure.
@@ -136,20 +136,23 @@ fn figure_view(figure: &Figure) -> FigureView {
     }
 }
 
-/// Cases of a period by each coded fact that any of them has.
+/// Cases of a period, of people who may be counted, by each coded fact that any of them has.
 fn facts_of(tables: &Tables, period: Period) -> Vec<FactView> {
-    let mut lists: BTreeMap<String, BTreeMap<CodeView, u64>> = BTreeMap::new();
+    let mut lists: BTreeMap<String, (u64, BTreeMap<CodeView, u64>)> = BTreeMap::new();
     let mut cases = 0u64;
-    for case in tables.cases.values().filter(|case| period.contains(case.opened)) {
+    for case in tables.cases.values().filter(|case| period.contains(case.opened) && tables.counted(case)) {
         cases += 1;
         for code in &case.facts {
-            *lists.entry(code.list.to_string()).or_default().entry(CodeView::from(code.as_ref())).or_default() += 1;
+            *lists.entry(code.list.to_string()).or_default().1.entry(CodeView::from(code.as_ref())).or_default() += 1;
+        }
+        // A case with two facts of one list is one case that has it.
+        for list in case.facts.iter().map(|code| code.list.to_string()).collect::<BTreeSet<_>>() {
+            lists.entry(list).or_default().0 += 1;
         }
     }
     lists
         .into_iter()
-        .map(|(list, cells)| {
-            let known: u64 = cells.values().sum();
+        .map(|(list, (known, cells))| {
             let cells = cells.into_iter().map(|(key, count)| CellView { key, value: count.to_string() }).collect();
             FactView { list, cells, missing: cases.saturating_sub(known) }
         })

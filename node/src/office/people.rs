@@ -238,22 +238,25 @@ impl Problems {
 }
 
 /// A birth date as entered: 1990, 1990-05 or 1990-05-17.
-fn parse_birth(problems: &mut Problems, text: &str, estimated: bool) -> Option<PartialDate> {
+pub(super) fn birth_date(text: &str, estimated: bool) -> Option<PartialDate> {
     let text = crate::names::ascii_digits(text);
     let mut parts = text.split('-');
     let year = parts.next().and_then(|year| year.parse().ok());
     let number = |part: Option<&str>| part.map(str::parse::<u8>);
     let (month, day) = (number(parts.next()), number(parts.next()));
-    let date = match (year, month, day, parts.next()) {
+    match (year, month, day, parts.next()) {
         (Some(year), None, None, None) => PartialDate::new(year, None, None, estimated),
         (Some(year), Some(Ok(month)), None, None) => PartialDate::new(year, Some(month), None, estimated),
         (Some(year), Some(Ok(month)), Some(Ok(day)), None) => PartialDate::new(year, Some(month), Some(day), estimated),
         _ => None,
-    };
-    if date.is_none() {
-        problems.with("birth", "not-a-birth-date", &text);
     }
-    date
+}
+
+/// A country as entered: two letters of ISO 3166-1.
+pub(super) fn country(text: &str) -> Option<Code> {
+    let code = text.to_ascii_uppercase();
+    let is_country = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
+    if is_country { Code::new("country", 1, &code, &code).ok() } else { None }
 }
 
 fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
@@ -266,19 +269,20 @@ fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
     person.given = problems.field("given", &input.given, text);
     person.family = problems.field("family", &input.family, text);
     person.local_name = problems.field("local_name", &input.local_name, text);
-    person.birth =
-        problems.field("birth", &input.birth, |problems, value| parse_birth(problems, value, input.birth_estimated));
+    person.birth = problems.field("birth", &input.birth, |problems, value| {
+        birth_date(value, input.birth_estimated).or_else(|| {
+            problems.with("birth", "not-a-birth-date", value);
+            None
+        })
+    });
     person.sex = problems.field("sex", &input.sex, |problems, value| problems.code("sex", "sex", value));
     person.language =
         problems.field("language", &input.language, |problems, value| problems.code("language", "language", value));
     person.nationality = problems.field("nationality", &input.nationality, |problems, value| {
-        let code = value.to_ascii_uppercase();
-        if code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase()) {
-            Code::new("country", 1, &code, &code).ok()
-        } else {
+        country(value).or_else(|| {
             problems.with("nationality", "not-a-country", value);
             None
-        }
+        })
     });
     person.interpreter = input.interpreter;
     person.telephone = problems.field("telephone", &input.telephone, text);

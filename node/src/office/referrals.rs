@@ -1,7 +1,7 @@
 //! Referrals: what would be shared, sending, following, answering.
 
 use super::exchange::Outward;
-use super::people::Problems;
+use super::people::{Problems, birth_date, country};
 use super::{
     CodeView, Desk, DeskError, EventView, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
 };
@@ -556,6 +556,13 @@ fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
             "address" => person.address = value(),
             "area" => person.area = value(),
             "identifier" => person.identifier = value(),
+            "birth" => {
+                person.birth = birth_date(field.value.as_str(), false).map_or(FieldState::NotAsked, FieldState::Known)
+            }
+            "nationality" => {
+                person.nationality = country(field.value.as_str()).map_or(FieldState::NotAsked, FieldState::Known)
+            }
+            // Sex and language stand in the preview as codes.
             _ => {}
         }
     }
