@@ -22,12 +22,13 @@ use casemesh_protocol::directory::{OfficeKind, Role};
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const COMMANDS: usize = 300;
 const PACKETS: usize = 300;
-const REFERRALS: usize = 40;
+const REFERRALS: usize = 100;
 const IMPORT_ROWS: usize = 5_000;
 const BODY_BYTES: usize = 2048;
 
@@ -54,8 +55,21 @@ fn median_us(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
         run()?;
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
+    median(times)
+}
+
+fn median(mut times: Vec<f64>) -> Result<f64> {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().context("no run")
+}
+
+fn wait_for(holds: impl Fn() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !holds()? {
+        anyhow::ensure!(start.elapsed() < Duration::from_secs(30), "a referral did not arrive");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }
 
 /// Runs all measurements and prints them.
@@ -67,9 +81,10 @@ pub fn run(json: bool) -> Result<()> {
     let _guard = runtime.enter();
     let folder = tempfile::tempdir()?;
     let pair = Pair::new(folder.path())?;
-    let mut figures = packets()?;
+    let sample = Sample::new()?;
+    let mut figures = packets(&sample)?;
     figures.extend(commands(folder.path(), &pair)?);
-    figures.push(referrals(folder.path(), &pair, &figures)?);
+    figures.push(referrals(folder.path(), &pair, &sample)?);
     figures.push(import(&pair)?);
     pair.stop();
     if json {
@@ -103,53 +118,110 @@ impl Recipient for BenchOffice {
     }
 }
 
-fn packets() -> Result<Vec<Figure>> {
-    let rng = &mut os_rng();
-    let key = SigningKey::random(rng);
-    let recipient =
-        BenchOffice { office: OfficeId::new([1; 32]), prekey: PrekeySecret::random(rng), sender: key.verifying_key() };
-    let body = vec![0x5a; BODY_BYTES];
-    let now_s = Clock::system().now().s();
-    let draft = Draft {
-        kind: 1,
-        packet_id: PacketId::random(rng),
-        urgency: Urgency::Routine,
-        from: OfficeId::new([2; 32]),
-        from_log_head: Digest::ZERO,
-        to: vec![(recipient.office, recipient.prekey.public().clone())],
-        created_s: now_s,
-        expires_h: u32::try_from(now_s / 3600 + 24)?,
-        thread: ThreadId::new([3; 16]),
-        previous: Digest::ZERO,
-        consent: Digest::ZERO,
-        purpose: 0,
-        body: &body,
-        attachments: vec![],
-    };
-    let packet = envelope::seal(&draft, &key, rng)?;
-    let build = median_us(PACKETS, || Ok(envelope::seal(&draft, &key, &mut os_rng()).map(drop)?))?;
-    let open = median_us(PACKETS, || Ok(envelope::open(&packet, now_s, &recipient).map(drop)?))?;
-    let bare = bare::Bare::new(&key, &recipient.prekey, &body);
+/// A packet of 2 KB, and those who seal and open it.
+struct Sample {
+    key: SigningKey,
+    recipient: BenchOffice,
+    body: Vec<u8>,
+    now_s: u64,
+    packet: Vec<u8>,
+}
+
+impl Sample {
+    fn new() -> Result<Self> {
+        let rng = &mut os_rng();
+        let key = SigningKey::random(rng);
+        let recipient = BenchOffice {
+            office: OfficeId::new([1; 32]),
+            prekey: PrekeySecret::random(rng),
+            sender: key.verifying_key(),
+        };
+        let now_s = Clock::system().now().s();
+        let mut sample = Self { key, recipient, body: vec![0x5a; BODY_BYTES], now_s, packet: Vec::new() };
+        sample.packet = sample.seal()?;
+        Ok(sample)
+    }
+
+    fn seal(&self) -> Result<Vec<u8>> {
+        let rng = &mut os_rng();
+        let draft = Draft {
+            kind: 1,
+            packet_id: PacketId::random(rng),
+            urgency: Urgency::Routine,
+            from: OfficeId::new([2; 32]),
+            from_log_head: Digest::ZERO,
+            to: vec![(self.recipient.office, self.recipient.prekey.public().clone())],
+            created_s: self.now_s,
+            expires_h: u32::try_from(self.now_s / 3600 + 24)?,
+            thread: ThreadId::new([3; 16]),
+            previous: Digest::ZERO,
+            consent: Digest::ZERO,
+            purpose: 0,
+            body: &self.body,
+            attachments: vec![],
+        };
+        Ok(envelope::seal(&draft, &self.key, rng)?)
+    }
+
+    fn open(&self) -> Result<()> {
+        Ok(envelope::open(&self.packet, self.now_s, &self.recipient).map(drop)?)
+    }
+}
+
+fn packets(sample: &Sample) -> Result<Vec<Figure>> {
+    let build = median_us(PACKETS, || sample.seal().map(drop))?;
+    let open = median_us(PACKETS, || sample.open())?;
+    let bare = bare::Bare::new(&sample.key, &sample.recipient.prekey, &sample.body);
     let bare_build = median_us(PACKETS, || {
         let _sealed_bytes = bare.build(&mut os_rng());
         Ok(())
     })?;
     let bare_open = median_us(PACKETS, || bare.open().then_some(()).context("the bare primitives fail"))?;
-    let note = format!("{} bytes on the wire, budget 1.5", packet.len());
+    let note = format!("{} bytes on the wire, budget 1.5", sample.packet.len());
     Ok(vec![
         figure("packet build, 2 KB (us)", build, "bare HPKE + Ed25519 + AEAD", bare_build, note.clone()),
         figure("packet open, 2 KB (us)", open, "bare HPKE + Ed25519 + AEAD", bare_open, note),
     ])
 }
 
-/// One `fdatasync` of an appended block, in microseconds.
-fn sync_us(folder: &Path, bytes: usize) -> Result<f64> {
-    let mut file = OpenOptions::new().append(true).create(true).open(folder.join("sync-baseline"))?;
-    let block = vec![0x5a; bytes];
-    median_us(COMMANDS, || {
-        file.write_all(&block)?;
-        Ok(file.sync_data()?)
-    })
+/// A file on the disk that the offices use, to which blocks are appended and synced.
+struct Synced(std::fs::File);
+
+impl Synced {
+    fn new(folder: &Path) -> Result<Self> {
+        Ok(Self(OpenOptions::new().append(true).create(true).open(folder.join("sync-baseline"))?))
+    }
+
+    fn append(&mut self) -> Result<()> {
+        self.0.write_all(&[0x5a; 1024])?;
+        Ok(self.0.sync_data()?)
+    }
+}
+
+/// Two ends of a bare TCP connection on loopback: a packet's bytes there, a receipt's bytes back.
+struct RoundTrip(TcpStream);
+
+impl RoundTrip {
+    const RECEIPT_BYTES: usize = 256;
+
+    fn new() -> Result<Self> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        client.set_nodelay(true)?;
+        let (mut server, _) = listener.accept()?;
+        server.set_nodelay(true)?;
+        let echo = move || {
+            let mut packet = [0u8; 2 * BODY_BYTES];
+            while server.read_exact(&mut packet).is_ok() && server.write_all(&[1; Self::RECEIPT_BYTES]).is_ok() {}
+        };
+        drop(std::thread::spawn(echo));
+        Ok(Self(client))
+    }
+
+    fn go(&mut self) -> Result<()> {
+        self.0.write_all(&[0; 2 * BODY_BYTES])?;
+        Ok(self.0.read_exact(&mut [0u8; Self::RECEIPT_BYTES])?)
+    }
 }
 
 struct Pair {
@@ -221,7 +293,8 @@ fn line(number: usize) -> RegisterInput {
 }
 
 fn commands(folder: &Path, pair: &Pair) -> Result<Vec<Figure>> {
-    let sync = sync_us(folder, 1024)?;
+    let mut file = Synced::new(folder)?;
+    let sync = median_us(COMMANDS, || file.append())?;
     let mut number = 0;
     let one = median_us(COMMANDS, || {
         number += 1;
@@ -256,7 +329,7 @@ fn known(value: &str) -> FieldInput {
     FieldInput { state: "known".into(), value: value.into() }
 }
 
-fn referrals(folder: &Path, pair: &Pair, figures: &[Figure]) -> Result<Figure> {
+fn referrals(folder: &Path, pair: &Pair, sample: &Sample) -> Result<Figure> {
     let person = pair.desk.register_person(PersonInput {
         identity: "self_declared".into(),
         given: known("Bench"),
@@ -279,9 +352,17 @@ fn referrals(folder: &Path, pair: &Pair, figures: &[Figure]) -> Result<Figure> {
     for _ in 0..REFERRALS {
         cases.push(pair.desk.open_case(vec![person], CaseInput { summary: "x".repeat(900), ..CaseInput::default() })?);
     }
-    let mut left = cases.into_iter();
-    let to_receipt = median_us(REFERRALS, || {
-        let case = left.next().context("a case for each")?;
+    let (mut file, mut round_trip) = (Synced::new(folder)?, RoundTrip::new()?);
+    let (mut times, mut parts) = (Vec::with_capacity(REFERRALS), Vec::with_capacity(REFERRALS));
+    for case in cases {
+        // The parts are done beside each referral, so that both see the same machine.
+        let start = Instant::now();
+        (0..3).try_for_each(|_| file.append())?;
+        drop(sample.seal()?);
+        sample.open()?;
+        round_trip.go()?;
+        parts.push(start.elapsed().as_secs_f64() * 1e6);
+        let start = Instant::now();
         let referral = pair.desk.send_referral(
             case,
             ReferralInput {
@@ -292,48 +373,19 @@ fn referrals(folder: &Path, pair: &Pair, figures: &[Figure]) -> Result<Figure> {
                 consent: consent.to_string(),
             },
         )?;
-        let start = Instant::now();
-        while pair.desk.referral_arrived(referral)?.is_none() {
-            anyhow::ensure!(start.elapsed() < Duration::from_secs(30), "a referral did not arrive");
-            std::thread::sleep(Duration::from_micros(200));
-        }
-        Ok(())
-    })?;
+        wait_for(|| Ok(pair.desk.referral_facts(referral)?.arrived.is_some()))?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+        // The next one begins when both offices are done with this one.
+        wait_for(|| Ok(pair.desk.referral_facts(referral)?.read.is_some()))?;
+    }
     let received = pair.other.referrals(false)?.len();
-    let sync = sync_us(folder, 1024)?;
-    let value =
-        |what: &str| figures.iter().find(|figure| figure.what.starts_with(what)).map_or(0.0, |figure| figure.value);
-    let round_trip = round_trip_us()?;
-    let parts = 3.0 * sync + value("packet build") + value("packet open") + round_trip;
     Ok(figure(
         "referral to signed durable receipt (us)",
-        to_receipt,
+        median(times)?,
         "3 syncs + build + open + bare TCP round trip",
-        parts,
+        median(parts)?,
         format!("{received} arrived, budget 2.5"),
     ))
-}
-
-/// A packet's bytes there and a receipt's bytes back over bare TCP on loopback, in microseconds.
-fn round_trip_us() -> Result<f64> {
-    const RECEIPT_BYTES: usize = 256;
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
-    client.set_nodelay(true)?;
-    let (mut server, _) = listener.accept()?;
-    server.set_nodelay(true)?;
-    let echo = std::thread::spawn(move || {
-        let mut packet = [0u8; 2 * BODY_BYTES];
-        while server.read_exact(&mut packet).is_ok() && server.write_all(&[1; RECEIPT_BYTES]).is_ok() {}
-    });
-    let mut receipt = [0u8; RECEIPT_BYTES];
-    let median = median_us(PACKETS, || {
-        client.write_all(&[0; 2 * BODY_BYTES])?;
-        Ok(client.read_exact(&mut receipt)?)
-    })?;
-    drop(client);
-    echo.join().map_err(|_| anyhow::anyhow!("the echo stopped"))?;
-    Ok(median)
 }
 
 fn import(pair: &Pair) -> Result<Figure> {

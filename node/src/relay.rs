@@ -142,17 +142,14 @@ impl Relay {
         Ok(Self { inputs, status, spool, thread: Arc::new(Mutex::new(Some(handle))) })
     }
 
-    /// Takes a sealed packet; it is on disk when this returns. It may go out while the disk still works: until this
-    /// returns the outbox holds what is in it, so a power cut between costs a second sending, never the packet.
+    /// Takes a sealed packet and offers it to the other node until it arrives, is refused, or its time is over.
     ///
     /// # Errors
     /// When the disk refuses or the relay has ended.
     pub fn hand_over(&self, row: OutRow, packet: Vec<u8>) -> io::Result<()> {
-        let hash = row.packet;
-        self.spool.write_out(&row, packet)?;
+        self.spool.keep_out(&row, packet)?;
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the relay has ended");
-        self.inputs.send(RelayInput::HandOver(row)).map_err(|_| gone())?;
-        self.spool.sync_out(&hash)
+        self.inputs.send(RelayInput::HandOver(row)).map_err(|_| gone())
     }
 
     /// The packet must not go any more.

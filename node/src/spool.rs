@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! spool/in/HASH.pkt     for this office, not yet opened; synced before it is signed for
-//! spool/out/HASH.out    ours, under way: to whom, until when, and the sealed packet
+//! spool/out/HASH.out    ours, under way: to whom, until when, and the sealed packet; not synced, for the outbox
+//!                       of the office keeps what is in it
 //! spool/fact/HASH.fact  what became of one of ours; not synced, for until the office took note the packet stays
 //!                       in spool/out and is offered again if the fact was lost
 //! ```
@@ -128,9 +129,10 @@ impl Spool {
     /// A packet that came in.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses, or while the file is not whole: the relay may be writing it.
     pub fn read_in(&self, packet: &Digest) -> io::Result<Vec<u8>> {
-        fs::read(self.path("in", packet, "pkt"))
+        let bytes = fs::read(self.path("in", packet, "pkt"))?;
+        if packet_hash(&bytes) == *packet { Ok(bytes) } else { Err(torn()) }
     }
 
     /// The packet was opened, or set aside by the office.
@@ -157,25 +159,19 @@ impl Spool {
         if aside.is_dir() { list(&aside, "pkt").map_or(0, |all| all.len()) } else { 0 }
     }
 
-    /// Writes a sealed packet of ours; [`Self::sync_out`] makes it last.
+    /// Keeps a sealed packet of ours. Not synced: until the office took note of what became of it, the outbox keeps
+    /// what is in it, and seals it anew if a power cut took this file ([`Self::holds_out`]).
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write_out(&self, row: &OutRow, packet: Vec<u8>) -> io::Result<()> {
+    pub fn keep_out(&self, row: &OutRow, packet: Vec<u8>) -> io::Result<()> {
         let file = OutFile { row: row.clone(), packet };
         disk::write_unsynced(&self.path("out", &row.packet, "out"), &wire::encode(&file))
     }
 
-    /// Syncs a packet of ours; until then the outbox keeps what is in it.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn sync_out(&self, packet: &Digest) -> io::Result<()> {
-        match disk::sync_new(&self.path("out", packet, "out")) {
-            // It was taken back meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            synced => synced,
-        }
+    /// Whether a packet of ours is here whole, or what became of it is.
+    pub fn holds_out(&self, packet: &Digest) -> bool {
+        self.fact(packet).is_some() || self.out_file(packet).is_ok()
     }
 
     /// The packets of ours that are under way: whole, and nothing became of them yet.
@@ -197,7 +193,6 @@ impl Spool {
     }
 
     fn out_file(&self, packet: &Digest) -> io::Result<OutFile> {
-        let torn = || io::Error::new(io::ErrorKind::InvalidData, "a packet that is not whole");
         let file: OutFile = wire::decode(&fs::read(self.path("out", packet, "out"))?).map_err(|_| torn())?;
         if packet_hash(&file.packet) == *packet && file.row.packet == *packet { Ok(file) } else { Err(torn()) }
     }
@@ -239,6 +234,10 @@ impl Spool {
         self.drop_out(packet)?;
         remove(&self.path("fact", packet, "fact"))
     }
+}
+
+fn torn() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a packet that is not whole")
 }
 
 /// The hashes that files of one kind in a folder are named by.
@@ -283,15 +282,13 @@ mod tests {
             expires: Timestamp::from_s(9),
             queued: Timestamp::from_s(1),
         };
-        spool.write_out(&row, b"packet".to_vec()).unwrap();
-        spool.sync_out(&hash).unwrap();
+        spool.keep_out(&row, b"packet".to_vec()).unwrap();
         assert_eq!(Spool::open(folder.path()).unwrap().under_way().unwrap(), [row]);
         spool.note_fact(&hash, Fact::Arrived(Timestamp::from_s(3))).unwrap();
         assert_eq!(spool.facts().unwrap(), [(hash, Fact::Arrived(Timestamp::from_s(3)))]);
         assert!(spool.under_way().unwrap().is_empty());
         spool.drop_fact(&hash).unwrap();
         assert!(spool.facts().unwrap().is_empty() && spool.read_out(&hash).is_err());
-        spool.sync_out(&hash).unwrap();
     }
 
     #[test]
@@ -305,12 +302,13 @@ mod tests {
             expires: Timestamp::from_s(9),
             queued: Timestamp::from_s(1),
         };
-        spool.write_out(&row, b"packet".to_vec()).unwrap();
+        spool.keep_out(&row, b"packet".to_vec()).unwrap();
         let out = spool.path("out", &hash, "out");
         let whole = fs::read(&out).unwrap();
         for cut in 0..whole.len() {
             fs::write(&out, &whole[..cut]).unwrap();
             assert!(spool.under_way().unwrap().is_empty() && spool.read_out(&hash).is_err());
+            assert!(!spool.holds_out(&hash));
         }
         fs::write(&out, &whole).unwrap();
         // A fact that was lost in the cut: the packet is offered again.
@@ -321,6 +319,7 @@ mod tests {
         // A packet that came in and was torn is kept anew when it is offered again.
         spool.keep_in(b"packet").unwrap();
         fs::write(spool.path("in", &hash, "pkt"), b"pack").unwrap();
+        assert!(spool.read_in(&hash).is_err());
         spool.keep_in(b"packet").unwrap();
         assert_eq!(spool.read_in(&hash).unwrap(), b"packet");
     }

@@ -1,7 +1,8 @@
 //! The exchange: between the outbox and inbox of the open office and the relay's spool.
 //!
 //! Out: a row of the outbox is checked against the consent once more, sealed, and handed to the relay; only
-//! then is it marked released. In: a packet is opened and verified; its effect, the memory that it was
+//! then is it marked released. The relay's copy is not synced: the outbox keeps what is in it, and seals it anew
+//! when a power cut took the copy. In: a packet is opened and verified; its effect, the memory that it was
 //! seen, and the read receipt are one command; only then does the spool let go of it. A crash between the
 //! two repeats a step that has no second effect.
 
@@ -160,6 +161,20 @@ impl Office {
         self.take_in();
         self.expire_referrals();
         self.release_outbox();
+    }
+
+    /// What was released and is not in the spool any more (a power cut took it) waits again. Called once, when the
+    /// office opens.
+    pub(super) fn recall_lost(&self) -> Result<(), DeskError> {
+        let spool = self.around.relay.spool();
+        let lost: Vec<RecordId> = {
+            let tables = self.index.read();
+            let is_lost = |row: &&crate::index::OutboxRow| {
+                row.state == OutboxState::Released && !row.packet_hash.is_some_and(|packet| spool.holds_out(&packet))
+            };
+            tables.outbox.values().filter(is_lost).map(|row| row.id).collect()
+        };
+        lost.into_iter().try_for_each(|id| self.settle_row(id, OutboxState::Waiting, None, None))
     }
 
     /// Seals and hands over what waits in the outbox.
@@ -439,8 +454,9 @@ impl Office {
         }
         let (respond_by, expires) = (*respond_by, *expires);
         let thread = event.thread;
+        let is_known = self.index.read().threads.contains_key(&thread);
         self.vault.write(None, "receive_referral", move |tx| {
-            let known = tx.list::<Referral>(Referral::TOP)?.iter().any(|other| other.record.thread == thread);
+            let known = is_known || tx.unseen::<Referral>(Referral::TOP)?.iter().any(|other| other.thread == thread);
             tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
             if known {
                 return Ok(Taken::Done);

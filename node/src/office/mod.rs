@@ -175,7 +175,7 @@ impl Office {
         if prekeys.destroy_past(around.clock.now()) {
             prekeys.write(&around.folder, &keys, &mut casemesh_crypto::random::os_rng()).map_err(damaged)?;
         }
-        Ok(Arc::new(Self {
+        let office = Arc::new(Self {
             vault,
             index,
             keys,
@@ -184,7 +184,11 @@ impl Office {
             around,
             releasing: Mutex::default(),
             looks: Mutex::default(),
-        }))
+        });
+        if let Err(error) = office.recall_lost() {
+            tracing::warn!(%error, "packets that a power cut took could not be sealed anew; it is tried at the next start");
+        }
+        Ok(office)
     }
 
     /// The desk of a member of staff, if the account is in use.

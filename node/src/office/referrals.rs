@@ -9,8 +9,8 @@ use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Consent, HeldEvent, IdentityLevel, Payment, PaymentKind, Person, Referral, SETTINGS_ID,
-    Settings, StaffRole,
+    Action, Case, CaseState, Consent, Facts, HeldEvent, IdentityLevel, Payment, PaymentKind, Person, Referral,
+    SETTINGS_ID, Settings, StaffRole,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
@@ -211,16 +211,17 @@ impl Desk {
             let now = tx.now();
             let draft = desk.draft(tx, case, &input, now)?;
             let partner = draft.permit.recipient();
-            for other in tx.list::<Referral>(Referral::TOP)? {
-                let other = other.record;
-                let same = other.outgoing
+            let is_same = |other: &Referral| {
+                let state = other.state();
+                other.outgoing
                     && other.case == Some(case)
                     && other.partner == partner
-                    && other.preview.service.code == draft.preview.service.code;
-                let state = other.state();
-                if same && (state.is_before_acceptance() || state.is_at_work()) {
-                    return Err(DeskError::DoubleSend);
-                }
+                    && other.preview.service.code == draft.preview.service.code
+                    && (state.is_before_acceptance() || state.is_at_work())
+            };
+            let is_under_way = desk.office.index.read().referrals.values().any(|other| is_same(other));
+            if is_under_way || tx.unseen::<Referral>(Referral::TOP)?.iter().any(is_same) {
+                return Err(DeskError::DoubleSend);
             }
             let consent: RecordId = input.consent.parse().map_err(|_| DeskError::NotFound)?;
             let thread = ThreadId::random(&mut os_rng());
@@ -249,7 +250,7 @@ impl Desk {
                 preview: draft.preview,
                 full: Some(draft.full),
                 events: vec![HeldEvent { signed, ours: true, at: now, by: tx.staff() }],
-                facts: crate::records::Facts::default(),
+                facts: Facts::default(),
                 urgency: draft.urgency,
                 respond_by,
                 expires,
@@ -453,12 +454,12 @@ impl Desk {
         }
     }
 
-    /// When our request was stored by the other node, if it was: the cheap question of whoever waits for it.
+    /// How far our request has come: the cheap question of whoever waits for it.
     ///
     /// # Errors
     /// When there is no such referral that this account may see.
-    pub fn referral_arrived(&self, id: RecordId) -> Result<Option<Timestamp>, DeskError> {
-        Ok(self.visible_referral(id)?.facts.arrived)
+    pub fn referral_facts(&self, id: RecordId) -> Result<Facts, DeskError> {
+        Ok(self.visible_referral(id)?.facts)
     }
 
     /// Makes a step in a referral and tells the other office.
@@ -720,7 +721,7 @@ pub(super) fn add_own_event(
     let reply = Reply::event(grant, signed.clone()).map_err(|error| DeskError::Partner(error.to_string()))?;
     referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff() });
     if !referral.outgoing {
-        referral.facts = crate::records::Facts { answered: referral.facts.answered, ..Default::default() };
+        referral.facts = Facts { answered: referral.facts.answered, ..Default::default() };
     }
     Outward::new(Outgoing::Reply(reply), referral).queue(tx)
 }

@@ -184,6 +184,24 @@ impl Tx<'_> {
         Ok(records)
     }
 
+    /// The records of one kind under a parent that commands before this one wrote and the index does not show yet.
+    /// With the index they are all there are, without reading every row.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn unseen<R: Record>(&self, parent: RecordId) -> Result<Vec<R>, VaultError> {
+        let prefix = self.shared.row_prefix(R::KIND, parent);
+        let mut records = Vec::new();
+        for overlay in [self.group, &self.mine] {
+            for (key, value) in overlay.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix)) {
+                if let Some(value) = value {
+                    records.push(self.shared.open_record::<R>(key, value)?.record);
+                }
+            }
+        }
+        Ok(records)
+    }
+
     /// Writes a record that does not exist yet.
     ///
     /// # Errors
