@@ -561,8 +561,14 @@ fn import(what: ImportWhat) -> Result<()> {
             Ok(())
         }),
         ImportWhat::Undo { import, folder, name } => at_desk(&folder, &name, |desk| {
-            let removed = desk.undo_import(import.parse().context("this is no import's id; see `import list`")?)?;
-            say(format_args!("Taken back: {removed} people and their cases."));
+            let undone = desk.undo_import(import.parse().context("this is no import's id; see `import list`")?)?;
+            say(format_args!("Taken back: {} people and their cases.", undone.removed));
+            if let Some(first) = undone.kept.first() {
+                say(format_args!(
+                    "Kept: {} cases that staff worked with since, from {first} on. Close them one by one if they must go.",
+                    undone.kept.len()
+                ));
+            }
             Ok(())
         }),
     }

@@ -1,7 +1,9 @@
 //! The command line with bad input: one sentence that says what to do, the documented exit code, nothing lost.
 
 use crate::harness::{PASSWORD, TestNode, new_node};
+use casemesh_node::office::{ActionInput, CaseFilter, Mapping, StaffInput};
 use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::id::RecordId;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -104,7 +106,7 @@ fn verify_names_a_flipped_byte_and_a_foreign_key_file() {
     bad.clone_from(&good);
     bad[200] ^= 1;
     std::fs::write(&segment, &bad).unwrap();
-    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 5, "(entry 1)");
+    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 5, "at byte 200 of 0000000000000001.seg");
     std::fs::write(&segment, &good).unwrap();
     assert_eq!(casemesh(&["verify", "--folder", folder(&node)], "").code, 0);
 
@@ -190,6 +192,40 @@ fn an_import_says_what_is_wrong_adds_only_what_is_new_and_can_be_taken_back() {
     ));
     assert_eq!(left["figures"][0]["cells"][0]["value"], "3");
     assert!(PASSWORD_LINE.starts_with(PASSWORD));
+}
+
+/// Somebody that staff worked with since is not erased with the import that brought them; and the account whose slot
+/// is made after an erasure opens the office under the key that is in force.
+#[test]
+fn an_import_taken_back_keeps_whom_staff_worked_with() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    office.start();
+    let (worker, admin) = (office.desk("worker"), office.desk("admin"));
+    let reading = Mapping::parse(MAPPING).unwrap().read(b"year,sex\n2012,F\n2012,F\n2013,M\n").unwrap();
+    let import: RecordId = worker.run_import(reading, |_| ()).unwrap().import.unwrap().parse().unwrap();
+    let everything = CaseFilter { closed: true, ..CaseFilter::default() };
+    let (rows, _) = worker.cases(&everything).unwrap();
+    let (case, number) = (rows[0].id, rows[0].number.clone());
+    worker.add_action(case, ActionInput { text: "Called her".into(), ..ActionInput::default() }).unwrap();
+    let undone = worker.undo_import(import).unwrap();
+    assert_eq!((undone.removed, undone.kept), (2, vec![number]));
+    assert!(worker.case(case).is_ok());
+    assert_eq!(worker.cases(&everything).unwrap().1, 1);
+
+    let late = StaffInput {
+        sign_in: "late".into(),
+        name: "Late".into(),
+        roles: vec!["caseworker".into()],
+        password: PASSWORD.into(),
+        unlocks: true,
+    };
+    admin.add_staff(&late, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+    drop((worker, admin));
+    office.stop();
+    office.start();
+    assert!(office.desk("late").case(case).is_ok());
 }
 
 /// A limit on the length of a file stands for a full disk: writing stops in the midst of a group of entries.

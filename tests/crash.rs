@@ -5,6 +5,7 @@
 use casemesh_crypto::random::{self, os_rng};
 use casemesh_crypto::secret::Secret;
 use casemesh_node::clock::Clock;
+use casemesh_node::journal::{self, DatabaseId, Entry, EntryKind, Journal};
 use casemesh_node::keys::{KeyFile, NewOffice};
 use casemesh_node::records::Seen;
 use casemesh_node::vault::{Change, Kind, Observer, Vault, VaultError, check};
@@ -177,4 +178,58 @@ fn verify(folder: &Path, kept: &BTreeSet<u64>) {
     drop(vault);
     let checked = check(folder, None, |_| ()).unwrap();
     assert!(checked.journal.entries >= kept.len() as u64 && checked.journal.checkpoints >= 1);
+}
+
+const FULL: &str = "CASEMESH_FULL_FOLDER";
+const DATABASE: DatabaseId = DatabaseId::new([5; 16]);
+
+fn entry() -> Entry {
+    Entry { kind: EntryKind::Change, about: vec![0x5a; 700], writes: vec![], keys: vec![] }
+}
+
+/// The child: fills its journal until the disk refuses, and says what it was told.
+#[test]
+fn child_with_a_small_disk() {
+    let Some(folder) = std::env::var_os(FULL) else { return };
+    let mut journal = Journal::create(Path::new(&folder), DATABASE).unwrap();
+    let mut kept = 0;
+    let refusal = loop {
+        // Three entries a group: a group that does not fit is dropped as a whole.
+        let numbers: Vec<u64> = (0..3).map(|_| journal.append(&entry()).unwrap()).collect();
+        match journal.sync() {
+            Ok(()) => kept = numbers[2],
+            Err(error) => break error.to_string(),
+        }
+    };
+    let again = journal.append(&entry()).and_then(|number| journal.sync().map(|()| number));
+    eprintln!("kept {kept}|{refusal}|{again:?}");
+}
+
+/// A limit on the length of a file stands for a full disk, as in the test of the command line; here it is the journal
+/// itself that cannot be written.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_journal_on_a_full_disk_keeps_what_it_said_it_kept_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = std::env::current_exe().unwrap();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 64; exec {} --exact crash::child_with_a_small_disk --nocapture --test-threads=1",
+        binary.display()
+    );
+    let journal = folder.path().join("journal");
+    let ran = Command::new("sh").args(["-c", &script]).env(FULL, &journal).output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    let line = said.lines().find_map(|line| line.strip_prefix("kept ")).unwrap_or_else(|| panic!("{said}"));
+    let parts: Vec<&str> = line.split('|').collect();
+    let kept: u64 = parts[0].parse().unwrap();
+    assert!(kept > 10, "{said}");
+    assert!(parts[1].starts_with("the disk is full"), "{said}");
+    // One entry is smaller than the group that was dropped: the journal took it, or said again that it is full.
+    let more = u64::from(parts[2] == format!("Ok({})", kept + 1));
+    assert!(more == 1 || parts[2].contains("FileTooLarge"), "{said}");
+    let (mut opened, found) = Journal::open(&journal, DATABASE, kept).unwrap();
+    assert_eq!((found.last, found.cut), (kept + more, 0));
+    assert_eq!(opened.append(&entry()).unwrap(), kept + more + 1);
+    opened.sync().unwrap();
+    assert_eq!(journal::verify(&journal, DATABASE, &[], |_| ()).unwrap().entries, kept + more + 1);
 }

@@ -331,3 +331,35 @@ fn a_withdrawal_ends_referrals_that_wait_unopened_and_takes_back_those_that_have
     desk.withdraw_consent(person, consent).unwrap();
     eventually("it is taken back", || (!packets().contains(&packet)).then_some(()));
 }
+
+/// The relay's copy of a packet is not synced. Here it goes, as in a power cut, before the other office is there.
+#[test]
+fn a_packet_that_a_power_cut_took_from_the_relay_is_sealed_anew() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    let network = network(&[&advice, &shelter]);
+    for node in [&mut advice, &mut shelter] {
+        node.start();
+        node.node().join(&network).unwrap();
+    }
+    shelter.stop();
+    let desk = advice.desk("worker");
+    let (person, case) = client(&desk);
+    let consent = consent(&desk, person, shelter.office, &["names", "case_brief"], &[]);
+    let sent = refer(&desk, case, shelter.office, consent);
+    assert!(desk.referral(sent).unwrap().summary.sent.is_some());
+    drop(desk);
+    advice.stop();
+    let copies: Vec<_> = std::fs::read_dir(advice.folder.path().join("spool/out")).unwrap().collect();
+    assert_eq!(copies.len(), 1);
+    for copy in copies {
+        std::fs::write(copy.unwrap().path(), b"half").unwrap();
+    }
+    advice.start();
+    shelter.start();
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    incoming(&other);
+    wait_for(&desk, sent, "read", |referral| referral.summary.arrived.is_some() && referral.summary.read.is_some());
+}

@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! segment = "CASEMESH" version u16 database[16] first_number u64 previous[32] frontier-length u32 frontier
-//! frame   = "FRM1" u32be(len) u64be(number) previous[32] body hash[32]
+//! frame   = "FRM1" u32be(len) u64be(number) previous[32] body hash[32] crc[4]
 //! hash    = SHA-256 of everything before it in the frame
+//! crc     = CRC-32 of everything before it in the frame: it tells which byte changed
 //! ```
 //!
 //! Each frame names the hash of the one before. All frames are the leaves of one Merkle tree
 //! (RFC 6962), whose frontier stands at the head of each segment, so that opening reads one segment.
 
+mod crc;
 mod entry;
 mod read;
 mod segment;
@@ -104,7 +106,7 @@ impl Journal {
     pub fn open(folder: &Path, database: DatabaseId, durable: u64) -> Result<(Self, Opened), JournalError> {
         let path = segment::last(folder)?.ok_or_else(|| JournalError::Damaged(Finding::missing(folder)))?;
         let Tail { header, end, last, head, frontier, torn, checkpoint } = segment::read_tail(&path, database)?;
-        if let Some(finding) = torn.as_ref().filter(|f| f.followed || last < durable.max(checkpoint)) {
+        if let Some(finding) = torn.as_ref().filter(|f| f.is_damage || last < durable.max(checkpoint)) {
             return Err(JournalError::Damaged(finding.clone()));
         }
         if last < durable {

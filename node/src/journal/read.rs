@@ -15,19 +15,35 @@ use std::path::{Path, PathBuf};
 pub struct Finding {
     /// Which file.
     pub file: PathBuf,
-    /// The first byte of the part that does not hold.
+    /// The byte that changed; where more than one did, the first of the part that does not hold.
     pub byte: u64,
     /// The entry's number, if it can be told.
     pub number: Option<u64>,
     /// What does not hold.
     pub what: String,
-    /// Whether whole entries follow: then it is no torn tail.
-    pub followed: bool,
+    /// Whether it is no torn tail: whole entries follow, or a single byte changed.
+    pub is_damage: bool,
 }
 
 impl Finding {
     pub(super) fn at(file: &Path, byte: u64, what: &str) -> Self {
-        Self { file: file.to_owned(), byte, number: None, what: what.to_owned(), followed: false }
+        Self { file: file.to_owned(), byte, number: None, what: what.to_owned(), is_damage: false }
+    }
+
+    /// What is wrong with the frame with which `rest` starts, at `at` in the file.
+    pub(super) fn in_frame(file: &Path, at: usize, number: u64, rest: &[u8]) -> Self {
+        match segment::changed_byte(rest) {
+            Some((within, value)) => Self {
+                number: Some(number),
+                is_damage: true,
+                ..Self::at(file, (at + within) as u64, &format!("one byte changed (it was {value:#04x})"))
+            },
+            None => Self {
+                number: Some(number),
+                is_damage: segment::any_frame_in(rest.get(1..).unwrap_or_default()),
+                ..Self::at(file, at as u64, "an entry does not hold")
+            },
+        }
     }
 
     pub(super) fn missing(folder: &Path) -> Self {
@@ -139,17 +155,18 @@ fn walk_segment(
     }
     let (mut at, mut last, mut head) = (start, header.first - 1, header.previous);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let mut finding = Finding::at(path, at as u64, "an entry does not hold");
-        finding.number = Some(last + 1);
         let frame = segment::read_frame(rest).filter(|frame| frame.number == last + 1 && frame.previous == head);
         let Some(frame) = frame else {
-            finding.followed = segment::any_frame_in(rest.get(1..).unwrap_or_default());
-            if is_last && !finding.followed {
+            let finding = Finding::in_frame(path, at, last + 1, rest);
+            if is_last && !finding.is_damage {
                 break;
             }
             return Err(damaged(finding));
         };
-        let entry = Entry::decode(frame.body).map_err(|_| damaged(finding))?;
+        let entry = Entry::decode(frame.body).map_err(|_| {
+            let finding = Finding::at(path, at as u64, "an entry cannot be read");
+            damaged(Finding { number: Some(last + 1), ..finding })
+        })?;
         last = frame.number;
         head = segment::frame_hash(frame.bytes);
         visit(at as u64, last, entry, frame.bytes)?;

@@ -1,5 +1,6 @@
 //! One segment file: its header, its frames, and what is at its end.
 
+use super::crc::{crc32, one_byte_off};
 use super::entry::{Entry, EntryKind, SignedCheckpoint};
 use super::{BODY_BYTES_MAX, DatabaseId, Finding, JournalError};
 use crate::disk;
@@ -15,6 +16,7 @@ const VERSION: u16 = 1;
 const FRAME_MARK: &[u8; 4] = b"FRM1";
 const FRAME_HEAD_BYTES: usize = 4 + 4 + 8 + 32;
 const HASH_BYTES: usize = 32;
+const FRAME_TAIL_BYTES: usize = HASH_BYTES + 4;
 const FIXED_HEADER_BYTES: usize = 8 + 2 + 16 + 8 + 32 + 4;
 
 /// What a segment starts with.
@@ -80,11 +82,13 @@ pub(super) fn write_frame(out: &mut Vec<u8>, number: u64, previous: &Digest, bod
     out.extend(body);
     let hash = sha256(&[out.get(start..).unwrap_or_default()]);
     out.extend(hash.as_bytes());
+    out.extend(crc32(out.get(start..).unwrap_or_default()).to_be_bytes());
 }
 
-/// The hash at the end of a frame.
+/// The hash in the tail of a frame.
 pub(super) fn frame_hash(frame: &[u8]) -> Digest {
-    frame.last_chunk::<HASH_BYTES>().map_or(Digest::ZERO, |hash| Digest::new(*hash))
+    let hash = frame.last_chunk::<FRAME_TAIL_BYTES>().and_then(|tail| tail.first_chunk::<HASH_BYTES>());
+    hash.map_or(Digest::ZERO, |hash| Digest::new(*hash))
 }
 
 /// The frame at the start of `bytes`, if there is a whole one whose hash is right.
@@ -93,15 +97,61 @@ pub(super) fn read_frame(bytes: &[u8]) -> Option<Frame<'_>> {
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (number, rest) = rest.split_first_chunk::<8>()?;
     let (previous, _) = rest.split_first_chunk::<32>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok().filter(|length| *length <= BODY_BYTES_MAX)?;
-    let frame = bytes.get(..FRAME_HEAD_BYTES + length + HASH_BYTES)?;
-    let (content, hash) = frame.split_last_chunk::<HASH_BYTES>()?;
-    (sha256(&[content]).as_bytes() == hash).then_some(Frame {
+    let frame = bytes.get(..frame_bytes(*length)?)?;
+    let (hashed, crc) = frame.split_last_chunk::<4>()?;
+    let (content, hash) = hashed.split_last_chunk::<HASH_BYTES>()?;
+    let holds = sha256(&[content]).as_bytes() == hash && crc32(hashed).to_be_bytes() == *crc;
+    holds.then_some(Frame {
         number: u64::from_be_bytes(*number),
         previous: Digest::new(*previous),
         body: content.get(FRAME_HEAD_BYTES..)?,
         bytes: frame,
     })
+}
+
+/// How long a frame is whose body has this length.
+fn frame_bytes(length: [u8; 4]) -> Option<usize> {
+    let length = usize::try_from(u32::from_be_bytes(length)).ok().filter(|length| *length <= BODY_BYTES_MAX)?;
+    Some(FRAME_HEAD_BYTES + length + FRAME_TAIL_BYTES)
+}
+
+/// The one byte of the frame at the start of `bytes` that, put right, makes the frame whole: its place, and what it
+/// must be. None when more than one byte is wrong, or when it was never written to its end.
+pub(super) fn changed_byte(bytes: &[u8]) -> Option<(usize, u8)> {
+    const LENGTH_AT: usize = 4;
+    let declared = *bytes.get(LENGTH_AT..)?.first_chunk::<4>()?;
+    let repaired = |frame: &[u8], at: usize, value: u8| {
+        let mut frame = frame.to_vec();
+        *frame.get_mut(at)? = value;
+        read_frame(&frame).is_some().then_some((at, value))
+    };
+    let within = || {
+        let frame = bytes.get(..frame_bytes(declared)?)?;
+        let (hashed, crc) = frame.split_last_chunk::<4>()?;
+        let in_checksum = || {
+            let right = crc32(hashed).to_be_bytes();
+            let at = right.iter().zip(crc).position(|(a, b)| a != b)?;
+            repaired(frame, hashed.len() + at, *right.get(at)?)
+        };
+        let in_content = || {
+            let (at, change) = one_byte_off(hashed, u32::from_be_bytes(*crc))?;
+            repaired(frame, at, hashed.get(at)? ^ change)
+        };
+        in_checksum().or_else(in_content)
+    };
+    let in_length = || {
+        (0..4usize).flat_map(|at| (0..=u8::MAX).map(move |value| (at, value))).find_map(|(at, value)| {
+            let mut length = declared;
+            *length.get_mut(at)? = value;
+            let end = frame_bytes(length)?;
+            let frame = bytes.get(..end)?;
+            // Hashed only where the next frame, or the end, stands where it would have to.
+            let rest = bytes.get(end..)?;
+            let fits = rest.is_empty() || rest.starts_with(FRAME_MARK);
+            if fits { repaired(frame, LENGTH_AT + at, value) } else { None }
+        })
+    };
+    within().or_else(in_length)
 }
 
 /// Whether a whole frame stands anywhere in `bytes`.
@@ -180,10 +230,7 @@ pub(super) fn read_tail(path: &Path, database: DatabaseId) -> Result<Tail, Journ
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let frame = read_frame(rest).filter(|frame| frame.number == last + 1 && frame.previous == head);
         let Some(frame) = frame else {
-            let mut finding = Finding::at(path, at as u64, "an entry that is not whole");
-            finding.number = Some(last + 1);
-            finding.followed = any_frame_in(rest.get(1..).unwrap_or_default());
-            torn = Some(finding);
+            torn = Some(Finding::in_frame(path, at, last + 1, rest));
             break;
         };
         last = frame.number;

@@ -18,7 +18,7 @@ use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
-use casemesh_protocol::consent::Permit;
+use casemesh_protocol::consent::{ConsentStatus, Permit};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
@@ -163,9 +163,20 @@ impl Office {
         self.release_outbox();
     }
 
-    /// What was released and is not in the spool any more (a power cut took it) waits again. Called once, when the
-    /// office opens.
-    pub(super) fn recall_lost(&self) -> Result<(), DeskError> {
+    /// Takes up what a crash cut off. Called once, when the office opens.
+    pub(super) fn resume(&self) -> Result<(), DeskError> {
+        self.recall_lost()?;
+        let withdrawn: Vec<RecordId> = {
+            let tables = self.index.read();
+            let consents = tables.consents.values().flat_map(std::collections::BTreeMap::values);
+            let is_withdrawn = |consent: &&Arc<Consent>| matches!(consent.status, ConsentStatus::Withdrawn(_));
+            consents.filter(is_withdrawn).map(|consent| consent.id).collect()
+        };
+        withdrawn.into_iter().try_for_each(|consent| self.end_referrals_under(None, consent))
+    }
+
+    /// What was released and is not in the spool any more (a power cut took it) waits again.
+    fn recall_lost(&self) -> Result<(), DeskError> {
         let spool = self.around.relay.spool();
         let lost: Vec<RecordId> = {
             let tables = self.index.read();
@@ -610,6 +621,9 @@ impl Office {
             };
             tables.referrals.values().filter(open).map(|referral| referral.id).collect()
         };
+        if under.is_empty() {
+            return Ok(());
+        }
         for id in &under {
             self.step_by_node(staff, *id, Step::ConsentWithdrawn)?;
         }

@@ -8,7 +8,7 @@
 use super::cases::next_number;
 use super::{Desk, DeskError};
 use crate::policy::Ask;
-use crate::records::{Case, CaseState, CountingBasis, IdentityLevel, Import, ImportMark, Person};
+use crate::records::{Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::sha256;
 use casemesh_protocol::id::RecordId;
@@ -443,6 +443,15 @@ fn row_key(source: &str, content: &[u8], occurrence: u64) -> RecordId {
     RecordId::new(id)
 }
 
+/// What taking an import back did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// How many people are gone, with their cases.
+    pub removed: u64,
+    /// Numbers of cases that staff worked with since: they and their people stay.
+    pub kept: Vec<String>,
+}
+
 impl ImportReport {
     fn refuse(&mut self, line: u64, reason: String) {
         self.refused += 1;
@@ -505,58 +514,66 @@ impl Desk {
         Ok(report)
     }
 
-    /// Takes an import back as a whole: its cases and people are removed and their keys destroyed.
+    /// Takes an import back: its people and their cases are removed and their keys destroyed. Whom staff worked with
+    /// since stays, and is named by case number.
+    ///
+    /// The keys go first, in one step: a crash after it leaves rows that nobody can read, and no index shows.
     ///
     /// # Errors
     /// When there is no such import, or the store refuses.
-    pub fn undo_import(&self, import: RecordId) -> Result<u64, DeskError> {
+    pub fn undo_import(&self, import: RecordId) -> Result<Undone, DeskError> {
         self.actor.may(Ask::Import)?;
-        let persons: Vec<RecordId> = {
+        let persons: Vec<(RecordId, Vec<RecordId>)> = {
             let tables = self.office.index.read();
             if !tables.imports.contains_key(&import) {
                 return Err(DeskError::NotFound);
             }
-            tables.import_rows.values().copied().collect()
+            let cases = |person| tables.cases_of.get(person).into_iter().flatten().copied().collect();
+            tables.import_rows.values().map(|person| (*person, cases(person))).collect()
         };
-        let mut keys = Vec::new();
-        for batch in persons.chunks(BATCH_ROWS) {
-            let batch = batch.to_vec();
-            let cases: Vec<RecordId> = {
-                let tables = self.office.index.read();
-                batch.iter().filter_map(|person| tables.cases_of.get(person)).flatten().copied().collect()
-            };
-            let removed = self.write("undo_import", move |tx| {
-                for case in cases {
-                    if let Some(case) = tx.get::<Case>(Case::TOP, case)?
-                        && case.record.import.is_some_and(|mark| mark.import == import)
-                    {
-                        tx.remove(&case.record)?;
-                    }
+        let (mut undone, mut keys, mut rows) = (Undone::default(), Vec::new(), Vec::new());
+        for (person, cases) in persons {
+            let Some(sealed) = self.office.vault.get::<Person>(Person::TOP, person)? else { continue };
+            if sealed.record.import.is_none_or(|mark| mark.import != import) {
+                continue;
+            }
+            let mut worked_with = sealed.revision > 1 || !self.office.vault.list::<Consent>(person)?.is_empty();
+            let mut numbers = Vec::new();
+            for case in &cases {
+                if let Some(case) = self.office.vault.get::<Case>(Case::TOP, *case)? {
+                    worked_with |= case.revision > 1 || case.record.import.is_none_or(|mark| mark.import != import);
+                    numbers.push(case.record.number);
                 }
-                let mut keys = Vec::new();
-                for person in batch {
-                    if let Some(person) = tx.get::<Person>(Person::TOP, person)?
-                        && person.record.import.is_some_and(|mark| mark.import == import)
-                    {
-                        tx.remove(&person.record)?;
-                        keys.push(person.record.key);
-                    }
-                }
-                tx.about(import);
-                Ok(keys)
-            })?;
-            keys.extend(removed);
+            }
+            if worked_with {
+                undone.kept.extend(numbers);
+            } else {
+                keys.push(sealed.record.key);
+                rows.push((person, cases));
+            }
         }
-        let removed = keys.len() as u64;
-        self.write("undo_import", move |tx| {
-            let mut sealed = tx.get::<Import>(Import::TOP, import)?.ok_or(DeskError::NotFound)?;
-            sealed.record.undone = true;
-            Ok(tx.update(&sealed.record, sealed.revision)?)
-        })?;
+        undone.removed = rows.len() as u64;
         if !keys.is_empty() {
             self.office.vault.erase(Some(self.actor.staff), keys, Vec::new())?;
         }
-        Ok(removed)
+        for batch in rows.chunks(BATCH_ROWS) {
+            let batch = batch.to_vec();
+            self.write("undo_import", move |tx| {
+                for (person, cases) in batch {
+                    cases.into_iter().try_for_each(|case| tx.remove_id::<Case>(Case::TOP, case))?;
+                    tx.remove_id::<Person>(Person::TOP, person)?;
+                }
+                tx.about(import);
+                Ok(())
+            })?;
+        }
+        let is_whole = undone.kept.is_empty();
+        self.write("undo_import", move |tx| {
+            let mut sealed = tx.get::<Import>(Import::TOP, import)?.ok_or(DeskError::NotFound)?;
+            sealed.record.undone = is_whole;
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })?;
+        Ok(undone)
     }
 
     /// The imports of this office: id, source, rows added, whether undone.

@@ -16,7 +16,7 @@ mod views;
 
 pub use cases::{ActionInput, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
-pub use import::{ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, Reading, RowProblem};
+pub use import::{ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, Reading, RowProblem, Undone};
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
@@ -25,7 +25,7 @@ pub use views::*;
 
 use crate::clock::Clock;
 use crate::index::Index;
-use crate::keys::{KeyFile, Keys, Prekeys};
+use crate::keys::{Keys, Prekeys};
 use crate::policy::{Actor, Ask, Denied, Relation};
 use crate::records::{Case, Settings, StaffRole};
 use crate::relay::Relay;
@@ -145,7 +145,6 @@ pub struct Office {
     vault: Vault,
     index: Arc<Index>,
     keys: Keys,
-    key_file: Mutex<KeyFile>,
     prekeys: RwLock<Prekeys>,
     around: Surroundings,
     /// Held while the outbox and the spool change together.
@@ -170,7 +169,6 @@ impl Office {
             tracing::warn!(bytes = report.cut, "an entry that was never acknowledged was cut off the journal");
         }
         let damaged = |_| VaultError::DamagedRecord;
-        let key_file = KeyFile::read(&around.folder).map_err(damaged)?;
         let mut prekeys = Prekeys::read(&around.folder, &keys).map_err(damaged)?;
         if prekeys.destroy_past(around.clock.now()) {
             prekeys.write(&around.folder, &keys, &mut casemesh_crypto::random::os_rng()).map_err(damaged)?;
@@ -179,14 +177,13 @@ impl Office {
             vault,
             index,
             keys,
-            key_file: Mutex::new(key_file),
             prekeys: RwLock::new(prekeys),
             around,
             releasing: Mutex::default(),
             looks: Mutex::default(),
         });
-        if let Err(error) = office.recall_lost() {
-            tracing::warn!(%error, "packets that a power cut took could not be sealed anew; it is tried at the next start");
+        if let Err(error) = office.resume() {
+            tracing::warn!(%error, "what a crash cut off could not be taken up; it is tried at the next start");
         }
         Ok(office)
     }

@@ -2,6 +2,7 @@
 
 use super::people::Problems;
 use super::{Desk, DeskError, StaffView};
+use crate::keys::{KeyError, KeyFile, Keys};
 use crate::policy::Ask;
 use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::vault::Record;
@@ -10,7 +11,6 @@ use casemesh_crypto::random::os_rng;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::Currency;
 use serde::{Deserialize, Serialize};
-use std::sync::PoisonError;
 use utoipa::ToSchema;
 
 /// Shortest password where it is the only factor (NIST 800-63B-4).
@@ -77,6 +77,10 @@ pub fn password_problem(password: &str, names: &[&str]) -> Option<&'static str> 
 /// Words of which, with digits, guessers' first passwords are made.
 const COMMON_WORDS: &[&str] = &["password", "qwerty", "letmein", "welcome", "casemesh", "admin"];
 
+fn key_error(error: KeyError) -> DeskError {
+    DeskError::Partner(error.to_string())
+}
+
 impl Desk {
     /// All accounts.
     ///
@@ -84,7 +88,7 @@ impl Desk {
     /// When the account does not administer.
     pub fn staff_list(&self) -> Result<Vec<StaffView>, DeskError> {
         self.actor.may(Ask::Administer)?;
-        let key_file = self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let key_file = self.office.vault.key_file().map_err(key_error)?;
         let tables = self.office.index.read();
         Ok(tables
             .staff
@@ -137,10 +141,10 @@ impl Desk {
         };
         let sign_in = member.sign_in.clone();
         if unlocks {
-            let mut file = self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.set_slot(&self.office.keys, id, &sign_in, &input.password, cost, &mut os_rng())
-                .and_then(|()| file.write(&self.office.around.folder, &self.office.keys, &mut os_rng()))
-                .map_err(|error| DeskError::Partner(error.to_string()))?;
+            let slot = |file: &mut KeyFile, keys: &Keys| {
+                file.set_slot(keys, id, &sign_in, &input.password, cost, &mut os_rng())
+            };
+            self.office.vault.change_key_file(slot).map_err(key_error)?;
         }
         let added = self.write("add_staff", move |tx| {
             let key = crate::keys::name_key(&member.sign_in);
@@ -168,7 +172,7 @@ impl Desk {
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
         }
-        if self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner).is_last_slot(staff) {
+        if self.office.vault.key_file().map_err(key_error)?.is_last_slot(staff) {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "last-unlocking")]));
         }
         let id = RecordId::new(*staff.as_bytes());
@@ -183,12 +187,12 @@ impl Desk {
     }
 
     fn drop_slot(&self, staff: StaffId) {
-        let mut file = self.office.key_file.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.has_slot(staff) {
+        let removed = self.office.vault.change_key_file(|file, _| {
             file.remove_slot(staff);
-            if let Err(error) = file.write(&self.office.around.folder, &self.office.keys, &mut os_rng()) {
-                tracing::error!(%error, "the key file could not be written; the old slot still opens the office");
-            }
+            Ok(())
+        });
+        if let Err(error) = removed {
+            tracing::error!(%error, "the key file could not be written; the old slot still opens the office");
         }
     }
 

@@ -18,7 +18,7 @@ pub use writer::Tx;
 
 use crate::clock::Clock;
 use crate::journal::JournalError;
-use crate::keys::Keys;
+use crate::keys::{KeyError, KeyFile, Keys};
 use crate::store::{Store, StoreError};
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::shred::{Epoch, KeyRing};
@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     office_content: Secret,
     ring: RwLock<KeyRing>,
     epoch: RwLock<Epoch>,
+    /// Held while the key file is read and replaced.
+    key_file: Mutex<()>,
     observer: Arc<dyn Observer>,
     clock: Clock,
     counters: Counters,
@@ -246,6 +248,30 @@ impl Vault {
         let about = About { at: self.shared.clock.now(), staff, action: "erase".into(), record: None };
         self.send(writer::Job::erase(about, persons, redacted, reply))?;
         answer.recv().unwrap_or(Err(VaultError::Locked))
+    }
+
+    /// The key file as it stands.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn key_file(&self) -> Result<KeyFile, KeyError> {
+        KeyFile::read(&self.shared.folder)
+    }
+
+    /// Changes the key file, under the shred epoch that is in force.
+    ///
+    /// # Errors
+    /// What the change returns, or why the file cannot be written; the old one then stays.
+    pub fn change_key_file(
+        &self,
+        change: impl FnOnce(&mut KeyFile, &Keys) -> Result<(), KeyError>,
+    ) -> Result<(), KeyError> {
+        let _alone = self.shared.key_file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.shared.keys.clone();
+        keys.epoch = self.shared.epoch.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut file = KeyFile::read(&self.shared.folder)?;
+        change(&mut file, &keys)?;
+        file.write(&self.shared.folder, &keys, &mut casemesh_crypto::random::os_rng())
     }
 
     /// Writes a signed checkpoint, brings the view to the disk and ends the writer. Other handles then get

@@ -88,6 +88,7 @@ impl Vault {
             keys,
             ring: RwLock::new(ring),
             epoch: RwLock::new(epoch),
+            key_file: Mutex::default(),
             observer,
             clock,
             counters: Counters::default(),

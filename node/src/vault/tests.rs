@@ -64,7 +64,7 @@ impl Office {
     fn keys(&self) -> Keys {
         let seed = std::fs::read(self.folder.path().join("seed")).unwrap();
         let seed = Secret::from_slice(&seed).unwrap();
-        crate::keys::KeyFile::read(self.folder.path()).unwrap().open_with_seed(&seed).unwrap()
+        KeyFile::read(self.folder.path()).unwrap().open_with_seed(&seed).unwrap()
     }
 
     fn open(&mut self) -> (Vault, Report) {

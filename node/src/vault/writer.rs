@@ -4,6 +4,7 @@ use super::sealing::{Kind, Record, Sealed, revision_of};
 use super::table::Table;
 use super::{About, Change, Shared, VaultError};
 use crate::journal::{Entry, EntryKind, Journal, JournalError, SignedCheckpoint, Write};
+use crate::keys::{KeyError, KeyFile};
 use crate::store::{Applied, Manifest, Store};
 use casemesh_crypto::random;
 use casemesh_crypto::secret::Secret;
@@ -218,15 +219,15 @@ impl Tx<'_> {
         self.write(record, revision)
     }
 
-    /// Removes a record.
+    /// Removes a record, whether or not it can still be read.
     ///
     /// # Errors
     /// When the view fails.
-    pub fn remove<R: Record>(&mut self, record: &R) -> Result<(), VaultError> {
-        let key = self.shared.row_key(R::KIND, record.parent(), record.id());
+    pub fn remove_id<R: Record>(&mut self, parent: RecordId, id: RecordId) -> Result<(), VaultError> {
+        let key = self.shared.row_key(R::KIND, parent, id);
         if self.row(&key)?.is_some() {
             self.mine.insert(key, None);
-            self.staged.push(Staged::Gone(R::KIND, record.id()));
+            self.staged.push(Staged::Gone(R::KIND, id));
         }
         Ok(())
     }
@@ -463,16 +464,18 @@ impl Writer {
         // First the table of the next epoch, then the key file that names it: a power cut before the
         // second leaves the old epoch whole.
         table.write(&self.shared.folder, &epoch)?;
-        let mut file = crate::keys::KeyFile::read(&self.shared.folder).map_err(disk_error)?;
         let mut keys = self.shared.keys.clone();
         keys.epoch = epoch.clone();
-        file.write(&self.shared.folder, &keys, rng).map_err(disk_error)?;
+        {
+            let _alone = self.shared.key_file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = KeyFile::read(&self.shared.folder).map_err(key_error)?;
+            file.write(&self.shared.folder, &keys, rng).map_err(key_error)?;
+            *self.shared.epoch.write().unwrap_or_else(PoisonError::into_inner) = epoch.clone();
+        }
         // From here on the next epoch holds, whatever becomes of the old table.
         self.erased = erased;
         *self.shared.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
-        let number = epoch.number();
-        *self.shared.epoch.write().unwrap_or_else(PoisonError::into_inner) = epoch;
-        Table::remove_others(&self.shared.folder, number)
+        Table::remove_others(&self.shared.folder, epoch.number())
     }
 
     fn close(&mut self) {
@@ -495,9 +498,9 @@ impl Writer {
     }
 }
 
-fn disk_error(error: crate::keys::KeyError) -> VaultError {
+pub(super) fn key_error(error: KeyError) -> VaultError {
     match error {
-        crate::keys::KeyError::Disk(error) => VaultError::Disk(error),
+        KeyError::Disk(error) => VaultError::Disk(error),
         _ => VaultError::DamagedRecord,
     }
 }
