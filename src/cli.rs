@@ -2,6 +2,8 @@
 //! 3 name, password or shares are not right; 4 another process works on the folder; 5 data on the disk is
 //! damaged; 6 a file that was given cannot be used; 7 the demo's story was not true.
 
+use crate::client::Refused;
+use crate::counter::{Numbers, at_counter};
 use crate::serve::Served;
 use crate::{bench, demo};
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +15,7 @@ use casemesh_node::clock::Clock;
 use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
-use casemesh_node::office::{Desk, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, password_problem};
+use casemesh_node::office::{FILE_BYTES_MAX, ImportError, ImportReport, ImportView, password_problem};
 use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -303,6 +305,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             _ => None,
         };
     }
+    if let Some(refused) = cause.downcast_ref::<Refused>() {
+        return match refused.status {
+            401 | 429 => Some(3),
+            422 => Some(6),
+            _ => None,
+        };
+    }
     match cause.downcast_ref::<ImportError>() {
         Some(ImportError::Desk(_)) | None => None,
         Some(_) => Some(6),
@@ -321,7 +330,8 @@ fn run(command: Command) -> Result<ExitCode> {
             let today = Clock::system().now().day();
             let from = from.or_else(|| Day::new(today.year(), 1, 1)).unwrap_or(today);
             let period = Period::new(from, to.unwrap_or(today)).context("the period ends before it starts")?;
-            at_desk(&folder, &name, |desk| show_stats(desk, period, json))?;
+            let numbers = at_counter(&folder, &name, |counter| counter.numbers(period))?;
+            show_stats(&numbers, json)?;
         }
         Command::Bench { json } => bench::run(json)?,
         Command::Doctor { folder } => doctor(&folder)?,
@@ -330,12 +340,12 @@ fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// Asks for a secret at the terminal, or takes the next line of standard input.
-fn ask_secret(question: &str) -> Result<String> {
+pub(crate) fn ask_secret(question: &str) -> Result<String> {
     if std::io::stdin().is_terminal() {
         return Ok(rpassword::prompt_password(format!("{question}: "))?);
     }
@@ -497,15 +507,6 @@ fn with_node<T>(folder: &Path, work: impl FnOnce(&Node) -> Result<T>) -> Result<
     result
 }
 
-fn at_desk<T>(folder: &Path, name: &str, work: impl FnOnce(&Desk) -> Result<T>) -> Result<T> {
-    with_node(folder, |node| {
-        let password = ask_secret(&format!("Password of {name}"))?;
-        let token = node.sign_in(name, &password, "command line")?;
-        let desk = node.desk(&token).context("the session ended")?;
-        work(&desk)
-    })
-}
-
 fn verify(folder: &Path, name: Option<&str>, json: bool) -> Result<()> {
     let held = OfflineFolder::take(folder)?;
     let keys = match name {
@@ -537,31 +538,29 @@ fn import(what: ImportWhat) -> Result<()> {
         ImportWhat::Cases { file, mapping, folder, name, dry_run, json } => {
             let text =
                 std::fs::read_to_string(&mapping).with_context(|| format!("cannot read {}", mapping.display()))?;
-            let mapping = Mapping::parse(&text)?;
             let bytes = casemesh_node::disk::read_bounded(&file, FILE_BYTES_MAX as u64)?
                 .with_context(|| format!("there is no file {}", file.display()))?;
-            let reading = mapping.read(&bytes)?;
-            at_desk(&folder, &name, |desk| {
-                let report = if dry_run {
-                    desk.check_import(&reading)?
-                } else {
-                    let new = desk.check_import(&reading)?.new;
-                    let bar = progress_bar(new);
-                    let report = desk.run_import(reading, |done| bar.set_position(done))?;
-                    bar.finish_and_clear();
-                    report
-                };
-                show_import(&report, dry_run, json)
-            })
+            let report = at_counter(&folder, &name, |counter| {
+                let checked = counter.check_import(&text, &bytes)?;
+                if dry_run {
+                    return Ok(checked);
+                }
+                let bar = progress_bar(checked.new);
+                let report = counter.run_import(&text, &bytes, |done| bar.set_position(done));
+                bar.finish_and_clear();
+                report
+            })?;
+            show_import(&report, dry_run, json)?;
         }
-        ImportWhat::List { folder, name } => at_desk(&folder, &name, |desk| {
-            for (id, source, added, undone) in desk.imports()? {
+        ImportWhat::List { folder, name } => {
+            for import in at_counter(&folder, &name, |counter| counter.imports())? {
+                let ImportView { id, source, added, undone } = import;
                 say(format_args!("{id}  {source}  {added} rows{}", if undone { "  taken back" } else { "" }));
             }
-            Ok(())
-        }),
-        ImportWhat::Undo { import, folder, name } => at_desk(&folder, &name, |desk| {
-            let undone = desk.undo_import(import.parse().context("this is no import's id; see `import list`")?)?;
+        }
+        ImportWhat::Undo { import, folder, name } => {
+            let import = import.parse().context("this is no import's id; see `import list`")?;
+            let undone = at_counter(&folder, &name, |counter| counter.undo_import(import))?;
             say(format_args!("Taken back: {} people and their cases.", undone.removed));
             if let Some(first) = undone.kept.first() {
                 say(format_args!(
@@ -569,9 +568,9 @@ fn import(what: ImportWhat) -> Result<()> {
                     undone.kept.len()
                 ));
             }
-            Ok(())
-        }),
+        }
     }
+    Ok(())
 }
 
 fn progress_bar(length: u64) -> indicatif::ProgressBar {
@@ -609,12 +608,11 @@ fn show_import(report: &ImportReport, dry_run: bool, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn show_stats(desk: &Desk, period: Period, json: bool) -> Result<()> {
-    if desk.is_collector() {
-        let collected = desk.collected(Some(period))?;
-        if json {
-            say(serde_json::to_string_pretty(&collected)?);
-        } else {
+fn show_stats(numbers: &Numbers, json: bool) -> Result<()> {
+    match numbers {
+        Numbers::Collected(collected) if json => say(serde_json::to_string_pretty(collected)?),
+        Numbers::Own { figures, .. } if json => say(serde_json::to_string_pretty(figures)?),
+        Numbers::Collected(collected) => {
             say(format_args!("All offices, {}", collected.period));
             collected.total.iter().for_each(show_figure);
             for office in &collected.offices {
@@ -622,18 +620,14 @@ fn show_stats(desk: &Desk, period: Period, json: bool) -> Result<()> {
                 office.figures.iter().for_each(show_figure);
             }
         }
-        return Ok(());
-    }
-    let figures = desk.figures(period)?;
-    if json {
-        say(serde_json::to_string_pretty(&figures)?);
-    } else {
-        say(format_args!("{}, {}", desk.office_name(), figures.period));
-        figures.figures.iter().for_each(show_figure);
-        for fact in &figures.facts {
-            say(format_args!("{} ({} missing)", fact.list, fact.missing));
-            for cell in &fact.cells {
-                say(format_args!("  {:>10}  {}", cell.value, cell.key.label));
+        Numbers::Own { office, figures } => {
+            say(format_args!("{office}, {}", figures.period));
+            figures.figures.iter().for_each(show_figure);
+            for fact in &figures.facts {
+                say(format_args!("{} ({} missing)", fact.list, fact.missing));
+                for cell in &fact.cells {
+                    say(format_args!("  {:>10}  {}", cell.value, cell.key.label));
+                }
             }
         }
     }

@@ -2,5 +2,7 @@
 
 pub mod bench;
 pub mod cli;
+mod client;
+mod counter;
 pub mod demo;
 pub mod serve;

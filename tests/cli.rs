@@ -4,7 +4,7 @@ use crate::harness::{PASSWORD, TestNode, new_node};
 use casemesh_node::office::{ActionInput, CaseFilter, Mapping, StaffInput};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -192,6 +192,48 @@ fn an_import_says_what_is_wrong_adds_only_what_is_new_and_can_be_taken_back() {
     ));
     assert_eq!(left["figures"][0]["cells"][0]["value"], "3");
     assert!(PASSWORD_LINE.starts_with(PASSWORD));
+}
+
+/// The node's own API answers them, with the same sign-in and the same policy.
+#[test]
+fn data_commands_work_while_the_node_runs() {
+    let node = office();
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_casemesh"))
+        .args(["serve", "--folder", folder(&node)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("is at http://127.0.0.1:"), "{said}");
+
+    let files = tempfile::tempdir().unwrap();
+    let (mapping, table) = (files.path().join("map.toml"), files.path().join("cases.csv"));
+    std::fs::write(&mapping, MAPPING).unwrap();
+    std::fs::write(&table, "year,sex\n2012,F\n2012,F\n2013,M\n").unwrap();
+    let (table, mapping) = (table.to_str().unwrap(), mapping.to_str().unwrap());
+    let import = ["import", "cases", table, "--mapping", mapping, "--folder", folder(&node), "--json"];
+    let report = |ran: &Ran| -> serde_json::Value {
+        assert_eq!(ran.code, 0, "{}", ran.error);
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let first = report(&casemesh(&import, PASSWORD_LINE));
+    assert_eq!(first["new"], 3);
+    assert_eq!(report(&casemesh(&import, PASSWORD_LINE))["new"], 0);
+    let stats = ["stats", "show", "--folder", folder(&node), "--from", "2012-01-01", "--json"];
+    assert_eq!(report(&casemesh(&stats, PASSWORD_LINE))["figures"][0]["cells"][0]["value"], "3");
+    let listed = casemesh(&["import", "list", "--folder", folder(&node)], PASSWORD_LINE);
+    assert!(listed.out.contains("3 rows"), "{}{}", listed.out, listed.error);
+    let undo = ["import", "undo", first["import"].as_str().unwrap(), "--folder", folder(&node)];
+    let undone = casemesh(&undo, PASSWORD_LINE);
+    assert!(undone.out.contains("Taken back: 3 people"), "{}{}", undone.out, undone.error);
+    refused(&casemesh(&stats, "not the password of anybody\n"), 3, "the name or the password is not right");
+    // What needs the folder for itself says so.
+    refused(&casemesh(&["verify", "--folder", folder(&node)], ""), 4, "another Casemesh already works on");
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    // The address that a killed node left behind is not asked.
+    assert_eq!(report(&casemesh(&stats, PASSWORD_LINE))["figures"][0]["covered"], 0);
 }
 
 /// Somebody that staff worked with since is not erased with the import that brought them; and the account whose slot

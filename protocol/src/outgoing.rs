@@ -31,7 +31,8 @@ impl Disclosure {
     /// The preview of a referral.
     ///
     /// # Errors
-    /// When it tells or promises a group that the permit does not cover.
+    /// When it tells or promises a group that the permit does not cover, or holds what a person wrote about how to
+    /// reach her: such words can name her.
     pub fn preview(permit: &Permit, event: SignedEvent, preview: Preview) -> Result<Self, BeyondPermit> {
         let told = [
             (preview.age_band.is_some() || preview.sex.is_some(), FieldGroup::BirthAndSex),
@@ -41,6 +42,9 @@ impl Disclosure {
         let told = told.into_iter().filter(|(is_told, _)| *is_told).map(|(_, group)| group);
         if let Some(group) = told.chain(preview.will_share.iter().copied()).find(|group| !permit.covers(*group)) {
             return Err(BeyondPermit(group));
+        }
+        if preview.safe_contact != preview.safe_contact.without_words() {
+            return Err(BeyondPermit(FieldGroup::Contact));
         }
         Ok(Self::new(permit, Body::ReferralPreview { event, preview: Box::new(preview) }))
     }
@@ -211,11 +215,13 @@ mod tests {
     #[test]
     fn a_preview_tells_and_promises_only_what_the_permit_covers() {
         let sex = Code::new("sex", 1, "female", "Female").unwrap();
+        let words = SafeContact { instructions: Line::new("Ask for Nomvula").unwrap(), ..SafeContact::default() };
         let make = |preview| Disclosure::preview(&permit(), event(Step::Acknowledged), preview).map(|_| ());
         assert_eq!(make(preview()), Ok(()));
         let beyond = [
             (Preview { sex: Some(sex), ..preview() }, FieldGroup::BirthAndSex),
             (Preview { area: Line::new("Ugu").unwrap(), ..preview() }, FieldGroup::Address),
+            (Preview { safe_contact: words, ..preview() }, FieldGroup::Contact),
             (Preview { will_share: List::new(vec![FieldGroup::Contact]).unwrap(), ..preview() }, FieldGroup::Contact),
         ];
         for (preview, group) in beyond {
@@ -235,6 +241,7 @@ mod tests {
             brief: Text::new(brief).unwrap(),
             withheld: List::default(),
             sender_contact: Line::default(),
+            safe_contact: SafeContact::default(),
         };
         let make = |full| Disclosure::full(&permit(), event(Step::Acknowledged), full).map(|_| ());
         assert_eq!(make(full(FieldGroup::Names, "the case")), Ok(()));

@@ -113,6 +113,9 @@ pub struct Full {
     /// Whom to ask at the sender.
     #[n(3)]
     pub sender_contact: Line,
+    /// How she may be contacted, with the words to say: whoever learns a way to reach her learns this too.
+    #[n(4)]
+    pub safe_contact: SafeContact,
 }
 
 impl Full {

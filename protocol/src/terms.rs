@@ -337,6 +337,14 @@ pub struct SafeContact {
     pub code_word: Line,
 }
 
+impl SafeContact {
+    /// The rule without words that a person wrote: what may be known before acceptance.
+    #[must_use]
+    pub fn without_words(&self) -> Self {
+        Self { instructions: Line::default(), code_word: Line::default(), ..self.clone() }
+    }
+}
+
 coded_enum!(
     /// What a consent is for (domain.md, Consent).
     Purpose {

@@ -1,7 +1,6 @@
 //! The demo: three offices, a hub and a collector on this computer, each a node of its own with its own
 //! folder, keys and pages, filled with synthetic people. `--once` plays the main story through their APIs.
 
-mod client;
 mod people;
 mod story;
 mod world;

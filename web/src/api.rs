@@ -4,7 +4,7 @@
 
 use crate::App;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,9 +14,9 @@ use casemesh_crypto::passphrase::Cost;
 use casemesh_node::node::SignInError;
 use casemesh_node::office::{
     ActionInput, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput, Desk,
-    DeskError, FieldProblem, FiguresView, HomeView, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView,
-    ReferralInput, ReferralSummary, ReferralView, RegisterInput, RegisterView, SharePreview, StaffInput, StaffView,
-    TablePreview,
+    DeskError, FILE_BYTES_MAX, FieldProblem, FiguresView, HomeView, ImportError, ImportReport, ImportView, Mapping,
+    PartnerView, PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView,
+    RegisterInput, RegisterView, SharePreview, StaffInput, StaffView, TablePreview, Undone,
 };
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::{Day, Period};
@@ -461,6 +461,59 @@ async fn add_staff(State(app): State<App>, caller: Caller, Body(input): Body<Sta
     at_desk(&app, move || caller.desk.add_staff(&input, Cost::FLOOR).map(|_| DONE)).await
 }
 
+/// Whose desk it is.
+#[derive(Serialize, ToSchema)]
+struct SessionView {
+    /// The name.
+    name: String,
+    /// The office.
+    office: String,
+    /// Whether the office collects the totals of its network.
+    is_collector: bool,
+}
+
+#[utoipa::path(get, path = "/api/v1/session", responses((status = 200, body = SessionView), (status = 401, body = Problem)))]
+async fn session(caller: Caller) -> Json<SessionView> {
+    let desk = caller.desk;
+    Json(SessionView { name: desk.name().to_owned(), office: desk.office_name(), is_collector: desk.is_collector() })
+}
+
+/// Another system's table, and what its columns mean.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ImportInput {
+    /// The mapping file (TOML).
+    mapping: String,
+    /// The table (CSV).
+    table: String,
+    /// Say what would happen, and load nothing.
+    dry_run: bool,
+}
+
+#[utoipa::path(get, path = "/api/v1/imports", responses((status = 200, body = Vec<ImportView>), (status = 403, body = Problem)))]
+async fn imports(State(app): State<App>, caller: Caller) -> Answer<Vec<ImportView>> {
+    at_desk(&app, move || caller.desk.imports()).await
+}
+
+#[utoipa::path(post, path = "/api/v1/imports", request_body = ImportInput, responses((status = 200, body = ImportReport), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn import(State(app): State<App>, caller: Caller, Body(input): Body<ImportInput>) -> Answer<ImportReport> {
+    let unusable = |error: ImportError| match error {
+        ImportError::Desk(error) => error.into(),
+        other => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", other.to_string()),
+    };
+    let work = move || {
+        let reading = Mapping::parse(&input.mapping)?.read(input.table.as_bytes())?;
+        let desk = &caller.desk;
+        Ok(if input.dry_run { desk.check_import(&reading)? } else { desk.run_import(reading, |_| ())? })
+    };
+    app.run(work).await.map(Json).map_err(unusable)
+}
+
+#[utoipa::path(post, path = "/api/v1/imports/{id}/undo", params(("id" = String, Path)), responses((status = 200, body = Undone), (status = 403, body = Problem), (status = 404, body = Problem)))]
+async fn undo_import(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<Undone> {
+    at_desk(&app, move || caller.desk.undo_import(id)).await
+}
+
 async fn document() -> Json<serde_json::Value> {
     Json(serde_json::from_str(&openapi()).unwrap_or_default())
 }
@@ -499,8 +552,18 @@ pub(crate) fn routes() -> Router<App> {
         .route("/tables", get(table_preview).post(approve_table))
         .route("/collected", get(collected))
         .route("/staff", get(staff).post(add_staff))
+        .route("/session", get(session))
         .route("/openapi.json", get(document))
         .fallback(no_such_call);
+    Router::new().nest("/api/v1", calls)
+}
+
+/// Calls that may take long and bring much.
+pub(crate) fn long_routes() -> Router<App> {
+    let calls = Router::new()
+        .route("/imports", get(imports).post(import))
+        .route("/imports/{id}/undo", post(undo_import))
+        .layer(DefaultBodyLimit::max(2 * FILE_BYTES_MAX));
     Router::new().nest("/api/v1", calls)
 }
 
@@ -540,7 +603,11 @@ pub(crate) fn routes() -> Router<App> {
         approve_table,
         collected,
         staff,
-        add_staff
+        add_staff,
+        session,
+        imports,
+        import,
+        undo_import
     )
 )]
 struct Document;

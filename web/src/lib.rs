@@ -86,10 +86,11 @@ pub fn router(node: Node, port: u16) -> Router {
         .merge(assets::routes())
         .fallback(pages::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .merge(api::long_routes())
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), guard::hosts))
         .layer(CatchPanicLayer::custom(pages::panicked))
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(middleware::from_fn(guard::headers))
         .with_state(app)
 }

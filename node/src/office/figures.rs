@@ -13,12 +13,12 @@ use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::statistics::{self, Figure, Indicator, SET_VERSION, Table};
 use casemesh_protocol::time::{Period, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// One cell of a figure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CellView {
     /// Which value.
     pub key: CodeView,
@@ -27,7 +27,7 @@ pub struct CellView {
 }
 
 /// One of the three numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FigureView {
     /// Which.
     pub indicator: Indicator,
@@ -44,7 +44,7 @@ pub struct FigureView {
 }
 
 /// The three numbers of a period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FiguresView {
     /// The first and last day.
     #[schema(value_type = Object)]
@@ -56,7 +56,7 @@ pub struct FiguresView {
 }
 
 /// Cases by one coded fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FactView {
     /// The list.
     pub list: String,
@@ -86,7 +86,7 @@ pub struct TablePreview {
 }
 
 /// What a collector shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CollectedView {
     /// The first and last day.
     #[schema(value_type = Object)]
@@ -103,7 +103,7 @@ pub struct CollectedView {
 }
 
 /// What one office sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OfficeFigures {
     /// Its name.
     pub name: String,

@@ -16,6 +16,7 @@ use casemesh_protocol::terms::{Code, FieldState};
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Rows of one command.
 const BATCH_ROWS: usize = 200;
@@ -119,7 +120,7 @@ pub enum ImportError {
 }
 
 /// What will happen with one column.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ColumnReport {
     /// The heading.
     pub column: String,
@@ -134,7 +135,7 @@ pub struct ColumnReport {
 }
 
 /// A row that will not load.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RowProblem {
     /// Its line in the file.
     pub line: u64,
@@ -143,7 +144,7 @@ pub struct RowProblem {
 }
 
 /// What an import will do, or did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportReport {
     /// The source.
     pub source: String,
@@ -443,8 +444,21 @@ fn row_key(source: &str, content: &[u8], occurrence: u64) -> RecordId {
     RecordId::new(id)
 }
 
+/// An import of this office.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportView {
+    /// Its id.
+    pub id: String,
+    /// The source.
+    pub source: String,
+    /// Rows that it added until now.
+    pub added: u64,
+    /// Whether it was taken back.
+    pub undone: bool,
+}
+
 /// What taking an import back did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Undone {
     /// How many people are gone, with their cases.
     pub removed: u64,
@@ -576,14 +590,20 @@ impl Desk {
         Ok(undone)
     }
 
-    /// The imports of this office: id, source, rows added, whether undone.
+    /// The imports of this office, oldest first.
     ///
     /// # Errors
     /// When the account may not import.
-    pub fn imports(&self) -> Result<Vec<(String, String, u64, bool)>, DeskError> {
+    pub fn imports(&self) -> Result<Vec<ImportView>, DeskError> {
         self.actor.may(Ask::Import)?;
         let tables = self.office.index.read();
-        Ok(tables.imports.values().map(|i| (i.id.to_string(), i.source.clone(), i.added, i.undone)).collect())
+        let view = |import: &Import| ImportView {
+            id: import.id.to_string(),
+            source: import.source.clone(),
+            added: import.added,
+            undone: import.undone,
+        };
+        Ok(tables.imports.values().map(view).collect())
     }
 }
 

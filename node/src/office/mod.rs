@@ -16,7 +16,9 @@ mod views;
 
 pub use cases::{ActionInput, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
-pub use import::{ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, Mapping, Reading, RowProblem, Undone};
+pub use import::{
+    ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
+};
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;

@@ -340,7 +340,7 @@ impl Desk {
                 .filter(|_| permit.covers(FieldGroup::Address))
                 .map(|area| Line::cut(area))
                 .unwrap_or_default(),
-            safe_contact: client.safe_contact.clone(),
+            safe_contact: client.safe_contact.without_words(),
             purpose: Purpose::ShareForService,
             consent_expires: permit.expires(),
             will_share: List::new(will_share).map_err(bounded)?,
@@ -352,6 +352,7 @@ impl Desk {
             brief,
             withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
             sender_contact: Line::cut(&format!("{}, {}", self.name, self.office_name())),
+            safe_contact: client.safe_contact.clone(),
         };
         Ok(Draft { partner_name: member.record.name.to_string(), preview, full, permit, left_out, urgency, client })
     }
@@ -540,7 +541,7 @@ fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
     let mut person = Person::unknown(tx.fresh_id(), referral.key, tx.now(), tx.staff());
     person.identity = IdentityLevel::Alias;
     person.alias = referral.preview.pseudonym.to_string();
-    person.safe_contact = referral.preview.safe_contact.clone();
+    person.safe_contact = full.safe_contact.clone();
     person.interpreter = referral.preview.interpreter;
     let known = |code: &Option<Code>| code.clone().map_or(FieldState::NotAsked, FieldState::Known);
     person.sex = known(&referral.preview.sex);

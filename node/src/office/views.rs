@@ -7,7 +7,7 @@ use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State};
 use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, SafeContact};
 use casemesh_protocol::time::{Day, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// One field of a record: its value, and what is known of it.
@@ -139,7 +139,7 @@ pub struct CaseSummary {
 }
 
 /// A coded value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct CodeView {
     /// The list.
     pub list: String,

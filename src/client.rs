@@ -1,39 +1,50 @@
 //! One person at one office's API.
 
-use super::world::DemoOffice;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How long the story waits for the other side.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) struct Client {
+/// A call that the office refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .body.get("title").and_then(Value::as_str).map_or_else(|| format!("{path} was refused: {body}"), str::to_owned))]
+pub(crate) struct Refused {
+    path: String,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    body: Value,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     token: String,
 }
 
 impl Client {
-    pub(super) async fn sign_in(office: &DemoOffice, name: &str, password: &str) -> Result<Self> {
+    pub(crate) async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let base = format!("http://{}/api/v1", office.served.address);
+        let base = format!("http://{address}/api/v1");
         let mut client = Self { http, base, token: String::new() };
         let session = client.post("/sign-in", json!({ "name": name, "password": password })).await?;
         client.token = text(&session, "token")?;
         Ok(client)
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.send(self.http.get(format!("{}{path}", self.base)), path).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Value> {
         self.send(self.http.post(format!("{}{path}", self.base)).json(&body), path).await
     }
 
     /// The status and answer of a call that is expected to be refused.
-    pub(super) async fn refused(&self, path: &str, body: Value) -> Result<(u16, Value)> {
+    pub(crate) async fn refused(&self, path: &str, body: Value) -> Result<(u16, Value)> {
         let request = self.http.post(format!("{}{path}", self.base)).json(&body).bearer_auth(&self.token);
         let response = request.send().await?;
         Ok((response.status().as_u16(), response.json().await?))
@@ -44,18 +55,18 @@ impl Client {
         let status = response.status();
         let body: Value = response.json().await.with_context(|| format!("{path} gave no JSON"))?;
         if !status.is_success() {
-            bail!("{path} was refused: {body}");
+            return Err(Refused { path: path.to_owned(), status: status.as_u16(), body }.into());
         }
         Ok(body)
     }
 
     /// Makes something; its id.
-    pub(super) async fn make(&self, path: &str, body: Value) -> Result<String> {
+    pub(crate) async fn make(&self, path: &str, body: Value) -> Result<String> {
         text(&self.post(path, body).await?, "id")
     }
 
     /// Asks again and again until something holds.
-    pub(super) async fn wait(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub(crate) async fn wait(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
         let start = Instant::now();
         loop {
             let value = self.get(path).await?;
@@ -71,16 +82,16 @@ impl Client {
 }
 
 /// A text of an answer.
-pub(super) fn text(value: &Value, key: &str) -> Result<String> {
+pub(crate) fn text(value: &Value, key: &str) -> Result<String> {
     value.get(key).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no {key:?} in {value}"))
 }
 
 /// Whether a field of an answer has that text.
-pub(super) fn is(value: &Value, key: &str, expected: &str) -> bool {
+pub(crate) fn is(value: &Value, key: &str, expected: &str) -> bool {
     value.get(key).and_then(Value::as_str) == Some(expected)
 }
 
 /// Whether a field of an answer is there and not null.
-pub(super) fn has(value: &Value, key: &str) -> bool {
+pub(crate) fn has(value: &Value, key: &str) -> bool {
     value.get(key).is_some_and(|found| !found.is_null())
 }

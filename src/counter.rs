@@ -1,0 +1,139 @@
+//! Where the commands that work with an office's data do their work: at the folder itself, or, while the office's
+//! node runs on it, through that node's API, with the same sign-in and the same policy.
+
+use crate::cli::{ask_secret, runtime};
+use crate::client::Client;
+use crate::serve;
+use anyhow::{Context as _, Result};
+use casemesh_node::clock::Clock;
+use casemesh_node::node::{Node, NodeError, Reach};
+use casemesh_node::office::{CollectedView, Desk, FiguresView, ImportReport, ImportView, Mapping, Undone};
+use casemesh_protocol::id::RecordId;
+use casemesh_protocol::time::Period;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How often a running node is asked how far an import has come.
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
+
+/// The numbers of one node for a period.
+#[derive(Debug)]
+pub(crate) enum Numbers {
+    /// An office's own.
+    Own { office: String, figures: FiguresView },
+    /// What a collector got.
+    Collected(CollectedView),
+}
+
+/// A signed-in member of staff.
+pub(crate) enum Counter<'a> {
+    Here(&'a Desk),
+    Running { runtime: &'a Runtime, client: Client },
+}
+
+/// Signs in and works.
+pub(crate) fn at_counter<T>(folder: &Path, name: &str, work: impl FnOnce(&Counter<'_>) -> Result<T>) -> Result<T> {
+    let runtime = runtime()?;
+    let _guard = runtime.enter();
+    let password = || ask_secret(&format!("Password of {name}"));
+    match Node::start_as(folder, Clock::system(), Reach::Offline) {
+        Ok(node) => {
+            let signed_in = || -> Result<Desk> {
+                let token = node.sign_in(name, &password()?, "command line")?;
+                node.desk(&token).context("the session ended")
+            };
+            let result = signed_in().and_then(|desk| work(&Counter::Here(&desk)));
+            node.stop();
+            result
+        }
+        Err(NodeError::Running(folder)) => {
+            // A node that has no pages (a command that works on the folder just now) cannot be asked.
+            let Some(address) = serve::pages_of(&folder) else { return Err(NodeError::Running(folder).into()) };
+            let client = runtime.block_on(Client::sign_in(address, name, &password()?))?;
+            let result = work(&Counter::Running { runtime: &runtime, client: client.clone() });
+            runtime.block_on(client.post("/sign-out", json!({})))?;
+            result
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_json::from_value(value).context("the running node is of another version; restart it, or use its own program")
+}
+
+impl Counter<'_> {
+    pub(crate) fn numbers(&self, period: Period) -> Result<Numbers> {
+        match self {
+            Self::Here(desk) if desk.is_collector() => Ok(Numbers::Collected(desk.collected(Some(period))?)),
+            Self::Here(desk) => Ok(Numbers::Own { office: desk.office_name(), figures: desk.figures(period)? }),
+            Self::Running { runtime, client } => runtime.block_on(async {
+                let days = format!("from={}&to={}", period.from, period.to);
+                let session = client.get("/session").await?;
+                if session.get("is_collector") == Some(&Value::Bool(true)) {
+                    return Ok(Numbers::Collected(read(client.get(&format!("/collected?{days}")).await?)?));
+                }
+                let office = crate::client::text(&session, "office")?;
+                Ok(Numbers::Own { office, figures: read(client.get(&format!("/figures?{days}")).await?)? })
+            }),
+        }
+    }
+
+    pub(crate) fn check_import(&self, mapping: &str, table: &[u8]) -> Result<ImportReport> {
+        // Read here first in any case: what is wrong with the files need not travel.
+        let reading = Mapping::parse(mapping)?.read(table)?;
+        match self {
+            Self::Here(desk) => Ok(desk.check_import(&reading)?),
+            Self::Running { runtime, client } => {
+                let table = std::str::from_utf8(table)?;
+                let ask = json!({ "mapping": mapping, "table": table, "dry_run": true });
+                read(runtime.block_on(client.post("/imports", ask))?)
+            }
+        }
+    }
+
+    pub(crate) fn run_import(&self, mapping: &str, table: &[u8], progress: impl Fn(u64)) -> Result<ImportReport> {
+        let reading = Mapping::parse(mapping)?.read(table)?;
+        match self {
+            Self::Here(desk) => Ok(desk.run_import(reading, progress)?),
+            Self::Running { runtime, client } => runtime.block_on(async {
+                let ask = json!({ "mapping": mapping, "table": std::str::from_utf8(table)?, "dry_run": false });
+                let before = Self::all_imports(client).await?.len();
+                let run = client.post("/imports", ask);
+                tokio::pin!(run);
+                loop {
+                    tokio::select! {
+                        report = &mut run => return read(report?),
+                        () = tokio::time::sleep(PROGRESS_EVERY) => {
+                            let imports = Self::all_imports(client).await?;
+                            imports.get(before).into_iter().for_each(|import| progress(import.added));
+                        }
+                    }
+                }
+            }),
+        }
+    }
+
+    async fn all_imports(client: &Client) -> Result<Vec<ImportView>> {
+        read(client.get("/imports").await?)
+    }
+
+    pub(crate) fn imports(&self) -> Result<Vec<ImportView>> {
+        match self {
+            Self::Here(desk) => Ok(desk.imports()?),
+            Self::Running { runtime, client } => runtime.block_on(Self::all_imports(client)),
+        }
+    }
+
+    pub(crate) fn undo_import(&self, import: RecordId) -> Result<Undone> {
+        match self {
+            Self::Here(desk) => Ok(desk.undo_import(import)?),
+            Self::Running { runtime, client } => {
+                read(runtime.block_on(client.post(&format!("/imports/{import}/undo"), json!({})))?)
+            }
+        }
+    }
+}
