@@ -3,56 +3,37 @@
 //! can be undone, so the place is found by walking back from the end. Whether that was the change, the hash decides.
 
 const POLYNOMIAL: u32 = 0xedb8_8320;
-const TABLE: [u32; 256] = table();
 
-const fn table() -> [u32; 256] {
-    let mut table = [0u32; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut rest = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            rest = if rest & 1 == 1 { (rest >> 1) ^ POLYNOMIAL } else { rest >> 1 };
-            bit += 1;
-        }
-        table[byte] = rest;
-        byte += 1;
-    }
-    table
-}
-
-fn of_byte(byte: u32) -> u32 {
-    TABLE.get((byte & 0xff) as usize).copied().unwrap_or_default()
+/// What one byte leaves.
+fn of_byte(byte: u8) -> u32 {
+    (0..8).fold(u32::from(byte), |rest, _| if rest & 1 == 1 { (rest >> 1) ^ POLYNOMIAL } else { rest >> 1 })
 }
 
 /// The checksum.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| of_byte(crc ^ u32::from(*byte)) ^ (crc >> 8))
+    crc32fast::hash(bytes)
 }
 
 /// Where a change of one byte gives `bytes` the checksum `expected`, and what must be XORed to that byte.
 pub(super) fn one_byte_off(bytes: &[u8], expected: u32) -> Option<(usize, u8)> {
-    // The table's entries differ in their first byte: it tells which one was used last.
-    let by_first_byte: [u8; 256] = {
-        let mut inverse = [0u8; 256];
-        for byte in 0..=u8::MAX {
-            if let Some(place) = inverse.get_mut((of_byte(u32::from(byte)) >> 24) as usize) {
-                *place = byte;
-            }
+    // What bytes leave differs in its first byte: it tells which one came last.
+    let mut by_first_byte = [(0u8, 0u32); 256];
+    for byte in 0..=u8::MAX {
+        let left = of_byte(byte);
+        if let Some(place) = by_first_byte.get_mut((left >> 24) as usize) {
+            *place = (byte, left);
         }
-        inverse
-    };
+    }
     let mut rest = crc32(bytes) ^ expected;
     if rest == 0 {
         return None;
     }
     for at in (0..bytes.len()).rev() {
-        let last = by_first_byte.get((rest >> 24) as usize).copied()?;
-        let used = of_byte(u32::from(last));
-        if used == rest {
+        let (last, left) = by_first_byte.get((rest >> 24) as usize).copied()?;
+        if left == rest {
             return Some((at, last));
         }
-        rest = ((rest ^ used) << 8) | u32::from(last);
+        rest = ((rest ^ left) << 8) | u32::from(last);
     }
     None
 }
