@@ -3,10 +3,9 @@
 
 use crate::cli::{ask_secret, runtime};
 use crate::client::Client;
-use crate::serve;
 use anyhow::{Context as _, Result};
 use casemesh_node::clock::Clock;
-use casemesh_node::node::{Node, NodeError, Reach};
+use casemesh_node::node::{Node, NodeError, Reach, pages_of};
 use casemesh_node::office::{CollectedView, Desk, FiguresView, ImportReport, ImportView, Mapping, Undone};
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Period;
@@ -51,14 +50,23 @@ pub(crate) fn at_counter<T>(folder: &Path, name: &str, work: impl FnOnce(&Counte
         }
         Err(NodeError::Running(folder)) => {
             // A node that has no pages (a command that works on the folder just now) cannot be asked.
-            let Some(address) = serve::pages_of(&folder) else { return Err(NodeError::Running(folder).into()) };
-            let client = runtime.block_on(Client::sign_in(address, name, &password()?))?;
+            let Some(address) = pages_of(&folder) else { return Err(NodeError::Running(folder).into()) };
+            let client = match runtime.block_on(Client::sign_in(address, name, &password()?)) {
+                Err(error) if is_unreachable(&error) => return Err(error.context(NodeError::Running(folder))),
+                signed_in => signed_in?,
+            };
             let result = work(&Counter::Running { runtime: &runtime, client: client.clone() });
-            runtime.block_on(client.post("/sign-out", json!({})))?;
+            if let Err(error) = runtime.block_on(client.post("/sign-out", json!({}))) {
+                tracing::debug!(%error, "the session had ended");
+            }
             result
         }
         Err(other) => Err(other.into()),
     }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
@@ -108,7 +116,8 @@ impl Counter<'_> {
                     tokio::select! {
                         report = &mut run => return read(report?),
                         () = tokio::time::sleep(PROGRESS_EVERY) => {
-                            let imports = Self::all_imports(client).await?;
+                            // How far it has come is nice to know; the import goes on without.
+                            let imports = Self::all_imports(client).await.unwrap_or_default();
                             imports.get(before).into_iter().for_each(|import| progress(import.added));
                         }
                     }

@@ -4,18 +4,9 @@ use anyhow::{Context as _, Result};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// Names the address of the pages while the node runs; who can read the folder can read it.
-const PAGES_FILE: &str = "pages";
-
-/// Where the pages of the node that runs on a folder are.
-pub(crate) fn pages_of(folder: &Path) -> Option<SocketAddr> {
-    let address: SocketAddr = std::fs::read_to_string(folder.join(PAGES_FILE)).ok()?.trim().parse().ok()?;
-    Some(address).filter(|address| address.ip().is_loopback())
-}
 
 /// A running node and its pages.
 #[derive(Debug)]
@@ -24,7 +15,6 @@ pub struct Served {
     pub node: Node,
     /// Where its pages are.
     pub address: SocketAddr,
-    folder: PathBuf,
     stop: watch::Sender<bool>,
     pages: JoinHandle<std::io::Result<()>>,
 }
@@ -47,14 +37,14 @@ impl Served {
             .await
             .with_context(|| format!("cannot serve pages on {address}; is another program using the port?"))?;
         let address = listener.local_addr()?;
-        casemesh_node::disk::replace(&folder.join(PAGES_FILE), address.to_string().as_bytes())?;
+        node.serves_pages_at(address)?;
         let (stop, mut stopped) = watch::channel(false);
         let shutdown = async move {
             // An error means that the sender is gone, which ends the pages as well.
             let _ended = stopped.wait_for(|stop| *stop).await;
         };
         let pages = tokio::spawn(casemesh_web::serve(listener, node.clone(), shutdown));
-        Ok(Self { node, address, folder: folder.to_owned(), stop, pages })
+        Ok(Self { node, address, stop, pages })
     }
 
     /// Ends pages and node.
@@ -64,7 +54,6 @@ impl Served {
     pub async fn stop(self) -> Result<()> {
         self.stop.send_replace(true);
         self.pages.await??;
-        std::fs::remove_file(self.folder.join(PAGES_FILE))?;
         let node = self.node;
         tokio::task::spawn_blocking(move || node.stop()).await?;
         Ok(())

@@ -4,8 +4,9 @@
 use crate::harness::{PASSWORD, TestNode, new_node};
 use casemesh_node::office::{
     ActionInput, CaseFilter, CaseInput, ConsentInput, Desk, DeskError, FieldInput, PaymentInput, PersonInput,
-    StaffInput,
+    StaffInput, TaskFilter, TaskInput,
 };
+use casemesh_node::records::{CaseState, TaskState};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
 
@@ -24,6 +25,8 @@ fn all_pages(desk: &Desk) -> String {
         found,
         desk.referrals(true).unwrap(),
         desk.referrals(false).unwrap(),
+        desk.tasks(&TaskFilter::default()).unwrap(),
+        desk.office_entries().unwrap(),
     ))
     .unwrap()
 }
@@ -62,7 +65,7 @@ fn a_case_for_others_alone_does_not_exist() {
     // By its id, the case is as absent as one that never was; so is the person.
     for id in [case, RecordId::new([9; 16])] {
         assert!(is_absent(colleague.case(id)));
-        assert!(is_absent(colleague.add_action(id, ActionInput { text: "x".into(), ..ActionInput::default() })));
+        assert!(is_absent(colleague.add_action(id, &ActionInput { text: "x".into(), ..ActionInput::default() })));
         let money = PaymentInput {
             kind: "claimed".into(),
             amount: "1".into(),
@@ -71,7 +74,15 @@ fn a_case_for_others_alone_does_not_exist() {
         };
         assert!(is_absent(colleague.add_payment(id, money)));
         assert!(is_absent(colleague.close_case(id, "resolved")));
+        assert!(is_absent(colleague.set_case_state(id, CaseState::OnHold)));
+        assert!(is_absent(colleague.assign_case(id, colleague.staff())));
+        let task = TaskInput { title: "x".into(), due: "2026-01-01".into(), ..TaskInput::default() };
+        assert!(is_absent(colleague.add_task(id, &task)));
+        assert!(is_absent(colleague.settle_task(id, TaskState::Done)));
     }
+    let (tasks, _) = worker.tasks(&TaskFilter::default()).unwrap();
+    assert!(is_absent(colleague.settle_task(tasks[0].id, TaskState::Done)));
+    assert!(is_absent(colleague.add_person_entry(person, &ActionInput { text: "x".into(), ..ActionInput::default() })));
     assert!(is_absent(colleague.person(person)));
     assert!(is_absent(colleague.change_person(person, 1, named("x"))));
     assert!(is_absent(colleague.open_case(vec![person], CaseInput::default())));

@@ -274,6 +274,42 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.shows("Explained the protection order").await;
     let case_url = walk.page.url().await.unwrap().unwrap();
 
+    // A form from its definition, with a mistake in it, and blank on paper.
+    walk.go(&format!("{case_url}/entries/party")).await;
+    walk.fill("main form", &[("party_role", "perpetrator"), ("telephone_state", "unknown")]).await;
+    walk.press("main form").await;
+    walk.check("entry-problem").await;
+    walk.fill("main form", &[("party_name", "Themba Dlamini")]).await;
+    walk.press("main form").await;
+    walk.shows("Themba Dlamini").await;
+    walk.go(&format!("{case_url}/entries/risk")).await;
+    let risk = [("risk_level", "high"), ("judgement_reason", "He knows where she works"), ("review_on", "2026-02-01")];
+    walk.fill("main form", &risk).await;
+    walk.press("main form").await;
+    walk.shows("Look at the risk again").await;
+    walk.press("a[href*='corrects=']").await;
+    walk.shows("This corrects an earlier entry").await;
+    walk.check("entry-correct").await;
+    walk.press("main form").await;
+    walk.shows("corrected later").await;
+    walk.check("case").await;
+    walk.go(&format!("{advice_base}forms/incident/print")).await;
+    walk.check("form-blank").await;
+    walk.go(&format!("{person_url}/entries/alert")).await;
+    walk.fill("main form", &[("alert_kind", "contact"), ("alert_text", "Never call after six")]).await;
+    walk.press("main form").await;
+    walk.shows("Never call after six").await;
+    walk.check("person-alert").await;
+    walk.go(&format!("{advice_base}office/entries/activity")).await;
+    walk.fill("main form", &[("activity_kind", "training"), ("subject", "Wage claims"), ("women", "14")]).await;
+    walk.press("main form").await;
+    walk.shows("Wage claims").await;
+    walk.check("office").await;
+    walk.go(&format!("{advice_base}tasks")).await;
+    walk.shows("Call the shelter").await;
+    walk.check("tasks").await;
+    walk.press("button[value='done'][aria-label*='Look at the risk again']").await;
+
     // Refer: the name is caught, the preview is exact, and it is sent.
     walk.go(&format!("{case_url}/refer")).await;
     walk.check("refer").await;
@@ -354,7 +390,7 @@ async fn walk(axe: String, shots: PathBuf) {
 
     // In Spanish and Arabic, right to left.
     walk.sign_in(&advice_base, "worker").await;
-    for (language, dir) in [("es", "ltr"), ("ar", "rtl")] {
+    for (language, dir) in [("es", "ltr"), ("fr", "ltr"), ("sw", "ltr"), ("ar", "rtl")] {
         walk.go(&referral_url).await;
         walk.press(&format!("button[name='language'][value='{language}']")).await;
         assert_eq!(value(&walk.page, "document.documentElement.dir").await, dir);
@@ -363,6 +399,8 @@ async fn walk(axe: String, shots: PathBuf) {
             ("register", "register"),
             ("find", "find"),
             ("cases", "cases"),
+            ("tasks", "tasks"),
+            ("office/entries/activity", "activity"),
             ("referrals", "referrals"),
             ("figures", "figures"),
         ] {

@@ -250,7 +250,7 @@ fn an_import_taken_back_keeps_whom_staff_worked_with() {
     let everything = CaseFilter { closed: true, ..CaseFilter::default() };
     let (rows, _) = worker.cases(&everything).unwrap();
     let (case, number) = (rows[0].id, rows[0].number.clone());
-    worker.add_action(case, ActionInput { text: "Called her".into(), ..ActionInput::default() }).unwrap();
+    worker.add_action(case, &ActionInput { text: "Called her".into(), ..ActionInput::default() }).unwrap();
     let undone = worker.undo_import(import).unwrap();
     assert_eq!((undone.removed, undone.kept), (2, vec![number]));
     assert!(worker.case(case).is_ok());

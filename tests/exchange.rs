@@ -159,7 +159,7 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
     let their_case = shelter.referral_to_case(received).unwrap();
     assert_eq!(shelter.search("Nomvula").unwrap()[0].birth_year, Some(1994), "every shared field is taken over");
     step(&shelter, received, "started", "", "");
-    shelter.add_action(their_case, ActionInput { text: "Settled in".into(), ..ActionInput::default() }).unwrap();
+    shelter.add_action(their_case, &ActionInput { text: "Settled in".into(), ..ActionInput::default() }).unwrap();
     let today = casemesh_node::clock::Clock::system().now().day();
     shelter
         .add_payment(

@@ -13,6 +13,7 @@ mod access;
 mod architecture;
 /// A real Chromium walks the story; every page is checked for access and looked at.
 mod browser;
+mod casework;
 /// Messages and exit codes of the command line for bad input.
 mod cli;
 /// Killed at random points, nothing that was acknowledged is lost.

@@ -3,8 +3,9 @@
 
 use crate::names;
 use crate::records::{
-    Case, CaseState, Collected, Consent, CountingBasis, Import, Outbox, OutboxState, Payment, PaymentKind, Person,
-    PersonRef, Referral, RegisterLine, Release, Seen, Settings, Staff,
+    Action, Case, CaseState, Collected, Consent, CountingBasis, Import, Outbox, OutboxState, Payment, PaymentKind,
+    Person, PersonRef, Referral, RegisterLine, Release, Seen, Settings, Staff, Task, TaskKind, TaskState, TaskTitle,
+    Value,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use casemesh_crypto::hash::Digest;
@@ -56,10 +57,48 @@ pub struct CaseRow {
     pub sealed: bool,
     /// The last thing that happened.
     pub last_activity: Timestamp,
-    /// What is next, and when.
-    pub next_action: Option<(String, Day)>,
     /// Coded facts.
     pub facts: Vec<Arc<Code>>,
+}
+
+/// A task, as lists see it.
+#[derive(Debug, Clone)]
+pub struct TaskRow {
+    /// Which.
+    pub id: RecordId,
+    /// In which case.
+    pub case: Option<RecordId>,
+    /// What kind.
+    pub kind: TaskKind,
+    /// What is to be done.
+    pub title: TaskTitle,
+    /// Until when.
+    pub due: Day,
+    /// Who has to do it.
+    pub owner: Option<StaffId>,
+    /// Where it stands.
+    pub state: TaskState,
+}
+
+/// A party of a case, as the conflict check sees it.
+#[derive(Debug, Clone)]
+pub struct PartyRow {
+    /// In which case.
+    pub case: RecordId,
+    /// The name.
+    pub name: String,
+    skeletons: Vec<String>,
+}
+
+/// What stands on a person's page before everything else.
+#[derive(Debug, Clone)]
+pub struct AlertRow {
+    /// About whom.
+    pub person: RecordId,
+    /// What kind.
+    pub kind: Option<Code>,
+    /// What it says.
+    pub text: String,
 }
 
 /// Money, as figures see it.
@@ -109,6 +148,16 @@ pub struct Tables {
     /// Cases by client.
     pub cases_of: HashMap<RecordId, BTreeSet<RecordId>>,
     payments: HashMap<RecordId, PaymentRow>,
+    /// Tasks.
+    pub tasks: HashMap<RecordId, TaskRow>,
+    /// Open tasks by the day they are due.
+    pub due: BTreeSet<(Day, RecordId)>,
+    open_tasks: HashMap<RecordId, BTreeSet<(Day, RecordId)>>,
+    parties: HashMap<RecordId, PartyRow>,
+    /// Alerts about persons, by the entry that says so.
+    pub alerts: BTreeMap<RecordId, AlertRow>,
+    /// When something about a person was last confirmed: by person and what.
+    pub confirmed: HashMap<(RecordId, String), Day>,
     /// Referrals.
     pub referrals: BTreeMap<RecordId, Arc<Referral>>,
     /// Referrals by their name on the wire.
@@ -132,6 +181,13 @@ pub struct Tables {
     words: BTreeMap<String, BTreeSet<RecordId>>,
     skeletons: HashMap<String, BTreeSet<RecordId>>,
     codes: HashSet<Arc<Code>>,
+}
+
+/// How the words of a name sound, in one order.
+fn skeletons(name: &str) -> Vec<String> {
+    let mut skeletons: Vec<String> = names::words(name).iter().map(|word| names::skeleton(word)).collect();
+    skeletons.sort();
+    skeletons
 }
 
 /// Why a person was found.
@@ -229,7 +285,6 @@ impl Tables {
                 assigned: case.assigned.clone(),
                 sealed: case.sealed,
                 last_activity: case.last_activity,
-                next_action: case.next_action.as_ref().map(|next| (next.text.clone(), next.due)),
                 facts,
             },
         );
@@ -242,6 +297,83 @@ impl Tables {
                 self.cases_of.remove(client);
             }
         }
+    }
+
+    fn put_task(&mut self, task: Task) {
+        self.remove_task(task.id);
+        if task.state == TaskState::Open {
+            self.due.insert((task.due, task.id));
+            if let Some(case) = task.case {
+                self.open_tasks.entry(case).or_default().insert((task.due, task.id));
+            }
+        }
+        let Task { id, case, kind, title, due, owner, state, .. } = task;
+        self.tasks.insert(id, TaskRow { id, case, kind, title, due, owner, state });
+    }
+
+    fn remove_task(&mut self, id: RecordId) {
+        let Some(row) = self.tasks.remove(&id) else { return };
+        self.due.remove(&(row.due, id));
+        if let Some(open) = row.case.and_then(|case| self.open_tasks.get_mut(&case)) {
+            open.remove(&(row.due, id));
+        }
+    }
+
+    /// The open tasks of a case, the most pressing first.
+    pub fn open_tasks_of(&self, case: RecordId) -> impl Iterator<Item = &TaskRow> {
+        let open = self.open_tasks.get(&case).into_iter().flatten();
+        open.filter_map(|(_, id)| self.tasks.get(id))
+    }
+
+    /// What an entry says that lists and checks need; an entry that corrects another takes its place.
+    fn put_action(&mut self, action: &Action) {
+        if let Some(corrected) = action.corrects {
+            self.remove_action(corrected);
+        }
+        let text = |field: &str| match action.answer(field) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let code = |field: &str| match action.answer(field) {
+            Some(Value::Code(code)) => Some(code.clone()),
+            _ => None,
+        };
+        match action.form.as_ref().map(|(form, _)| form.as_str()) {
+            Some("party") => {
+                if let Some(name) = text("party_name") {
+                    let skeletons = skeletons(&name);
+                    self.parties.insert(action.id, PartyRow { case: action.about, name, skeletons });
+                }
+            }
+            Some("alert") => {
+                let text = text("alert_text").unwrap_or_default();
+                let row = AlertRow { person: action.about, kind: code("alert_kind"), text };
+                self.alerts.insert(action.id, row);
+            }
+            Some("confirmed") => {
+                if let Some(what) = code("confirmed_what") {
+                    let last = self.confirmed.entry((action.about, what.code.to_string())).or_insert(action.on);
+                    *last = action.on.max(*last);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn remove_action(&mut self, id: RecordId) {
+        self.parties.remove(&id);
+        self.alerts.remove(&id);
+    }
+
+    /// The parties of a case.
+    pub fn parties_of(&self, case: RecordId) -> impl Iterator<Item = &PartyRow> {
+        self.parties.values().filter(move |party| party.case == case)
+    }
+
+    /// Parties of any case whose name sounds like this one.
+    pub fn parties_like(&self, name: &str) -> impl Iterator<Item = &PartyRow> {
+        let asked = skeletons(name);
+        self.parties.values().filter(move |party| !asked.is_empty() && party.skeletons == asked)
     }
 
     fn put_referral(&mut self, referral: Referral) {
@@ -372,6 +504,8 @@ impl Tables {
             Kind::Person => self.remove_person(id),
             Kind::Case => self.remove_case(id),
             Kind::Payment => drop(self.payments.remove(&id)),
+            Kind::Task => self.remove_task(id),
+            Kind::Action => self.remove_action(id),
             Kind::Referral => {
                 if let Some(gone) = self.referrals.remove(&id) {
                     self.threads.remove(&gone.thread);
@@ -428,7 +562,9 @@ impl Tables {
                 let consent: Consent = minicbor::decode(plain)?;
                 self.consents.entry(consent.person.id).or_default().insert(consent.id(), Arc::new(consent));
             }
-            Kind::Action | Kind::Task | Kind::Draft => {}
+            Kind::Task => self.put_task(minicbor::decode(plain)?),
+            Kind::Action => self.put_action(&minicbor::decode(plain)?),
+            Kind::Draft => {}
         }
         Ok(())
     }

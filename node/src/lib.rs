@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod codes;
 pub mod disk;
+pub mod forms;
 pub mod index;
 pub mod journal;
 pub mod keys;
@@ -10,6 +11,7 @@ pub mod mailbox;
 pub mod names;
 pub mod net;
 pub mod node;
+mod numbers;
 pub mod office;
 pub mod policy;
 pub mod records;

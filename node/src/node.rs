@@ -27,6 +27,7 @@ use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -37,6 +38,8 @@ const CONFIG_FILE: &str = "node.toml";
 const NETWORK_FILE: &str = "network.cbor";
 const CARD_FILE: &str = "card.cbor";
 const LOCK_FILE: &str = "LOCK";
+/// Names the address of the pages while they are served.
+const PAGES_FILE: &str = "pages";
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 /// The exchange looks around this often, woken or not.
 const TURN_EVERY: Duration = Duration::from_secs(5);
@@ -303,10 +306,17 @@ fn lock_folder(folder: &Path) -> Result<File, NodeError> {
     disk::private(&mut options);
     let file = options.open(folder.join(LOCK_FILE))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        // An address that a killed node left behind is nobody's now: no password must go there.
+        Ok(()) => crate::spool::remove(&folder.join(PAGES_FILE)).map(|()| file).map_err(NodeError::Disk),
         Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::Running(folder.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Where the pages of the node that runs on a folder are, if it serves any.
+pub fn pages_of(folder: &Path) -> Option<SocketAddr> {
+    let address: SocketAddr = std::fs::read_to_string(folder.join(PAGES_FILE)).ok()?.trim().parse().ok()?;
+    Some(address).filter(|address| address.ip().is_loopback())
 }
 
 /// Whether a node talks to others.
@@ -500,6 +510,14 @@ impl Node {
         }
     }
 
+    /// Says where the pages are, for commands of the same account on this computer.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn serves_pages_at(&self, address: SocketAddr) -> io::Result<()> {
+        disk::replace(&self.inner.around.folder.join(PAGES_FILE), address.to_string().as_bytes())
+    }
+
     /// The open office.
     pub fn office(&self) -> Option<Arc<Office>> {
         self.inner.office.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -612,6 +630,9 @@ impl Node {
         }
         self.inner.lock();
         self.inner.around.relay.stop();
+        if let Err(error) = crate::spool::remove(&self.inner.around.folder.join(PAGES_FILE)) {
+            tracing::warn!(kind = %error.kind(), "the address of the pages could not be taken away");
+        }
     }
 }
 

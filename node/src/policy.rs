@@ -52,6 +52,8 @@ pub enum Ask {
     SeeCollected,
     /// Import or undo an import.
     Import,
+    /// Hand all cases of one member of staff to another.
+    HandOver,
     /// Manage accounts and settings.
     Administer,
     /// Read the log of the whole office.
@@ -85,6 +87,7 @@ impl Actor {
             Ask::ApproveTable => self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker])),
             Ask::SeeCollected => self.is(&[Supervisor, Reporting]),
             Ask::Import => self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker])),
+            Ask::HandOver => self.is(&[Supervisor]),
             Ask::Administer => self.is(&[Administrator]),
             Ask::ReadLog => self.is(&[Auditor]),
         };
@@ -113,6 +116,7 @@ mod tests {
         ("approve_table", Ask::ApproveTable),
         ("see_collected", Ask::SeeCollected),
         ("import", Ask::Import),
+        ("hand_over", Ask::HandOver),
         ("administer", Ask::Administer),
         ("read_log", Ask::ReadLog),
     ];

@@ -110,6 +110,48 @@ coded_enum!(
         Agreed = 2 "agreed",
         /// It was paid.
         Recovered = 3 "recovered",
+        /// The other side offered it.
+        Offered = 4 "offered",
+        /// The other side promised to pay it, by a day.
+        Promised = 5 "promised",
+        /// A payment that did not come through.
+        Bounced = 6 "bounced",
+        /// Paid in goods or work; the amount is what that is worth.
+        InKind = 7 "in_kind",
+        /// What the case cost.
+        Cost = 8 "cost",
+        /// A fee that was waived.
+        Waived = 9 "waived",
+    }
+);
+
+coded_enum!(
+    /// What kind of task it is.
+    TaskKind {
+        /// Something to do.
+        ToDo = 1 "to_do",
+        /// A deadline set by law or by a court.
+        Deadline = 2 "deadline",
+        /// A hearing or summons.
+        Hearing = 3 "hearing",
+        /// An appointment.
+        Appointment = 4 "appointment",
+        /// To ask how it went on.
+        FollowUp = 5 "follow_up",
+        /// To look again at a plan, a risk, a stay.
+        Review = 6 "review",
+    }
+);
+
+coded_enum!(
+    /// Where a task stands. That it is late is computed, never stored.
+    TaskState {
+        /// To be done.
+        Open = 1 "open",
+        /// Done.
+        Done = 2 "done",
+        /// Not to be done any more.
+        Cancelled = 3 "cancelled",
     }
 );
 
@@ -352,20 +394,17 @@ pub struct Case {
     /// The last thing that happened.
     #[n(11)]
     pub last_activity: Timestamp,
-    /// What is to be done next.
-    #[n(12)]
-    pub next_action: Option<NextAction>,
     /// The referral it came by.
-    #[n(13)]
+    #[n(12)]
     pub from_referral: Option<RecordId>,
     /// Coded facts of modules that this version shows as they are.
-    #[n(14)]
+    #[n(13)]
     pub facts: Vec<Code>,
     /// Where an imported case comes from.
-    #[n(15)]
+    #[n(14)]
     pub import: Option<ImportMark>,
     /// By whom it was opened.
-    #[n(16)]
+    #[n(15)]
     pub made_by: Option<StaffId>,
 }
 
@@ -381,35 +420,124 @@ pub struct Closure {
     pub reason: Code,
 }
 
-/// What is to be done next in a case.
+/// Something that somebody has to do by a day.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
-pub struct NextAction {
-    /// What.
+pub struct Task {
+    /// Which.
     #[n(0)]
-    pub text: String,
-    /// Until when.
+    pub id: RecordId,
+    /// In which case; none for the office's own.
     #[n(1)]
+    pub case: Option<RecordId>,
+    /// About whom.
+    #[n(2)]
+    pub subjects: Vec<KeyHandle>,
+    /// What kind.
+    #[n(3)]
+    pub kind: TaskKind,
+    /// What is to be done.
+    #[n(4)]
+    pub title: TaskTitle,
+    /// Until when.
+    #[n(5)]
     pub due: Day,
+    /// Who has to do it; nobody yet is a fact that a supervisor must see.
+    #[n(6)]
+    pub owner: Option<StaffId>,
+    /// Where it stands.
+    #[n(7)]
+    pub state: TaskState,
+    /// The entry that it follows from.
+    #[n(8)]
+    pub from: Option<RecordId>,
+    /// When it was done or cancelled, and by whom.
+    #[n(9)]
+    pub settled: Option<Settled>,
+    /// Who wrote it.
+    #[n(10)]
+    pub by: Option<StaffId>,
+    /// When it was written.
+    #[n(11)]
+    pub at: Timestamp,
 }
 
-/// An entry of a case. It is never changed; a later entry corrects it.
+/// What a task says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskTitle {
+    /// Somebody's words.
+    #[n(0)]
+    Words(#[n(0)] String),
+    /// It follows from a form: a key of the catalogues (`form-task-KEY`).
+    #[n(1)]
+    Form(#[n(0)] String),
+}
+
+/// When something was settled, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Settled {
+    /// When.
+    #[n(0)]
+    pub at: Timestamp,
+    /// By whom.
+    #[n(1)]
+    pub by: Option<StaffId>,
+}
+
+/// What an answer to a field of a form can be.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Value {
+    /// Words.
+    #[n(0)]
+    Text(#[n(0)] String),
+    /// A day.
+    #[n(1)]
+    Day(#[n(0)] Day),
+    /// A number.
+    #[n(2)]
+    Number(#[n(0)] i64),
+    /// Money.
+    #[n(3)]
+    Money(#[n(0)] Money),
+    /// A code of a list.
+    #[n(4)]
+    Code(#[n(0)] Code),
+    /// Yes or no.
+    #[n(5)]
+    YesNo(#[n(0)] bool),
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Answer {
+    /// Which field of the form.
+    #[n(0)]
+    pub field: String,
+    /// What is known.
+    #[n(1)]
+    pub value: FieldState<Value>,
+}
+
+/// An entry: a note, or a form that was filled in. It is never changed; a later entry corrects it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Action {
     /// Which.
     #[n(0)]
     pub id: RecordId,
-    /// In which case.
+    /// The case or person that it belongs to; [`Record::TOP`] for the office's own.
     #[n(1)]
-    pub case: RecordId,
+    pub about: RecordId,
     /// About whom.
     #[n(2)]
     pub subjects: Vec<KeyHandle>,
     /// What kind.
     #[n(3)]
     pub kind: Code,
-    /// The day it happened.
+    /// The day it happened, or that stands on the paper.
     #[n(4)]
     pub on: Day,
     /// What happened.
@@ -424,6 +552,47 @@ pub struct Action {
     /// When it was written.
     #[n(8)]
     pub at: Timestamp,
+    /// The form, and its version; none for a plain note.
+    #[n(9)]
+    pub form: Option<(String, u16)>,
+    /// What was answered.
+    #[n(10)]
+    pub answers: Vec<Answer>,
+    /// The entry that it follows from.
+    #[n(11)]
+    pub follows: Option<RecordId>,
+    /// The entry that it corrects.
+    #[n(12)]
+    pub corrects: Option<RecordId>,
+}
+
+impl Action {
+    /// The code under which an entry of a form stands in the list of kinds.
+    pub const FORM_LIST: &'static str = "form";
+
+    /// A plain note.
+    pub fn note(id: RecordId, about: RecordId, subjects: Vec<KeyHandle>, kind: Code, on: Day, at: Timestamp) -> Self {
+        Self {
+            id,
+            about,
+            subjects,
+            kind,
+            on,
+            text: String::new(),
+            minutes: None,
+            by: None,
+            at,
+            form: None,
+            answers: Vec::new(),
+            follows: None,
+            corrects: None,
+        }
+    }
+
+    /// The answer to a field, if it is known.
+    pub fn answer(&self, field: &str) -> Option<&Value> {
+        self.answers.iter().find(|answer| answer.field == field)?.value.value()
+    }
 }
 
 /// Money of a case.
@@ -847,7 +1016,8 @@ record!(Settings, Settings, |_settings| SETTINGS_ID, vec![]);
 record!(Staff, Staff, |staff| RecordId::new(*staff.id.as_bytes()), vec![]);
 record!(Person, Person, |person| person.id, vec![person.key]);
 record!(Case, Case, |case| case.id, case.clients.iter().map(|client| client.key).collect());
-record!(Action, Action, |action| action.id, action.subjects.clone(), parent action.case);
+record!(Action, Action, |action| action.id, action.subjects.clone(), parent action.about);
+record!(Task, Task, |task| task.id, task.subjects.clone(), parent task.case.unwrap_or(Task::TOP));
 record!(Payment, Payment, |payment| payment.id, payment.subjects.clone(), parent payment.case);
 record!(Consent, Consent, |consent| consent.id, vec![consent.person.key], parent consent.person.id);
 record!(Referral, Referral, |referral| referral.id, vec![referral.key]);

@@ -83,7 +83,15 @@ impl Spool {
         for part in ["in", "out", "fact"] {
             disk::make_folder(&folder.join(part))?;
         }
-        Ok(Self { folder })
+        let spool = Self { folder };
+        // What a crash left half written was never signed for; what was damaged since, a person may look at.
+        for packet in spool.waiting_in()? {
+            if spool.read_in(&packet).is_err() {
+                tracing::warn!(?packet, "a packet in the spool is not whole; it was set aside");
+                spool.set_aside(&packet)?;
+            }
+        }
+        Ok(spool)
     }
 
     fn path(&self, part: &str, packet: &Digest, extension: &str) -> PathBuf {
@@ -99,12 +107,9 @@ impl Spool {
         let path = self.path("in", &hash, "pkt");
         if !fs::read(&path).is_ok_and(|kept| kept == packet) {
             disk::write_unsynced(&path, packet)?;
-            if let Err(error) = disk::sync_new(&path) {
-                // What may not be on the disk must not be taken for kept when the sender tries again.
-                remove(&path)?;
-                return Err(error);
-            }
         }
+        // Also when it was here: who wrote it may have been stopped before this.
+        disk::sync_new(&path)?;
         Ok(hash)
     }
 

@@ -52,13 +52,16 @@ impl Disclosure {
     /// The full packet after acceptance. The scope is enforced here, when the packet is built.
     ///
     /// # Errors
-    /// When a field or the brief belongs to a group that the permit does not cover.
+    /// When a field, the brief or the words about contact belong to a group that the permit does not cover.
     pub fn full(permit: &Permit, event: SignedEvent, full: Full) -> Result<Self, BeyondPermit> {
         if let Some(field) = full.fields.iter().find(|field| !permit.covers(field.group)) {
             return Err(BeyondPermit(field.group));
         }
         if !full.brief.is_empty() && !permit.covers(FieldGroup::CaseBrief) {
             return Err(BeyondPermit(FieldGroup::CaseBrief));
+        }
+        if !permit.covers(FieldGroup::Contact) && full.safe_contact != full.safe_contact.without_words() {
+            return Err(BeyondPermit(FieldGroup::Contact));
         }
         Ok(Self::new(permit, Body::ReferralFull { event, full }))
     }

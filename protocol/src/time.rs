@@ -120,6 +120,11 @@ impl Day {
         Self(self.0.saturating_add(jiff::Span::new().days(days)))
     }
 
+    /// Days from this one to a later one; negative to an earlier one.
+    pub fn days_to(self, later: Self) -> i32 {
+        later.0.since(self.0).map_or(0, |span| span.get_days())
+    }
+
     /// Its first instant in UTC.
     pub fn start(self) -> Timestamp {
         let stamp = jiff::tz::Offset::UTC.to_timestamp(self.0.at(0, 0, 0, 0));

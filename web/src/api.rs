@@ -11,18 +11,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
+use casemesh_node::forms;
 use casemesh_node::node::SignInError;
 use casemesh_node::office::{
-    ActionInput, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput, Desk,
-    DeskError, FILE_BYTES_MAX, FieldProblem, FiguresView, HomeView, ImportError, ImportReport, ImportView, Mapping,
-    PartnerView, PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView,
-    RegisterInput, RegisterView, SharePreview, StaffInput, StaffView, TablePreview, Undone,
+    ActionInput, ActionView, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput,
+    Desk, DeskError, FieldProblem, FiguresView, HomeView, ImportError, ImportReport, ImportView, Mapping, PartnerView,
+    PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, RegisterInput,
+    RegisterView, SharePreview, StaffInput, StaffView, TablePreview, TaskFilter, TaskInput, TaskView, Undone,
 };
-use casemesh_protocol::id::RecordId;
+use casemesh_node::policy::{Ask, Denied};
+use casemesh_node::records::{CaseState, TaskState};
+use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::{Day, Period};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
+
+/// Longest table and mapping that come in one call; a longer table is imported while the node does not run.
+const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A problem document.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -88,6 +94,18 @@ impl FromRequestParts<App> for Caller {
         signed.ok_or_else(|| {
             Problem::new(StatusCode::UNAUTHORIZED, "error-sign-in", "sign in first: POST /api/v1/sign-in")
         })
+    }
+}
+
+/// Somebody who may import: asked before their table is read.
+struct Importer(Caller);
+
+impl FromRequestParts<App> for Importer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        if caller.desk.may(Ask::Import) { Ok(Self(caller)) } else { Err(DeskError::Denied(Denied).into()) }
     }
 }
 
@@ -343,14 +361,109 @@ async fn case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) 
     at_desk(&app, move || caller.desk.case(id)).await
 }
 
-#[utoipa::path(post, path = "/api/v1/cases/{id}/actions", params(("id" = String, Path)), request_body = ActionInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/cases/{id}/actions", params(("id" = String, Path)), request_body = ActionInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn add_action(
     State(app): State<App>,
-    Path(id): Path<RecordId>,
     caller: Caller,
+    Path(id): Path<RecordId>,
     Body(input): Body<ActionInput>,
 ) -> Answer<Made> {
-    at_desk(&app, move || caller.desk.add_action(id, input).map(|id| Made { id })).await
+    at_desk(&app, move || caller.desk.add_action(id, &input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/entries", params(("id" = String, Path)), request_body = ActionInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn add_person_entry(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<ActionInput>,
+) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_person_entry(id, &input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/office/entries", responses((status = 200, body = Vec<ActionView>), (status = 403, body = Problem)))]
+async fn office_entries(State(app): State<App>, caller: Caller) -> Answer<Vec<ActionView>> {
+    at_desk(&app, move || caller.desk.office_entries()).await
+}
+
+#[utoipa::path(post, path = "/api/v1/office/entries", request_body = ActionInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn add_office_entry(State(app): State<App>, caller: Caller, Body(input): Body<ActionInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_office_entry(&input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(get, path = "/api/v1/forms", responses((status = 200, body = Vec<forms::Form>), (status = 401, body = Problem)))]
+async fn all_forms(_caller: Caller) -> Json<&'static [forms::Form]> {
+    Json(forms::all())
+}
+
+#[utoipa::path(get, path = "/api/v1/tasks", params(("mine" = Option<bool>, Query), ("page" = Option<usize>, Query)), responses((status = 200, body = Vec<TaskView>), (status = 403, body = Problem)))]
+async fn tasks(State(app): State<App>, caller: Caller, Query(filter): Query<TaskFilter>) -> Answer<Vec<TaskView>> {
+    at_desk(&app, move || caller.desk.tasks(&filter).map(|(tasks, _)| tasks)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/tasks", params(("id" = String, Path)), request_body = TaskInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn add_task(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<TaskInput>,
+) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_task(id, &input).map(|id| Made { id })).await
+}
+
+/// How a task ended.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Settle {
+    /// done or cancelled.
+    state: TaskState,
+}
+
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/settle", params(("id" = String, Path)), request_body = Settle, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn settle_task(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(settle): Body<Settle>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.settle_task(id, settle.state).map(|()| DONE)).await
+}
+
+/// Where a case is to stand.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Standing {
+    /// on_hold, in_progress, resolved, monitoring or reopened.
+    state: CaseState,
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/state", params(("id" = String, Path)), request_body = Standing, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn set_case_state(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(standing): Body<Standing>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.set_case_state(id, standing.state).map(|()| DONE)).await
+}
+
+/// Who is to be responsible.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Owner {
+    /// A member of staff.
+    #[schema(value_type = String)]
+    owner: StaffId,
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/owner", params(("id" = String, Path)), request_body = Owner, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn assign_case(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(owner): Body<Owner>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.assign_case(id, owner.owner).map(|()| DONE)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/payments", params(("id" = String, Path)), request_body = PaymentInput, responses((status = 200, body = Made), (status = 404, body = Problem), (status = 422, body = Problem)))]
@@ -496,7 +609,11 @@ async fn imports(State(app): State<App>, caller: Caller) -> Answer<Vec<ImportVie
 }
 
 #[utoipa::path(post, path = "/api/v1/imports", request_body = ImportInput, responses((status = 200, body = ImportReport), (status = 403, body = Problem), (status = 422, body = Problem)))]
-async fn import(State(app): State<App>, caller: Caller, Body(input): Body<ImportInput>) -> Answer<ImportReport> {
+async fn import(
+    State(app): State<App>,
+    Importer(caller): Importer,
+    Body(input): Body<ImportInput>,
+) -> Answer<ImportReport> {
     let unusable = |error: ImportError| match error {
         ImportError::Desk(error) => error.into(),
         other => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", other.to_string()),
@@ -539,6 +656,14 @@ pub(crate) fn routes() -> Router<App> {
         .route("/cases", get(cases).post(open_case))
         .route("/cases/{id}", get(case))
         .route("/cases/{id}/actions", post(add_action))
+        .route("/cases/{id}/tasks", post(add_task))
+        .route("/cases/{id}/state", post(set_case_state))
+        .route("/cases/{id}/owner", post(assign_case))
+        .route("/people/{id}/entries", post(add_person_entry))
+        .route("/office/entries", get(office_entries).post(add_office_entry))
+        .route("/forms", get(all_forms))
+        .route("/tasks", get(tasks))
+        .route("/tasks/{id}/settle", post(settle_task))
         .route("/cases/{id}/payments", post(add_payment))
         .route("/cases/{id}/close", post(close_case))
         .route("/cases/{id}/referral-preview", post(preview_referral))
@@ -563,7 +688,7 @@ pub(crate) fn long_routes() -> Router<App> {
     let calls = Router::new()
         .route("/imports", get(imports).post(import))
         .route("/imports/{id}/undo", post(undo_import))
-        .layer(DefaultBodyLimit::max(2 * FILE_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX));
     Router::new().nest("/api/v1", calls)
 }
 
@@ -589,6 +714,15 @@ pub(crate) fn long_routes() -> Router<App> {
         open_case,
         case,
         add_action,
+        add_person_entry,
+        office_entries,
+        add_office_entry,
+        all_forms,
+        tasks,
+        add_task,
+        settle_task,
+        set_case_state,
+        assign_case,
         add_payment,
         close_case,
         preview_referral,

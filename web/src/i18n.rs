@@ -21,6 +21,8 @@ pub(crate) struct Language {
 pub(crate) const LANGUAGES: &[Language] = &[
     Language { code: "en", name: "English", dir: "ltr", source: include_str!("../locales/en.ftl") },
     Language { code: "es", name: "Español", dir: "ltr", source: include_str!("../locales/es.ftl") },
+    Language { code: "fr", name: "Français", dir: "ltr", source: include_str!("../locales/fr.ftl") },
+    Language { code: "sw", name: "Kiswahili", dir: "ltr", source: include_str!("../locales/sw.ftl") },
     Language { code: "ar", name: "العربية", dir: "rtl", source: include_str!("../locales/ar.ftl") },
 ];
 
@@ -136,8 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn every_form_has_its_texts() {
+        let english = keys(&LANGUAGES[0]);
+        for form in casemesh_node::forms::all() {
+            let dashed = |id: &str| id.replace('_', "-");
+            let own = std::iter::once(format!("form-{}", dashed(&form.id)));
+            let fields = form.fields.iter().map(|field| format!("form-field-{}", dashed(&field.id)));
+            let tasks = form.tasks.iter().map(|task| format!("form-task-{}", dashed(&task.title)));
+            for key in own.chain(fields).chain(tasks) {
+                assert!(english.contains(&key), "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn a_browsers_wish_is_heard() {
-        assert_eq!(accepted("fr-FR,ar;q=0.8,en;q=0.5").code, "ar");
+        assert_eq!(accepted("de-DE,ar;q=0.8,en;q=0.5").code, "ar");
         assert_eq!(accepted("xx").code, "en");
     }
 }

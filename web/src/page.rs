@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem};
 use casemesh_node::policy::Ask;
+use casemesh_node::records::TaskTitle;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Timestamp;
 use fluent_bundle::FluentValue;
@@ -72,6 +73,19 @@ impl Page {
 
     pub(crate) fn wire_code(&self, code: &Code) -> String {
         self.code(&CodeView::from(code))
+    }
+
+    /// The text of an entry's kind: a code, or the name of its form.
+    pub(crate) fn kind(&self, code: &CodeView) -> String {
+        if code.list == "form" { self.word("form", &code.code) } else { self.code(code) }
+    }
+
+    /// What a task says.
+    pub(crate) fn title(&self, title: &TaskTitle) -> String {
+        match title {
+            TaskTitle::Words(words) => words.clone(),
+            TaskTitle::Form(key) => self.word("form-task", key),
+        }
     }
 
     /// The text of a field: its value, or what is known of it.
@@ -144,6 +158,13 @@ pub(crate) fn html_with(status: StatusCode, template: &impl askama::Template) ->
     }
 }
 
+/// Whether an address is a path of this site.
+pub(crate) fn is_own_path(then: &str) -> bool {
+    then.starts_with('/')
+        && !then.starts_with("//")
+        && !then.chars().any(|letter| letter == '\\' || letter.is_control())
+}
+
 /// After a change: the page that shows it.
 pub(crate) fn go(to: &str) -> Response {
     Redirect::to(to).into_response()
@@ -192,8 +213,10 @@ impl Signed {
         add(desk.may(Ask::Register), "/register", "nav-register");
         add(desk.may(Ask::People), "/find", "nav-find");
         add(desk.may(Ask::People), "/cases", "nav-cases");
+        add(desk.may(Ask::Register), "/tasks", "nav-tasks");
         add(desk.answers_referrals(), "/referrals", "nav-referrals");
         add(desk.may(Ask::SeeFigures), "/figures", "nav-figures");
+        add(desk.may(Ask::Register), "/office", "nav-office");
         add(desk.is_collector() && desk.may(Ask::SeeCollected), "/collector", "nav-collector");
         add(desk.may(Ask::Administer), "/staff", "nav-staff");
         let page = Page {

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"CASEMESH";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const FRAME_MARK: &[u8; 4] = b"FRM1";
 const FRAME_HEAD_BYTES: usize = 4 + 4 + 8 + 32;
 const HASH_BYTES: usize = 32;
@@ -119,6 +119,10 @@ fn frame_bytes(length: [u8; 4]) -> Option<usize> {
 /// must be. None when more than one byte is wrong, or when it was never written to its end.
 pub(super) fn changed_byte(bytes: &[u8]) -> Option<(usize, u8)> {
     const LENGTH_AT: usize = 4;
+    // A whole frame in the wrong place: an entry was taken out or moved.
+    if read_frame(bytes).is_some() {
+        return None;
+    }
     let declared = *bytes.get(LENGTH_AT..)?.first_chunk::<4>()?;
     let repaired = |frame: &[u8], at: usize, value: u8| {
         let mut frame = frame.to_vec();
@@ -193,13 +197,15 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 pub(super) fn last(folder: &Path) -> io::Result<Option<PathBuf>> {
     let mut paths = list(folder)?;
-    // A power cut while a segment is made can leave one without a whole header; the one before is then
-    // the last.
+    // A power cut while a segment is made can leave one without a whole header, and without any entry; the one
+    // before is then the last. A damaged one with entries in it is not passed over.
     if paths.len() > 1
-        && paths.last().is_some_and(|path| fs::read(path).is_ok_and(|b| Header::decode(&b).is_none()))
+        && paths
+            .last()
+            .is_some_and(|path| fs::read(path).is_ok_and(|b| Header::decode(&b).is_none() && !any_frame_in(&b)))
         && let Some(unborn) = paths.pop()
     {
-        fs::remove_file(unborn)?;
+        fs::rename(&unborn, unborn.with_extension("unborn"))?;
     }
     Ok(paths.pop())
 }

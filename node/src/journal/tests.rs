@@ -129,6 +129,42 @@ fn an_entry_with_two_changed_bytes_is_named_by_its_start() {
 }
 
 #[test]
+fn an_entry_that_was_taken_out_is_named_and_no_byte_is_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(written(folder.path(), 4));
+    let path = segment::list(folder.path()).unwrap().remove(0);
+    let bytes = std::fs::read(&path).unwrap();
+    let starts: Vec<usize> =
+        bytes.windows(4).enumerate().filter(|(_, window)| window == b"FRM1").map(|(at, _)| at).collect();
+    let cut: Vec<u8> = [&bytes[..starts[1]], &bytes[starts[2]..]].concat();
+    std::fs::write(&path, &cut).unwrap();
+    match verify(folder.path(), DATABASE, &[], |_| ()) {
+        Err(ReadError::Journal(JournalError::Damaged(finding))) => {
+            assert_eq!((finding.byte, finding.number), (starts[1] as u64, Some(2)));
+            assert!(finding.what.starts_with("an entry does not hold"), "{finding}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_last_segment_with_a_damaged_head_is_never_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(written(folder.path(), 40));
+    let last = segment::last(folder.path()).unwrap().unwrap();
+    let good = std::fs::read(&last).unwrap();
+    let mut bad = good.clone();
+    bad[9] ^= 0x10;
+    std::fs::write(&last, &bad).unwrap();
+    assert!(matches!(Journal::open(folder.path(), DATABASE, 0), Err(JournalError::Damaged(_))));
+    assert_eq!(std::fs::read(&last).unwrap(), bad);
+    // One that was never born whole is: it held nothing.
+    std::fs::write(&last, &good[..20]).unwrap();
+    let (journal, _) = Journal::open(folder.path(), DATABASE, 0).unwrap();
+    assert!(journal.next_number() > 1 && !last.exists());
+}
+
+#[test]
 fn checkpoints_hold_only_with_the_offices_key_over_the_true_root() {
     let key = SigningKey::random(&mut os_rng());
     let checked = |database, size_off, key: &SigningKey| {

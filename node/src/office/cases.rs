@@ -1,11 +1,13 @@
 //! Cases: opening, writing, money, closing.
 
+use super::entries::TEXT_BYTES_MAX;
 use super::people::Problems;
-use super::{ActionView, CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field, PaymentView};
+use super::tasks::{NewTask, add_task, hand_over_tasks};
+use super::{CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field, PaymentView};
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Closure, NextAction, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings,
+    Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, TaskKind, TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
@@ -14,9 +16,6 @@ use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// Longest text of a note or summary.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// A case as entered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -32,24 +31,6 @@ pub struct CaseInput {
     pub next_due: String,
     /// Only for who is assigned.
     pub sealed: bool,
-}
-
-/// An entry as entered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ActionInput {
-    /// Code of the list `action_kind`.
-    pub kind: String,
-    /// The day it happened; today when empty.
-    pub on: String,
-    /// What happened.
-    pub text: String,
-    /// How many minutes.
-    pub minutes: String,
-    /// What is to be done next; keeps what stands when empty.
-    pub next_action: String,
-    /// Until when.
-    pub next_due: String,
 }
 
 /// Money as entered.
@@ -76,14 +57,20 @@ pub struct CaseFilter {
     pub closed: bool,
     /// Only mine.
     pub mine: bool,
+    /// Only those in which nothing happened for long.
+    pub stale: bool,
+    /// Only those that nobody is responsible for.
+    pub unassigned: bool,
     /// The page, from 0.
     pub page: usize,
 }
 
+/// A case in which nothing happened for so long is stale.
+pub const STALE_DAYS: u64 = 30;
 /// Rows of a page of cases.
 pub const PAGE_ROWS: usize = 25;
 
-fn parse_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
+pub(super) fn parse_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
     let text = crate::names::ascii_digits(text.trim());
     if text.is_empty() {
         return None;
@@ -95,15 +82,12 @@ fn parse_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
     minutes
 }
 
-pub(super) fn optional_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
-    parse_minutes(problems, text)
-}
-
-fn parse_next(problems: &mut Problems, text: &str, due: &str) -> Option<NextAction> {
+/// What is to be done next, as a task.
+pub(super) fn parse_next(problems: &mut Problems, text: &str, due: &str) -> Option<NewTask> {
     let (text, due) = (problems.text("next_action", text, 400), problems.day("next_due", due));
     match (text.is_empty(), due) {
         (true, None) => None,
-        (false, Some(due)) => Some(NextAction { text, due }),
+        (false, Some(due)) => Some(NewTask { kind: TaskKind::ToDo, title: TaskTitle::Words(text), due }),
         (false, None) => {
             problems.add("next_due", "due-needed");
             None
@@ -115,7 +99,8 @@ fn parse_next(problems: &mut Problems, text: &str, due: &str) -> Option<NextActi
     }
 }
 
-/// The next case number of the office in a year.
+/// The next case number of the office in a year: a keyed permutation of the count, so that a gap between two numbers
+/// says nothing about cases that somebody may not see.
 pub(super) fn next_number(tx: &mut Tx<'_>, day: Day) -> Result<String, DeskError> {
     let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
     let settings = &mut sealed.record;
@@ -129,7 +114,8 @@ pub(super) fn next_number(tx: &mut Tx<'_>, day: Day) -> Result<String, DeskError
             1
         }
     };
-    let number = format!("{}-{}-{count:04}", settings.code, day.year());
+    let number = crate::numbers::scatter(&tx.subkey("case-numbers"), day.year(), count);
+    let number = format!("{}-{}-{number:04}", settings.code, day.year());
     tx.update(&sealed.record, sealed.revision)?;
     Ok(number)
 }
@@ -173,6 +159,8 @@ impl Desk {
             .values()
             .filter(|case| self.sees(case) && (filter.closed || case.state.is_open()))
             .filter(|case| !filter.mine || case.owner == me)
+            .filter(|case| !filter.unassigned || case.owner.is_none())
+            .filter(|case| !filter.stale || self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000)
             .collect();
         let total = rows.len();
         rows.sort_by_key(|case| std::cmp::Reverse((case.last_activity, case.id)));
@@ -188,8 +176,7 @@ impl Desk {
         let sealed = self.visible_case(id)?;
         self.note("view_case", id);
         let case = sealed.record;
-        let mut actions = self.office.vault.list::<Action>(id)?;
-        actions.reverse();
+        let actions = self.entries_of(id)?;
         let payments = self.office.vault.list::<Payment>(id)?;
         let mut clients = Vec::new();
         for client in &case.clients {
@@ -217,17 +204,9 @@ impl Desk {
             revision: sealed.revision,
             text: case.summary,
             clients,
-            actions: actions
-                .into_iter()
-                .map(|sealed| ActionView {
-                    kind: CodeView::from(&sealed.record.kind),
-                    on: sealed.record.on,
-                    text: sealed.record.text,
-                    minutes: sealed.record.minutes,
-                    by: self.staff_name(&tables, sealed.record.by),
-                    at: sealed.record.at,
-                })
-                .collect(),
+            actions,
+            tasks: self.tasks_of(&tables, id),
+            conflicts: self.conflicts(&tables, id),
             payments: payments
                 .into_iter()
                 .map(|sealed| PaymentView {
@@ -247,43 +226,6 @@ impl Desk {
             sealed: case.sealed,
             facts: case.facts.iter().map(CodeView::from).collect(),
             may_write: self.may(Ask::WriteCase(relation)),
-        })
-    }
-
-    /// Writes an entry.
-    ///
-    /// # Errors
-    /// When fields are wrong or this account may not write in the case.
-    pub fn add_action(&self, case: RecordId, input: ActionInput) -> Result<RecordId, DeskError> {
-        let today = self.now().day();
-        let mut problems = Problems::default();
-        let kind = problems.code("kind", "action_kind", if input.kind.is_empty() { "note" } else { &input.kind });
-        let on = problems.day("on", &input.on).unwrap_or(today);
-        if on > today {
-            problems.add("on", "in-the-future");
-        }
-        let text = problems.required_text("text", &input.text, TEXT_BYTES_MAX);
-        let minutes = parse_minutes(&mut problems, &input.minutes);
-        let next = parse_next(&mut problems, &input.next_action, &input.next_due);
-        problems.done()?;
-        let Some(kind) = kind else { return Err(DeskError::NotFound) };
-        self.write_in_case("add_action", case, move |tx, case| {
-            if next.is_some() {
-                case.next_action = next;
-            }
-            let action = Action {
-                id: tx.fresh_id(),
-                case: case.id,
-                subjects: keys(&case.clients),
-                kind,
-                on,
-                text,
-                minutes,
-                by: tx.staff(),
-                at: tx.now(),
-            };
-            tx.insert(&action)?;
-            Ok(action.id)
         })
     }
 
@@ -336,6 +278,8 @@ impl Desk {
     /// # Errors
     /// When it has an open referral, or the reason is missing.
     pub fn close_case(&self, case: RecordId, reason: &str) -> Result<(), DeskError> {
+        // Before anything else: what stands in the way of closing would tell of a case that is not there.
+        self.visible_case(case)?;
         let mut problems = Problems::default();
         let reason = problems.code("reason", "closure_reason", reason);
         let open_referral = {
@@ -348,18 +292,99 @@ impl Desk {
         if open_referral {
             problems.add("reason", "referral-open");
         }
+        if self.office.index.read().open_tasks_of(case).next().is_some() {
+            problems.add("reason", "task-open");
+        }
         problems.done()?;
         let Some(reason) = reason else { return Err(DeskError::NotFound) };
         self.write_in_case("close_case", case, move |tx, case| {
             case.state = CaseState::Closed;
             case.closed = Some(Closure { on: tx.now().day(), reason });
-            case.next_action = None;
             Ok(())
         })
     }
 
+    /// Lets a case rest, goes on with it, or opens a closed one again.
+    ///
+    /// # Errors
+    /// When the case does not stand so that this can follow.
+    pub fn set_case_state(&self, case: RecordId, state: CaseState) -> Result<(), DeskError> {
+        self.write_in_case("set_case_state", case, move |_, case| {
+            use CaseState::{Closed, InProgress, Monitoring, OnHold, Reopened, Resolved};
+            let follows = match (case.state, state) {
+                (Closed, Reopened) => true,
+                (Closed, _) | (_, Reopened | Closed) => false,
+                (before, OnHold | InProgress | Resolved | Monitoring) => before != state,
+                (_, CaseState::Intake | CaseState::Opened) => false,
+            };
+            if !follows {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::with("state", "state-not-now", state)]));
+            }
+            case.state = state;
+            case.closed = None;
+            Ok(())
+        })
+    }
+
+    /// Makes somebody responsible for a case; open tasks of the one before go along.
+    ///
+    /// # Errors
+    /// When there is no such account in use, or this account may not write in the case.
+    pub fn assign_case(&self, case: RecordId, owner: StaffId) -> Result<(), DeskError> {
+        self.active_staff(owner)?;
+        self.write_in_case("assign_case", case, move |tx, case| {
+            let before = case.owner.replace(owner);
+            hand_over_tasks(tx, case, before, Some(owner))
+        })
+    }
+
+    /// Hands all open cases of one member of staff, with their tasks, to another: who leaves leaves nothing behind.
+    /// A supervisor hands over what that one alone may see, without seeing it.
+    ///
+    /// # Errors
+    /// When the account may not, or one of the accounts does not exist.
+    pub fn hand_over(&self, from: StaffId, to: StaffId) -> Result<usize, DeskError> {
+        self.actor.may(Ask::HandOver)?;
+        self.active_staff(to)?;
+        let cases: Vec<RecordId> = {
+            let tables = self.office.index.read();
+            let theirs = tables.cases.values().filter(|case| case.owner == Some(from) && case.state.is_open());
+            theirs.map(|case| case.id).collect()
+        };
+        for case in &cases {
+            let case = *case;
+            self.write("hand_over", move |tx| {
+                let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok::<(), DeskError>(()) };
+                sealed.record.owner = Some(to);
+                hand_over_tasks(tx, &sealed.record, Some(from), Some(to))?;
+                tx.about(case);
+                Ok(tx.update(&sealed.record, sealed.revision)?)
+            })?;
+        }
+        Ok(cases.len())
+    }
+
+    fn active_staff(&self, staff: StaffId) -> Result<(), DeskError> {
+        let tables = self.office.index.read();
+        let known = tables.staff.get(&staff).is_some_and(|member| member.active);
+        if known { Ok(()) } else { Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "unknown-value")])) }
+    }
+
+    /// Whom a case or a task can be given to.
+    pub fn colleagues(&self) -> Vec<(StaffId, String)> {
+        Self::colleagues_in(&self.office.index.read())
+    }
+
+    pub(super) fn colleagues_in(tables: &Tables) -> Vec<(StaffId, String)> {
+        use crate::records::StaffRole::{Caseworker, Supervisor, Volunteer};
+        let works = |member: &&crate::records::Staff| {
+            member.active && member.roles.iter().any(|role| matches!(role, Caseworker | Supervisor | Volunteer))
+        };
+        tables.staff.values().filter(works).map(|member| (member.id, member.name.clone())).collect()
+    }
+
     /// Changes a case: the policy is asked again where nothing can come between the answer and the effect.
-    fn write_in_case<T: Send + 'static>(
+    pub(super) fn write_in_case<T: Send + 'static>(
         &self,
         action: &str,
         case: RecordId,
@@ -390,6 +415,7 @@ impl Desk {
     pub(super) fn summary(&self, tables: &Tables, case: &CaseRow) -> CaseSummary {
         let names: Vec<&str> =
             case.clients.iter().filter_map(|id| tables.persons.get(id)).map(|person| person.name.as_str()).collect();
+        let next = tables.open_tasks_of(case.id).next();
         CaseSummary {
             id: case.id,
             number: case.number.clone(),
@@ -399,8 +425,9 @@ impl Desk {
             opened: case.opened,
             owner: case.owner.map(|owner| self.staff_name(tables, Some(owner))),
             last_activity: case.last_activity,
-            next_action: case.next_action.as_ref().map(|(text, _)| text.clone()),
-            next_due: case.next_action.as_ref().map(|(_, due)| *due),
+            next_action: next.map(|task| task.title.clone()),
+            next_due: next.map(|task| task.due),
+            stale: case.state.is_open() && self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000,
         }
     }
 
@@ -420,7 +447,7 @@ pub(super) fn new_case(
     clients: Vec<PersonRef>,
     case_type: Option<Code>,
     summary: String,
-    next_action: Option<NextAction>,
+    next: Option<NewTask>,
     sealed: bool,
 ) -> Result<RecordId, DeskError> {
     let opened = tx.now().day();
@@ -438,13 +465,15 @@ pub(super) fn new_case(
         assigned: Vec::new(),
         sealed,
         last_activity: tx.now(),
-        next_action,
         from_referral: None,
         facts: Vec::new(),
         import: None,
         made_by: tx.staff(),
     };
     tx.insert(&case)?;
+    if let Some(next) = next {
+        add_task(tx, Some(case.id), &keys(&case.clients), next, case.owner, None)?;
+    }
     tx.about(case.id);
     Ok(case.id)
 }

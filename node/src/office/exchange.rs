@@ -2,9 +2,9 @@
 //!
 //! Out: a row of the outbox is checked against the consent once more, sealed, and handed to the relay; only
 //! then is it marked released. The relay's copy is not synced: the outbox keeps what is in it, and seals it anew
-//! when a power cut took the copy. In: a packet is opened and verified; its effect, the memory that it was
-//! seen, and the read receipt are one command; only then does the spool let go of it. A crash between the
-//! two repeats a step that has no second effect.
+//! when a power cut took the copy. In: a packet is opened and verified; its effect and the memory that it was
+//! seen are one command, the read receipt is the next; only then does the spool let go of it. A crash between
+//! repeats a step that has no second effect.
 
 use super::referrals::{add_own_event, next_event, touch_case};
 use super::{DeskError, Office};
@@ -28,6 +28,7 @@ use casemesh_protocol::referral::{SignedEvent, State, Step};
 use casemesh_protocol::statistics::Table;
 use casemesh_protocol::terms::{Money, Purpose};
 use casemesh_protocol::time::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 /// Something that leaves, with what the outbox must know of it.
@@ -166,13 +167,13 @@ impl Office {
     /// Takes up what a crash cut off. Called once, when the office opens.
     pub(super) fn resume(&self) -> Result<(), DeskError> {
         self.recall_lost()?;
-        let withdrawn: Vec<RecordId> = {
+        let withdrawn: BTreeSet<RecordId> = {
             let tables = self.index.read();
             let consents = tables.consents.values().flat_map(std::collections::BTreeMap::values);
             let is_withdrawn = |consent: &&Arc<Consent>| matches!(consent.status, ConsentStatus::Withdrawn(_));
             consents.filter(is_withdrawn).map(|consent| consent.id).collect()
         };
-        withdrawn.into_iter().try_for_each(|consent| self.end_referrals_under(None, consent))
+        self.end_referrals_under(None, &withdrawn)
     }
 
     /// What was released and is not in the spool any more (a power cut took it) waits again.
@@ -352,7 +353,13 @@ impl Office {
         let spool = self.around.relay.spool();
         let mut later = Vec::new();
         for hash in waiting {
-            let Ok(packet) = spool.read_in(hash) else { continue };
+            let packet = match spool.read_in(hash) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    tracing::warn!(packet = ?hash, %error, "a packet that came in cannot be read yet");
+                    continue;
+                }
+            };
             let done = match self.open_packet(&packet) {
                 Ok(Taken::Later) => {
                     later.push(*hash);
@@ -611,25 +618,34 @@ impl Office {
         }
     }
 
-    /// The client took the consent back: every open referral under it ends, and the other office is told.
-    pub(super) fn end_referrals_under(&self, staff: Option<StaffId>, consent: RecordId) -> Result<(), DeskError> {
-        let under: Vec<RecordId> = {
+    /// The client took the consent back: every open referral under it ends, the other office is told, and what is
+    /// under way and has not arrived is taken back.
+    pub(super) fn end_referrals_under(
+        &self,
+        staff: Option<StaffId>,
+        consents: &BTreeSet<RecordId>,
+    ) -> Result<(), DeskError> {
+        let under: Vec<Arc<Referral>> = {
             let tables = self.index.read();
-            let open = |referral: &&Arc<Referral>| {
-                let state = referral.thread().state;
-                referral.consent == Some(consent) && (state.is_before_acceptance() || state.is_at_work())
-            };
-            tables.referrals.values().filter(open).map(|referral| referral.id).collect()
+            let is_under =
+                |referral: &&Arc<Referral>| referral.consent.is_some_and(|consent| consents.contains(&consent));
+            tables.referrals.values().filter(is_under).cloned().collect()
         };
         if under.is_empty() {
             return Ok(());
         }
-        for id in &under {
-            self.step_by_node(staff, *id, Step::ConsentWithdrawn)?;
+        // Those that have ended may still have packets under way: a crash can come between the two steps.
+        let all: Vec<RecordId> = under.iter().map(|referral| referral.id).collect();
+        let mut ended = Ok(());
+        for referral in under {
+            let state = referral.thread().state;
+            if state.is_before_acceptance() || state.is_at_work() {
+                ended = self.step_by_node(staff, referral.id, Step::ConsentWithdrawn).and(ended);
+            }
         }
-        self.take_back(&under)?;
+        self.take_back(&all)?;
         self.release_outbox();
-        Ok(())
+        ended
     }
 
     /// Takes what these referrals disclose, and what has not arrived, out of the spool.

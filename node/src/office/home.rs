@@ -1,7 +1,10 @@
 //! The start page: what is due, and what came.
 
-use super::{Desk, DeskError, DueItem, HomeView};
+use super::STALE_DAYS;
+use super::{Desk, DeskError, HomeView, LoadView, TaskView};
 use crate::index::CaseRow;
+use crate::policy::Ask;
+use casemesh_protocol::id::RecordId;
 use casemesh_protocol::referral::State;
 
 /// Days ahead that count as due.
@@ -23,22 +26,33 @@ impl Desk {
         let mut visible: Vec<&CaseRow> =
             tables.cases.values().filter(|case| self.sees(case) && case.state.is_open()).collect();
         visible.sort_by_key(|case| std::cmp::Reverse((case.last_activity, case.id)));
-        let mut due: Vec<DueItem> = visible
+        let horizon = today.plus_days(SOON_DAYS);
+        let due: Vec<TaskView> = tables
+            .due
             .iter()
-            .filter_map(|case| {
-                let (text, due) = case.next_action.as_ref().filter(|(_, due)| *due <= today.plus_days(SOON_DAYS))?;
-                let summary = self.summary(&tables, case);
-                Some(DueItem {
-                    text: text.clone(),
-                    due: *due,
-                    overdue: *due < today,
-                    case: case.id,
-                    about: format!("{} {}", summary.number, summary.client),
-                })
-            })
+            .take_while(|(day, _)| *day <= horizon)
+            .filter_map(|(_, id)| tables.tasks.get(id))
+            .filter(|task| (task.owner == me || task.owner.is_none()) && self.sees_task(&tables, task))
+            .take(ROWS_MAX)
+            .map(|task| self.task_view(&tables, task))
             .collect();
-        due.sort_by(|a, b| (a.due, &a.about).cmp(&(b.due, &b.about)));
-        due.truncate(ROWS_MAX);
+        let leads = self.may(Ask::HandOver);
+        let is_stale = |case: &&&CaseRow| self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000;
+        let mut team: Vec<LoadView> = Vec::new();
+        if leads {
+            for (staff, name) in Self::colleagues_in(&tables) {
+                let theirs = || visible.iter().filter(|case| case.owner == Some(staff));
+                let late =
+                    tables.due.range(..(today, RecordId::new([0; 16]))).filter_map(|(_, id)| tables.tasks.get(id));
+                team.push(LoadView {
+                    staff,
+                    name,
+                    cases: theirs().count(),
+                    stale: theirs().filter(is_stale).count(),
+                    overdue: late.filter(|task| task.owner == Some(staff) && self.sees_task(&tables, task)).count(),
+                });
+            }
+        }
         let answers = self.answers_referrals();
         let shown = &*tables;
         let listed = |outgoing: bool| {
@@ -65,6 +79,9 @@ impl Desk {
         let outgoing = listed(true).filter(|r| r.case.is_some() && (r.overdue || needs_us(r.state)));
         Ok(HomeView {
             due,
+            team,
+            unassigned: if leads { visible.iter().filter(|case| case.owner.is_none()).count() } else { 0 },
+            stale: visible.iter().filter(|case| leads || case.owner == me).filter(is_stale).count(),
             incoming: incoming.take(ROWS_MAX).collect(),
             outgoing: outgoing.take(ROWS_MAX).collect(),
             cases: visible

@@ -8,14 +8,16 @@
 use super::cases::next_number;
 use super::{Desk, DeskError};
 use crate::policy::Ask;
-use crate::records::{Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
-use crate::vault::{Record, Tx};
+use crate::records::{Action, Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
+use crate::vault::{Erasure, Record, Tx, VaultError};
 use casemesh_crypto::hash::sha256;
+use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::terms::{Code, FieldState};
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use utoipa::ToSchema;
 
 /// Rows of one command.
@@ -495,6 +497,9 @@ impl Desk {
     /// When the account may not import, or the store refuses; what was imported until then stays, and the next
     /// run goes on from there.
     pub fn run_import(&self, reading: Reading, mut progress: impl FnMut(u64)) -> Result<ImportReport, DeskError> {
+        self.actor.may(Ask::Import)?;
+        // What is new is asked and loaded by one at a time.
+        let _alone = self.office.importing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report = self.check_import(&reading)?;
         let counting =
             if reading.report.basis.is_some() { CountingBasis::StatedAtImport } else { CountingBasis::NotStated };
@@ -537,6 +542,7 @@ impl Desk {
     /// When there is no such import, or the store refuses.
     pub fn undo_import(&self, import: RecordId) -> Result<Undone, DeskError> {
         self.actor.may(Ask::Import)?;
+        let _alone = self.office.importing.lock().unwrap_or_else(PoisonError::into_inner);
         let persons: Vec<(RecordId, Vec<RecordId>)> = {
             let tables = self.office.index.read();
             if !tables.imports.contains_key(&import) {
@@ -545,31 +551,22 @@ impl Desk {
             let cases = |person| tables.cases_of.get(person).into_iter().flatten().copied().collect();
             tables.import_rows.values().map(|person| (*person, cases(person))).collect()
         };
-        let (mut undone, mut keys, mut rows) = (Undone::default(), Vec::new(), Vec::new());
-        for (person, cases) in persons {
-            let Some(sealed) = self.office.vault.get::<Person>(Person::TOP, person)? else { continue };
-            if sealed.record.import.is_none_or(|mark| mark.import != import) {
-                continue;
-            }
-            let mut worked_with = sealed.revision > 1 || !self.office.vault.list::<Consent>(person)?.is_empty();
-            let mut numbers = Vec::new();
-            for case in &cases {
-                if let Some(case) = self.office.vault.get::<Case>(Case::TOP, *case)? {
-                    worked_with |= case.revision > 1 || case.record.import.is_none_or(|mark| mark.import != import);
-                    numbers.push(case.record.number);
+        // Asked where nothing can come between the answer and the erasure.
+        let (undone, rows) = self.office.vault.erase(Some(self.actor.staff), move |tx| {
+            let (mut undone, mut keys, mut rows) = (Undone::default(), Vec::new(), Vec::new());
+            for (person, cases) in persons {
+                match untouched(tx, import, person, &cases)? {
+                    None => {}
+                    Some(Untouched::Yes(key)) => {
+                        keys.push(key);
+                        rows.push((person, cases));
+                    }
+                    Some(Untouched::No(numbers)) => undone.kept.extend(numbers),
                 }
             }
-            if worked_with {
-                undone.kept.extend(numbers);
-            } else {
-                keys.push(sealed.record.key);
-                rows.push((person, cases));
-            }
-        }
-        undone.removed = rows.len() as u64;
-        if !keys.is_empty() {
-            self.office.vault.erase(Some(self.actor.staff), keys, Vec::new())?;
-        }
+            undone.removed = rows.len() as u64;
+            Ok(((undone, rows), Erasure { persons: keys, redacted: Vec::new() }))
+        })?;
         for batch in rows.chunks(BATCH_ROWS) {
             let batch = batch.to_vec();
             self.write("undo_import", move |tx| {
@@ -607,6 +604,35 @@ impl Desk {
     }
 }
 
+/// Whether staff worked with somebody since an import brought them.
+enum Untouched {
+    Yes(KeyHandle),
+    /// With the numbers of their cases.
+    No(Vec<String>),
+}
+
+fn untouched(
+    tx: &Tx<'_>,
+    import: RecordId,
+    person: RecordId,
+    cases: &[RecordId],
+) -> Result<Option<Untouched>, VaultError> {
+    let Some(sealed) = tx.get::<Person>(Person::TOP, person)? else { return Ok(None) };
+    if sealed.record.import.is_none_or(|mark| mark.import != import) {
+        return Ok(None);
+    }
+    let mut touched =
+        sealed.revision > 1 || !tx.list::<Consent>(person)?.is_empty() || !tx.list::<Action>(person)?.is_empty();
+    let mut numbers = Vec::new();
+    for case in cases {
+        if let Some(case) = tx.get::<Case>(Case::TOP, *case)? {
+            touched |= case.revision > 1 || case.record.import.is_none_or(|mark| mark.import != import);
+            numbers.push(case.record.number);
+        }
+    }
+    Ok(Some(if touched { Untouched::No(numbers) } else { Untouched::Yes(sealed.record.key) }))
+}
+
 fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) -> Result<(), DeskError> {
     let Some(opened) = row.opened else { return Ok(()) };
     let mark = Some(ImportMark { import, row: row.key });
@@ -642,7 +668,6 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         assigned: Vec::new(),
         sealed: false,
         last_activity: opened.start(),
-        next_action: None,
         from_referral: None,
         facts,
         import: mark,

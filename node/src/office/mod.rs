@@ -4,6 +4,7 @@
 //! answers what is not allowed as if it did not exist.
 
 mod cases;
+mod entries;
 mod exchange;
 mod figures;
 mod home;
@@ -12,9 +13,11 @@ mod people;
 mod referrals;
 mod register;
 mod staff;
+mod tasks;
 mod views;
 
-pub use cases::{ActionInput, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
+pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput, STALE_DAYS};
+pub use entries::ActionInput;
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
@@ -23,6 +26,7 @@ pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
 pub use staff::{PASSWORD_CHARS_MIN, SettingsInput, StaffInput, password_problem};
+pub use tasks::{TaskFilter, TaskInput};
 pub use views::*;
 
 use crate::clock::Clock;
@@ -151,6 +155,8 @@ pub struct Office {
     around: Surroundings,
     /// Held while the outbox and the spool change together.
     releasing: Mutex<()>,
+    /// Held while an import is run or taken back.
+    importing: Mutex<()>,
     /// Who looked at which record lately.
     looks: Mutex<HashMap<(StaffId, RecordId), Timestamp>>,
 }
@@ -182,6 +188,7 @@ impl Office {
             prekeys: RwLock::new(prekeys),
             around,
             releasing: Mutex::default(),
+            importing: Mutex::default(),
             looks: Mutex::default(),
         });
         if let Err(error) = office.resume() {

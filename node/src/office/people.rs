@@ -1,6 +1,6 @@
 //! Persons and their consents.
 
-use super::{ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
+use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
 use crate::codes;
 use crate::policy::Ask;
 use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
@@ -210,9 +210,20 @@ impl Problems {
         input: &FieldInput,
         parse: impl FnOnce(&mut Self, &str) -> Option<T>,
     ) -> FieldState<T> {
+        self.field_to(name, input, FIELD_BYTES_MAX, parse)
+    }
+
+    /// What is known of a field whose text is at most so long.
+    pub(super) fn field_to<T>(
+        &mut self,
+        name: &str,
+        input: &FieldInput,
+        max: usize,
+        parse: impl FnOnce(&mut Self, &str) -> Option<T>,
+    ) -> FieldState<T> {
         let value = input.value.trim();
-        if value.len() > FIELD_BYTES_MAX {
-            self.with(name, "too-long", FIELD_BYTES_MAX);
+        if value.len() > max {
+            self.with(name, "too-long", max);
         }
         match (input.state.as_str(), value.is_empty()) {
             ("unknown", true) => FieldState::Unknown,
@@ -383,6 +394,7 @@ impl Desk {
         let sealed = self.office.vault.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
         let person = sealed.record;
         self.note("view_person", id);
+        let entries = self.entries_of(id)?;
         let tables = self.office.index.read();
         let cases = self.cases_of(&tables, id).into_iter().map(|case| self.summary(&tables, case)).collect();
         let consents = self.consents_of(&tables, id);
@@ -410,6 +422,17 @@ impl Desk {
             counting: person.counting,
             cases,
             consents,
+            alerts: tables
+                .alerts
+                .values()
+                .filter(|alert| alert.person == id)
+                .map(|alert| AlertView { kind: alert.kind.as_ref().map(CodeView::from), text: alert.text.clone() })
+                .collect(),
+            confirmed: ["contact", "address", "risk"]
+                .into_iter()
+                .filter_map(|what| Some((what.to_owned(), *tables.confirmed.get(&(id, what.to_owned()))?)))
+                .collect(),
+            entries,
         })
     }
 
@@ -504,7 +527,7 @@ impl Desk {
             tx.about(person);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })?;
-        self.office.end_referrals_under(Some(self.actor.staff), consent)
+        self.office.end_referrals_under(Some(self.actor.staff), &[consent].into())
     }
 
     pub(super) fn consents_of(&self, tables: &crate::index::Tables, person: RecordId) -> Vec<ConsentView> {

@@ -352,7 +352,10 @@ impl Desk {
             brief,
             withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
             sender_contact: Line::cut(&format!("{}, {}", self.name, self.office_name())),
-            safe_contact: client.safe_contact.clone(),
+            safe_contact: match permit.covers(FieldGroup::Contact) {
+                true => client.safe_contact.clone(),
+                false => client.safe_contact.without_words(),
+            },
         };
         Ok(Draft { partner_name: member.record.name.to_string(), preview, full, permit, left_out, urgency, client })
     }
@@ -731,16 +734,11 @@ pub(super) fn add_own_event(
 pub(super) fn touch_case(tx: &mut Tx<'_>, case: RecordId, kind: &str, text: &str) -> Result<(), DeskError> {
     let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok(()) };
     if let Some(kind) = codes::code("action_kind", kind) {
+        let subjects = super::cases::keys(&sealed.record.clients);
         tx.insert(&Action {
-            id: tx.fresh_id(),
-            case,
-            subjects: super::cases::keys(&sealed.record.clients),
-            kind,
-            on: tx.now().day(),
             text: text.to_owned(),
-            minutes: None,
             by: tx.staff(),
-            at: tx.now(),
+            ..Action::note(tx.fresh_id(), case, subjects, kind, tx.now().day(), tx.now())
         })?;
     }
     sealed.record.last_activity = tx.now();

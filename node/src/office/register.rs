@@ -1,6 +1,6 @@
 //! The desk register: one line per visitor, in twenty seconds; later a consult or a case in one step.
 
-use super::cases::{keys, new_case, optional_minutes};
+use super::cases::{keys, new_case, parse_minutes};
 use super::people::Problems;
 use super::{CodeView, Desk, DeskError, RegisterView};
 use crate::policy::Ask;
@@ -39,7 +39,7 @@ impl Desk {
         let visitor = problems.text("visitor", &input.visitor, 400);
         let topic = problems.optional_code("topic", "case_type", &input.topic);
         let note = problems.text("note", &input.note, 4_000);
-        let minutes = optional_minutes(&mut problems, &input.minutes);
+        let minutes = parse_minutes(&mut problems, &input.minutes);
         if visitor.is_empty() && note.is_empty() && topic.is_none() {
             problems.add("visitor", "line-empty");
         }
@@ -132,15 +132,10 @@ impl Desk {
             let case = new_case(tx, clients.clone(), line.topic.clone(), String::new(), None, false)?;
             if let Some(kind) = crate::codes::code("action_kind", "advice").filter(|_| !line.note.is_empty()) {
                 tx.insert(&Action {
-                    id: tx.fresh_id(),
-                    case,
-                    subjects: keys(&clients),
-                    kind,
-                    on: line.at.day(),
                     text: line.note.clone(),
                     minutes: line.minutes,
                     by: line.by,
-                    at: tx.now(),
+                    ..Action::note(tx.fresh_id(), case, keys(&clients), kind, line.at.day(), tx.now())
                 })?;
             }
             Ok(VisitOutcome::Case(case))

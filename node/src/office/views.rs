@@ -1,7 +1,9 @@
 //! What the desk shows: the types of pages and of the JSON API.
 
 use crate::index::MatchReason;
-use crate::records::{CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, StaffRole};
+use crate::records::{
+    CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, StaffRole, TaskKind, TaskState, TaskTitle, Value,
+};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State};
@@ -37,6 +39,30 @@ impl Field {
             code: code.map(|code| code.code.to_string()),
             list: code.map(|code| code.list.to_string()),
         }
+    }
+}
+
+impl Field {
+    pub(crate) fn answer(state: &FieldState<Value>) -> Self {
+        let coded = match state.value() {
+            Some(Value::Code(code)) => Some(code),
+            _ => None,
+        };
+        let value = state.value().map(|value| match value {
+            Value::Text(text) => text.clone(),
+            Value::Day(day) => day.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Money(money) => money.to_string(),
+            Value::Code(code) => code.label.to_string(),
+            Value::YesNo(true) => "yes".into(),
+            Value::YesNo(false) => "no".into(),
+        });
+        let (code, list) = match (state.value(), coded) {
+            (Some(Value::YesNo(yes)), _) => (Some(if *yes { "yes" } else { "no" }.into()), Some("yes_no".into())),
+            (_, Some(code)) => (Some(code.code.to_string()), Some(code.list.to_string())),
+            _ => (None, None),
+        };
+        Self { state: state.word().into(), value, code, list }
     }
 }
 
@@ -107,6 +133,22 @@ pub struct PersonView {
     pub cases: Vec<CaseSummary>,
     /// Consents.
     pub consents: Vec<ConsentView>,
+    /// What stands before everything else.
+    pub alerts: Vec<AlertView>,
+    /// What was last confirmed when.
+    #[schema(value_type = Vec<Object>)]
+    pub confirmed: Vec<(String, Day)>,
+    /// Entries about the person, latest first.
+    pub entries: Vec<ActionView>,
+}
+
+/// What a colleague must know before anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AlertView {
+    /// What kind.
+    pub kind: Option<CodeView>,
+    /// What it says.
+    pub text: String,
 }
 
 /// A case in a list.
@@ -132,10 +174,66 @@ pub struct CaseSummary {
     #[schema(value_type = String)]
     pub last_activity: Timestamp,
     /// What is next.
-    pub next_action: Option<String>,
+    pub next_action: Option<TaskTitle>,
     /// Until when.
     #[schema(value_type = Option<String>)]
     pub next_due: Option<Day>,
+    /// Whether nothing happened for long.
+    pub stale: bool,
+}
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TaskView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// What kind.
+    pub kind: TaskKind,
+    /// What is to be done.
+    pub title: TaskTitle,
+    /// Until when.
+    #[schema(value_type = String)]
+    pub due: Day,
+    /// Whether that day is over.
+    pub overdue: bool,
+    /// Who has to do it.
+    pub owner: Option<String>,
+    /// Whether that is the one who asks.
+    pub mine: bool,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The case.
+    #[schema(value_type = Option<String>)]
+    pub case: Option<RecordId>,
+    /// The case's number and client.
+    pub about: String,
+}
+
+/// One answer of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AnswerView {
+    /// Which field of the form.
+    pub field: String,
+    /// What is known.
+    pub value: Field,
+}
+
+/// A name of a party that is known from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+pub struct ConflictView {
+    /// The party of this case.
+    pub party: String,
+    /// The person or party of the same name.
+    pub name: String,
+    /// The person, if it is one.
+    #[schema(value_type = Option<String>)]
+    pub person: Option<RecordId>,
+    /// The case, if it is a party there.
+    #[schema(value_type = Option<String>)]
+    pub case: Option<RecordId>,
+    /// That case's number.
+    pub number: String,
 }
 
 /// A coded value.
@@ -169,6 +267,10 @@ pub struct CaseView {
     pub clients: Vec<ClientView>,
     /// Entries, latest first.
     pub actions: Vec<ActionView>,
+    /// Open tasks, the most pressing first.
+    pub tasks: Vec<TaskView>,
+    /// Names of parties that are known from elsewhere.
+    pub conflicts: Vec<ConflictView>,
     /// Money.
     pub payments: Vec<PaymentView>,
     /// Referrals.
@@ -203,9 +305,12 @@ pub struct ClientView {
     pub safe_contact: SafeContact,
 }
 
-/// An entry of a case.
+/// An entry: a note, or a form that was filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ActionView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
     /// What kind.
     pub kind: CodeView,
     /// When it happened.
@@ -220,6 +325,21 @@ pub struct ActionView {
     /// When it was written.
     #[schema(value_type = String)]
     pub at: Timestamp,
+    /// How many days later than it happened it was written.
+    pub days_late: u32,
+    /// The form, if it is one.
+    pub form: Option<String>,
+    /// What was answered.
+    pub answers: Vec<AnswerView>,
+    /// The entry that it follows from.
+    #[schema(value_type = Option<String>)]
+    pub follows: Option<RecordId>,
+    /// The entry that it corrects.
+    #[schema(value_type = Option<String>)]
+    pub corrects: Option<RecordId>,
+    /// The entry that corrects it.
+    #[schema(value_type = Option<String>)]
+    pub corrected_by: Option<RecordId>,
 }
 
 /// Money of a case.
@@ -452,31 +572,36 @@ pub struct StaffView {
 /// The start page: due work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HomeView {
-    /// What is due, the most pressing first.
-    pub due: Vec<DueItem>,
+    /// Tasks that are late or due soon, the most pressing first: mine, and those that nobody has.
+    pub due: Vec<TaskView>,
     /// Referrals to us that wait for an answer.
     pub incoming: Vec<ReferralSummary>,
     /// Referrals of ours that have an answer to read or are silent.
     pub outgoing: Vec<ReferralSummary>,
     /// My cases, last touched first.
     pub cases: Vec<CaseSummary>,
+    /// For who leads others: how much each has to do.
+    pub team: Vec<LoadView>,
+    /// For who leads others: open cases that nobody is responsible for.
+    pub unassigned: usize,
+    /// Open cases in which nothing happened for long.
+    pub stale: usize,
     /// What a person should know about the network.
     pub problems: Vec<String>,
 }
 
-/// Something that is due.
+/// How much one member of staff has to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct DueItem {
-    /// What.
-    pub text: String,
-    /// Until when.
+pub struct LoadView {
+    /// Who.
     #[schema(value_type = String)]
-    pub due: Day,
-    /// Whether that is over.
-    pub overdue: bool,
-    /// In which case.
-    #[schema(value_type = String)]
-    pub case: RecordId,
-    /// Its number and client.
-    pub about: String,
+    pub staff: StaffId,
+    /// The name.
+    pub name: String,
+    /// Open cases.
+    pub cases: usize,
+    /// Of them, those in which nothing happened for long.
+    pub stale: usize,
+    /// Late tasks.
+    pub overdue: usize,
 }

@@ -21,7 +21,7 @@ use crate::journal::JournalError;
 use crate::keys::{KeyError, KeyFile, Keys};
 use crate::store::{Store, StoreError};
 use casemesh_crypto::secret::Secret;
-use casemesh_crypto::shred::{Epoch, KeyRing};
+use casemesh_crypto::shred::{Epoch, KeyHandle, KeyRing};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
@@ -79,6 +79,15 @@ pub struct About {
     /// About which record.
     #[n(3)]
     pub record: Option<RecordId>,
+}
+
+/// What is to be erased for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Erasure {
+    /// The persons whose keys go.
+    pub persons: Vec<KeyHandle>,
+    /// Content keys of shared records that go with them.
+    pub redacted: Vec<KeyHandle>,
 }
 
 /// Sees every record that a synced group changed, in order, and all records when the vault opens.
@@ -233,20 +242,19 @@ impl Vault {
         }
     }
 
-    /// Destroys the keys of persons: from then on journal, view and index of them are noise. `redacted` names
-    /// shared content keys that must go too.
+    /// Erases persons for ever: `choose` says whom, where no command can come between its answer and the erasure; it
+    /// must write nothing. Its value comes back when the old keys are gone.
     ///
     /// # Errors
-    /// When the new key table cannot be written; the old one then stays in force.
-    pub fn erase(
+    /// What `choose` returns, or when the new key table cannot be written; the old one then stays in force.
+    pub fn erase<T: Send + 'static>(
         &self,
         staff: Option<StaffId>,
-        persons: Vec<casemesh_crypto::shred::KeyHandle>,
-        redacted: Vec<casemesh_crypto::shred::KeyHandle>,
-    ) -> Result<(), VaultError> {
+        choose: impl FnOnce(&mut Tx<'_>) -> Result<(T, Erasure), VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
         let (reply, answer) = sync_channel(1);
         let about = About { at: self.shared.clock.now(), staff, action: "erase".into(), record: None };
-        self.send(writer::Job::erase(about, persons, redacted, reply))?;
+        self.send(writer::Job::erase(about, choose, reply))?;
         answer.recv().unwrap_or(Err(VaultError::Locked))
     }
 

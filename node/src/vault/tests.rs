@@ -221,7 +221,7 @@ fn an_erased_person_is_noise_everywhere_and_the_log_still_verifies() {
     let of_anna = write(&vault, vec![anna], "Anna alone");
     let of_both = write(&vault, vec![anna, ben], "Anna and Ben");
     let old_keys = office.keys();
-    vault.erase(None, vec![anna], vec![]).unwrap();
+    vault.erase(None, move |_| Ok(((), Erasure { persons: vec![anna], redacted: vec![] }))).unwrap();
     assert_eq!(text(&vault, of_anna), None);
     assert_eq!(text(&vault, of_both).as_deref(), Some("Anna and Ben"));
     let later = write(&vault, vec![ben], "Ben, later");

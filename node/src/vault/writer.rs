@@ -2,7 +2,7 @@
 
 use super::sealing::{Kind, Record, Sealed, revision_of};
 use super::table::Table;
-use super::{About, Change, Shared, VaultError};
+use super::{About, Change, Erasure, Shared, VaultError};
 use crate::journal::{Entry, EntryKind, Journal, JournalError, SignedCheckpoint, Write};
 use crate::keys::{KeyError, KeyFile};
 use crate::store::{Applied, Manifest, Store};
@@ -27,6 +27,8 @@ const CHECKPOINT_EVERY: u64 = 1024;
 pub(super) const HISTORY: u8 = 0xff;
 
 type Done = Box<dyn FnOnce(Option<VaultError>) + Send>;
+/// Says what to erase; none when it has answered that nothing is.
+type Choose = Box<dyn FnOnce(&mut Tx<'_>) -> Option<(Erasure, Done)> + Send>;
 
 /// What a command left behind.
 pub(crate) struct Ran {
@@ -38,7 +40,7 @@ pub(crate) struct Ran {
 pub(crate) enum Job {
     Command { about: About, run: Box<dyn FnOnce(&mut Tx<'_>) -> Ran + Send> },
     Access { about: About, done: Done },
-    Erase { about: About, persons: Vec<KeyHandle>, redacted: Vec<KeyHandle>, done: Done },
+    Erase { about: About, choose: Choose },
 }
 
 impl Job {
@@ -66,13 +68,22 @@ impl Job {
         Self::Access { about, done: answer(reply) }
     }
 
-    pub(super) fn erase(
+    pub(super) fn erase<T: Send + 'static>(
         about: About,
-        persons: Vec<KeyHandle>,
-        redacted: Vec<KeyHandle>,
-        reply: SyncSender<Result<(), VaultError>>,
+        choose: impl FnOnce(&mut Tx<'_>) -> Result<(T, Erasure), VaultError> + Send + 'static,
+        reply: SyncSender<Result<T, VaultError>>,
     ) -> Self {
-        Self::Erase { about, persons, redacted, done: answer(Some(reply)) }
+        let choose = move |tx: &mut Tx<'_>| match choose(tx) {
+            Ok((value, erasure)) => {
+                let done: Done = Box::new(move |failed| drop(reply.send(failed.map_or(Ok(value), Err))));
+                Some((erasure, done))
+            }
+            Err(error) => {
+                drop(reply.send(Err(error)));
+                None
+            }
+        };
+        Self::Erase { about, choose: Box::new(choose) }
     }
 }
 
@@ -119,6 +130,11 @@ impl Tx<'_> {
     /// Names the record that the journal entry is about.
     pub fn about(&mut self, record: RecordId) {
         self.about.record = Some(record);
+    }
+
+    /// A key that is derived from the office's for one use.
+    pub fn subkey(&self, name: &str) -> Secret {
+        self.shared.keys.subkey(name)
     }
 
     /// A fresh record id.
@@ -294,9 +310,9 @@ impl Writer {
             let mut next = Some(first);
             let mut taken = 0;
             while let Some(job) = next.take() {
-                if let Job::Erase { about, persons, redacted, done } = job {
+                if let Job::Erase { about, choose } = job {
                     self.finish(std::mem::take(&mut group));
-                    done(self.erase(&about, &persons, &redacted).err());
+                    self.erase_chosen(about, choose);
                 } else {
                     self.take(job, &mut group);
                 }
@@ -359,7 +375,8 @@ impl Writer {
                 }
                 Err(error) => done(Some(error)),
             },
-            Job::Erase { done, .. } => done(Some(VaultError::Locked)),
+            // Taken by itself, before it comes here.
+            Job::Erase { .. } => {}
         }
     }
 
@@ -440,6 +457,24 @@ impl Writer {
             tracing::error!(%error, "a checkpoint could not be kept");
         }
         self.count();
+    }
+
+    fn erase_chosen(&mut self, about: About, choose: Choose) {
+        let nothing = BTreeMap::new();
+        let mut tx = Tx {
+            shared: &self.shared,
+            group: &nothing,
+            mine: BTreeMap::new(),
+            staged: Vec::new(),
+            keys: Vec::new(),
+            about: about.clone(),
+        };
+        match catch_unwind(AssertUnwindSafe(|| choose(&mut tx))) {
+            Ok(Some((Erasure { persons, .. }, done))) if persons.is_empty() => done(None),
+            Ok(Some((Erasure { persons, redacted }, done))) => done(self.erase(&about, &persons, &redacted).err()),
+            Ok(None) => {}
+            Err(_) => tracing::error!("an erasure stopped unexpectedly; nothing was erased"),
+        }
     }
 
     fn erase(&mut self, about: &About, persons: &[KeyHandle], redacted: &[KeyHandle]) -> Result<(), VaultError> {

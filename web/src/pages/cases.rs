@@ -9,11 +9,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use casemesh_node::forms::About;
 use casemesh_node::office::{
     ActionInput, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS, PaymentInput, ReferralInput,
     SharePreview,
 };
-use casemesh_node::records::PaymentKind;
+use casemesh_node::records::{CaseState, PaymentKind, TaskKind};
 use casemesh_protocol::id::RecordId;
 
 pub(crate) fn routes() -> Router<App> {
@@ -36,13 +37,16 @@ struct CasesPage {
     total: usize,
     mine: bool,
     closed: bool,
+    stale: bool,
+    unassigned: bool,
     number: usize,
     more: bool,
 }
 
 impl CasesPage {
     fn link(&self, number: usize) -> String {
-        format!("/cases?mine={}&closed={}&page={number}", self.mine, self.closed)
+        let Self { mine, closed, stale, unassigned, .. } = self;
+        format!("/cases?mine={mine}&closed={closed}&stale={stale}&unassigned={unassigned}&page={number}")
     }
 }
 
@@ -57,6 +61,8 @@ async fn list(State(app): State<App>, signed: Signed, Query(filter): Query<CaseF
             total,
             mine: filter.mine,
             closed: filter.closed,
+            stale: filter.stale,
+            unassigned: filter.unassigned,
             number: filter.page,
         }),
         Err(error) => signed.refused(&error),
@@ -122,12 +128,45 @@ struct CasePage {
     kinds: Vec<(String, String)>,
     payment_kinds: &'static [PaymentKind],
     closure_reasons: Vec<(String, String)>,
+    case_href: String,
+    forms: Vec<(String, String)>,
+    task: Form,
+    open_task: bool,
+    task_kinds: &'static [TaskKind],
+    colleagues: Vec<(String, String)>,
+    states: Vec<CaseState>,
 }
 
-async fn case_page(app: &App, signed: Signed, id: RecordId, form: Form, money: Option<Form>) -> Response {
+/// What a case can be set to from here, by a button.
+fn states_after(state: CaseState) -> Vec<CaseState> {
+    use CaseState::{Closed, InProgress, Monitoring, OnHold, Reopened, Resolved};
+    match state {
+        Closed => vec![Reopened],
+        OnHold | Resolved | Monitoring => vec![InProgress, Resolved, Monitoring],
+        _ => vec![OnHold, Resolved, Monitoring],
+    }
+    .into_iter()
+    .filter(|after| *after != state)
+    .collect()
+}
+
+/// The forms of a case page that came back with something wrong in them.
+#[derive(Default)]
+struct Returned {
+    note: Form,
+    money: Option<Form>,
+    task: Option<Form>,
+}
+
+pub(super) async fn with_task_problems(app: &App, signed: Signed, id: RecordId, task: Form) -> Response {
+    case_page(app, signed, id, Returned { task: Some(task), ..Returned::default() }).await
+}
+
+async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) -> Response {
+    let Returned { note: form, money, task } = returned;
     let desk = signed.desk.clone();
     let is_wrong = |form: &Form| !form.problems().is_empty();
-    let wrong = is_wrong(&form) || money.as_ref().is_some_and(is_wrong);
+    let wrong = is_wrong(&form) || [&money, &task].into_iter().flatten().any(is_wrong);
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match app.run(move || desk.case(id)).await {
         Ok(case) => {
@@ -139,6 +178,13 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, form: Form, money: O
                     kinds: signed.page.options("action_kind"),
                     closure_reasons: signed.page.options("closure_reason"),
                     money: money.unwrap_or_else(fresh),
+                    case_href: format!("/cases/{id}"),
+                    forms: super::entries::links(&signed.page, &signed.desk, About::Case),
+                    open_task: task.is_some(),
+                    task: task.unwrap_or_default(),
+                    task_kinds: TaskKind::ALL,
+                    colleagues: signed.desk.colleagues().into_iter().map(|(id, name)| (id.to_string(), name)).collect(),
+                    states: states_after(case.summary.state),
                     page: signed.page,
                     case,
                     form,
@@ -152,7 +198,7 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, form: Form, money: O
 }
 
 async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    case_page(&app, signed, id, Form::default(), None).await
+    case_page(&app, signed, id, Returned::default()).await
 }
 
 async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
@@ -163,11 +209,14 @@ async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { sig
         minutes: form.text("minutes"),
         next_action: form.text("next_action"),
         next_due: form.text("next_due"),
+        ..ActionInput::default()
     };
     let desk = signed.desk.clone();
-    match app.run(move || desk.add_action(id, input)).await {
+    match app.run(move || desk.add_action(id, &input)).await {
         Ok(_) => go(&format!("/cases/{id}")),
-        Err(DeskError::Invalid(problems)) => case_page(&app, signed, id, form.with_problems(problems), None).await,
+        Err(DeskError::Invalid(problems)) => {
+            case_page(&app, signed, id, Returned { note: form.with_problems(problems), ..Returned::default() }).await
+        }
         Err(error) => signed.refused(&error),
     }
 }
@@ -184,7 +233,8 @@ async fn add_payment(State(app): State<App>, Path(id): Path<RecordId>, Sent { si
     match app.run(move || desk.add_payment(id, input)).await {
         Ok(_) => go(&format!("/cases/{id}")),
         Err(DeskError::Invalid(problems)) => {
-            case_page(&app, signed, id, Form::default(), Some(form.with_problems(problems))).await
+            case_page(&app, signed, id, Returned { money: Some(form.with_problems(problems)), ..Returned::default() })
+                .await
         }
         Err(error) => signed.refused(&error),
     }

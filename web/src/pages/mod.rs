@@ -1,6 +1,7 @@
 //! The pages: one file a subject, each handler reads, acts at the desk, and shows.
 
 mod cases;
+mod entries;
 mod figures;
 mod home;
 mod people;
@@ -8,6 +9,7 @@ mod referrals;
 mod register;
 mod session;
 mod staff;
+mod tasks;
 
 pub(crate) use session::sign_in_keeping;
 
@@ -27,6 +29,8 @@ pub(crate) fn routes() -> Router<App> {
         .merge(register::routes())
         .merge(people::routes())
         .merge(cases::routes())
+        .merge(entries::routes())
+        .merge(tasks::routes())
         .merge(referrals::routes())
         .merge(figures::routes())
         .merge(staff::routes())

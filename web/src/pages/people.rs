@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use casemesh_node::forms::About;
 use casemesh_node::index::MatchReason;
 use casemesh_node::office::{ConsentInput, DeskError, Field, PartnerView, PersonHit, PersonInput, PersonView};
 use casemesh_node::records::{CountingBasis, IdentityLevel};
@@ -153,6 +154,8 @@ async fn change(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed,
 struct PersonPage {
     page: Page,
     person: PersonView,
+    forms: Vec<(String, String)>,
+    href: String,
 }
 
 impl PersonPage {
@@ -178,7 +181,12 @@ impl PersonPage {
 async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
     let desk = signed.desk.clone();
     match app.run(move || desk.person(id)).await {
-        Ok(person) => html(&PersonPage { page: signed.page, person }),
+        Ok(person) => html(&PersonPage {
+            forms: super::entries::links(&signed.page, &signed.desk, About::Person),
+            href: format!("/people/{id}"),
+            page: signed.page,
+            person,
+        }),
         Err(error) => signed.refused(&error),
     }
 }

@@ -53,10 +53,7 @@ struct Then {
 
 /// A path of this site, whatever was asked for.
 fn own_path(then: &str) -> String {
-    let is_own = then.starts_with('/')
-        && !then.starts_with("//")
-        && !then.chars().any(|letter| letter == '\\' || letter.is_control());
-    if is_own { then.to_owned() } else { "/".to_owned() }
+    if crate::page::is_own_path(then) { then.to_owned() } else { "/".to_owned() }
 }
 
 fn door(app: &App, headers: &HeaderMap, then: &str, kept: Vec<(String, String)>) -> SignInPage {

@@ -1,0 +1,330 @@
+//! Entries: notes, and forms that were filled in. They are never changed; a later entry corrects an earlier one,
+//! and both stay.
+
+use super::cases::{keys, parse_minutes, parse_next};
+use super::people::{FieldInput, Problems};
+use super::tasks::{NewTask, add_task};
+use super::{ActionView, AnswerView, CodeView, ConflictView, Desk, DeskError, Field};
+use crate::forms::{self, About, FieldKind, Form, FormField};
+use crate::index::Tables;
+use crate::policy::Ask;
+use crate::records::{Action, Answer, Person, TaskTitle, Value};
+use crate::vault::{Record, Sealed, Tx};
+use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
+use casemesh_protocol::time::Day;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use utoipa::ToSchema;
+
+/// Longest text of a note or summary.
+pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Longest line of an answer.
+const LINE_BYTES_MAX: usize = 400;
+
+/// An entry as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ActionInput {
+    /// Code of the list `action_kind`, for a plain note.
+    pub kind: String,
+    /// The form, for one that was filled in.
+    pub form: String,
+    /// The day it happened, or that stands on the paper; today when empty.
+    pub on: String,
+    /// What happened.
+    pub text: String,
+    /// How many minutes.
+    pub minutes: String,
+    /// The form's answers, by field.
+    pub answers: BTreeMap<String, FieldInput>,
+    /// The entry that this one follows from.
+    pub follows: String,
+    /// The entry that this one corrects.
+    pub corrects: String,
+    /// What is to be done next.
+    pub next_action: String,
+    /// Until when.
+    pub next_due: String,
+}
+
+/// An entry that was checked.
+pub(super) struct NewEntry {
+    kind: Code,
+    on: Day,
+    text: String,
+    minutes: Option<u16>,
+    form: Option<&'static Form>,
+    answers: Vec<Answer>,
+    follows: Option<RecordId>,
+    corrects: Option<RecordId>,
+    tasks: Vec<NewTask>,
+}
+
+impl NewEntry {
+    /// Writes the entry and what has to be done after it, inside a command.
+    pub(super) fn store(
+        self,
+        tx: &mut Tx<'_>,
+        about: RecordId,
+        case: Option<RecordId>,
+        subjects: &[KeyHandle],
+        owner: Option<StaffId>,
+    ) -> Result<RecordId, DeskError> {
+        for named in [self.follows, self.corrects].into_iter().flatten() {
+            tx.get::<Action>(about, named)?.ok_or(DeskError::NotFound)?;
+        }
+        let action = Action {
+            text: self.text,
+            minutes: self.minutes,
+            by: tx.staff(),
+            form: self.form.map(|form| (form.id.clone(), forms::VERSION)),
+            answers: self.answers,
+            follows: self.follows,
+            corrects: self.corrects,
+            ..Action::note(tx.fresh_id(), about, subjects.to_vec(), self.kind, self.on, tx.now())
+        };
+        tx.insert(&action)?;
+        for task in self.tasks {
+            add_task(tx, case, subjects, task, owner, Some(action.id))?;
+        }
+        Ok(action.id)
+    }
+}
+
+fn read_answer(problems: &mut Problems, field: &FormField, text: &str, currency: Currency) -> Option<Value> {
+    let id = field.id.as_str();
+    let digits = || crate::names::ascii_digits(text.trim());
+    match field.kind {
+        FieldKind::Line => Some(Value::Text(problems.text(id, text, LINE_BYTES_MAX))),
+        FieldKind::Text => Some(Value::Text(problems.text(id, text, TEXT_BYTES_MAX))),
+        FieldKind::Day => problems.day(id, text).map(Value::Day),
+        FieldKind::Number => {
+            let number = digits().parse().ok().filter(|number| {
+                field.min.is_none_or(|min| *number >= min) && field.max.is_none_or(|max| *number <= max)
+            });
+            if number.is_none() {
+                match (field.min, field.max) {
+                    (Some(min), Some(max)) => problems.with(id, "not-in-range", format!("{min}–{max}")),
+                    _ => problems.with(id, "not-a-number", text),
+                }
+            }
+            number.map(Value::Number)
+        }
+        FieldKind::Money => {
+            let text = digits();
+            let (amount, currency) = match text.rsplit_once(' ') {
+                Some((amount, written)) => (amount.to_owned(), written.to_uppercase().parse().ok()),
+                None => (text.clone(), Some(currency)),
+            };
+            let money = currency.and_then(|currency| Money::parse(&amount, currency).ok());
+            if money.is_none() {
+                problems.with(id, "not-an-amount", &text);
+            }
+            money.map(Value::Money)
+        }
+        FieldKind::Code => problems.code(id, field.list.as_deref().unwrap_or_default(), text).map(Value::Code),
+        FieldKind::YesNo => match text {
+            "yes" => Some(Value::YesNo(true)),
+            "no" => Some(Value::YesNo(false)),
+            other => {
+                problems.with(id, "unknown-value", other);
+                None
+            }
+        },
+    }
+}
+
+fn read_answers(
+    problems: &mut Problems,
+    form: &Form,
+    given: &BTreeMap<String, FieldInput>,
+    currency: Currency,
+) -> Vec<Answer> {
+    for id in given.keys().filter(|id| form.field(id).is_none()) {
+        problems.with(id, "no-such-field", &form.id);
+    }
+    let nothing = FieldInput::default();
+    let mut answers = Vec::with_capacity(form.fields.len());
+    for field in &form.fields {
+        let input = given.get(&field.id).unwrap_or(&nothing);
+        if field.required && input.value.trim().is_empty() && input.state.is_empty() {
+            problems.add(&field.id, "required");
+            continue;
+        }
+        let max = if field.kind == FieldKind::Text { TEXT_BYTES_MAX } else { LINE_BYTES_MAX };
+        let value =
+            problems.field_to(&field.id, input, max, |problems, text| read_answer(problems, field, text, currency));
+        if value != FieldState::NotAsked {
+            answers.push(Answer { field: field.id.clone(), value });
+        }
+    }
+    answers
+}
+
+impl Desk {
+    /// The forms for what an entry belongs to.
+    pub fn forms(&self, about: About) -> Vec<&'static Form> {
+        forms::all().iter().filter(|form| form.about == about).collect()
+    }
+
+    pub(super) fn read_entry(&self, about: About, input: &ActionInput) -> Result<NewEntry, DeskError> {
+        let today = self.now().day();
+        let mut problems = Problems::default();
+        let on = problems.day("on", &input.on).unwrap_or(today);
+        if on > today {
+            problems.add("on", "in-the-future");
+        }
+        let form = forms::form(&input.form).filter(|form| form.about == about);
+        if form.is_none() && !input.form.is_empty() {
+            problems.with("form", "unknown-value", &input.form);
+        }
+        let (kind, answers) = match form {
+            Some(form) => {
+                let currency = self.office.settings().map(|settings| settings.currency);
+                let currency = currency.ok_or(DeskError::NotFound)?;
+                let kind = Code::new(Action::FORM_LIST, forms::VERSION, &form.id, &form.id).ok();
+                (kind, read_answers(&mut problems, form, &input.answers, currency))
+            }
+            None => {
+                let kind = if input.kind.is_empty() { "note" } else { &input.kind };
+                if input.text.trim().is_empty() {
+                    problems.add("text", "required");
+                }
+                (problems.code("kind", "action_kind", kind), Vec::new())
+            }
+        };
+        let text = problems.text("text", &input.text, TEXT_BYTES_MAX);
+        let minutes = parse_minutes(&mut problems, &input.minutes);
+        let entry = |problems: &mut Problems, field: &str, text: &str| -> Option<RecordId> {
+            if text.is_empty() { None } else { problems.word(field, text) }
+        };
+        let follows = entry(&mut problems, "follows", &input.follows);
+        let corrects = entry(&mut problems, "corrects", &input.corrects);
+        let mut tasks: Vec<NewTask> =
+            parse_next(&mut problems, &input.next_action, &input.next_due).into_iter().collect();
+        for task in form.into_iter().flat_map(|form| &form.tasks) {
+            let from = answers.iter().find(|answer| answer.field == task.from).and_then(|answer| answer.value.value());
+            if let Some(Value::Day(day)) = from {
+                let (title, due) = (TaskTitle::Form(task.title.clone()), day.plus_days(task.days));
+                tasks.push(NewTask { kind: task.kind, title, due });
+            }
+        }
+        problems.done()?;
+        let kind = kind.ok_or(DeskError::NotFound)?;
+        // What a corrected entry led to was already put down with it.
+        let tasks = if corrects.is_some() { Vec::new() } else { tasks };
+        Ok(NewEntry { kind, on, text, minutes, form, answers, follows, corrects, tasks })
+    }
+
+    /// Writes an entry of a case.
+    ///
+    /// # Errors
+    /// When fields are wrong or this account may not write in the case.
+    pub fn add_action(&self, case: RecordId, input: &ActionInput) -> Result<RecordId, DeskError> {
+        let entry = self.read_entry(About::Case, input)?;
+        self.write_in_case("add_action", case, move |tx, case| {
+            entry.store(tx, case.id, Some(case.id), &keys(&case.clients), case.owner)
+        })
+    }
+
+    /// Writes an entry about a person.
+    ///
+    /// # Errors
+    /// When fields are wrong or there is no such person for this account.
+    pub fn add_person_entry(&self, person: RecordId, input: &ActionInput) -> Result<RecordId, DeskError> {
+        self.actor.may(Ask::RecordConsent)?;
+        self.visible_person(person)?;
+        let entry = self.read_entry(About::Person, input)?;
+        self.write("add_person_entry", move |tx| {
+            let key = tx.get::<Person>(Person::TOP, person)?.ok_or(DeskError::NotFound)?.record.key;
+            tx.about(person);
+            let owner = tx.staff();
+            entry.store(tx, person, None, &[key], owner)
+        })
+    }
+
+    /// Writes an entry of the office: numbers, no names.
+    ///
+    /// # Errors
+    /// When fields are wrong or the account may not.
+    pub fn add_office_entry(&self, input: &ActionInput) -> Result<RecordId, DeskError> {
+        self.actor.may(Ask::Register)?;
+        let entry = self.read_entry(About::Office, input)?;
+        self.write("add_office_entry", move |tx| {
+            let owner = tx.staff();
+            entry.store(tx, Action::TOP, None, &[], owner)
+        })
+    }
+
+    /// The entries of the office, latest first.
+    ///
+    /// # Errors
+    /// When the account may not read them.
+    pub fn office_entries(&self) -> Result<Vec<ActionView>, DeskError> {
+        self.actor.may(Ask::Register)?;
+        self.entries_of(Action::TOP)
+    }
+
+    pub(super) fn entries_of(&self, about: RecordId) -> Result<Vec<ActionView>, DeskError> {
+        let mut entries = self.office.vault.list::<Action>(about)?;
+        entries.reverse();
+        let tables = self.office.index.read();
+        let corrected: HashMap<RecordId, RecordId> =
+            entries.iter().filter_map(|entry| Some((entry.record.corrects?, entry.record.id))).collect();
+        let view = |Sealed { record: entry, .. }: Sealed<Action>| ActionView {
+            corrected_by: corrected.get(&entry.id).copied(),
+            id: entry.id,
+            kind: CodeView::from(&entry.kind),
+            on: entry.on,
+            text: entry.text,
+            minutes: entry.minutes,
+            by: self.staff_name(&tables, entry.by),
+            days_late: entry.on.days_to(entry.at.day()).try_into().unwrap_or(0),
+            at: entry.at,
+            form: entry.form.map(|(form, _)| form),
+            answers: entry
+                .answers
+                .iter()
+                .map(|answer| AnswerView { field: answer.field.clone(), value: Field::answer(&answer.value) })
+                .collect(),
+            follows: entry.follows,
+            corrects: entry.corrects,
+        };
+        Ok(entries.into_iter().map(view).collect())
+    }
+
+    /// Persons, and parties of other cases, that have the name of a party of this case, as far as this account may
+    /// see them.
+    pub(super) fn conflicts(&self, tables: &Tables, case: RecordId) -> Vec<ConflictView> {
+        let mut found = Vec::new();
+        for party in tables.parties_of(case) {
+            for (row, _) in tables.search(&party.name).into_iter().filter(|(row, reasons)| {
+                reasons.first() <= Some(&crate::index::MatchReason::SoundsLike)
+                    && self.sees_person(tables, row.person.id)
+            }) {
+                found.push(ConflictView {
+                    party: party.name.clone(),
+                    name: row.name.clone(),
+                    person: Some(row.person.id),
+                    case: None,
+                    number: String::new(),
+                });
+            }
+            for other in tables.parties_like(&party.name).filter(|other| other.case != case) {
+                let Some(row) = tables.cases.get(&other.case).filter(|row| self.sees(row)) else { continue };
+                found.push(ConflictView {
+                    party: party.name.clone(),
+                    name: other.name.clone(),
+                    person: None,
+                    case: Some(other.case),
+                    number: row.number.clone(),
+                });
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+}

@@ -1,0 +1,183 @@
+//! Tasks: what somebody has to do by a day.
+
+use super::people::Problems;
+use super::{Desk, DeskError, PAGE_ROWS, TaskView};
+use crate::index::{Tables, TaskRow};
+use crate::policy::Ask;
+use crate::records::{Case, Settled, Task, TaskKind, TaskState, TaskTitle};
+use crate::vault::{Record, Tx};
+use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::time::Day;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A task as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskInput {
+    /// to_do, deadline, hearing, appointment, follow_up or review; to_do when empty.
+    pub kind: String,
+    /// What is to be done.
+    pub title: String,
+    /// Until when.
+    pub due: String,
+    /// Who has to do it; the case's owner when empty.
+    pub owner: String,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct TaskFilter {
+    /// Only mine.
+    pub mine: bool,
+    /// The page, from 0.
+    pub page: usize,
+}
+
+/// A task that was checked.
+pub(super) struct NewTask {
+    pub(super) kind: TaskKind,
+    pub(super) title: TaskTitle,
+    pub(super) due: Day,
+}
+
+/// Writes a task inside a command.
+pub(super) fn add_task(
+    tx: &mut Tx<'_>,
+    case: Option<RecordId>,
+    subjects: &[KeyHandle],
+    new: NewTask,
+    owner: Option<StaffId>,
+    from: Option<RecordId>,
+) -> Result<RecordId, DeskError> {
+    let task = Task {
+        id: tx.fresh_id(),
+        case,
+        subjects: subjects.to_vec(),
+        kind: new.kind,
+        title: new.title,
+        due: new.due,
+        owner,
+        state: TaskState::Open,
+        from,
+        settled: None,
+        by: tx.staff(),
+        at: tx.now(),
+    };
+    tx.insert(&task)?;
+    Ok(task.id)
+}
+
+impl Desk {
+    /// A page of open tasks that this account may see, the most pressing first, and how many there are.
+    ///
+    /// # Errors
+    /// When the account has nothing to do with cases.
+    pub fn tasks(&self, filter: &TaskFilter) -> Result<(Vec<TaskView>, usize), DeskError> {
+        self.actor.may(Ask::Register)?;
+        let tables = self.office.index.read();
+        let me = Some(self.actor.staff);
+        let open = tables.due.iter().filter_map(|(_, id)| tables.tasks.get(id));
+        let seen: Vec<&TaskRow> =
+            open.filter(|task| (!filter.mine || task.owner == me) && self.sees_task(&tables, task)).collect();
+        let total = seen.len();
+        let page = seen.into_iter().skip(filter.page.saturating_mul(PAGE_ROWS)).take(PAGE_ROWS);
+        Ok((page.map(|task| self.task_view(&tables, task)).collect(), total))
+    }
+
+    /// Puts a task down in a case.
+    ///
+    /// # Errors
+    /// When fields are wrong or this account may not write in the case.
+    pub fn add_task(&self, case: RecordId, input: &TaskInput) -> Result<RecordId, DeskError> {
+        let mut problems = Problems::default();
+        let kind = if input.kind.is_empty() { Some(TaskKind::ToDo) } else { problems.word("kind", &input.kind) };
+        let title = problems.required_text("title", &input.title, 400);
+        let due = problems.day("due", &input.due);
+        if due.is_none() && input.due.trim().is_empty() {
+            problems.add("due", "required");
+        }
+        let owner = if input.owner.is_empty() { None } else { problems.word::<StaffId>("owner", &input.owner) };
+        problems.done()?;
+        let (Some(kind), Some(due)) = (kind, due) else { return Err(DeskError::NotFound) };
+        let new = NewTask { kind, title: TaskTitle::Words(title), due };
+        self.write_in_case("add_task", case, move |tx, case| {
+            let owner = owner.or(case.owner);
+            add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, owner, None)
+        })
+    }
+
+    /// Settles a task: done, or not to be done any more.
+    ///
+    /// # Errors
+    /// When there is no such task for this account, or somebody else settled it.
+    pub fn settle_task(&self, id: RecordId, state: TaskState) -> Result<(), DeskError> {
+        let case = {
+            let tables = self.office.index.read();
+            tables.tasks.get(&id).ok_or(DeskError::NotFound)?.case
+        };
+        let settle = move |tx: &mut Tx<'_>| {
+            let mut sealed = tx.get::<Task>(case.unwrap_or(Task::TOP), id)?.ok_or(DeskError::NotFound)?;
+            if sealed.record.state != TaskState::Open {
+                return Err(crate::vault::VaultError::Conflict.into());
+            }
+            sealed.record.state = state;
+            sealed.record.settled = Some(Settled { at: tx.now(), by: tx.staff() });
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        };
+        match case {
+            Some(case) => self.write_in_case("settle_task", case, move |tx, _| settle(tx)),
+            None => {
+                self.actor.may(Ask::Register)?;
+                self.write("settle_task", settle)
+            }
+        }
+    }
+
+    pub(super) fn sees_task(&self, tables: &Tables, task: &TaskRow) -> bool {
+        match task.case {
+            Some(case) => tables.cases.get(&case).is_some_and(|case| self.sees(case)),
+            None => self.may(Ask::Register),
+        }
+    }
+
+    pub(super) fn task_view(&self, tables: &Tables, task: &TaskRow) -> TaskView {
+        let case = task.case.and_then(|case| tables.cases.get(&case)).map(|case| self.summary(tables, case));
+        TaskView {
+            id: task.id,
+            kind: task.kind,
+            title: task.title.clone(),
+            due: task.due,
+            overdue: task.state == TaskState::Open && task.due < self.now().day(),
+            owner: task.owner.map(|owner| self.staff_name(tables, Some(owner))),
+            mine: task.owner == Some(self.actor.staff),
+            state: task.state,
+            case: task.case,
+            about: case.map(|case| format!("{} {}", case.number, case.client)).unwrap_or_default(),
+        }
+    }
+
+    /// The open tasks of a case, the most pressing first.
+    pub(super) fn tasks_of(&self, tables: &Tables, case: RecordId) -> Vec<TaskView> {
+        tables.open_tasks_of(case).map(|task| self.task_view(tables, task)).collect()
+    }
+}
+
+/// Hands the open tasks of a case to its new owner, inside a command.
+pub(super) fn hand_over_tasks(
+    tx: &mut Tx<'_>,
+    case: &Case,
+    from: Option<StaffId>,
+    to: Option<StaffId>,
+) -> Result<(), DeskError> {
+    for mut sealed in tx.list::<Task>(case.id)? {
+        let task = &mut sealed.record;
+        if task.state == TaskState::Open && task.owner == from {
+            task.owner = to;
+            tx.update(&sealed.record, sealed.revision)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! The casework of a day: forms, what follows from them, corrections, tasks, handing over.
+
+use crate::harness::{PASSWORD, TestNode, new_node};
+use casemesh_node::office::{
+    ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, PersonInput, StaffInput, TaskFilter, TaskInput,
+};
+use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
+use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::id::RecordId;
+use std::collections::BTreeMap;
+
+fn answers(pairs: &[(&str, &str)]) -> BTreeMap<String, FieldInput> {
+    let known = |value: &str| FieldInput { state: String::new(), value: value.into() };
+    pairs.iter().map(|(field, value)| ((*field).to_owned(), known(value))).collect()
+}
+
+fn filled(form: &str, pairs: &[(&str, &str)]) -> ActionInput {
+    ActionInput { form: form.into(), answers: answers(pairs), ..ActionInput::default() }
+}
+
+fn person(desk: &Desk, name: &str) -> RecordId {
+    let given = FieldInput { state: "known".into(), value: name.into() };
+    desk.register_person(PersonInput { identity: "self_declared".into(), given, ..PersonInput::default() }).unwrap()
+}
+
+fn problems(result: Result<RecordId, DeskError>) -> Vec<(String, String)> {
+    match result {
+        Err(DeskError::Invalid(problems)) => problems.into_iter().map(|p| (p.field, p.problem)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn office() -> TestNode {
+    let mut office = TestNode::new(&new_node("Office", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    office.start();
+    office
+}
+
+fn colleague(office: &TestNode, name: &str) -> Desk {
+    let input = StaffInput {
+        sign_in: name.into(),
+        name: name.into(),
+        roles: vec!["caseworker".into()],
+        password: PASSWORD.into(),
+        unlocks: false,
+    };
+    office.desk("admin").add_staff(&input, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+    office.desk(name)
+}
+
+#[test]
+fn a_form_is_checked_kept_corrected_and_leads_to_tasks() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let today = casemesh_node::clock::Clock::system().now().day();
+    let client = person(&desk, "Nomvula");
+    let case = desk.open_case(vec![client], CaseInput::default()).unwrap();
+
+    // Everything that is wrong is said at once, by field; nothing is written.
+    let wrong = filled("assessment", &[("score", "11"), ("review_on", "soon"), ("colour", "red")]);
+    let mut found = problems(desk.add_action(case, &wrong));
+    found.sort();
+    let pair = |field: &str, problem: &str| (field.to_owned(), problem.to_owned());
+    assert_eq!(
+        found,
+        [
+            pair("assessment_area", "required"),
+            pair("colour", "no-such-field"),
+            pair("review_on", "not-a-day"),
+            pair("score", "not-in-range")
+        ]
+    );
+    assert_eq!(
+        problems(desk.add_action(case, &filled("activity", &[]))),
+        [pair("form", "unknown-value"), pair("text", "required")]
+    );
+    assert!(desk.case(case).unwrap().actions.is_empty());
+
+    // A stay that ended a week ago, entered today from paper: it leads to four follow-ups.
+    let left = today.plus_days(-7);
+    let paper = ActionInput {
+        on: left.to_string(),
+        ..filled("stay_end", &[("left_on", &left.to_string()), ("stay_end_reason", "goal_reached")])
+    };
+    let entry = desk.add_action(case, &paper).unwrap();
+    let view = desk.case(case).unwrap();
+    assert_eq!((view.actions[0].days_late, view.actions[0].form.as_deref()), (7, Some("stay_end")));
+    let due: Vec<_> = view.tasks.iter().map(|task| (task.due, task.kind, task.title.clone())).collect();
+    let follow_up = |days: i32| (left.plus_days(days), TaskKind::FollowUp, TaskTitle::Form("stay_end".into()));
+    assert_eq!(due, [follow_up(30), follow_up(91), follow_up(182), follow_up(365)]);
+
+    // A correction stands beside what it corrects, and puts no task down twice.
+    let corrected = ActionInput {
+        corrects: entry.to_string(),
+        ..filled(
+            "stay_end",
+            &[("left_on", &left.to_string()), ("stay_end_reason", "family"), ("went_to", "Her sister")],
+        )
+    };
+    let later = desk.add_action(case, &corrected).unwrap();
+    let view = desk.case(case).unwrap();
+    assert_eq!((view.actions.len(), view.tasks.len()), (2, 4));
+    let earlier = view.actions.iter().find(|action| action.id == entry).unwrap();
+    assert_eq!(earlier.corrected_by, Some(later));
+    let other = desk.open_case(vec![client], CaseInput::default()).unwrap();
+    assert!(matches!(desk.add_action(other, &corrected), Err(DeskError::NotFound)), "an entry of another case");
+
+    // Not knowing is an answer where a field is required.
+    let unknown = FieldInput { state: "unknown".into(), value: String::new() };
+    let mut service = filled("service", &[]);
+    service.answers.insert("service".into(), unknown);
+    desk.add_action(case, &service).unwrap();
+    let money = filled("service", &[("service", "food"), ("cost", "12.50 usd"), ("quantity", "٣")]);
+    desk.add_action(case, &money).unwrap();
+    let entry = desk.case(case).unwrap().actions.remove(0);
+    let shown: Vec<_> = entry.answers.iter().map(|answer| answer.value.value.clone().unwrap()).collect();
+    assert_eq!(shown, ["Food", "3", "USD 12.50"]);
+}
+
+#[test]
+fn tasks_are_done_once_and_stand_in_the_way_of_closing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let case = desk.open_case(vec![person(&desk, "Anna")], CaseInput::default()).unwrap();
+    assert_eq!(problems(desk.add_task(case, &TaskInput::default())).len(), 2);
+    let task = |title: &str, due: &str| TaskInput { title: title.into(), due: due.into(), ..TaskInput::default() };
+    let late = desk.add_task(case, &task("Call the court", "2026-01-01")).unwrap();
+    desk.add_task(case, &task("Write", "2099-01-01")).unwrap();
+    let home = desk.home().unwrap();
+    assert_eq!(home.due.iter().map(|task| (task.id, task.overdue)).collect::<Vec<_>>(), [(late, true)]);
+    assert_eq!(
+        desk.cases(&CaseFilter::default()).unwrap().0[0].next_action,
+        Some(TaskTitle::Words("Call the court".into()))
+    );
+    assert!(matches!(desk.close_case(case, "resolved"), Err(DeskError::Invalid(p)) if p[0].problem == "task-open"));
+    let (tasks, total) = desk.tasks(&TaskFilter { mine: true, page: 0 }).unwrap();
+    assert_eq!((tasks.len(), total), (2, 2));
+    for task in tasks {
+        desk.settle_task(task.id, TaskState::Done).unwrap();
+    }
+    assert!(desk.settle_task(late, TaskState::Done).is_err(), "once");
+    desk.close_case(case, "resolved").unwrap();
+    assert!(desk.set_case_state(case, CaseState::OnHold).is_err());
+    desk.set_case_state(case, CaseState::Reopened).unwrap();
+    desk.set_case_state(case, CaseState::OnHold).unwrap();
+    assert_eq!(desk.case(case).unwrap().summary.state, CaseState::OnHold);
+}
+
+#[test]
+fn a_conflict_is_shown_only_as_far_as_the_cases_are() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let worker = office.desk("worker");
+    let colleague = colleague(&office, "colleague");
+    let sealed = CaseInput { sealed: true, ..CaseInput::default() };
+    let hidden = colleague.open_case(vec![person(&colleague, "Sipho")], sealed).unwrap();
+    let adverse = filled("party", &[("party_role", "employer"), ("party_name", "Mohamed Khaled")]);
+    colleague.add_action(hidden, &adverse).unwrap();
+    let seen = worker.open_case(vec![person(&worker, "Thandi")], CaseInput::default()).unwrap();
+    let client = person(&worker, "Muhammad Khalid");
+
+    // Another spelling of a client's name; the other worker's sealed case is not there.
+    let case = worker.open_case(vec![person(&worker, "Lerato")], CaseInput::default()).unwrap();
+    let party = filled("party", &[("party_role", "respondent"), ("party_name", "Mohammed Khaled")]);
+    let entry = worker.add_action(case, &party).unwrap();
+    let found = worker.case(case).unwrap().conflicts;
+    assert_eq!(found.iter().map(|c| (c.person, c.case)).collect::<Vec<_>>(), [(Some(client), None)]);
+    worker.add_action(seen, &adverse).unwrap();
+    assert_eq!(worker.case(case).unwrap().conflicts.iter().filter_map(|c| c.case).collect::<Vec<_>>(), [seen]);
+    assert_eq!(colleague.case(hidden).unwrap().conflicts.iter().filter_map(|c| c.case).count(), 2);
+
+    // A name that was corrected is not looked for any more.
+    let other_name = ActionInput {
+        corrects: entry.to_string(),
+        ..filled("party", &[("party_role", "respondent"), ("party_name", "Zinhle Zulu")])
+    };
+    worker.add_action(case, &other_name).unwrap();
+    assert!(worker.case(case).unwrap().conflicts.is_empty());
+}
+
+#[test]
+fn who_leaves_leaves_nothing_behind() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let worker = office.desk("worker");
+    let colleague = colleague(&office, "colleague");
+    let sealed =
+        CaseInput { sealed: true, next_action: "Call".into(), next_due: "2026-01-01".into(), ..CaseInput::default() };
+    let case = colleague.open_case(vec![person(&colleague, "Sipho")], sealed).unwrap();
+    assert!(matches!(worker.case(case), Err(DeskError::NotFound)));
+    assert!(worker.home().unwrap().due.is_empty());
+    let load = |desk: &Desk| {
+        let team = desk.home().unwrap().team;
+        team.into_iter().map(|load| (load.name, load.cases, load.overdue)).collect::<Vec<_>>()
+    };
+    assert!(
+        load(&worker).iter().all(|(_, cases, overdue)| (*cases, *overdue) == (0, 0)),
+        "a hidden case is not counted"
+    );
+    assert!(colleague.hand_over(colleague.staff(), worker.staff()).is_err(), "a supervisor does that");
+    assert_eq!(worker.hand_over(colleague.staff(), worker.staff()).unwrap(), 1);
+    assert!(worker.case(case).is_ok());
+    assert!(matches!(colleague.case(case), Err(DeskError::NotFound)));
+    assert_eq!(worker.home().unwrap().due.len(), 1);
+    worker.assign_case(case, colleague.staff()).unwrap();
+    assert!(colleague.case(case).is_ok() && worker.case(case).is_err());
+}
+
+#[test]
+fn what_colleagues_must_know_stands_on_the_persons_page() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let client = person(&desk, "Anna");
+    desk.add_person_entry(
+        client,
+        &filled("alert", &[("alert_kind", "safety"), ("alert_text", "Never call after six")]),
+    )
+    .unwrap();
+    let earlier = ActionInput { on: "2026-01-05".into(), ..filled("confirmed", &[("confirmed_what", "contact")]) };
+    desk.add_person_entry(client, &earlier).unwrap();
+    let view = desk.person(client).unwrap();
+    assert_eq!(view.alerts[0].text, "Never call after six");
+    assert_eq!(view.confirmed, [("contact".to_owned(), "2026-01-05".parse().unwrap())]);
+    let meeting =
+        filled("meeting", &[("subject", "Weekly"), ("decided", "Call the clinic"), ("review_on", "2026-01-05")]);
+    desk.add_office_entry(&meeting).unwrap();
+    let task = desk.home().unwrap().due.remove(0);
+    assert_eq!((task.kind, task.case, task.overdue), (TaskKind::ToDo, None, true));
+    desk.settle_task(task.id, TaskState::Done).unwrap();
+    assert_eq!(desk.office_entries().unwrap().len(), 1);
+}

@@ -1,0 +1,284 @@
+//! Forms from their definitions: to fill in, to correct, and blank on paper. And the office's own entries.
+
+use crate::App;
+use crate::form::Form;
+use crate::page::{Page, Sent, Signed, go, html, html_with};
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use casemesh_node::forms::{self, About, FieldKind, FormField};
+use casemesh_node::office::{ActionInput, ActionView, Desk, DeskError};
+use casemesh_protocol::id::RecordId;
+use serde::Deserialize;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/cases/{id}/entries/{form}", get(case_form).post(case_entry))
+        .route("/people/{id}/entries/{form}", get(person_form).post(person_entry))
+        .route("/office", get(office))
+        .route("/office/entries/{form}", get(office_form).post(office_entry))
+        .route("/forms/{form}/print", get(print))
+}
+
+/// What the fields of a form are filled with at first.
+#[derive(Debug, Default, Deserialize)]
+struct Start {
+    /// The entry that is to be corrected.
+    corrects: Option<String>,
+    /// The entry that this one follows from.
+    follows: Option<String>,
+}
+
+/// The forms for what an entry belongs to, with their names in the page's language.
+pub(crate) fn links(page: &Page, desk: &Desk, about: About) -> Vec<(String, String)> {
+    desk.forms(about).into_iter().map(|form| (form.id.clone(), page.word("form", &form.id))).collect()
+}
+
+/// A field as the page shows it.
+struct Line {
+    field: &'static FormField,
+    label: String,
+    options: Vec<(String, String)>,
+}
+
+impl Line {
+    fn is_area(&self) -> bool {
+        self.field.kind == FieldKind::Text
+    }
+
+    fn all_of(page: &Page, form: &'static forms::Form) -> Vec<Self> {
+        let line = |field: &'static FormField| Self {
+            field,
+            label: format!("form-field-{}", field.id.replace('_', "-")),
+            options: match (field.kind, field.list.as_deref()) {
+                (FieldKind::YesNo, _) => page.options("yes_no"),
+                (_, Some(list)) => page.options(list),
+                _ => Vec::new(),
+            },
+        };
+        form.fields.iter().map(line).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "entry_form.html")]
+struct EntryPage {
+    page: Page,
+    form: Form,
+    title: String,
+    about: String,
+    action: String,
+    back: String,
+    lines: Vec<Line>,
+    print: String,
+    corrects: bool,
+}
+
+/// Where an entry goes.
+enum Place {
+    Case(RecordId),
+    Person(RecordId),
+    Office,
+}
+
+impl Place {
+    fn base(&self) -> String {
+        match self {
+            Self::Case(id) => format!("/cases/{id}"),
+            Self::Person(id) => format!("/people/{id}"),
+            Self::Office => "/office".to_owned(),
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Self::Case(_) => About::Case,
+            Self::Person(_) => About::Person,
+            Self::Office => About::Office,
+        }
+    }
+
+    /// The line under the title, and the entries that can be corrected.
+    fn look(&self, desk: &Desk) -> Result<(String, Vec<ActionView>), DeskError> {
+        match self {
+            Self::Case(id) => {
+                let case = desk.case(*id)?;
+                Ok((format!("{} {}", case.summary.number, case.summary.client), case.actions))
+            }
+            Self::Person(id) => {
+                let person = desk.person(*id)?;
+                Ok((person.name, person.entries))
+            }
+            Self::Office => Ok((desk.office_name(), desk.office_entries()?)),
+        }
+    }
+
+    fn write(&self, desk: &Desk, input: &ActionInput) -> Result<RecordId, DeskError> {
+        match self {
+            Self::Case(id) => desk.add_action(*id, input),
+            Self::Person(id) => desk.add_person_entry(*id, input),
+            Self::Office => desk.add_office_entry(input),
+        }
+    }
+}
+
+async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form: Form, start: Start) -> Response {
+    let about = place.about();
+    let Some(definition) = forms::form(form_id).filter(|form| form.about == about) else {
+        return signed.refused(&DeskError::NotFound);
+    };
+    let (desk, base) = (signed.desk.clone(), place.base());
+    let (line, entries) = match app.run(move || place.look(&desk)).await {
+        Ok(found) => found,
+        Err(error) => return signed.refused(&error),
+    };
+    let mut form = form;
+    if let Some(corrected) = start.corrects.as_deref() {
+        let earlier = entries.iter().find(|entry| {
+            entry.id.to_string() == corrected && entry.form.as_deref() == Some(form_id) && entry.corrected_by.is_none()
+        });
+        let Some(earlier) = earlier else { return signed.refused(&DeskError::NotFound) };
+        form.set("corrects", corrected);
+        form.set("on", earlier.on.to_string());
+        form.set("text", earlier.text.clone());
+        for answer in &earlier.answers {
+            let value = answer.value.code.as_ref().or(answer.value.value.as_ref());
+            form.set(&answer.field, value.cloned().unwrap_or_default());
+            if answer.value.state != "known" {
+                form.set(&format!("{}_state", answer.field), answer.value.state.clone());
+            }
+        }
+    }
+    if let Some(follows) = start.follows {
+        form.set("follows", follows);
+    }
+    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = signed.page;
+    let action = match about {
+        About::Office => format!("{base}/entries/{form_id}"),
+        About::Case | About::Person => format!("{base}/entries/{form_id}"),
+    };
+    html_with(
+        status,
+        &EntryPage {
+            title: page.word("form", form_id),
+            lines: Line::all_of(&page, definition),
+            corrects: !form.get("corrects").is_empty(),
+            print: format!("/forms/{form_id}/print"),
+            about: line,
+            back: base,
+            action,
+            form,
+            page,
+        },
+    )
+}
+
+async fn write(app: &App, place: Place, form_id: &str, Sent { signed, form }: Sent) -> Response {
+    let Some(definition) = forms::form(form_id) else { return signed.refused(&DeskError::NotFound) };
+    let input = ActionInput {
+        form: form_id.to_owned(),
+        on: form.text("on"),
+        text: form.text("text"),
+        minutes: form.text("minutes"),
+        answers: definition.fields.iter().map(|field| (field.id.clone(), form.field(&field.id))).collect(),
+        follows: form.text("follows"),
+        corrects: form.text("corrects"),
+        ..ActionInput::default()
+    };
+    let (desk, base) = (signed.desk.clone(), place.base());
+    let (place, result) = app
+        .run(move || {
+            let result = place.write(&desk, &input);
+            (place, result)
+        })
+        .await;
+    match result {
+        Ok(_) => go(&base),
+        Err(DeskError::Invalid(problems)) => {
+            entry_page(app, signed, place, form_id, form.with_problems(problems), Start::default()).await
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+type Which = Path<(RecordId, String)>;
+
+async fn case_form(
+    State(app): State<App>,
+    Path((id, form)): Which,
+    signed: Signed,
+    Query(start): Query<Start>,
+) -> Response {
+    entry_page(&app, signed, Place::Case(id), &form, Form::default(), start).await
+}
+
+async fn case_entry(State(app): State<App>, Path((id, form)): Which, sent: Sent) -> Response {
+    write(&app, Place::Case(id), &form, sent).await
+}
+
+async fn person_form(
+    State(app): State<App>,
+    Path((id, form)): Which,
+    signed: Signed,
+    Query(start): Query<Start>,
+) -> Response {
+    entry_page(&app, signed, Place::Person(id), &form, Form::default(), start).await
+}
+
+async fn person_entry(State(app): State<App>, Path((id, form)): Which, sent: Sent) -> Response {
+    write(&app, Place::Person(id), &form, sent).await
+}
+
+async fn office_form(
+    State(app): State<App>,
+    Path(form): Path<String>,
+    signed: Signed,
+    Query(start): Query<Start>,
+) -> Response {
+    entry_page(&app, signed, Place::Office, &form, Form::default(), start).await
+}
+
+async fn office_entry(State(app): State<App>, Path(form): Path<String>, sent: Sent) -> Response {
+    write(&app, Place::Office, &form, sent).await
+}
+
+#[derive(Template)]
+#[template(path = "office.html")]
+struct OfficePage {
+    page: Page,
+    entries: Vec<ActionView>,
+    forms: Vec<(String, String)>,
+}
+
+async fn office(State(app): State<App>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.office_entries()).await {
+        Ok(entries) => {
+            html(&OfficePage { forms: links(&signed.page, &signed.desk, About::Office), page: signed.page, entries })
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "form_print.html")]
+struct PrintPage {
+    page: Page,
+    title: String,
+    lines: Vec<Line>,
+}
+
+async fn print(Path(form): Path<String>, signed: Signed) -> Response {
+    match forms::form(&form) {
+        Some(definition) => html(&PrintPage {
+            title: signed.page.word("form", &form),
+            lines: Line::all_of(&signed.page, definition),
+            page: signed.page,
+        }),
+        None => signed.refused(&DeskError::NotFound),
+    }
+}
