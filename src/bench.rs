@@ -253,6 +253,7 @@ impl Pair {
                     poll_s: 60,
                 },
                 kind: OfficeKind::Ngo,
+                pack: String::new(),
                 code: "BEN".into(),
                 small_office: true,
                 currency: "ZAR".parse()?,

@@ -16,6 +16,7 @@ use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
 use casemesh_node::office::{FILE_BYTES_MAX, ImportError, ImportReport, ImportView, password_problem};
+use casemesh_node::packs;
 use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -103,6 +104,9 @@ struct InitArguments {
     /// The office's name
     #[arg(long)]
     name: String,
+    /// What the office starts with: community_advice, anti_trafficking or child_protection
+    #[arg(long, default_value = "community_advice")]
+    pack: String,
     /// Three letters that case numbers start with
     #[arg(long, default_value = "OFF")]
     code: String,
@@ -375,6 +379,10 @@ fn new_password(question: &str, names: &[&str]) -> Result<String> {
 
 fn init(arguments: &InitArguments) -> Result<()> {
     let input = |error: String| NodeError::Input(error);
+    let pack = packs::pack(&arguments.pack).ok_or_else(|| {
+        let known: Vec<&str> = packs::all().iter().map(|pack| pack.id.as_str()).collect();
+        input(format!("--pack: {:?} is not one of: {}", arguments.pack, known.join(", ")))
+    })?;
     let kind: OfficeKind = arguments.kind.parse().map_err(|error| input(format!("--kind: {error}")))?;
     let roles: Result<Vec<Role>, _> = arguments.roles.iter().map(|role| role.parse()).collect();
     let roles = roles.map_err(|error| input(format!("--roles: {error}")))?;
@@ -408,6 +416,7 @@ fn init(arguments: &InitArguments) -> Result<()> {
             poll_s: 60,
         },
         kind,
+        pack: pack.id.clone(),
         code: arguments.code.clone(),
         small_office: arguments.small_office,
         currency: arguments.currency.parse().map_err(|error| input(format!("--currency: {error}")))?,

@@ -1,8 +1,10 @@
 //! The casework of a day: forms, what follows from them, corrections, tasks, handing over.
 
 use crate::harness::{PASSWORD, TestNode, new_node};
+use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, PersonInput, StaffInput, TaskFilter, TaskInput,
+    ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, PersonInput, SettingsInput, StaffInput,
+    TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -210,6 +212,36 @@ fn who_leaves_leaves_nothing_behind() {
     assert_eq!(worker.home().unwrap().due.len(), 1);
     worker.assign_case(case, colleague.staff()).unwrap();
     assert!(colleague.case(case).is_ok() && worker.case(case).is_err());
+}
+
+#[test]
+fn a_module_that_is_off_shows_nowhere_and_takes_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut new = new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
+    new.pack = "community_advice".into();
+    let mut office = TestNode::new(&new);
+    office.start();
+    let (desk, admin) = (office.desk("worker"), office.desk("admin"));
+    let ids = |desk: &Desk| desk.forms(About::Case).iter().map(|form| form.id.clone()).collect::<Vec<_>>();
+    assert!(ids(&desk).contains(&"hearing".to_owned()) && !ids(&desk).contains(&"stay".to_owned()));
+    let case = desk.open_case(vec![person(&desk, "Anna")], CaseInput::default()).unwrap();
+    let stay = filled("stay", &[("stay_place", "Room 2"), ("stay_kind", "shelter"), ("arrived_on", "2026-01-05")]);
+    assert_eq!(problems(desk.add_action(case, &stay))[0], ("form".to_owned(), "unknown-value".to_owned()));
+    let modules = |modules: &[&str]| SettingsInput {
+        name: "Office".into(),
+        small_office: true,
+        currency: "ZAR".into(),
+        modules: modules.iter().map(|module| (*module).to_owned()).collect(),
+    };
+    assert!(admin.change_settings(&modules(&["flying"])).is_err());
+    admin.change_settings(&modules(&["shelter"])).unwrap();
+    assert!(!ids(&desk).contains(&"hearing".to_owned()));
+    let entry = desk.add_action(case, &stay).unwrap();
+    admin.change_settings(&modules(&[])).unwrap();
+    // What was written stays readable, and can be corrected.
+    assert_eq!(desk.case(case).unwrap().actions[0].id, entry);
+    desk.add_action(case, &ActionInput { corrects: entry.to_string(), ..stay }).unwrap();
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
             poll_s: 1,
         },
         kind,
+        pack: String::new(),
         code: "TST".into(),
         small_office: true,
         currency: "ZAR".parse().unwrap(),

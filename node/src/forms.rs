@@ -167,7 +167,7 @@ pub fn read(text: &str) -> Result<Vec<Form>, FormError> {
 /// The forms that this program brings.
 pub fn all() -> &'static [Form] {
     static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
-        read(include_str!("../forms/core.toml")).unwrap_or_else(|error| {
+        read(include_str!("../packs/forms.toml")).unwrap_or_else(|error| {
             tracing::error!(%error, "the forms of this program cannot be read");
             Vec::new()
         })
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_forms_of_this_program_hold() {
-        let forms = read(include_str!("../forms/core.toml")).unwrap();
+        let forms = read(include_str!("../packs/forms.toml")).unwrap();
         assert_eq!(forms.len(), all().len());
         assert!(forms.len() > 15);
     }

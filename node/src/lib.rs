@@ -13,6 +13,7 @@ pub mod net;
 pub mod node;
 mod numbers;
 pub mod office;
+pub mod packs;
 pub mod policy;
 pub mod records;
 pub mod relay;

@@ -127,6 +127,8 @@ pub struct NewNode {
     pub config: Config,
     /// Its kind.
     pub kind: OfficeKind,
+    /// The pack it starts with; none switches every module on.
+    pub pack: String,
     /// Three letters that case numbers start with.
     pub code: String,
     /// All see all but sealed cases.
@@ -230,6 +232,11 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         case_numbers: Vec::new(),
         language: new.language.clone(),
         next_event: 1,
+        pack: new.pack.clone(),
+        modules: match crate::packs::pack(&new.pack) {
+            Some(pack) => pack.modules.clone(),
+            None => crate::packs::modules().into_iter().map(str::to_owned).collect(),
+        },
     };
     debug_assert_eq!(crate::vault::Record::id(&settings), SETTINGS_ID);
     vault.write(None, "init", move |tx| {

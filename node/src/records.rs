@@ -204,6 +204,12 @@ pub struct Settings {
     /// The number of the next event and packet that this store makes.
     #[n(6)]
     pub next_event: u64,
+    /// The pack that it started with; empty for none, which offers every code.
+    #[n(7)]
+    pub pack: String,
+    /// Modules that are on.
+    #[n(8)]
+    pub modules: Vec<String>,
 }
 
 /// A member of staff.

@@ -133,6 +133,11 @@ fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Re
             poll_s: 1,
         },
         kind: plan.kind,
+        pack: match plan.kind {
+            OfficeKind::AdviceOffice | OfficeKind::LegalAid => "community_advice".into(),
+            OfficeKind::Shelter => "anti_trafficking".into(),
+            _ => String::new(),
+        },
         code: plan.code.to_owned(),
         small_office: true,
         currency: "ZAR".parse()?,

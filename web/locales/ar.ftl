@@ -938,3 +938,7 @@ home-unassigned = { $count ->
     [many] { $count } قضية ليس لها مكلّف بها.
    *[other] { $count } قضية ليس لها مكلّف بها.
 }
+settings-modules = الأقسام المفعّلة
+module-legal = القانون: الرسائل والمواعيد والجلسات والتسويات
+module-shelter = الإقامة والإيواء
+module-trafficking = مسارات التنقل

@@ -914,3 +914,7 @@ home-unassigned = { $count ->
     [one] One case has nobody responsible.
    *[other] { $count } cases have nobody responsible.
 }
+settings-modules = Parts that are switched on
+module-legal = Law: letters, deadlines, hearings, settlements
+module-shelter = Stays and placements
+module-trafficking = Journeys

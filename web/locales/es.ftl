@@ -914,3 +914,7 @@ home-unassigned = { $count ->
     [one] Un caso no tiene responsable.
    *[other] { $count } casos no tienen responsable.
 }
+settings-modules = Partes activadas
+module-legal = Derecho: cartas, plazos, audiencias, acuerdos
+module-shelter = Estancias y acogida
+module-trafficking = Trayectos

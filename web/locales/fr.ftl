@@ -914,3 +914,7 @@ home-unassigned = { $count ->
     [one] { $count } dossier n’a pas de responsable.
    *[other] { $count } dossiers n’ont pas de responsable.
 }
+settings-modules = Parties activées
+module-legal = Droit : courriers, délais, audiences, accords
+module-shelter = Séjours et placements
+module-trafficking = Trajets

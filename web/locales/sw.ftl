@@ -914,3 +914,7 @@ home-unassigned = { $count ->
     [one] Kesi moja haina anayeishughulikia.
    *[other] Kesi { $count } hazina anayezishughulikia.
 }
+settings-modules = Sehemu zilizowashwa
+module-legal = Sheria: barua, tarehe za mwisho, mashauri ya mahakama, makubaliano
+module-shelter = Kukaa na kupata makao
+module-trafficking = Safari

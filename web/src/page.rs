@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem};
+use casemesh_node::packs::Pack;
 use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
 use casemesh_protocol::terms::Code;
@@ -36,12 +37,13 @@ pub(crate) struct Page {
     pub(crate) links: Vec<Link>,
     pub(crate) here: String,
     pub(crate) notice: Option<String>,
+    pub(crate) pack: Option<&'static Pack>,
 }
 
 impl Page {
     /// A page for somebody who is not signed in.
     pub(crate) fn outside(language: Language, office: String) -> Self {
-        Self { language, office, staff: None, links: Vec::new(), here: String::new(), notice: None }
+        Self { language, office, staff: None, links: Vec::new(), here: String::new(), notice: None, pack: None }
     }
 
     pub(crate) fn t(&self, key: &str) -> String {
@@ -106,13 +108,27 @@ impl Page {
     /// The codes of a list with their texts.
     pub(crate) fn options(&self, list: &str) -> Vec<(String, String)> {
         let codes = casemesh_node::codes::list(list).map_or(&[][..], |list| list.codes);
+        let offered = self.pack.and_then(|pack| pack.lists.get(list));
         codes
             .iter()
+            .filter(|(code, _)| offered.is_none_or(|offered| offered.iter().any(|known| known == code)))
             .map(|(code, label)| {
                 let text = self.language.maybe(&code_key(list, code)).unwrap_or_else(|| (*label).to_owned());
                 ((*code).to_owned(), text)
             })
             .collect()
+    }
+
+    /// What is wrong with a field, with the field's name before it where that has a text.
+    pub(crate) fn named_problem(&self, problem: &FieldProblem) -> String {
+        let field = problem.field.replace('_', "-");
+        let name = ["form-field-", "field-", "", "action-", "money-"]
+            .iter()
+            .find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")));
+        match name {
+            Some(name) => format!("{name}: {}", self.problem(problem)),
+            None => self.problem(problem),
+        }
     }
 
     /// What is wrong with a field, as a sentence.
@@ -226,6 +242,7 @@ impl Signed {
             links,
             here: path.to_owned(),
             notice: None,
+            pack: desk.pack(),
         };
         Some(Self { desk, page })
     }

@@ -7,6 +7,7 @@ use super::tasks::{NewTask, add_task};
 use super::{ActionView, AnswerView, CodeView, ConflictView, Desk, DeskError, Field};
 use crate::forms::{self, About, FieldKind, Form, FormField};
 use crate::index::Tables;
+use crate::packs::{self, Pack};
 use crate::policy::Ask;
 use crate::records::{Action, Answer, Person, TaskTitle, Value};
 use crate::vault::{Record, Sealed, Tx};
@@ -166,7 +167,14 @@ fn read_answers(
 impl Desk {
     /// The forms for what an entry belongs to.
     pub fn forms(&self, about: About) -> Vec<&'static Form> {
-        forms::all().iter().filter(|form| form.about == about).collect()
+        let on = self.office.settings().map(|settings| settings.modules).unwrap_or_default();
+        let is_on = |form: &&Form| form.module == packs::CORE || on.contains(&form.module);
+        forms::all().iter().filter(|form| form.about == about).filter(is_on).collect()
+    }
+
+    /// The pack that the office started with.
+    pub fn pack(&self) -> Option<&'static Pack> {
+        packs::pack(&self.office.index.read().settings.as_ref()?.pack)
     }
 
     pub(super) fn read_entry(&self, about: About, input: &ActionInput) -> Result<NewEntry, DeskError> {
@@ -176,7 +184,9 @@ impl Desk {
         if on > today {
             problems.add("on", "in-the-future");
         }
-        let form = forms::form(&input.form).filter(|form| form.about == about);
+        // An earlier entry can be corrected also when its module was switched off since.
+        let offered = if input.corrects.is_empty() { self.forms(about) } else { forms::all().iter().collect() };
+        let form = offered.into_iter().find(|form| form.id == input.form && form.about == about);
         if form.is_none() && !input.form.is_empty() {
             problems.with("form", "unknown-value", &input.form);
         }

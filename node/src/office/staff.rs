@@ -48,6 +48,8 @@ pub struct SettingsInput {
     pub small_office: bool,
     /// The currency that forms start with.
     pub currency: String,
+    /// Modules that are on.
+    pub modules: Vec<String>,
 }
 
 /// What is wrong with a password, if anything: too short, too long, or one that everybody tries.
@@ -219,12 +221,16 @@ impl Desk {
         let mut problems = Problems::default();
         let name = problems.required_text("name", &input.name, 200);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
+        let known = crate::packs::modules();
+        if let Some(unknown) = input.modules.iter().find(|module| !known.contains(module.as_str())) {
+            problems.with("modules", "unknown-value", unknown);
+        }
         problems.done()?;
         let Some(currency) = currency else { return Err(DeskError::NotFound) };
-        let small_office = input.small_office;
+        let (small_office, modules) = (input.small_office, input.modules.clone());
         self.write("change_settings", move |tx| {
             let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
-            sealed.record = Settings { name, currency, small_office, ..sealed.record };
+            sealed.record = Settings { name, currency, small_office, modules, ..sealed.record };
             tx.about(SETTINGS_ID);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })

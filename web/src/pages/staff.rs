@@ -31,6 +31,7 @@ struct StaffPage {
     office_name: String,
     currency: String,
     small_office: bool,
+    modules: Vec<(String, bool)>,
 }
 
 async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
@@ -47,6 +48,10 @@ async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
                 office_name: settings.name,
                 currency: settings.currency.to_string(),
                 small_office: settings.small_office,
+                modules: casemesh_node::packs::modules()
+                    .into_iter()
+                    .map(|module| (module.to_owned(), settings.modules.iter().any(|on| on == module)))
+                    .collect(),
             },
         ),
         Err(error) => signed.refused(&error),
@@ -89,6 +94,7 @@ async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
         name: form.text("name"),
         small_office: form.on("small_office"),
         currency: form.text("currency"),
+        modules: form.all("modules"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {
