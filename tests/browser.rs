@@ -381,14 +381,27 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.go(&format!("{collector_base}collector")).await;
     walk.reload_until("Ugu Advice Office").await;
     walk.check("collector").await;
+    walk.go(&format!("{case_url}/history")).await;
+    walk.shows("Who looked, wrote or was refused").await;
+    walk.check("history").await;
     walk.sign_in(&advice_base, "admin").await;
     walk.go(&format!("{advice_base}staff")).await;
+    let auditor = [("sign_in", "auditor"), ("name", "Auditor"), ("roles", "auditor"), ("password", PASSWORD)];
+    walk.fill("form[action='/staff']", &auditor).await;
+    walk.press("form[action='/staff']").await;
+    walk.shows("Auditor").await;
     walk.check("staff").await;
     walk.go(&format!("{advice_base}cases")).await;
     walk.shows("Your account may not do this").await;
     walk.check("denied").await;
 
-    // In Spanish and Arabic, right to left.
+    walk.sign_in(&advice_base, "auditor").await;
+    walk.go(&format!("{advice_base}log")).await;
+    walk.press("form[action='/log'][method='post']").await;
+    walk.shows("entries in one unbroken chain").await;
+    walk.check("log").await;
+
+    // In the other languages, Arabic right to left.
     walk.sign_in(&advice_base, "worker").await;
     for (language, dir) in [("es", "ltr"), ("fr", "ltr"), ("sw", "ltr"), ("ar", "rtl")] {
         walk.go(&referral_url).await;

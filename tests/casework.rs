@@ -1,10 +1,10 @@
 //! The casework of a day: forms, what follows from them, corrections, tasks, handing over.
 
-use crate::harness::{PASSWORD, TestNode, new_node};
+use crate::harness::{PASSWORD, TestNode, eventually, new_node};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, PersonInput, SettingsInput, StaffInput,
-    TaskFilter, TaskInput,
+    ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, LogFilter, LogRow, PersonInput, SettingsInput,
+    StaffInput, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -268,4 +268,118 @@ fn what_colleagues_must_know_stands_on_the_persons_page() {
     assert_eq!((task.kind, task.case, task.overdue), (TaskKind::ToDo, None, true));
     desk.settle_task(task.id, TaskState::Done).unwrap();
     assert_eq!(desk.office_entries().unwrap().len(), 1);
+}
+
+#[test]
+fn the_log_says_who_did_what_and_every_version_stays() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = office();
+    let admin = office.desk("admin");
+    let auditor = StaffInput {
+        sign_in: "auditor".into(),
+        name: "Auditor".into(),
+        roles: vec!["auditor".into()],
+        password: PASSWORD.into(),
+        unlocks: false,
+    };
+    admin.add_staff(&auditor, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+    let colleague = colleague(&office, "colleague");
+    let (desk, auditor) = (office.desk("worker"), office.desk("auditor"));
+    let client = person(&desk, "Nomvula");
+    let sealed = CaseInput { sealed: true, ..CaseInput::default() };
+    let case = desk.open_case(vec![client], sealed).unwrap();
+    let changed = PersonInput {
+        identity: "self_declared".into(),
+        given: FieldInput { state: "known".into(), value: "Nomvula Grace".into() },
+        telephone: FieldInput { state: "refused".into(), value: String::new() },
+        ..PersonInput::default()
+    };
+    desk.change_person(client, 1, changed).unwrap();
+    desk.set_case_state(case, CaseState::OnHold).unwrap();
+    assert!(colleague.case(case).is_err());
+    assert!(colleague.log(&LogFilter::default()).is_err());
+
+    // Field by field, what stood there before and after, and by whom.
+    let history = desk.person_history(client).unwrap();
+    let latest: Vec<_> = history.versions[0]
+        .changes
+        .iter()
+        .map(|c| {
+            (
+                c.field.as_str(),
+                c.before.as_ref().and_then(|f| f.value.clone()),
+                c.after.value.clone(),
+                c.after.state.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        latest,
+        [
+            ("given", Some("Nomvula".into()), Some("Nomvula Grace".into()), "known"),
+            ("telephone", None, None, "refused")
+        ]
+    );
+    assert!(history.versions.len() == 2 && history.versions[1].by == "worker of Office");
+    assert!(history.looks.iter().any(|row| row.action == "change_person"));
+    let history = desk.case_history(case).unwrap();
+    assert_eq!(history.versions[0].changes[0].after.value.as_deref(), Some("on_hold"));
+    // The colleague's refusal stands in the history of the case that does not exist for them.
+    let is_refusal = |row: &LogRow| row.action == "refused" && row.by == "colleague";
+    eventually("the refusal is noted", || desk.case_history(case).unwrap().looks.into_iter().find(is_refusal));
+    assert!(matches!(colleague.case_history(case), Err(DeskError::NotFound)));
+
+    let log = auditor.log(&LogFilter::default()).unwrap();
+    let actions: Vec<&str> = log.rows.iter().map(|row| row.action.as_str()).collect();
+    for expected in ["open_case", "register_person", "refused", "set_case_state", "sign_in"] {
+        assert!(actions.contains(&expected), "{expected} in {actions:?}");
+    }
+    let by = LogFilter { staff: colleague.staff().to_string(), before: None };
+    assert!(auditor.log(&by).unwrap().rows.iter().all(|row| row.by == "colleague"));
+    assert!(auditor.case(case).is_err() && auditor.person(client).is_err(), "the log, and no content");
+
+    // The log that is open holds; one changed byte in it does not.
+    let check = auditor.check_log().unwrap();
+    assert!(check.damage.is_none() && check.entries >= log.last, "{check:?}");
+    let segment = office.folder.path().join("journal/0000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    assert!(auditor.check_log().unwrap().damage.unwrap().contains("at byte 300"));
+    bytes[300] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    drop((desk, auditor, colleague, admin));
+    office.stop();
+}
+
+/// The records of an office are read in no order when it opens: what was corrected stays corrected.
+#[test]
+fn a_correction_holds_when_the_office_opens_again() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = office();
+    let desk = office.desk("worker");
+    let client = person(&desk, "Themba");
+    let case = desk.open_case(vec![person(&desk, "Lerato")], CaseInput::default()).unwrap();
+    for _ in 0..8 {
+        let party = filled("party", &[("party_role", "respondent"), ("party_name", "Themba")]);
+        let entry = desk.add_action(case, &party).unwrap();
+        let other = filled("party", &[("party_role", "respondent"), ("party_name", "Zinhle")]);
+        desk.add_action(case, &ActionInput { corrects: entry.to_string(), ..other }).unwrap();
+    }
+    desk.settle_task(
+        desk.add_task(case, &TaskInput { title: "x".into(), due: "2026-01-01".into(), ..TaskInput::default() })
+            .unwrap(),
+        TaskState::Done,
+    )
+    .unwrap();
+    assert!(desk.case(case).unwrap().conflicts.is_empty());
+    drop(desk);
+    office.stop();
+    office.start();
+    let desk = office.desk("worker");
+    assert!(desk.person(client).is_ok());
+    let view = desk.case(case).unwrap();
+    assert!(view.conflicts.is_empty() && view.tasks.is_empty(), "{:?}", view.conflicts);
 }

@@ -154,6 +154,8 @@ pub struct Tables {
     pub due: BTreeSet<(Day, RecordId)>,
     open_tasks: HashMap<RecordId, BTreeSet<(Day, RecordId)>>,
     parties: HashMap<RecordId, PartyRow>,
+    /// Entries that others correct.
+    corrected: HashSet<RecordId>,
     /// Alerts about persons, by the entry that says so.
     pub alerts: BTreeMap<RecordId, AlertRow>,
     /// When something about a person was last confirmed: by person and what.
@@ -329,6 +331,11 @@ impl Tables {
     fn put_action(&mut self, action: &Action) {
         if let Some(corrected) = action.corrects {
             self.remove_action(corrected);
+            self.corrected.insert(corrected);
+        }
+        // When the office opens, entries come in any order: the later one may have been seen already.
+        if self.corrected.contains(&action.id) {
+            return;
         }
         let text = |field: &str| match action.answer(field) {
             Some(Value::Text(text)) => Some(text.clone()),

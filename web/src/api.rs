@@ -15,9 +15,10 @@ use casemesh_node::forms;
 use casemesh_node::node::SignInError;
 use casemesh_node::office::{
     ActionInput, ActionView, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput,
-    Desk, DeskError, FieldProblem, FiguresView, HomeView, ImportError, ImportReport, ImportView, Mapping, PartnerView,
-    PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, RegisterInput,
-    RegisterView, SharePreview, StaffInput, StaffView, TablePreview, TaskFilter, TaskInput, TaskView, Undone,
+    Desk, DeskError, FieldProblem, FiguresView, HistoryView, HomeView, ImportError, ImportReport, ImportView, LogCheck,
+    LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput,
+    ReferralSummary, ReferralView, RegisterInput, RegisterView, SharePreview, StaffInput, StaffView, TablePreview,
+    TaskFilter, TaskInput, TaskView, Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::{CaseState, TaskState};
@@ -574,6 +575,26 @@ async fn add_staff(State(app): State<App>, caller: Caller, Body(input): Body<Sta
     at_desk(&app, move || caller.desk.add_staff(&input, Cost::FLOOR).map(|_| DONE)).await
 }
 
+#[utoipa::path(get, path = "/api/v1/log", params(("staff" = Option<String>, Query), ("before" = Option<u64>, Query)), responses((status = 200, body = LogView), (status = 403, body = Problem)))]
+async fn log(State(app): State<App>, caller: Caller, Query(filter): Query<LogFilter>) -> Answer<LogView> {
+    at_desk(&app, move || caller.desk.log(&filter)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/log/check", responses((status = 200, body = LogCheck), (status = 403, body = Problem)))]
+async fn check_log(State(app): State<App>, caller: Caller) -> Answer<LogCheck> {
+    at_desk(&app, move || caller.desk.check_log()).await
+}
+
+#[utoipa::path(get, path = "/api/v1/cases/{id}/history", params(("id" = String, Path)), responses((status = 200, body = HistoryView), (status = 404, body = Problem)))]
+async fn case_history(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<HistoryView> {
+    at_desk(&app, move || caller.desk.case_history(id)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/people/{id}/history", params(("id" = String, Path)), responses((status = 200, body = HistoryView), (status = 404, body = Problem)))]
+async fn person_history(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<HistoryView> {
+    at_desk(&app, move || caller.desk.person_history(id)).await
+}
+
 /// Whose desk it is.
 #[derive(Serialize, ToSchema)]
 struct SessionView {
@@ -678,6 +699,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/collected", get(collected))
         .route("/staff", get(staff).post(add_staff))
         .route("/session", get(session))
+        .route("/log", get(log))
+        .route("/cases/{id}/history", get(case_history))
+        .route("/people/{id}/history", get(person_history))
         .route("/openapi.json", get(document))
         .fallback(no_such_call);
     Router::new().nest("/api/v1", calls)
@@ -688,6 +712,7 @@ pub(crate) fn long_routes() -> Router<App> {
     let calls = Router::new()
         .route("/imports", get(imports).post(import))
         .route("/imports/{id}/undo", post(undo_import))
+        .route("/log/check", post(check_log))
         .layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX));
     Router::new().nest("/api/v1", calls)
 }
@@ -739,6 +764,10 @@ pub(crate) fn long_routes() -> Router<App> {
         staff,
         add_staff,
         session,
+        log,
+        check_log,
+        case_history,
+        person_history,
         imports,
         import,
         undo_import

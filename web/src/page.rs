@@ -119,13 +119,20 @@ impl Page {
             .collect()
     }
 
+    /// The name of a field, where it has a text.
+    fn maybe_field_name(&self, field: &str) -> Option<String> {
+        let field = field.replace('_', "-");
+        let prefixes = ["form-field-", "field-", "", "action-", "money-", "history-field-"];
+        prefixes.iter().find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")))
+    }
+
+    pub(crate) fn field_name(&self, field: &str) -> String {
+        self.maybe_field_name(field).unwrap_or_else(|| field.to_owned())
+    }
+
     /// What is wrong with a field, with the field's name before it where that has a text.
     pub(crate) fn named_problem(&self, problem: &FieldProblem) -> String {
-        let field = problem.field.replace('_', "-");
-        let name = ["form-field-", "field-", "", "action-", "money-"]
-            .iter()
-            .find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")));
-        match name {
+        match self.maybe_field_name(&problem.field) {
             Some(name) => format!("{name}: {}", self.problem(problem)),
             None => self.problem(problem),
         }
@@ -234,6 +241,7 @@ impl Signed {
         add(desk.may(Ask::SeeFigures), "/figures", "nav-figures");
         add(desk.may(Ask::Register), "/office", "nav-office");
         add(desk.is_collector() && desk.may(Ask::SeeCollected), "/collector", "nav-collector");
+        add(desk.may(Ask::ReadLog), "/log", "nav-log");
         add(desk.may(Ask::Administer), "/staff", "nav-staff");
         let page = Page {
             language,

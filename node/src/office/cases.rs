@@ -126,7 +126,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or a person does not exist.
     pub fn open_case(&self, clients: Vec<RecordId>, input: CaseInput) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::OpenCase)?;
+        self.allow(Ask::OpenCase)?;
         let mut problems = Problems::default();
         let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
         let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
@@ -151,7 +151,7 @@ impl Desk {
     /// # Errors
     /// When the account may see no cases at all.
     pub fn cases(&self, filter: &CaseFilter) -> Result<(Vec<CaseSummary>, usize), DeskError> {
-        self.actor.may(Ask::People)?;
+        self.allow(Ask::People)?;
         let tables = self.office.index.read();
         let me = Some(self.actor.staff);
         let mut rows: Vec<&CaseRow> = tables
@@ -344,7 +344,7 @@ impl Desk {
     /// # Errors
     /// When the account may not, or one of the accounts does not exist.
     pub fn hand_over(&self, from: StaffId, to: StaffId) -> Result<usize, DeskError> {
-        self.actor.may(Ask::HandOver)?;
+        self.allow(Ask::HandOver)?;
         self.active_staff(to)?;
         let cases: Vec<RecordId> = {
             let tables = self.office.index.read();

@@ -244,7 +244,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or there is no such person for this account.
     pub fn add_person_entry(&self, person: RecordId, input: &ActionInput) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::RecordConsent)?;
+        self.allow(Ask::RecordConsent)?;
         self.visible_person(person)?;
         let entry = self.read_entry(About::Person, input)?;
         self.write("add_person_entry", move |tx| {
@@ -260,7 +260,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or the account may not.
     pub fn add_office_entry(&self, input: &ActionInput) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::Register)?;
+        self.allow(Ask::Register)?;
         let entry = self.read_entry(About::Office, input)?;
         self.write("add_office_entry", move |tx| {
             let owner = tx.staff();
@@ -273,7 +273,7 @@ impl Desk {
     /// # Errors
     /// When the account may not read them.
     pub fn office_entries(&self) -> Result<Vec<ActionView>, DeskError> {
-        self.actor.may(Ask::Register)?;
+        self.allow(Ask::Register)?;
         self.entries_of(Action::TOP)
     }
 

@@ -165,7 +165,7 @@ impl Desk {
     /// # Errors
     /// When the account may not see figures.
     pub fn figures(&self, period: Period) -> Result<FiguresView, DeskError> {
-        self.actor.may(Ask::SeeFigures)?;
+        self.allow(Ask::SeeFigures)?;
         let tables = self.office.index.read();
         let figures = statistics::compute(&tables.facts(), period);
         let facts = facts_of(&tables, period);
@@ -187,7 +187,7 @@ impl Desk {
     /// # Errors
     /// When the account may not approve tables.
     pub fn table_preview(&self, period: Period) -> Result<TablePreview, DeskError> {
-        self.actor.may(Ask::ApproveTable)?;
+        self.allow(Ask::ApproveTable)?;
         let tables = self.office.index.read();
         let figures = statistics::compute(&tables.facts(), period);
         let earlier = tables.releases.values().filter(|release| release.table.period == period);
@@ -208,7 +208,7 @@ impl Desk {
     /// # Errors
     /// When there is no collector, an overlapping period was released, or nothing changed.
     pub fn approve_table(&self, period: Period) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::ApproveTable)?;
+        self.allow(Ask::ApproveTable)?;
         let Some((to, _)) = self.collector() else {
             return Err(DeskError::Partner("the network has no collector".into()));
         };
@@ -257,7 +257,7 @@ impl Desk {
     /// # Errors
     /// When the account may not see it.
     pub fn collected(&self, period: Option<Period>) -> Result<CollectedView, DeskError> {
-        self.actor.may(Ask::SeeCollected)?;
+        self.allow(Ask::SeeCollected)?;
         let tables = self.office.index.read();
         let mut periods: Vec<Period> = tables.collected.values().map(|collected| collected.table.period).collect();
         periods.sort_unstable();

@@ -483,7 +483,7 @@ impl Desk {
     /// # Errors
     /// When the account may not import.
     pub fn check_import(&self, reading: &Reading) -> Result<ImportReport, DeskError> {
-        self.actor.may(Ask::Import)?;
+        self.allow(Ask::Import)?;
         let tables = self.office.index.read();
         let mut report = reading.report.clone();
         report.known = reading.rows.iter().filter(|row| tables.import_rows.contains_key(&row.key)).count() as u64;
@@ -497,7 +497,7 @@ impl Desk {
     /// When the account may not import, or the store refuses; what was imported until then stays, and the next
     /// run goes on from there.
     pub fn run_import(&self, reading: Reading, mut progress: impl FnMut(u64)) -> Result<ImportReport, DeskError> {
-        self.actor.may(Ask::Import)?;
+        self.allow(Ask::Import)?;
         // What is new is asked and loaded by one at a time.
         let _alone = self.office.importing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report = self.check_import(&reading)?;
@@ -541,7 +541,7 @@ impl Desk {
     /// # Errors
     /// When there is no such import, or the store refuses.
     pub fn undo_import(&self, import: RecordId) -> Result<Undone, DeskError> {
-        self.actor.may(Ask::Import)?;
+        self.allow(Ask::Import)?;
         let _alone = self.office.importing.lock().unwrap_or_else(PoisonError::into_inner);
         let persons: Vec<(RecordId, Vec<RecordId>)> = {
             let tables = self.office.index.read();
@@ -592,7 +592,7 @@ impl Desk {
     /// # Errors
     /// When the account may not import.
     pub fn imports(&self) -> Result<Vec<ImportView>, DeskError> {
-        self.actor.may(Ask::Import)?;
+        self.allow(Ask::Import)?;
         let tables = self.office.index.read();
         let view = |import: &Import| ImportView {
             id: import.id.to_string(),

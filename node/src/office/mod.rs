@@ -9,6 +9,7 @@ mod exchange;
 mod figures;
 mod home;
 mod import;
+mod log;
 mod people;
 mod referrals;
 mod register;
@@ -22,6 +23,7 @@ pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, Of
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
+pub use log::{FieldChange, HistoryView, LogCheck, LogFilter, LogRow, LogView, VersionView};
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
@@ -158,7 +160,7 @@ pub struct Office {
     /// Held while an import is run or taken back.
     importing: Mutex<()>,
     /// Who looked at which record lately.
-    looks: Mutex<HashMap<(StaffId, RecordId), Timestamp>>,
+    looks: Mutex<HashMap<(StaffId, String, Option<RecordId>), Timestamp>>,
 }
 
 impl Office {
@@ -264,6 +266,15 @@ impl Desk {
         self.actor.may(ask).is_ok()
     }
 
+    /// Asks the policy; that somebody was refused is noted.
+    fn allow(&self, ask: Ask) -> Result<(), Denied> {
+        let allowed = self.actor.may(ask);
+        if allowed.is_err() {
+            self.note_act("refused");
+        }
+        allowed
+    }
+
     /// Whether they have a role.
     pub fn has_role(&self, role: StaffRole) -> bool {
         self.actor.roles.contains(&role)
@@ -298,7 +309,10 @@ impl Desk {
         let sealed = self.office.vault.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
         let case = &sealed.record;
         let relation = self.relation(case.owner, &case.assigned, case.sealed);
-        self.actor.may(Ask::SeeCase(relation)).map_err(|_| DeskError::NotFound)?;
+        if self.actor.may(Ask::SeeCase(relation)).is_err() {
+            self.note("refused", id);
+            return Err(DeskError::NotFound);
+        }
         Ok(sealed)
     }
 
@@ -311,14 +325,23 @@ impl Desk {
         self.office.vault.write(Some(self.actor.staff), action, command)
     }
 
-    /// Notes that this person looked at a record: once in five minutes for the same record.
+    /// Notes that this person looked at a record: once in five minutes for the same.
     fn note(&self, action: &str, record: RecordId) {
+        self.note_once(action, Some(record));
+    }
+
+    /// Notes what this person did about nothing in particular.
+    fn note_act(&self, action: &str) {
+        self.note_once(action, None);
+    }
+
+    fn note_once(&self, action: &str, record: Option<RecordId>) {
         let now = self.now();
         let mut looks = self.office.looks.lock().unwrap_or_else(PoisonError::into_inner);
         looks.retain(|_, at| now.ms_since(*at) < LOOKS_COALESCED_MS);
-        if looks.insert((self.actor.staff, record), now).is_none() {
+        if looks.insert((self.actor.staff, action.to_owned(), record), now).is_none() {
             drop(looks);
-            self.office.vault.note(Some(self.actor.staff), action, Some(record));
+            self.office.vault.note(Some(self.actor.staff), action, record);
         }
     }
 }

@@ -329,7 +329,7 @@ impl Desk {
     /// # Errors
     /// When the account may not search.
     pub fn search(&self, text: &str) -> Result<Vec<PersonHit>, DeskError> {
-        self.actor.may(Ask::People)?;
+        self.allow(Ask::People)?;
         let tables = self.office.index.read();
         let hits: Vec<PersonHit> = tables
             .search(text)
@@ -354,7 +354,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong; nothing is saved then.
     pub fn register_person(&self, input: PersonInput) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::People)?;
+        self.allow(Ask::People)?;
         // Checked before the writer is bothered, and again in effect when the record is made there.
         let probe =
             Person::unknown(RecordId::new([0; 16]), casemesh_crypto::shred::KeyHandle::new([0; 16]), self.now(), None);
@@ -374,7 +374,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong, or somebody else changed the record meanwhile.
     pub fn change_person(&self, id: RecordId, revision: u64, input: PersonInput) -> Result<(), DeskError> {
-        self.actor.may(Ask::People)?;
+        self.allow(Ask::People)?;
         self.visible_person(id)?;
         self.write("change_person", move |tx| {
             let mut sealed = tx.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
@@ -389,7 +389,7 @@ impl Desk {
     /// # Errors
     /// When there is none.
     pub fn person(&self, id: RecordId) -> Result<PersonView, DeskError> {
-        self.actor.may(Ask::People)?;
+        self.allow(Ask::People)?;
         self.visible_person(id)?;
         let sealed = self.office.vault.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
         let person = sealed.record;
@@ -441,7 +441,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong; nothing is saved then.
     pub fn record_consent(&self, person: RecordId, input: ConsentInput) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::RecordConsent)?;
+        self.allow(Ask::RecordConsent)?;
         self.visible_person(person)?;
         let now = self.now();
         let terms = self.consent_terms(&input, now)?;
@@ -519,7 +519,7 @@ impl Desk {
     /// # Errors
     /// When there is no such consent.
     pub fn withdraw_consent(&self, person: RecordId, consent: RecordId) -> Result<(), DeskError> {
-        self.actor.may(Ask::RecordConsent)?;
+        self.allow(Ask::RecordConsent)?;
         self.visible_person(person)?;
         self.write("withdraw_consent", move |tx| {
             let mut sealed = tx.get::<Consent>(person, consent)?.ok_or(DeskError::NotFound)?;

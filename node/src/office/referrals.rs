@@ -365,7 +365,7 @@ impl Desk {
     /// # Errors
     /// When the account may not see referrals.
     pub fn referrals(&self, outgoing: bool) -> Result<Vec<ReferralSummary>, DeskError> {
-        self.actor.may(Ask::AnswerReferrals)?;
+        self.allow(Ask::AnswerReferrals)?;
         let tables = self.office.index.read();
         let listed = tables.referrals.values().rev().filter(|referral| referral.outgoing == outgoing);
         Ok(listed
@@ -472,7 +472,7 @@ impl Desk {
     /// When the step is not allowed now, or something it needs is missing.
     pub fn answer(&self, id: RecordId, input: AnswerInput) -> Result<(), DeskError> {
         let referral = self.visible_referral(id)?;
-        self.actor.may(Ask::AnswerReferrals)?;
+        self.allow(Ask::AnswerReferrals)?;
         if referral.outgoing {
             self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
         }
@@ -509,7 +509,7 @@ impl Desk {
     /// When it is not accepted, the packet is not here, or there is a case already.
     pub fn referral_to_case(&self, id: RecordId) -> Result<RecordId, DeskError> {
         let referral = self.visible_referral(id)?;
-        self.actor.may(Ask::OpenCase)?;
+        self.allow(Ask::OpenCase)?;
         if referral.outgoing || !referral.thread().state.is_at_work() {
             return Err(DeskError::NotFound);
         }

@@ -34,7 +34,7 @@ impl Desk {
     /// # Errors
     /// When nothing was entered, or fields are wrong.
     pub fn add_line(&self, input: RegisterInput) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::Register)?;
+        self.allow(Ask::Register)?;
         let mut problems = Problems::default();
         let visitor = problems.text("visitor", &input.visitor, 400);
         let topic = problems.optional_code("topic", "case_type", &input.topic);
@@ -67,7 +67,7 @@ impl Desk {
     /// # Errors
     /// When the account may not read the register.
     pub fn register(&self, day: Option<Day>) -> Result<Vec<RegisterView>, DeskError> {
-        self.actor.may(Ask::Register)?;
+        self.allow(Ask::Register)?;
         let tables = self.office.index.read();
         let lines =
             tables.lines.values().rev().filter(|line| day.is_none_or(|day| line.at.day() == day)).take(LINES_MAX);
@@ -120,7 +120,7 @@ impl Desk {
     /// # Errors
     /// When the line is not open any more.
     pub fn line_to_case(&self, id: RecordId) -> Result<RecordId, DeskError> {
-        self.actor.may(Ask::OpenCase)?;
+        self.allow(Ask::OpenCase)?;
         let outcome = self.settle_line(id, |tx, line| {
             let mut person = Person::unknown(tx.fresh_id(), line.key, tx.now(), tx.staff());
             if !line.visitor.is_empty() {
@@ -151,7 +151,7 @@ impl Desk {
         id: RecordId,
         settle: impl FnOnce(&mut crate::vault::Tx<'_>, &RegisterLine) -> Result<VisitOutcome, DeskError> + Send + 'static,
     ) -> Result<VisitOutcome, DeskError> {
-        self.actor.may(Ask::Register)?;
+        self.allow(Ask::Register)?;
         self.write("settle_line", move |tx| {
             let mut sealed = tx.get::<RegisterLine>(RegisterLine::TOP, id)?.ok_or(DeskError::NotFound)?;
             if sealed.record.outcome != VisitOutcome::Open {

@@ -89,7 +89,7 @@ impl Desk {
     /// # Errors
     /// When the account does not administer.
     pub fn staff_list(&self) -> Result<Vec<StaffView>, DeskError> {
-        self.actor.may(Ask::Administer)?;
+        self.allow(Ask::Administer)?;
         let key_file = self.office.vault.key_file().map_err(key_error)?;
         let tables = self.office.index.read();
         Ok(tables
@@ -111,7 +111,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or the sign-in name is taken.
     pub fn add_staff(&self, input: &StaffInput, cost: Cost) -> Result<StaffId, DeskError> {
-        self.actor.may(Ask::Administer)?;
+        self.allow(Ask::Administer)?;
         let mut problems = Problems::default();
         let sign_in = problems.required_text("sign_in", &input.sign_in, 64);
         let name = problems.required_text("name", &input.name, 200);
@@ -170,7 +170,7 @@ impl Desk {
     /// # Errors
     /// When it is one's own, or there is none.
     pub fn end_staff(&self, staff: StaffId) -> Result<(), DeskError> {
-        self.actor.may(Ask::Administer)?;
+        self.allow(Ask::Administer)?;
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
         }
@@ -203,7 +203,7 @@ impl Desk {
     /// # Errors
     /// When the account does not administer.
     pub fn settings(&self) -> Result<Settings, DeskError> {
-        self.actor.may(Ask::Administer)?;
+        self.allow(Ask::Administer)?;
         self.office.settings().ok_or(DeskError::NotFound)
     }
 
@@ -217,7 +217,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong.
     pub fn change_settings(&self, input: &SettingsInput) -> Result<(), DeskError> {
-        self.actor.may(Ask::Administer)?;
+        self.allow(Ask::Administer)?;
         let mut problems = Problems::default();
         let name = problems.required_text("name", &input.name, 200);
         let currency: Option<Currency> = problems.word("currency", &input.currency);

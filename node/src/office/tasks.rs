@@ -76,7 +76,7 @@ impl Desk {
     /// # Errors
     /// When the account has nothing to do with cases.
     pub fn tasks(&self, filter: &TaskFilter) -> Result<(Vec<TaskView>, usize), DeskError> {
-        self.actor.may(Ask::Register)?;
+        self.allow(Ask::Register)?;
         let tables = self.office.index.read();
         let me = Some(self.actor.staff);
         let open = tables.due.iter().filter_map(|(_, id)| tables.tasks.get(id));
@@ -130,7 +130,7 @@ impl Desk {
         match case {
             Some(case) => self.write_in_case("settle_task", case, move |tx, _| settle(tx)),
             None => {
-                self.actor.may(Ask::Register)?;
+                self.allow(Ask::Register)?;
                 self.write("settle_task", settle)
             }
         }

@@ -7,11 +7,13 @@
 //! Every record is sealed once, under a content key that lives as long as one of its subjects' keys; the
 //! same bytes lie in the journal and in the view.
 
+mod log;
 mod open;
 mod sealing;
 mod table;
 mod writer;
 
+pub use log::LogEntry;
 pub use open::{Checked, OpenError, Report, check};
 pub use sealing::{Kind, Record, Sealed};
 pub use writer::Tx;

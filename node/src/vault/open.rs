@@ -15,7 +15,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, RwLock};
 
 const VIEW_FOLDER: &str = "view";
-const JOURNAL_FOLDER: &str = "journal";
+pub(super) const JOURNAL_FOLDER: &str = "journal";
 const QUARANTINE_FOLDER: &str = "quarantine";
 
 /// Why the vault cannot be opened.
@@ -93,6 +93,7 @@ impl Vault {
             clock,
             counters: Counters::default(),
         };
+        shared.counters.entries.store(journal.next_number() - 1, std::sync::atomic::Ordering::Relaxed);
         let reader = Reader::new(&journal_folder, shared.keys.database)?;
         let mut applied = shared.replay(&reader, through, &mut report)?;
         if let Err(error) = shared.check_and_show(applied, &erased, &mut report) {

@@ -4,6 +4,7 @@ mod cases;
 mod entries;
 mod figures;
 mod home;
+mod log;
 mod people;
 mod referrals;
 mod register;
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(tasks::routes())
         .merge(referrals::routes())
         .merge(figures::routes())
+        .merge(log::routes())
         .merge(staff::routes())
 }
 
