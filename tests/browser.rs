@@ -55,6 +55,7 @@ impl Walk {
                     if (field.tagName === 'SELECT' && ![...field.options].some(o => o.value === {text:?}))
                         field.value = [...field.options].find(o => o.text.includes({text:?})).value;
                     else field.value = {text:?};
+                    field.dispatchEvent(new Event('input', {{ bubbles: true }}));
                     return true; }})()"
             );
             assert_eq!(value(&self.page, &script).await, true, "{name} in {form}");
@@ -86,6 +87,16 @@ impl Walk {
     async fn shows(&self, text: &str) {
         let found = self.text().await;
         assert!(found.contains(text), "{text:?} is not in:\n{found}");
+    }
+
+    async fn wait_until(&self, text: &str) {
+        for _ in 0..300 {
+            if self.text().await.contains(text) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{text:?} never came:\n{}", self.text().await);
     }
 
     async fn reload_until(&self, text: &str) {
@@ -273,6 +284,17 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.press("form[action$='/actions']").await;
     walk.shows("Explained the protection order").await;
     let case_url = walk.page.url().await.unwrap().unwrap();
+
+    // What is typed and not sent is found again.
+    walk.fill("form[action$='/actions']", &[("text", "Half a sentence about the")]).await;
+    walk.wait_until("Kept as a draft at").await;
+    walk.go(&advice_base).await;
+    walk.shows("Half a sentence about the").await;
+    walk.check("home-draft").await;
+    walk.press("a[href^='/drafts/']").await;
+    walk.check("draft").await;
+    walk.press("form[action$='/drop']").await;
+    assert!(!walk.text().await.contains("Half a sentence"));
 
     // A form from its definition, with a mistake in it, and blank on paper.
     walk.go(&format!("{case_url}/entries/party")).await;

@@ -49,7 +49,11 @@ fn with_pages(test: impl FnOnce(&str)) {
 }
 
 fn sign_in(address: &str) -> String {
-    let form = format!("name=worker&password={}&then=/", PASSWORD.replace(' ', "+"));
+    sign_in_as(address, "worker")
+}
+
+fn sign_in_as(address: &str, name: &str) -> String {
+    let form = format!("name={name}&password={}&then=/", PASSWORD.replace(' ', "+"));
     let kind = [("Content-Type", "application/x-www-form-urlencoded")];
     let answer = send(address, "POST", "/sign-in", &kind, &form);
     assert_eq!(answer.status, 303, "{}", answer.body);
@@ -185,5 +189,44 @@ fn a_page_cookie_does_not_open_the_api_and_roles_bind_every_call() {
         }
         assert_eq!(get("/api/v1/cases/01a1ee565e0070008000000000000000"), 404);
         assert_eq!(get("/api/v1/nothing"), 404);
+    });
+}
+
+#[test]
+fn what_is_typed_is_kept_for_the_one_who_typed_it_until_it_is_sent() {
+    with_pages(|address| {
+        let cookie = sign_in(address);
+        let post = |cookie: &str, path: &str, body: &str| {
+            let headers = [("Cookie", cookie), ("Content-Type", "application/x-www-form-urlencoded")];
+            send(address, "POST", path, &headers, body)
+        };
+        let get = |cookie: &str, path: &str| send(address, "GET", path, &[("Cookie", cookie)], "");
+        let draft = "visitor=Gogo+Maria&note=Asked+about+her+pension&password=never&draft:path=/register";
+        assert_eq!(post(&cookie, "/drafts", draft).status, 204);
+        for elsewhere in ["//evil.test", "https://evil.test", "/drafts", ""] {
+            let body = format!("note=x&draft:path={elsewhere}");
+            assert_eq!(post(&cookie, "/drafts", &body).status, 422, "{elsewhere}");
+        }
+        assert_eq!(send(address, "POST", "/drafts", &[], draft).status, 303, "without a session");
+        let home = get(&cookie, "/").body;
+        assert!(home.contains("Asked about her pension"));
+        let link = home.split("href=\"/drafts/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let page = get(&cookie, &format!("/drafts/{link}")).body;
+        assert!(page.contains("Gogo Maria") && page.contains("action=\"/register\"") && !page.contains("never"));
+        let other = sign_in_as(address, "admin");
+        assert_eq!(get(&other, &format!("/drafts/{link}")).status, 404, "somebody else's");
+        assert!(!get(&other, "/").body.contains("Asked about her pension"));
+
+        // A form that was not taken keeps its draft; one that was taken has none any more.
+        assert_eq!(post(&cookie, "/register", "visitor=Gogo+Maria&minutes=many").status, 422);
+        assert_eq!(get(&cookie, &format!("/drafts/{link}")).status, 200);
+        assert_eq!(post(&cookie, "/register", "visitor=Gogo+Maria&note=Asked").status, 303);
+        assert_eq!(get(&cookie, &format!("/drafts/{link}")).status, 404);
+
+        assert_eq!(post(&cookie, "/drafts", draft).status, 204);
+        assert_eq!(post(&cookie, &format!("/drafts/{link}/drop"), "").status, 303);
+        assert_eq!(get(&cookie, &format!("/drafts/{link}")).status, 404);
+        let long = format!("note={}&draft:path=/register", "x".repeat(300 * 1024));
+        assert_eq!(post(&cookie, "/drafts", &long).status, 507);
     });
 }

@@ -3,11 +3,34 @@
 // After an error, the reader starts at it.
 document.querySelector("[data-focus]")?.focus();
 
-// Nobody loses a form by a stray click.
+// Nobody loses a form: what is typed is kept by the office's node a few seconds later, and asked about by a stray click.
+const words = document.getElementById("main")?.dataset ?? {};
 for (const form of document.querySelectorAll("form[data-keep]")) {
   let changed = false;
-  form.addEventListener("input", () => { changed = true; });
-  form.addEventListener("submit", () => { changed = false; });
+  let unkept = false;
+  let timer;
+  const mark = document.createElement("p");
+  mark.className = "hint";
+  mark.setAttribute("role", "status");
+  const keep = async () => {
+    clearTimeout(timer);
+    if (!unkept) return;
+    unkept = false;
+    const body = new URLSearchParams([...new FormData(form), ["draft:path", new URL(form.action).pathname]]);
+    const answer = await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => null);
+    mark.textContent = answer?.status === 204
+      ? `${words.kept} ${new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" })}`
+      : words.notKept;
+    unkept ||= answer?.status !== 204;
+    form.append(mark);
+  };
+  form.addEventListener("input", () => {
+    changed = unkept = true;
+    clearTimeout(timer);
+    timer = setTimeout(keep, 4000);
+  });
+  form.addEventListener("submit", () => { changed = unkept = false; clearTimeout(timer); });
+  addEventListener("visibilitychange", () => { if (document.hidden) keep(); });
   addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
 }
 

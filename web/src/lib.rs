@@ -82,6 +82,7 @@ pub fn router(node: Node, port: u16) -> Router {
         at_work: Arc::new(Semaphore::new(AT_WORK_MAX)),
     };
     pages::routes()
+        .layer(middleware::from_fn_with_state(app.clone(), pages::forget_what_was_sent))
         .merge(api::routes())
         .merge(assets::routes())
         .fallback(pages::not_found)

@@ -4,6 +4,7 @@
 //! answers what is not allowed as if it did not exist.
 
 mod cases;
+mod drafts;
 mod entries;
 mod exchange;
 mod figures;
@@ -18,6 +19,7 @@ mod tasks;
 mod views;
 
 pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput, STALE_DAYS};
+pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
 pub use import::{
@@ -147,6 +149,9 @@ impl Surroundings {
     }
 }
 
+/// Who did what with which record.
+type Look = (StaffId, String, Option<RecordId>);
+
 /// An open office.
 #[derive(Debug)]
 pub struct Office {
@@ -160,7 +165,7 @@ pub struct Office {
     /// Held while an import is run or taken back.
     importing: Mutex<()>,
     /// Who looked at which record lately.
-    looks: Mutex<HashMap<(StaffId, String, Option<RecordId>), Timestamp>>,
+    looks: Mutex<HashMap<Look, Timestamp>>,
 }
 
 impl Office {

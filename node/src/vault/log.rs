@@ -24,6 +24,9 @@ pub struct LogEntry {
     pub changed: bool,
 }
 
+/// A version of a record: the entry that made it, and the record; none where it was removed.
+pub type Version<R> = (LogEntry, Option<Sealed<R>>);
+
 impl Vault {
     /// The number of the last entry.
     pub fn last_entry(&self) -> u64 {
@@ -45,15 +48,11 @@ impl Vault {
         Ok(found)
     }
 
-    /// The versions of a record, oldest first; none where it was removed. What was erased is left out.
+    /// The versions of a record, oldest first. What was erased is left out.
     ///
     /// # Errors
     /// When the journal is damaged.
-    pub fn versions<R: Record>(
-        &self,
-        parent: RecordId,
-        id: RecordId,
-    ) -> Result<Vec<(LogEntry, Option<Sealed<R>>)>, VaultError> {
+    pub fn versions<R: Record>(&self, parent: RecordId, id: RecordId) -> Result<Vec<Version<R>>, VaultError> {
         let key = self.shared.row_key(R::KIND, parent, id);
         let prefix = [&[HISTORY], key.as_slice()].concat();
         let mut numbers = BTreeSet::new();

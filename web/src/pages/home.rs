@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::HomeView;
+use casemesh_node::office::{Draft, HomeView};
 use casemesh_node::policy::Ask;
 
 pub(crate) fn routes() -> Router<App> {
@@ -24,13 +24,15 @@ struct HomePage {
     topics: Vec<(String, String)>,
     can_register: bool,
     answers: bool,
+    drafts: Vec<(String, Draft)>,
 }
 
 async fn show(State(app): State<App>, signed: Signed) -> Response {
     let desk = signed.desk.clone();
-    match app.run(move || desk.home()).await {
-        Ok(home) => html(&HomePage {
+    match app.run(move || desk.home().map(|home| (home, desk.drafts()))).await {
+        Ok((home, drafts)) => html(&HomePage {
             home,
+            drafts: drafts.into_iter().map(|(id, draft)| (id.to_string(), draft)).collect(),
             form: Form::default(),
             topics: signed.page.options("case_type"),
             can_register: signed.desk.may(Ask::Register),

@@ -1,6 +1,7 @@
 //! The pages: one file a subject, each handler reads, acts at the desk, and shows.
 
 mod cases;
+mod drafts;
 mod entries;
 mod figures;
 mod home;
@@ -12,6 +13,7 @@ mod session;
 mod staff;
 mod tasks;
 
+pub(crate) use drafts::forget_what_was_sent;
 pub(crate) use session::sign_in_keeping;
 
 use crate::App;
@@ -30,6 +32,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(register::routes())
         .merge(people::routes())
         .merge(cases::routes())
+        .merge(drafts::routes())
         .merge(entries::routes())
         .merge(tasks::routes())
         .merge(referrals::routes())

@@ -39,10 +39,14 @@ struct SignInPage {
 
 #[derive(Template)]
 #[template(path = "resume.html")]
-struct ResumePage {
-    page: Page,
-    then: String,
-    kept: Vec<(String, String)>,
+pub(super) struct ResumePage {
+    pub(super) page: Page,
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
+    pub(super) then: String,
+    pub(super) kept: Vec<(String, String)>,
+    /// Where to drop it, if it is kept until then.
+    pub(super) drop: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +101,14 @@ async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
             let mut response = if page.kept.is_empty() {
                 go(&page.then)
             } else {
-                html(&ResumePage { page: page.page, then: page.then, kept: page.kept })
+                html(&ResumePage {
+                    page: page.page,
+                    title: "resume-title",
+                    text: "resume-text",
+                    then: page.then,
+                    kept: page.kept,
+                    drop: None,
+                })
             };
             let cookie = format!("{}={token}; Path=/; Secure; HttpOnly; SameSite=Lax", app.cookie);
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
