@@ -15,7 +15,7 @@ use casemesh_crypto::{bare, token};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node};
 use casemesh_node::office::{
-    CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput,
+    CaseFilter, CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput,
 };
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -31,6 +31,7 @@ const PACKETS: usize = 300;
 const REFERRALS: usize = 100;
 const IMPORT_ROWS: usize = 5_000;
 const BODY_BYTES: usize = 2048;
+const PAGES: usize = 200;
 
 #[derive(Debug, Serialize)]
 struct Figure {
@@ -76,7 +77,7 @@ fn wait_for(holds: impl Fn() -> Result<bool>) -> Result<()> {
 ///
 /// # Errors
 /// When something that is measured fails.
-pub fn run(json: bool) -> Result<()> {
+pub fn run(json: bool, sizes: &[usize]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _guard = runtime.enter();
     let folder = tempfile::tempdir()?;
@@ -87,6 +88,9 @@ pub fn run(json: bool) -> Result<()> {
     figures.push(referrals(folder.path(), &pair, &sample)?);
     figures.push(import(&pair)?);
     pair.stop();
+    for size in sizes {
+        figures.extend(desk(*size)?);
+    }
     if json {
         say(serde_json::to_string_pretty(&figures)?);
         return Ok(());
@@ -411,4 +415,82 @@ fn import(pair: &Pair) -> Result<Figure> {
         IMPORT_ROWS as f64 / reading_s,
         format!("{} rows", report.new),
     ))
+}
+
+/// Resident memory of this process, in MB.
+fn resident_mb() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
+    pages * 4096.0 / 1e6
+}
+
+/// What a page waits for at the desk, with so many cases in the office; beside one `fdatasync` on the same disk.
+fn desk(size: usize) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let pair = Pair::new(folder.path())?;
+    let sync = {
+        let mut file = Synced::new(folder.path())?;
+        median_us(COMMANDS, || file.append())?
+    };
+    let before = resident_mb();
+    let mapping = Mapping::parse(
+        "source = \"bench\"\nbasis = \"bench\"\ncase_type = \"trafficking\"\n[columns.year]\nfield = \"opened_year\"\n\
+         [columns.given]\nfield = \"given\"\n[columns.family]\nfield = \"family\"\n",
+    )?;
+    let mut table = String::from("year,given,family\n");
+    for row in 0..size {
+        table.push_str(&format!("2020,{},{}\n", invented(row), invented(row / 7 + 1_000_003)));
+    }
+    pair.desk.run_import(mapping.read(table.as_bytes())?, |_| ())?;
+    let person = pair.desk.register_person(PersonInput {
+        identity: "self_declared".into(),
+        given: known("Bench"),
+        ..PersonInput::default()
+    })?;
+    let mut cases = Vec::new();
+    for _ in 0..PAGES {
+        cases.push(pair.desk.open_case(vec![person], CaseInput { summary: "x".repeat(900), ..CaseInput::default() })?);
+    }
+    let all = CaseFilter { closed: true, ..CaseFilter::default() };
+    let mut next = cases.iter().cycle();
+    let figures = [
+        ("open a case", median_us(PAGES, || Ok(pair.desk.case(*next.next().context("a case")?).map(drop)?))?),
+        ("list 25 of all cases", median_us(PAGES, || Ok(pair.desk.cases(&all).map(drop)?))?),
+        ("search by name", median_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
+        ("home", median_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
+    ];
+    let memory = resident_mb() - before;
+    pair.stop();
+    drop(pair);
+    let start = Instant::now();
+    let node = Node::start(&folder.path().join("a"), Clock::system())?;
+    let to_door = start.elapsed().as_secs_f64() * 1e6;
+    node.stop();
+    let note = |what: &str| format!("{size} cases{what}");
+    let mut out: Vec<Figure> = figures
+        .into_iter()
+        .map(|(what, value)| figure(what, value, "append 1 KiB + fdatasync, same disk", sync, note("")))
+        .collect();
+    out.push(figure("start to sign-in page (us)", to_door, "append 1 KiB + fdatasync, same disk", sync, note("")));
+    out.push(figure(
+        "resident memory that the cases add (MB)",
+        memory,
+        "before",
+        before,
+        note(", two nodes in one process"),
+    ));
+    Ok(out)
+}
+
+/// A name that stands for one of many people.
+fn invented(number: usize) -> String {
+    const PARTS: [&str; 16] =
+        ["ba", "ko", "li", "mu", "na", "pe", "ri", "so", "ta", "vu", "we", "zi", "du", "fa", "go", "he"];
+    let mut name = String::from("X");
+    let mut rest = number.wrapping_mul(2_654_435_761) % 1_048_576;
+    for _ in 0..4 {
+        name.push_str(PARTS.get(rest % 16).copied().unwrap_or_default());
+        rest /= 16;
+    }
+    name
 }

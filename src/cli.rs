@@ -85,6 +85,9 @@ enum Command {
         /// Print as JSON
         #[arg(long)]
         json: bool,
+        /// Also measure the desk with so many cases in the office
+        #[arg(long)]
+        cases: Vec<usize>,
     },
     /// Say in plain words how this office's node is
     Doctor {
@@ -337,7 +340,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let numbers = at_counter(&folder, &name, |counter| counter.numbers(period))?;
             show_stats(&numbers, json)?;
         }
-        Command::Bench { json } => bench::run(json)?,
+        Command::Bench { json, cases } => bench::run(json, &cases)?,
         Command::Doctor { folder } => doctor(&folder)?,
         Command::Openapi => say(casemesh_web::openapi()),
     }

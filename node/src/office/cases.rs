@@ -154,7 +154,7 @@ impl Desk {
         self.allow(Ask::People)?;
         let tables = self.office.index.read();
         let me = Some(self.actor.staff);
-        let mut rows: Vec<&CaseRow> = tables
+        let rows: Vec<&CaseRow> = tables
             .cases
             .values()
             .filter(|case| self.sees(case) && (filter.closed || case.state.is_open()))
@@ -163,9 +163,8 @@ impl Desk {
             .filter(|case| !filter.stale || self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000)
             .collect();
         let total = rows.len();
-        rows.sort_by_key(|case| std::cmp::Reverse((case.last_activity, case.id)));
-        let page = rows.into_iter().skip(filter.page.saturating_mul(PAGE_ROWS)).take(PAGE_ROWS);
-        Ok((page.map(|case| self.summary(&tables, case)).collect(), total))
+        let page = latest(rows, filter.page.saturating_mul(PAGE_ROWS), PAGE_ROWS);
+        Ok((page.into_iter().map(|case| self.summary(&tables, case)).collect(), total))
     }
 
     /// A case.
@@ -434,6 +433,18 @@ impl Desk {
     pub(super) fn staff_name(&self, tables: &Tables, staff: Option<StaffId>) -> String {
         staff.and_then(|staff| tables.staff.get(&staff)).map(|member| member.name.clone()).unwrap_or_default()
     }
+}
+
+/// So many cases from a place on, last touched first. Only those up to there are put in order.
+pub(super) fn latest(mut rows: Vec<&CaseRow>, skip: usize, take: usize) -> Vec<&CaseRow> {
+    let order = |case: &&CaseRow| std::cmp::Reverse((case.last_activity, case.id));
+    let end = skip.saturating_add(take);
+    if end < rows.len() {
+        rows.select_nth_unstable_by_key(end, order);
+        rows.truncate(end);
+    }
+    rows.sort_unstable_by_key(order);
+    rows.split_off(skip.min(rows.len()))
 }
 
 /// The keys of a case's clients.

@@ -1,6 +1,7 @@
 //! The start page: what is due, and what came.
 
 use super::STALE_DAYS;
+use super::cases::latest;
 use super::{Desk, DeskError, HomeView, LoadView, TaskView};
 use crate::index::CaseRow;
 use crate::policy::Ask;
@@ -23,9 +24,8 @@ impl Desk {
         let today = self.now().day();
         let me = Some(self.actor.staff);
         let tables = self.office.index.read();
-        let mut visible: Vec<&CaseRow> =
+        let visible: Vec<&CaseRow> =
             tables.cases.values().filter(|case| self.sees(case) && case.state.is_open()).collect();
-        visible.sort_by_key(|case| std::cmp::Reverse((case.last_activity, case.id)));
         let horizon = today.plus_days(SOON_DAYS);
         let due: Vec<TaskView> = tables
             .due
@@ -84,10 +84,8 @@ impl Desk {
             stale: visible.iter().filter(|case| leads || case.owner == me).filter(is_stale).count(),
             incoming: incoming.take(ROWS_MAX).collect(),
             outgoing: outgoing.take(ROWS_MAX).collect(),
-            cases: visible
-                .iter()
-                .filter(|case| case.owner == me)
-                .take(CASES_MAX)
+            cases: latest(visible.into_iter().filter(|case| case.owner == me).collect(), 0, CASES_MAX)
+                .into_iter()
                 .map(|case| self.summary(&tables, case))
                 .collect(),
             problems: self.office.around.relay.status().problems.into_values().collect(),
