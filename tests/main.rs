@@ -24,5 +24,6 @@ mod exchange;
 mod harness;
 /// A member that misbehaves, and strangers.
 mod hostile;
+mod matrix;
 /// What the web server refuses, and what it always sends.
 mod web;

@@ -278,7 +278,9 @@ impl Desk {
     /// When it has an open referral, or the reason is missing.
     pub fn close_case(&self, case: RecordId, reason: &str) -> Result<(), DeskError> {
         // Before anything else: what stands in the way of closing would tell of a case that is not there.
-        self.visible_case(case)?;
+        let sealed = self.visible_case(case)?.record;
+        let relation = self.relation(sealed.owner, &sealed.assigned, sealed.sealed);
+        self.actor.may(Ask::WriteCase(relation))?;
         let mut problems = Problems::default();
         let reason = problems.code("reason", "closure_reason", reason);
         let open_referral = {
