@@ -106,6 +106,18 @@ fn a_form_is_checked_kept_corrected_and_leads_to_tasks() {
     assert_eq!((view.actions.len(), view.tasks.len()), (2, 4));
     let earlier = view.actions.iter().find(|action| action.id == entry).unwrap();
     assert_eq!(earlier.corrected_by, Some(later));
+    // Once; by the same form; and what the earlier day led to is not to be done any more.
+    assert!(desk.add_action(case, &corrected).is_err(), "corrected twice");
+    let note = ActionInput { text: "x".into(), corrects: later.to_string(), ..ActionInput::default() };
+    assert_eq!(problems(desk.add_action(case, &note))[0].1, "other-form");
+    let moved = left.plus_days(-10).to_string();
+    let again = ActionInput {
+        corrects: later.to_string(),
+        ..filled("stay_end", &[("left_on", &moved), ("stay_end_reason", "family")])
+    };
+    desk.add_action(case, &again).unwrap();
+    let tasks = desk.case(case).unwrap().tasks;
+    assert_eq!((tasks.len(), tasks[0].due), (4, left.plus_days(20)));
     let other = desk.open_case(vec![client], CaseInput::default()).unwrap();
     assert!(matches!(desk.add_action(other, &corrected), Err(DeskError::NotFound)), "an entry of another case");
 
@@ -191,6 +203,7 @@ fn who_leaves_leaves_nothing_behind() {
     let _guard = runtime.enter();
     let office = office();
     let worker = office.desk("worker");
+    let third = colleague(&office, "third");
     let colleague = colleague(&office, "colleague");
     let sealed =
         CaseInput { sealed: true, next_action: "Call".into(), next_due: "2026-01-01".into(), ..CaseInput::default() };
@@ -206,12 +219,27 @@ fn who_leaves_leaves_nothing_behind() {
         "a hidden case is not counted"
     );
     assert!(colleague.hand_over(colleague.staff(), worker.staff()).is_err(), "a supervisor does that");
-    assert_eq!(worker.hand_over(colleague.staff(), worker.staff()).unwrap(), 1);
-    assert!(worker.case(case).is_ok());
+    let shared = worker.open_case(vec![person(&worker, "Anna")], CaseInput::default()).unwrap();
+    let to_colleague = |title: &str| TaskInput {
+        title: title.into(),
+        due: "2026-01-02".into(),
+        owner: colleague.staff().to_string(),
+        ..TaskInput::default()
+    };
+    worker.add_task(shared, &to_colleague("Visit")).unwrap();
+    assert!(colleague.add_task(case, &TaskInput { owner: worker.staff().to_string(), ..to_colleague("x") }).is_err());
+    // To the one who hands over: everything but what is for the other alone.
+    worker.hand_over(colleague.staff(), worker.staff()).unwrap();
+    assert!(matches!(worker.case(case), Err(DeskError::NotFound)));
+    assert_eq!(worker.home().unwrap().due.len(), 1, "the task in a shared case");
+    // To a third: everything, and the one who hands over sees none of it.
+    worker.hand_over(colleague.staff(), third.staff()).unwrap();
+    assert!(third.case(case).is_ok());
     assert!(matches!(colleague.case(case), Err(DeskError::NotFound)));
-    assert_eq!(worker.home().unwrap().due.len(), 1);
-    worker.assign_case(case, colleague.staff()).unwrap();
-    assert!(colleague.case(case).is_ok() && worker.case(case).is_err());
+    assert!(matches!(worker.case(case), Err(DeskError::NotFound)));
+    assert_eq!(third.home().unwrap().due.len(), 1);
+    third.assign_case(case, colleague.staff()).unwrap();
+    assert!(colleague.case(case).is_ok() && third.case(case).is_err());
 }
 
 #[test]
@@ -261,6 +289,18 @@ fn what_colleagues_must_know_stands_on_the_persons_page() {
     let view = desk.person(client).unwrap();
     assert_eq!(view.alerts[0].text, "Never call after six");
     assert_eq!(view.confirmed, [("contact".to_owned(), "2026-01-05".parse().unwrap())]);
+    let mistaken = desk.add_person_entry(client, &filled("confirmed", &[("confirmed_what", "contact")])).unwrap();
+    let address = filled("confirmed", &[("confirmed_what", "address")]);
+    desk.add_person_entry(client, &ActionInput { corrects: mistaken.to_string(), ..address }).unwrap();
+    let last = |what: &str| desk.person(client).unwrap().confirmed.into_iter().find(|(known, _)| known == what);
+    assert_eq!(last("contact").unwrap().1, "2026-01-05".parse().unwrap(), "the mistaken one does not count");
+    assert!(last("address").is_some());
+    let with_task = ActionInput {
+        next_action: "Call".into(),
+        next_due: "2099-01-01".into(),
+        ..filled("alert", &[("alert_kind", "other"), ("alert_text", "x")])
+    };
+    assert_eq!(problems(desk.add_person_entry(client, &with_task))[0].0, "next_action");
     let meeting =
         filled("meeting", &[("subject", "Weekly"), ("decided", "Call the clinic"), ("review_on", "2026-01-05")]);
     desk.add_office_entry(&meeting).unwrap();
@@ -348,6 +388,9 @@ fn the_log_says_who_did_what_and_every_version_stays() {
     std::fs::write(&segment, &bytes).unwrap();
     assert!(auditor.check_log().unwrap().damage.unwrap().contains("at byte 300"));
     bytes[300] ^= 1;
+    // A log that was cut is no shorter log that holds.
+    std::fs::write(&segment, &bytes[..bytes.len() - 5]).unwrap();
+    assert!(auditor.check_log().unwrap().damage.unwrap().contains("are missing"));
     std::fs::write(&segment, &bytes).unwrap();
     drop((desk, auditor, colleague, admin));
     office.stop();

@@ -201,7 +201,7 @@ fn what_is_typed_is_kept_for_the_one_who_typed_it_until_it_is_sent() {
             send(address, "POST", path, &headers, body)
         };
         let get = |cookie: &str, path: &str| send(address, "GET", path, &[("Cookie", cookie)], "");
-        let draft = "visitor=Gogo+Maria&note=Asked+about+her+pension&password=never&draft:path=/register";
+        let draft = "visitor=Gogo+Maria&note=Asked+about+her+pension&password=never&draft:path=/register&draft:page=p1";
         assert_eq!(post(&cookie, "/drafts", draft).status, 204);
         for elsewhere in ["//evil.test", "https://evil.test", "/drafts", ""] {
             let body = format!("note=x&draft:path={elsewhere}");
@@ -212,15 +212,22 @@ fn what_is_typed_is_kept_for_the_one_who_typed_it_until_it_is_sent() {
         assert!(home.contains("Asked about her pension"));
         let link = home.split("href=\"/drafts/").nth(1).unwrap().split('"').next().unwrap().to_owned();
         let page = get(&cookie, &format!("/drafts/{link}")).body;
-        assert!(page.contains("Gogo Maria") && page.contains("action=\"/register\"") && !page.contains("never"));
+        assert!(
+            page.contains("Gogo Maria") && page.contains("action=\"/register?draft=p1\"") && !page.contains("never")
+        );
         let other = sign_in_as(address, "admin");
         assert_eq!(get(&other, &format!("/drafts/{link}")).status, 404, "somebody else's");
         assert!(!get(&other, "/").body.contains("Asked about her pension"));
 
         // A form that was not taken keeps its draft; one that was taken has none any more.
-        assert_eq!(post(&cookie, "/register", "visitor=Gogo+Maria&minutes=many").status, 422);
+        assert_eq!(post(&cookie, "/register?draft=p1", "visitor=Gogo+Maria&minutes=many").status, 422);
+        // The same form on another page is another draft, and takes nothing from this one.
+        let second = draft.replace("draft:page=p1", "draft:page=p2").replace("Gogo+Maria", "Sipho");
+        assert_eq!(post(&cookie, "/drafts", &second).status, 204);
+        assert_eq!(post(&cookie, "/register?draft=p2", "visitor=Sipho").status, 303);
+        assert_eq!(post(&other, &format!("/drafts/{link}/drop"), "").status, 303);
         assert_eq!(get(&cookie, &format!("/drafts/{link}")).status, 200);
-        assert_eq!(post(&cookie, "/register", "visitor=Gogo+Maria&note=Asked").status, 303);
+        assert_eq!(post(&cookie, "/register?draft=p1", "visitor=Gogo+Maria&note=Asked").status, 303);
         assert_eq!(get(&cookie, &format!("/drafts/{link}")).status, 404);
 
         assert_eq!(post(&cookie, "/drafts", draft).status, 204);

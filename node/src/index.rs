@@ -101,6 +101,14 @@ pub struct AlertRow {
     pub text: String,
 }
 
+/// What was confirmed about a person, and when.
+#[derive(Debug, Clone)]
+struct ConfirmedRow {
+    person: RecordId,
+    what: String,
+    on: Day,
+}
+
 /// Money, as figures see it.
 #[derive(Debug, Clone, Copy)]
 struct PaymentRow {
@@ -158,8 +166,7 @@ pub struct Tables {
     corrected: HashSet<RecordId>,
     /// Alerts about persons, by the entry that says so.
     pub alerts: BTreeMap<RecordId, AlertRow>,
-    /// When something about a person was last confirmed: by person and what.
-    pub confirmed: HashMap<(RecordId, String), Day>,
+    confirmed: HashMap<RecordId, ConfirmedRow>,
     /// Referrals.
     pub referrals: BTreeMap<RecordId, Arc<Referral>>,
     /// Referrals by their name on the wire.
@@ -359,8 +366,8 @@ impl Tables {
             }
             Some("confirmed") => {
                 if let Some(what) = code("confirmed_what") {
-                    let last = self.confirmed.entry((action.about, what.code.to_string())).or_insert(action.on);
-                    *last = action.on.max(*last);
+                    let row = ConfirmedRow { person: action.about, what: what.code.to_string(), on: action.on };
+                    self.confirmed.insert(action.id, row);
                 }
             }
             _ => {}
@@ -370,6 +377,13 @@ impl Tables {
     fn remove_action(&mut self, id: RecordId) {
         self.parties.remove(&id);
         self.alerts.remove(&id);
+        self.confirmed.remove(&id);
+    }
+
+    /// When something about a person was last confirmed.
+    pub fn last_confirmed(&self, person: RecordId, what: &str) -> Option<Day> {
+        let rows = self.confirmed.values().filter(|row| row.person == person && row.what == what);
+        rows.map(|row| row.on).max()
     }
 
     /// The parties of a case.

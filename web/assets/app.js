@@ -6,30 +6,46 @@ document.querySelector("[data-focus]")?.focus();
 // Nobody loses a form: what is typed is kept by the office's node a few seconds later, and asked about by a stray click.
 const words = document.getElementById("main")?.dataset ?? {};
 for (const form of document.querySelectorAll("form[data-keep]")) {
+  const path = new URL(form.action).pathname;
+  const page = crypto.randomUUID();
   let changed = false;
   let unkept = false;
+  let keeping = null;
   let timer;
   const mark = document.createElement("p");
   mark.className = "hint";
   mark.setAttribute("role", "status");
-  const keep = async () => {
-    clearTimeout(timer);
-    if (!unkept) return;
+  const send = async () => {
     unkept = false;
-    const body = new URLSearchParams([...new FormData(form), ["draft:path", new URL(form.action).pathname]]);
-    const answer = await fetch("/drafts", { method: "POST", body, keepalive: true }).catch(() => null);
+    const body = new URLSearchParams([...new FormData(form), ["draft:path", path], ["draft:page", page]]);
+    const answer = await fetch("/drafts", { method: "POST", body, keepalive: document.hidden }).catch(() => null);
+    unkept ||= answer?.status !== 204;
     mark.textContent = answer?.status === 204
       ? `${words.kept} ${new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" })}`
       : words.notKept;
-    unkept ||= answer?.status !== 204;
     form.append(mark);
+    keeping = null;
+  };
+  const keep = () => {
+    clearTimeout(timer);
+    // What is sent says which draft it was.
+    form.action = `${path}?draft=${page}`;
+    if (unkept) keeping ??= send();
   };
   form.addEventListener("input", () => {
     changed = unkept = true;
     clearTimeout(timer);
     timer = setTimeout(keep, 4000);
   });
-  form.addEventListener("submit", () => { changed = unkept = false; clearTimeout(timer); });
+  form.addEventListener("submit", (event) => {
+    changed = unkept = false;
+    clearTimeout(timer);
+    // A draft that is on its way must not arrive after the form.
+    if (keeping) {
+      event.preventDefault();
+      keeping.finally(() => form.requestSubmit(event.submitter));
+    }
+  });
   addEventListener("visibilitychange", () => { if (document.hidden) keep(); });
   addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
 }

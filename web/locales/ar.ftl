@@ -1026,3 +1026,5 @@ log-receive-event = استلام رد
 log-receive-receipt = استلام إشعار
 log-receive-referral = استلام إحالة
 log-receive-table = استلام جدول
+problem-other-form = لا يُصحَّح القيد إلا بالنموذج نفسه.
+problem-owner-does-not-see = لا يحق لهذا الزميل رؤية القضية؛ أسندها إليه أولاً.

@@ -1002,3 +1002,5 @@ draft-text = It was kept for you alone. Look at it once more and send it, or dro
 draft-drop = Drop it
 draft-kept = Kept as a draft at
 draft-not-kept = This could not be kept as a draft: send it before you leave the page.
+problem-other-form = An entry can be corrected only by the same form.
+problem-owner-does-not-see = This colleague may not see the case; give them the case first.

@@ -1002,3 +1002,5 @@ log-receive-event = Recibió una respuesta
 log-receive-receipt = Recibió una confirmación
 log-receive-referral = Recibió una derivación
 log-receive-table = Recibió una tabla
+problem-other-form = Una entrada solo puede corregirse con el mismo formulario.
+problem-owner-does-not-see = Este colega no puede ver el caso; asígnele primero el caso.

@@ -1002,3 +1002,5 @@ log-receive-event = A reçu une réponse
 log-receive-receipt = A reçu un accusé
 log-receive-referral = A reçu une orientation
 log-receive-table = A reçu un tableau
+problem-other-form = Une entrée ne peut être corrigée que par le même formulaire.
+problem-owner-does-not-see = Ce collègue ne peut pas voir le dossier ; confiez-lui d’abord le dossier.

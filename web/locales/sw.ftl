@@ -1002,3 +1002,5 @@ log-receive-event = Alipokea jibu
 log-receive-receipt = Alipokea uthibitisho
 log-receive-referral = Alipokea rufaa
 log-receive-table = Alipokea jedwali
+problem-other-form = Ingizo linaweza kusahihishwa kwa fomu ileile tu.
+problem-owner-does-not-see = Mwenzako huyu haruhusiwi kuona kesi; mpe kesi kwanza.

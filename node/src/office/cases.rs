@@ -7,7 +7,8 @@ use super::{CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field,
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
 use crate::records::{
-    Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, TaskKind, TaskTitle,
+    Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Task, TaskKind,
+    TaskState, TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
@@ -339,33 +340,50 @@ impl Desk {
         })
     }
 
-    /// Hands all open cases of one member of staff, with their tasks, to another: who leaves leaves nothing behind.
-    /// A supervisor hands over what that one alone may see, without seeing it.
+    /// Hands all open cases and tasks of one member of staff to another: who leaves leaves nothing behind. A case for
+    /// that one alone goes as well, but never to the one who hands over: a supervisor does not come to see it that way.
     ///
     /// # Errors
     /// When the account may not, or one of the accounts does not exist.
-    pub fn hand_over(&self, from: StaffId, to: StaffId) -> Result<usize, DeskError> {
+    pub fn hand_over(&self, from: StaffId, to: StaffId) -> Result<(), DeskError> {
         self.allow(Ask::HandOver)?;
         self.active_staff(to)?;
-        let cases: Vec<RecordId> = {
+        let takes_over = to == self.actor.staff;
+        let (cases, tasks): (Vec<RecordId>, Vec<(RecordId, RecordId)>) = {
             let tables = self.office.index.read();
             let theirs = tables.cases.values().filter(|case| case.owner == Some(from) && case.state.is_open());
-            theirs.map(|case| case.id).collect()
+            let tasks = tables.tasks.values().filter(|task| task.owner == Some(from) && task.state == TaskState::Open);
+            let tasks = tasks.map(|task| (task.case.unwrap_or(Task::TOP), task.id)).collect();
+            (theirs.map(|case| case.id).collect(), tasks)
         };
-        for case in &cases {
-            let case = *case;
+        for case in cases {
             self.write("hand_over", move |tx| {
                 let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok::<(), DeskError>(()) };
+                let stays = sealed.record.owner != Some(from) || !sealed.record.state.is_open();
+                if stays || (sealed.record.sealed && takes_over) {
+                    return Ok(());
+                }
                 sealed.record.owner = Some(to);
-                hand_over_tasks(tx, &sealed.record, Some(from), Some(to))?;
                 tx.about(case);
                 Ok(tx.update(&sealed.record, sealed.revision)?)
             })?;
         }
-        Ok(cases.len())
+        for (parent, task) in tasks {
+            self.write("hand_over", move |tx| {
+                let Some(mut sealed) = tx.get::<Task>(parent, task)? else { return Ok::<(), DeskError>(()) };
+                let is_hidden = tx.get::<Case>(Case::TOP, parent)?.is_some_and(|case| case.record.sealed);
+                let is_theirs = sealed.record.owner == Some(from) && sealed.record.state == TaskState::Open;
+                if !is_theirs || (is_hidden && takes_over) {
+                    return Ok(());
+                }
+                sealed.record.owner = Some(to);
+                Ok(tx.update(&sealed.record, sealed.revision)?)
+            })?;
+        }
+        Ok(())
     }
 
-    fn active_staff(&self, staff: StaffId) -> Result<(), DeskError> {
+    pub(super) fn active_staff(&self, staff: StaffId) -> Result<(), DeskError> {
         let tables = self.office.index.read();
         let known = tables.staff.get(&staff).is_some_and(|member| member.active);
         if known { Ok(()) } else { Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "unknown-value")])) }

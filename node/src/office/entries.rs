@@ -4,12 +4,12 @@
 use super::cases::{keys, parse_minutes, parse_next};
 use super::people::{FieldInput, Problems};
 use super::tasks::{NewTask, add_task};
-use super::{ActionView, AnswerView, CodeView, ConflictView, Desk, DeskError, Field};
+use super::{ActionView, AnswerView, CodeView, ConflictView, Desk, DeskError, Field, FieldProblem};
 use crate::forms::{self, About, FieldKind, Form, FormField};
 use crate::index::Tables;
 use crate::packs::{self, Pack};
 use crate::policy::Ask;
-use crate::records::{Action, Answer, Person, TaskTitle, Value};
+use crate::records::{Action, Answer, Person, Settled, Task, TaskState, TaskTitle, Value};
 use crate::vault::{Record, Sealed, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -73,8 +73,11 @@ impl NewEntry {
         subjects: &[KeyHandle],
         owner: Option<StaffId>,
     ) -> Result<RecordId, DeskError> {
-        for named in [self.follows, self.corrects].into_iter().flatten() {
-            tx.get::<Action>(about, named)?.ok_or(DeskError::NotFound)?;
+        if let Some(follows) = self.follows {
+            tx.get::<Action>(about, follows)?.ok_or(DeskError::NotFound)?;
+        }
+        if let Some(corrected) = self.corrects {
+            self.replace(tx, about, case, corrected)?;
         }
         let action = Action {
             text: self.text,
@@ -91,6 +94,33 @@ impl NewEntry {
             add_task(tx, case, subjects, task, owner, Some(action.id))?;
         }
         Ok(action.id)
+    }
+
+    /// Takes the place of an entry: of the same form, and not corrected yet. What it led to is not to be done any more.
+    fn replace(
+        &self,
+        tx: &mut Tx<'_>,
+        about: RecordId,
+        case: Option<RecordId>,
+        corrected: RecordId,
+    ) -> Result<(), DeskError> {
+        let earlier = tx.get::<Action>(about, corrected)?.ok_or(DeskError::NotFound)?.record;
+        let form = self.form.map(|form| form.id.as_str());
+        if earlier.form.as_ref().map(|(form, _)| form.as_str()) != form {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("corrects", "other-form")]));
+        }
+        if tx.list::<Action>(about)?.iter().any(|entry| entry.record.corrects == Some(corrected)) {
+            return Err(crate::vault::VaultError::Conflict.into());
+        }
+        for mut sealed in tx.list::<Task>(case.unwrap_or(Task::TOP))? {
+            let task = &mut sealed.record;
+            if task.from == Some(corrected) && task.state == TaskState::Open {
+                task.state = TaskState::Cancelled;
+                task.settled = Some(Settled { at: tx.now(), by: tx.staff() });
+                tx.update(&sealed.record, sealed.revision)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -221,10 +251,12 @@ impl Desk {
                 tasks.push(NewTask { kind: task.kind, title, due });
             }
         }
+        // A task without a case is everybody's to read: nothing about a person stands in one.
+        if about == About::Person && !tasks.is_empty() {
+            problems.with("next_action", "no-such-field", "person");
+        }
         problems.done()?;
         let kind = kind.ok_or(DeskError::NotFound)?;
-        // What a corrected entry led to was already put down with it.
-        let tasks = if corrects.is_some() { Vec::new() } else { tasks };
         Ok(NewEntry { kind, on, text, minutes, form, answers, follows, corrects, tasks })
     }
 

@@ -17,7 +17,7 @@ use casemesh_protocol::terms::{Code, FieldState};
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use utoipa::ToSchema;
 
 /// Rows of one command.
@@ -543,16 +543,17 @@ impl Desk {
     pub fn undo_import(&self, import: RecordId) -> Result<Undone, DeskError> {
         self.allow(Ask::Import)?;
         let _alone = self.office.importing.lock().unwrap_or_else(PoisonError::into_inner);
-        let persons: Vec<(RecordId, Vec<RecordId>)> = {
-            let tables = self.office.index.read();
-            if !tables.imports.contains_key(&import) {
-                return Err(DeskError::NotFound);
-            }
-            let cases = |person| tables.cases_of.get(person).into_iter().flatten().copied().collect();
-            tables.import_rows.values().map(|person| (*person, cases(person))).collect()
-        };
+        if !self.office.index.read().imports.contains_key(&import) {
+            return Err(DeskError::NotFound);
+        }
+        let index = Arc::clone(&self.office.index);
         // Asked where nothing can come between the answer and the erasure.
         let (undone, rows) = self.office.vault.erase(Some(self.actor.staff), move |tx| {
+            let persons: Vec<(RecordId, Vec<RecordId>)> = {
+                let tables = index.read();
+                let cases = |person| tables.cases_of.get(person).into_iter().flatten().copied().collect();
+                tables.import_rows.values().map(|person| (*person, cases(person))).collect()
+            };
             let (mut undone, mut keys, mut rows) = (Undone::default(), Vec::new(), Vec::new());
             for (person, cases) in persons {
                 match untouched(tx, import, person, &cases)? {
@@ -626,8 +627,12 @@ fn untouched(
     let mut numbers = Vec::new();
     for case in cases {
         if let Some(case) = tx.get::<Case>(Case::TOP, *case)? {
-            touched |= case.revision > 1 || case.record.import.is_none_or(|mark| mark.import != import);
-            numbers.push(case.record.number);
+            let is_of_import = case.record.import.is_some_and(|mark| mark.import == import);
+            touched |= case.revision > 1 || !is_of_import;
+            // Another case of the person may be one that this account may not see.
+            if is_of_import {
+                numbers.push(case.record.number);
+            }
         }
     }
     Ok(Some(if touched { Untouched::No(numbers) } else { Untouched::Yes(sealed.record.key) }))

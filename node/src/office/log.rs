@@ -8,14 +8,15 @@ use crate::vault::{LogEntry, Record};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::PoisonError;
 use utoipa::ToSchema;
 
 /// Rows of one page of the log.
 const ROWS_MAX: usize = 100;
 /// Entries that are read at a time.
-const WINDOW: u64 = 2_000;
+const WINDOW: u64 = 10_000;
 /// So many times: a filter that finds little ends there, and says how far it looked.
-const WINDOWS_MAX: usize = 25;
+const WINDOWS_MAX: usize = 5;
 
 /// Which entries to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -39,7 +40,7 @@ pub struct LogRow {
     pub by: String,
     /// What was done.
     pub action: String,
-    /// About what: a case's number, `person`, or nothing that this account may know.
+    /// About what: a case's number (an auditor learns the numbers of all cases, and nothing else of them), or `person`.
     pub about: String,
     /// Whether something changed.
     pub changed: bool,
@@ -191,6 +192,7 @@ impl Desk {
         from: u64,
         is_wanted: impl Fn(&LogEntry) -> bool,
     ) -> Result<(Vec<LogEntry>, Option<u64>), DeskError> {
+        let _alone = self.office.reading_log.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
         let mut to = from;
         for _ in 0..WINDOWS_MAX {
@@ -235,7 +237,15 @@ impl Desk {
     pub fn check_log(&self) -> Result<LogCheck, DeskError> {
         self.allow(Ask::ReadLog)?;
         self.note_act("check_log");
+        let _alone = self.office.reading_log.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.office.vault.last_entry();
         Ok(match self.office.vault.verify_journal() {
+            Ok(verified) if verified.entries < last => LogCheck {
+                entries: verified.entries,
+                checkpoints: verified.checkpoints,
+                root: verified.root.to_string(),
+                damage: Some(format!("entries {} to {last} are missing or damaged", verified.entries + 1)),
+            },
             Ok(verified) => LogCheck {
                 entries: verified.entries,
                 checkpoints: verified.checkpoints,

@@ -162,6 +162,8 @@ pub struct Office {
     around: Surroundings,
     /// Held while the outbox and the spool change together.
     releasing: Mutex<()>,
+    /// Held while the log is read back: whole segments lie in memory then.
+    reading_log: Mutex<()>,
     /// Held while an import is run or taken back.
     importing: Mutex<()>,
     /// Who looked at which record lately.
@@ -196,6 +198,7 @@ impl Office {
             around,
             releasing: Mutex::default(),
             importing: Mutex::default(),
+            reading_log: Mutex::default(),
             looks: Mutex::default(),
         });
         if let Err(error) = office.resume() {

@@ -430,7 +430,7 @@ impl Desk {
                 .collect(),
             confirmed: ["contact", "address", "risk"]
                 .into_iter()
-                .filter_map(|what| Some((what.to_owned(), *tables.confirmed.get(&(id, what.to_owned()))?)))
+                .filter_map(|what| Some((what.to_owned(), tables.last_confirmed(id, what)?)))
                 .collect(),
             entries,
         })

@@ -103,7 +103,16 @@ impl Desk {
         problems.done()?;
         let (Some(kind), Some(due)) = (kind, due) else { return Err(DeskError::NotFound) };
         let new = NewTask { kind, title: TaskTitle::Words(title), due };
+        if let Some(owner) = owner {
+            self.visible_case(case)?;
+            self.active_staff(owner)?;
+        }
         self.write_in_case("add_task", case, move |tx, case| {
+            // Somebody who may not see the case would never come to see the task.
+            let sees = |staff: StaffId| !case.sealed || case.owner == Some(staff) || case.assigned.contains(&staff);
+            if owner.is_some_and(|owner| !sees(owner)) {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
+            }
             let owner = owner.or(case.owner);
             add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, owner, None)
         })

@@ -460,6 +460,11 @@ impl Writer {
     }
 
     fn erase_chosen(&mut self, about: About, choose: Choose) {
+        // What is to be erased is judged by the view: it must not be behind.
+        if let Err(error) = self.follow() {
+            tracing::error!(%error, "nothing was erased: the view is behind the journal");
+            return;
+        }
         let nothing = BTreeMap::new();
         let mut tx = Tx {
             shared: &self.shared,
@@ -471,7 +476,11 @@ impl Writer {
         };
         match catch_unwind(AssertUnwindSafe(|| choose(&mut tx))) {
             Ok(Some((Erasure { persons, .. }, done))) if persons.is_empty() => done(None),
-            Ok(Some((Erasure { persons, redacted }, done))) => done(self.erase(&about, &persons, &redacted).err()),
+            Ok(Some((Erasure { persons, redacted }, done))) => {
+                let failed = self.erase(&about, &persons, &redacted).err();
+                self.count();
+                done(failed);
+            }
             Ok(None) => {}
             Err(_) => tracing::error!("an erasure stopped unexpectedly; nothing was erased"),
         }
