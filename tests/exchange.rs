@@ -4,6 +4,8 @@
 //! ```
 
 use crate::harness::{TestNode, eventually, network, new_node};
+use casemesh_node::clock::Clock;
+use casemesh_node::node::Node;
 use casemesh_node::office::{
     ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput,
     ReferralView,
@@ -11,7 +13,7 @@ use casemesh_node::office::{
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::referral::State;
-use casemesh_protocol::time::Period;
+use casemesh_protocol::time::{Period, Timestamp};
 
 fn known(value: &str) -> FieldInput {
     FieldInput { state: "known".into(), value: value.into() }
@@ -47,7 +49,7 @@ fn client(desk: &Desk) -> (RecordId, RecordId) {
 }
 
 fn consent(desk: &Desk, person: RecordId, to: OfficeId, scope: &[&str], withheld: &[&str]) -> RecordId {
-    let expires = casemesh_node::clock::Clock::system().now().plus_days(30).day().to_string();
+    let expires = Clock::system().now().plus_days(30).day().to_string();
     desk.record_consent(
         person,
         ConsentInput {
@@ -160,7 +162,7 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
     assert_eq!(shelter.search("Nomvula").unwrap()[0].birth_year, Some(1994), "every shared field is taken over");
     step(&shelter, received, "started", "", "");
     shelter.add_action(their_case, &ActionInput { text: "Settled in".into(), ..ActionInput::default() }).unwrap();
-    let today = casemesh_node::clock::Clock::system().now().day();
+    let today = Clock::system().now().day();
     shelter
         .add_payment(
             their_case,
@@ -362,4 +364,48 @@ fn a_packet_that_a_power_cut_took_from_the_relay_is_sealed_anew() {
     let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
     incoming(&other);
     wait_for(&desk, sent, "read", |referral| referral.summary.arrived.is_some() && referral.summary.read.is_some());
+}
+
+/// A clock that is wrong is said in one sentence, and loses nothing.
+#[test]
+fn wrong_clocks_are_said_and_lose_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    let network = network(&[&advice, &shelter]);
+    let now = Clock::system().now();
+    // Our own, years off in both directions.
+    for (clock, expected) in [
+        (Timestamp::from_s(1_000_000_000), "which is before Casemesh was made"),
+        (now.plus_days(3000), "this office's keys for receiving ran out"),
+        (Timestamp::from_s(now.s() - 90 * 86_400), "which is before this office was set up"),
+    ] {
+        let node = Node::start(shelter.folder.path(), Clock::set_to(clock)).unwrap();
+        let problem = node.door().clock_problem.unwrap();
+        assert!(problem.contains(expected) && problem.contains("Nothing is lost"), "{problem}");
+        node.stop();
+    }
+    // The other office's, by three days: both say so, the referral waits, and goes when the clock is set right.
+    let ahead = Node::start(shelter.folder.path(), Clock::set_to(now.plus_days(3))).unwrap();
+    ahead.join(&network).unwrap();
+    advice.start();
+    advice.node().join(&network).unwrap();
+    let desk = advice.desk("worker");
+    let (person, case) = client(&desk);
+    let consent = consent(&desk, person, shelter.office, &["names", "case_brief"], &[]);
+    let sent = refer(&desk, case, shelter.office, consent);
+    eventually("the clocks are named", || {
+        let said = |node: &Node| node.relay().status().problems.into_values().next();
+        let problem = said(advice.node()).or_else(|| said(&ahead))?;
+        assert!(problem.contains("differ by more than a day"), "{problem}");
+        Some(())
+    });
+    assert!(desk.referral(sent).unwrap().summary.arrived.is_none());
+    ahead.stop();
+    drop(ahead);
+    shelter.start();
+    let other = shelter.desk("worker");
+    incoming(&other);
+    wait_for(&desk, sent, "read", |referral| referral.summary.read.is_some());
 }

@@ -36,6 +36,10 @@ const INPUTS_WAITING_MAX: usize = 8192;
 const TICK: Duration = Duration::from_millis(200);
 const DEFER_MS: u64 = 60_000;
 const HUB_REDIAL_MS: u64 = 15_000;
+/// So many partners hear once that this node is back: what waits there for us comes now, not after its waiting time.
+const GREETED_MAX: usize = 64;
+/// So many of them in one tick.
+const GREETED_A_TICK: usize = 8;
 
 /// How a relay behaves.
 #[derive(Debug, Clone)]
@@ -134,6 +138,7 @@ impl Relay {
             asked: HashMap::new(),
             next_tag: 0,
             hubs: BTreeMap::new(),
+            to_greet: Vec::new(),
             poll_ms: config.poll_ms,
             status: Arc::clone(&status),
             wake,
@@ -225,6 +230,8 @@ struct Thread {
     asked: HashMap<u64, Asked>,
     next_tag: u64,
     hubs: BTreeMap<OfficeId, HubLink>,
+    /// Partners who have not heard yet that this node is back.
+    to_greet: Vec<OfficeId>,
     poll_ms: u64,
     status: Arc<Mutex<RelayStatus>>,
     wake: Box<dyn Fn() + Send>,
@@ -287,6 +294,10 @@ impl Thread {
         for (office, queue) in &mut self.queues {
             queue.set_has_hub(directory.member(office).is_some_and(|member| !member.record.hubs.as_slice().is_empty()));
         }
+        let partners = directory.members().filter(|(office, member)| {
+            **office != self.profile.office && !member.record.addresses.as_slice().is_empty()
+        });
+        self.to_greet = partners.map(|(office, _)| *office).take(GREETED_MAX).collect();
         self.directory = Some(directory);
         self.prekeys = prekeys;
     }
@@ -706,6 +717,12 @@ impl Thread {
             .collect();
         for office in due {
             self.deliver(office, Input::Tick);
+        }
+        let greeted = self.to_greet.len().min(GREETED_A_TICK);
+        for office in self.to_greet.drain(..greeted).collect::<Vec<_>>() {
+            if !self.present.contains_key(&office) {
+                self.dial(office);
+            }
         }
         let poll_ms = self.poll_ms;
         let mut dial = Vec::new();
