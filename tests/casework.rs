@@ -288,6 +288,8 @@ fn what_colleagues_must_know_stands_on_the_persons_page() {
     desk.add_person_entry(client, &earlier).unwrap();
     let view = desk.person(client).unwrap();
     assert_eq!(view.alerts[0].text, "Never call after six");
+    let case = desk.open_case(vec![client], CaseInput::default()).unwrap();
+    assert_eq!(desk.case(case).unwrap().clients[0].alerts, view.alerts, "wherever her telephone is shown");
     assert_eq!(view.confirmed, [("contact".to_owned(), "2026-01-05".parse().unwrap())]);
     let mistaken = desk.add_person_entry(client, &filled("confirmed", &[("confirmed_what", "contact")])).unwrap();
     let address = filled("confirmed", &[("confirmed_what", "address")]);

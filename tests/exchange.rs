@@ -95,6 +95,14 @@ fn incoming(desk: &Desk) -> RecordId {
     eventually("a referral arrives", || desk.referrals(false).unwrap().first().map(|referral| referral.id))
 }
 
+/// Two offices of one network, and its file.
+fn two_offices() -> (TestNode, TestNode, Vec<u8>) {
+    let advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    let network = network(&[&advice, &shelter]);
+    (advice, shelter, network)
+}
+
 struct World {
     advice: TestNode,
     shelter: TestNode,
@@ -290,9 +298,7 @@ fn consent_taken_back_reaches_the_other_office_and_stops_what_waits() {
 fn a_withdrawal_ends_referrals_that_wait_unopened_and_takes_back_those_that_have_not_arrived() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
-    let network = network(&[&advice, &shelter]);
+    let (mut advice, mut shelter, network) = two_offices();
     for node in [&mut advice, &mut shelter] {
         node.start();
         node.node().join(&network).unwrap();
@@ -339,9 +345,7 @@ fn a_withdrawal_ends_referrals_that_wait_unopened_and_takes_back_those_that_have
 fn a_packet_that_a_power_cut_took_from_the_relay_is_sealed_anew() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
-    let network = network(&[&advice, &shelter]);
+    let (mut advice, mut shelter, network) = two_offices();
     for node in [&mut advice, &mut shelter] {
         node.start();
         node.node().join(&network).unwrap();
@@ -371,9 +375,7 @@ fn a_packet_that_a_power_cut_took_from_the_relay_is_sealed_anew() {
 fn wrong_clocks_are_said_and_lose_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
-    let network = network(&[&advice, &shelter]);
+    let (mut advice, mut shelter, network) = two_offices();
     let now = Clock::system().now();
     // Our own, years off in both directions.
     for (clock, expected) in [

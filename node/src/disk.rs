@@ -41,6 +41,17 @@ pub fn sync_new(path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Removes a file; that it was gone already is no failure.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Whether there is no more room.
 pub fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;

@@ -61,6 +61,16 @@ pub struct CaseRow {
     pub facts: Vec<Arc<Code>>,
 }
 
+/// A case in which nothing happened for so long is stale.
+const STALE_DAYS: u64 = 30;
+
+impl CaseRow {
+    /// Whether the case is open and nothing happened in it for long.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.state.is_open() && now.ms_since(self.last_activity) > STALE_DAYS * 86_400_000
+    }
+}
+
 /// A task, as lists see it.
 #[derive(Debug, Clone)]
 pub struct TaskRow {

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::disk;
-use crate::spool::{list, remove};
+use crate::spool::list;
 use casemesh_crypto::envelope::{Header, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
@@ -76,7 +76,7 @@ impl Mailboxes {
                 Ok(MailboxAnswer::Receipts(receipts.collect()))
             }
             MailboxRequest::ForgetReceipt(packet) => {
-                remove(&self.of(&from).join(format!("{packet}.rcp")))?;
+                disk::remove(&self.of(&from).join(format!("{packet}.rcp")))?;
                 Ok(MailboxAnswer::Done)
             }
         }
@@ -133,8 +133,8 @@ impl Mailboxes {
             disk::make_folder(&folder)?;
             disk::replace(&folder.join(format!("{}.rcp", stored.packet_hash)), &wire::encode(receipt))?;
         }
-        remove(&path)?;
-        remove(&path.with_extension("from"))?;
+        disk::remove(&path)?;
+        disk::remove(&path.with_extension("from"))?;
         Ok(MailboxAnswer::Done)
     }
 }

@@ -314,7 +314,7 @@ fn lock_folder(folder: &Path) -> Result<File, NodeError> {
     let file = options.open(folder.join(LOCK_FILE))?;
     match file.try_lock() {
         // An address that a killed node left behind is nobody's now: no password must go there.
-        Ok(()) => crate::spool::remove(&folder.join(PAGES_FILE)).map(|()| file).map_err(NodeError::Disk),
+        Ok(()) => disk::remove(&folder.join(PAGES_FILE)).map(|()| file).map_err(NodeError::Disk),
         Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::Running(folder.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
@@ -637,7 +637,7 @@ impl Node {
         }
         self.inner.lock();
         self.inner.around.relay.stop();
-        if let Err(error) = crate::spool::remove(&self.inner.around.folder.join(PAGES_FILE)) {
+        if let Err(error) = disk::remove(&self.inner.around.folder.join(PAGES_FILE)) {
             tracing::warn!(kind = %error.kind(), "the address of the pages could not be taken away");
         }
     }

@@ -145,7 +145,7 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn drop_in(&self, packet: &Digest) -> io::Result<()> {
-        remove(&self.path("in", packet, "pkt"))
+        disk::remove(&self.path("in", packet, "pkt"))
     }
 
     /// The packet could not be opened: it is kept beside, for a person to look at.
@@ -207,7 +207,7 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn drop_out(&self, packet: &Digest) -> io::Result<()> {
-        remove(&self.path("out", packet, "out"))
+        disk::remove(&self.path("out", packet, "out"))
     }
 
     /// Notes what became of a packet of ours, for the office to read when it is open.
@@ -237,7 +237,7 @@ impl Spool {
     /// When the disk refuses.
     pub fn drop_fact(&self, packet: &Digest) -> io::Result<()> {
         self.drop_out(packet)?;
-        remove(&self.path("fact", packet, "fact"))
+        disk::remove(&self.path("fact", packet, "fact"))
     }
 }
 
@@ -258,16 +258,14 @@ pub(crate) fn list(folder: &Path, extension: &str) -> io::Result<Vec<Digest>> {
     Ok(hashes)
 }
 
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(packet: Digest) -> OutRow {
+        let (expires, queued) = (Timestamp::from_s(9), Timestamp::from_s(1));
+        OutRow { packet, to: OfficeId::new([1; 32]), expires, queued }
+    }
 
     #[test]
     fn what_is_kept_is_there_until_it_is_dropped() {
@@ -281,12 +279,7 @@ mod tests {
         spool.drop_in(&hash).unwrap();
         assert!(spool.waiting_in().unwrap().is_empty());
 
-        let row = OutRow {
-            packet: hash,
-            to: OfficeId::new([1; 32]),
-            expires: Timestamp::from_s(9),
-            queued: Timestamp::from_s(1),
-        };
+        let row = row(hash);
         spool.keep_out(&row, b"packet".to_vec()).unwrap();
         assert_eq!(Spool::open(folder.path()).unwrap().under_way().unwrap(), [row]);
         spool.note_fact(&hash, Fact::Arrived(Timestamp::from_s(3))).unwrap();
@@ -301,12 +294,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         let hash = packet_hash(b"packet");
-        let row = OutRow {
-            packet: hash,
-            to: OfficeId::new([1; 32]),
-            expires: Timestamp::from_s(9),
-            queued: Timestamp::from_s(1),
-        };
+        let row = row(hash);
         spool.keep_out(&row, b"packet".to_vec()).unwrap();
         let out = spool.path("out", &hash, "out");
         let whole = fs::read(&out).unwrap();

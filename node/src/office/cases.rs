@@ -1,7 +1,7 @@
 //! Cases: opening, writing, money, closing.
 
 use super::entries::TEXT_BYTES_MAX;
-use super::people::Problems;
+use super::people::{Problems, alerts_of};
 use super::tasks::{NewTask, add_task, hand_over_tasks};
 use super::{CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field, PaymentView};
 use crate::index::{CaseRow, Tables};
@@ -66,8 +66,6 @@ pub struct CaseFilter {
     pub page: usize,
 }
 
-/// A case in which nothing happened for so long is stale.
-pub const STALE_DAYS: u64 = 30;
 /// Rows of a page of cases.
 pub const PAGE_ROWS: usize = 25;
 
@@ -154,14 +152,14 @@ impl Desk {
     pub fn cases(&self, filter: &CaseFilter) -> Result<(Vec<CaseSummary>, usize), DeskError> {
         self.allow(Ask::People)?;
         let tables = self.office.index.read();
-        let me = Some(self.actor.staff);
+        let (me, now) = (Some(self.actor.staff), self.now());
         let rows: Vec<&CaseRow> = tables
             .cases
             .values()
             .filter(|case| self.sees(case) && (filter.closed || case.state.is_open()))
             .filter(|case| !filter.mine || case.owner == me)
             .filter(|case| !filter.unassigned || case.owner.is_none())
-            .filter(|case| !filter.stale || self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000)
+            .filter(|case| !filter.stale || case.is_stale(now))
             .collect();
         let total = rows.len();
         let page = latest(rows, filter.page.saturating_mul(PAGE_ROWS), PAGE_ROWS);
@@ -186,6 +184,7 @@ impl Desk {
                     name: person.record.display_name(),
                     telephone: Field::text(&person.record.telephone),
                     safe_contact: person.record.safe_contact,
+                    alerts: alerts_of(&self.office.index.read(), client.id),
                 });
             }
         }
@@ -446,7 +445,7 @@ impl Desk {
             last_activity: case.last_activity,
             next_action: next.map(|task| task.title.clone()),
             next_due: next.map(|task| task.due),
-            stale: case.state.is_open() && self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000,
+            stale: case.is_stale(self.now()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Desk;
 use crate::disk;
-use crate::spool::{list, remove};
+use crate::spool::list;
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::{seal, wire};
@@ -106,7 +106,7 @@ impl Desk {
             for file in std::fs::read_dir(folder.path()).into_iter().flatten().filter_map(Result::ok) {
                 let age = file.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
                 if age.is_some_and(|age| age.as_secs() > DRAFT_DAYS * 86_400)
-                    && let Err(error) = remove(&file.path())
+                    && let Err(error) = disk::remove(&file.path())
                 {
                     tracing::warn!(kind = %error.kind(), "an old draft could not be taken away");
                 }
@@ -116,7 +116,7 @@ impl Desk {
 
     /// The form was sent, or the draft is not wanted any more.
     pub fn drop_draft(&self, id: &Digest) {
-        if let Err(error) = remove(&self.draft_file(id)) {
+        if let Err(error) = disk::remove(&self.draft_file(id)) {
             tracing::warn!(kind = %error.kind(), "a draft could not be taken away");
         }
     }

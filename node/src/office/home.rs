@@ -1,6 +1,5 @@
 //! The start page: what is due, and what came.
 
-use super::STALE_DAYS;
 use super::cases::latest;
 use super::{Desk, DeskError, HomeView, LoadView, TaskView};
 use crate::index::CaseRow;
@@ -37,7 +36,7 @@ impl Desk {
             .map(|task| self.task_view(&tables, task))
             .collect();
         let leads = self.may(Ask::HandOver);
-        let is_stale = |case: &&&CaseRow| self.now().ms_since(case.last_activity) > STALE_DAYS * 86_400_000;
+        let now = self.now();
         let mut team: Vec<LoadView> = Vec::new();
         if leads {
             for (staff, name) in Self::colleagues_in(&tables) {
@@ -48,7 +47,7 @@ impl Desk {
                     staff,
                     name,
                     cases: theirs().count(),
-                    stale: theirs().filter(is_stale).count(),
+                    stale: theirs().filter(|case| case.is_stale(now)).count(),
                     overdue: late.filter(|task| task.owner == Some(staff) && self.sees_task(&tables, task)).count(),
                 });
             }
@@ -81,7 +80,7 @@ impl Desk {
             due,
             team,
             unassigned: if leads { visible.iter().filter(|case| case.owner.is_none()).count() } else { 0 },
-            stale: visible.iter().filter(|case| leads || case.owner == me).filter(is_stale).count(),
+            stale: visible.iter().filter(|case| leads || case.owner == me).filter(|case| case.is_stale(now)).count(),
             incoming: incoming.take(ROWS_MAX).collect(),
             outgoing: outgoing.take(ROWS_MAX).collect(),
             cases: latest(visible.into_iter().filter(|case| case.owner == me).collect(), 0, CASES_MAX)

@@ -18,7 +18,7 @@ mod staff;
 mod tasks;
 mod views;
 
-pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput, STALE_DAYS};
+pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};

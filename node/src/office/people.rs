@@ -2,6 +2,7 @@
 
 use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
 use crate::codes;
+use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
 use crate::vault::Record;
@@ -270,6 +271,12 @@ pub(super) fn country(text: &str) -> Option<Code> {
     if is_country { Code::new("country", 1, &code, &code).ok() } else { None }
 }
 
+/// What a colleague must know of a person before anything else.
+pub(super) fn alerts_of(tables: &Tables, person: RecordId) -> Vec<AlertView> {
+    let alerts = tables.alerts.values().filter(|alert| alert.person == person);
+    alerts.map(|alert| AlertView { kind: alert.kind.as_ref().map(CodeView::from), text: alert.text.clone() }).collect()
+}
+
 fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
     let mut problems = Problems::default();
     let text = |_: &mut Problems, value: &str| Some(value.to_owned());
@@ -422,12 +429,7 @@ impl Desk {
             counting: person.counting,
             cases,
             consents,
-            alerts: tables
-                .alerts
-                .values()
-                .filter(|alert| alert.person == id)
-                .map(|alert| AlertView { kind: alert.kind.as_ref().map(CodeView::from), text: alert.text.clone() })
-                .collect(),
+            alerts: alerts_of(&tables, id),
             confirmed: ["contact", "address", "risk"]
                 .into_iter()
                 .filter_map(|what| Some((what.to_owned(), tables.last_confirmed(id, what)?)))
@@ -530,7 +532,7 @@ impl Desk {
         self.office.end_referrals_under(Some(self.actor.staff), &[consent].into())
     }
 
-    pub(super) fn consents_of(&self, tables: &crate::index::Tables, person: RecordId) -> Vec<ConsentView> {
+    pub(super) fn consents_of(&self, tables: &Tables, person: RecordId) -> Vec<ConsentView> {
         let directory = self.office.around.directory();
         let now = self.now();
         let of_person = tables.consents.get(&person).into_iter().flat_map(|consents| consents.values().rev());

@@ -303,6 +303,8 @@ pub struct ClientView {
     /// How to reach the person safely.
     #[schema(value_type = Object)]
     pub safe_contact: SafeContact,
+    /// What stands before everything else.
+    pub alerts: Vec<AlertView>,
 }
 
 /// An entry: a note, or a form that was filled in.

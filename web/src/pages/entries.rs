@@ -157,10 +157,6 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
     }
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = signed.page;
-    let action = match about {
-        About::Office => format!("{base}/entries/{form_id}"),
-        About::Case | About::Person => format!("{base}/entries/{form_id}"),
-    };
     html_with(
         status,
         &EntryPage {
@@ -169,8 +165,8 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
             corrects: !form.get("corrects").is_empty(),
             print: format!("/forms/{form_id}/print"),
             about: line,
+            action: format!("{base}/entries/{form_id}"),
             back: base,
-            action,
             form,
             page,
         },
