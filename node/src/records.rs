@@ -99,6 +99,20 @@ impl CaseState {
     pub const fn is_open(self) -> bool {
         !matches!(self, Self::Closed)
     }
+
+    /// Where a case can be set to from here. Closing asks for a reason and has a way of its own; that work began is
+    /// told by the first entry.
+    pub const fn followers(self) -> &'static [Self] {
+        match self {
+            Self::Closed => &[Self::Reopened],
+            Self::OnHold => &[Self::InProgress, Self::Resolved, Self::Monitoring],
+            Self::Resolved => &[Self::InProgress, Self::Monitoring],
+            Self::Monitoring => &[Self::InProgress, Self::Resolved],
+            Self::Intake | Self::Opened | Self::InProgress | Self::Reopened => {
+                &[Self::OnHold, Self::Resolved, Self::Monitoring]
+            }
+        }
+    }
 }
 
 coded_enum!(

@@ -311,14 +311,7 @@ impl Desk {
     /// When the case does not stand so that this can follow.
     pub fn set_case_state(&self, case: RecordId, state: CaseState) -> Result<(), DeskError> {
         self.write_in_case("set_case_state", case, move |_, case| {
-            use CaseState::{Closed, InProgress, Monitoring, OnHold, Reopened, Resolved};
-            let follows = match (case.state, state) {
-                (Closed, Reopened) => true,
-                (Closed, _) | (_, Reopened | Closed) => false,
-                (before, OnHold | InProgress | Resolved | Monitoring) => before != state,
-                (_, CaseState::Intake | CaseState::Opened) => false,
-            };
-            if !follows {
+            if !case.state.followers().contains(&state) {
                 return Err(DeskError::Invalid(vec![super::FieldProblem::with("state", "state-not-now", state)]));
             }
             case.state = state;

@@ -134,20 +134,7 @@ struct CasePage {
     open_task: bool,
     task_kinds: &'static [TaskKind],
     colleagues: Vec<(String, String)>,
-    states: Vec<CaseState>,
-}
-
-/// What a case can be set to from here, by a button.
-fn states_after(state: CaseState) -> Vec<CaseState> {
-    use CaseState::{Closed, InProgress, Monitoring, OnHold, Reopened, Resolved};
-    match state {
-        Closed => vec![Reopened],
-        OnHold | Resolved | Monitoring => vec![InProgress, Resolved, Monitoring],
-        _ => vec![OnHold, Resolved, Monitoring],
-    }
-    .into_iter()
-    .filter(|after| *after != state)
-    .collect()
+    states: &'static [CaseState],
 }
 
 /// The forms of a case page that came back with something wrong in them.
@@ -184,7 +171,7 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     task: task.unwrap_or_default(),
                     task_kinds: TaskKind::ALL,
                     colleagues: signed.desk.colleagues().into_iter().map(|(id, name)| (id.to_string(), name)).collect(),
-                    states: states_after(case.summary.state),
+                    states: case.summary.state.followers(),
                     page: signed.page,
                     case,
                     form,
