@@ -13,7 +13,7 @@ use casemesh_crypto::share::Split;
 use casemesh_crypto::sign::{KeyId, SigningKey, VerifyingKey};
 use casemesh_crypto::{bare, token};
 use casemesh_node::clock::Clock;
-use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node};
+use casemesh_node::node::{self, Config, FirstStaff, Knock, NewNode, Node};
 use casemesh_node::office::{
     CaseFilter, CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput,
 };
@@ -260,6 +260,7 @@ impl Pair {
                 pack: String::new(),
                 code: "BEN".into(),
                 small_office: true,
+                factor_to_administer: false,
                 currency: "ZAR".parse()?,
                 language: "en".into(),
                 area: String::new(),
@@ -279,7 +280,7 @@ impl Pair {
         let start = |name: &str| -> Result<(Node, Desk)> {
             let node = Node::start(&folder.join(name), Clock::system())?;
             node.join(&network)?;
-            let token = node.sign_in("worker", &password, "bench")?;
+            let token = node.sign_in(&Knock::new("worker", &password, "bench"))?;
             let desk = node.desk(&token).context("no desk")?;
             Ok((node, desk))
         };

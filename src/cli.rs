@@ -128,6 +128,9 @@ struct InitArguments {
     /// All see all but what is only for those assigned
     #[arg(long)]
     small_office: bool,
+    /// Let accounts administer without a second factor (codes from a telephone).
+    #[arg(long)]
+    no_second_factor: bool,
     /// The currency that forms start with
     #[arg(long, default_value = "ZAR")]
     currency: String,
@@ -284,7 +287,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<SignInError>() {
         return match error {
-            SignInError::Wrong | SignInError::Wait(_) => Some(3),
+            SignInError::Wrong | SignInError::Wait(_) | SignInError::CodeNeeded | SignInError::CodeWrong => Some(3),
             SignInError::Node(error) => code_of(error),
         };
     }
@@ -422,6 +425,7 @@ fn init(arguments: &InitArguments) -> Result<()> {
         pack: pack.id.clone(),
         code: arguments.code.clone(),
         small_office: arguments.small_office,
+        factor_to_administer: !arguments.no_second_factor,
         currency: arguments.currency.parse().map_err(|error| input(format!("--currency: {error}")))?,
         language: "en".into(),
         area: arguments.area.clone(),

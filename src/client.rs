@@ -25,12 +25,19 @@ pub(crate) struct Client {
     token: String,
 }
 
+impl Refused {
+    /// Whether the account has a second factor, and no code was given.
+    pub(crate) fn needs_code(&self) -> bool {
+        is(&self.body, "type", "sign-in-code-needed")
+    }
+}
+
 impl Client {
-    pub(crate) async fn sign_in(address: SocketAddr, name: &str, password: &str) -> Result<Self> {
+    pub(crate) async fn sign_in(address: SocketAddr, name: &str, password: &str, code: &str) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let base = format!("http://{address}/api/v1");
         let mut client = Self { http, base, token: String::new() };
-        let session = client.post("/sign-in", json!({ "name": name, "password": password })).await?;
+        let session = client.post("/sign-in", json!({ "name": name, "password": password, "code": code })).await?;
         client.token = text(&session, "token")?;
         Ok(client)
     }

@@ -2,10 +2,10 @@
 //! node runs on it, through that node's API, with the same sign-in and the same policy.
 
 use crate::cli::{ask_secret, runtime};
-use crate::client::Client;
+use crate::client::{Client, Refused};
 use anyhow::{Context as _, Result};
 use casemesh_node::clock::Clock;
-use casemesh_node::node::{Node, NodeError, Reach, pages_of};
+use casemesh_node::node::{Knock, Node, NodeError, Reach, SignInError, pages_of};
 use casemesh_node::office::{CollectedView, Desk, FiguresView, ImportReport, ImportView, Mapping, Undone};
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Period;
@@ -38,10 +38,18 @@ pub(crate) fn at_counter<T>(folder: &Path, name: &str, work: impl FnOnce(&Counte
     let runtime = runtime()?;
     let _guard = runtime.enter();
     let password = || ask_secret(&format!("Password of {name}"));
+    let code = || ask_secret(&format!("Code of {name}'s second factor"));
     match Node::start_as(folder, Clock::system(), Reach::Offline) {
         Ok(node) => {
             let signed_in = || -> Result<Desk> {
-                let token = node.sign_in(name, &password()?, "command line")?;
+                let mut knock = Knock::new(name, &password()?, "command line");
+                let token = match node.sign_in(&knock) {
+                    Err(SignInError::CodeNeeded) => {
+                        knock.code = code()?;
+                        node.sign_in(&knock)?
+                    }
+                    answered => answered?,
+                };
                 node.desk(&token).context("the session ended")
             };
             let result = signed_in().and_then(|desk| work(&Counter::Here(&desk)));
@@ -51,7 +59,13 @@ pub(crate) fn at_counter<T>(folder: &Path, name: &str, work: impl FnOnce(&Counte
         Err(NodeError::Running(folder)) => {
             // A node that has no pages (a command that works on the folder just now) cannot be asked.
             let Some(address) = pages_of(&folder) else { return Err(NodeError::Running(folder).into()) };
-            let client = match runtime.block_on(Client::sign_in(address, name, &password()?)) {
+            let password = password()?;
+            let sign_in = |code: &str| runtime.block_on(Client::sign_in(address, name, &password, code));
+            let signed_in = match sign_in("") {
+                Err(error) if error.downcast_ref::<Refused>().is_some_and(Refused::needs_code) => sign_in(&code()?),
+                answered => answered,
+            };
+            let client = match signed_in {
                 Err(error) if is_unreachable(&error) => return Err(error.context(NodeError::Running(folder))),
                 signed_in => signed_in?,
             };

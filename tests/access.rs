@@ -1,12 +1,16 @@
-//! Non-interference: what a colleague sees is byte for byte the same whether or not there is a case that is for
-//! others alone.
+//! Who gets in, and to what. Non-interference: what a colleague sees is byte for byte the same whether or not there is
+//! a case that is for others alone.
 
-use crate::harness::{PASSWORD, TestNode, new_node};
+use crate::harness::{PASSWORD, TestNode, hire, new_node};
+use casemesh_crypto::factor::FactorSecret;
+use casemesh_node::clock::Clock;
+use casemesh_node::node::{Knock, Node, SignInError};
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, ConsentInput, Desk, DeskError, FieldInput, PaymentInput, PersonInput,
-    StaffInput, TaskFilter, TaskInput,
+    ActionInput, Approval, CaseFilter, CaseInput, ConsentInput, DecisionInput, Desk, DeskError, FieldInput,
+    GLASS_MINUTES, GlassInput, PaymentInput, PersonInput, RolesInput, SettingsInput, StaffInput, TaskFilter, TaskInput,
 };
-use casemesh_node::records::{CaseState, TaskState};
+use casemesh_node::records::{CaseState, StaffRole, TaskState};
+use casemesh_node::session::{Origin, PinRefusal};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
 
@@ -35,6 +39,308 @@ fn is_absent<T: std::fmt::Debug>(result: Result<T, DeskError>) -> bool {
     matches!(result, Err(DeskError::NotFound))
 }
 
+/// An office under a clock that the test moves, with a colleague who is a caseworker.
+fn office_at(clock: &Clock) -> TestNode {
+    let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    office.node = Some(Node::start(office.folder.path(), clock.clone()).unwrap());
+    hire(&office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
+    office
+}
+
+fn clock() -> Clock {
+    // The office's keys for receiving are drawn from the computer's clock.
+    Clock::set_to(Clock::system().now())
+}
+
+/// Sets a second factor up: its secret, and its printed codes.
+fn set_factor(desk: &Desk, clock: &Clock) -> (FactorSecret, Vec<String>) {
+    let new = desk.new_factor();
+    assert!(desk.set_factor(&new.secret, "000000").is_err());
+    assert!(!desk.account().has_factor);
+    let secret = FactorSecret::from_base32(&new.secret).unwrap();
+    let codes = desk.set_factor(&new.secret, &secret.code(clock.now().ms() / 1000)).unwrap();
+    assert_eq!((codes.len(), desk.account().spare_codes), (10, 10));
+    (secret, codes)
+}
+
+fn problem<T: std::fmt::Debug>(result: Result<T, DeskError>) -> String {
+    match result {
+        Err(DeskError::Invalid(problems)) => problems[0].problem.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_second_factor_is_asked_for_and_each_code_is_good_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let mut office = office_at(&clock);
+    let colleague = office.desk("colleague");
+    let (secret, printed) = set_factor(&colleague, &clock);
+    let knock = |code: &str| Knock { code: code.into(), ..Knock::new("colleague", PASSWORD, "test") };
+    let code = |clock: &Clock| secret.code(clock.now().ms() / 1000);
+    let node = office.node().clone();
+    assert!(matches!(node.sign_in(&knock("")), Err(SignInError::CodeNeeded)));
+    // The code that set it up was used by that.
+    assert!(matches!(node.sign_in(&knock(&code(&clock))), Err(SignInError::CodeWrong)));
+    clock.advance_ms(31_000);
+    assert!(node.sign_in(&knock(&code(&clock))).is_ok());
+    assert!(matches!(node.sign_in(&knock(&code(&clock))), Err(SignInError::CodeWrong)));
+    assert!(node.sign_in(&knock(&printed[0])).is_ok());
+    assert!(matches!(node.sign_in(&knock(&printed[0])), Err(SignInError::CodeWrong)));
+    // The right code does not help a wrong password, and a locked office stays locked without the code.
+    clock.advance_ms(60_000);
+    let wrong = Knock { password: "another long password".into(), ..knock(&code(&clock)) };
+    assert!(matches!(node.sign_in(&wrong), Err(SignInError::Wrong)));
+    let (worker_secret, _) = set_factor(&office.desk("worker"), &clock);
+    drop((colleague, node));
+    office.stop();
+    let node = Node::start(office.folder.path(), clock.clone()).unwrap();
+    clock.advance_ms(16 * 60_000);
+    let knock = |code: &str| Knock { code: code.into(), ..Knock::new("worker", PASSWORD, "test") };
+    assert!(matches!(node.sign_in(&knock("")), Err(SignInError::CodeNeeded)));
+    assert!(node.office().is_none());
+    assert!(node.sign_in(&knock(&worker_secret.code(clock.now().ms() / 1000))).is_ok());
+    assert!(node.office().is_some());
+    node.stop();
+}
+
+#[test]
+fn an_office_can_ask_its_administrators_for_a_second_factor() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let mut new = new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
+    new.factor_to_administer = true;
+    let mut office = TestNode::new(&new);
+    office.node = Some(Node::start(office.folder.path(), clock.clone()).unwrap());
+    let admin = office.desk("admin");
+    assert!(matches!(admin.staff_list(), Err(DeskError::FactorNeeded)));
+    set_factor(&admin, &clock);
+    assert_eq!(admin.staff_list().unwrap().len(), 2);
+}
+
+#[test]
+fn a_pin_hands_the_computer_over_and_takes_it_back() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let office = office_at(&clock);
+    let node = office.node();
+    let here = Origin { source: "pages", label: "Browser".into(), browser: "this one".into() };
+    let knock = |name: &str| Knock { origin: here.clone(), ..Knock::new(name, PASSWORD, "pages") };
+    let token = node.sign_in(&knock("worker")).unwrap();
+    let desk = node.desk(&token).unwrap();
+    assert_eq!(problem(desk.set_pin("123456")), "pin-common");
+    desk.set_pin("194736").unwrap();
+    assert!(node.lock_session(&token));
+    assert!(node.desk(&token).is_none());
+    // The colleague works meanwhile; without a PIN there is no coming back.
+    let theirs = node.sign_in(&knock("colleague")).unwrap();
+    assert!(!node.lock_session(&theirs));
+    assert!(node.desk(&theirs).is_none());
+    let waiting = node.locked_sessions("this one");
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(node.unlock_session("this one", waiting[0].0, "000000"), Err(PinRefusal::Wrong));
+    let back = node.unlock_session("this one", waiting[0].0, "194736").unwrap();
+    assert!(node.desk(&back).is_some() && node.desk(&token).is_none());
+    // Whoever ends a session ends it now.
+    let other = node.sign_in(&knock("worker")).unwrap();
+    let sessions = node.sessions_of(desk.staff(), &back);
+    assert!(sessions.len() >= 2);
+    let it = sessions.iter().find(|session| !session.is_this).unwrap();
+    node.end_session(desk.staff(), it.id);
+    node.end_other_sessions(desk.staff(), &back);
+    assert!(node.desk(&other).is_none() && node.desk(&back).is_some());
+}
+
+#[test]
+fn an_account_needs_a_second_person_and_ends_by_itself() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let office = office_at(&clock);
+    let (admin, worker) = (office.desk("admin"), office.desk("worker"));
+    let intern = StaffInput {
+        sign_in: "intern".into(),
+        name: "Intern".into(),
+        roles: vec!["volunteer".into()],
+        password: PASSWORD.into(),
+        ends_on: clock.now().day().plus_days(1).to_string(),
+        ends_at: "17:00".into(),
+        ..StaffInput::default()
+    };
+    let cost = casemesh_crypto::passphrase::Cost::FLOOR;
+    let past = StaffInput { ends_on: "2020-01-01".into(), ..intern.clone() };
+    assert_eq!(problem(admin.add_staff(&past, cost)), "in-the-past");
+    let hour = StaffInput { ends_at: "5 pm".into(), ..intern.clone() };
+    assert_eq!(problem(admin.add_staff(&hour, cost)), "not-an-hour");
+    let staff = admin.add_staff(&intern, cost).unwrap();
+    assert!(office.node().sign_in(&Knock::new("intern", PASSWORD, "test")).is_err());
+    // Nobody approves their own, and who may not approve does not know of it.
+    let own: Vec<_> = admin.requests().unwrap().into_iter().filter(|request| request.decided_by.is_none()).collect();
+    assert!(own[0].mine && !own[0].may_decide);
+    let approve = DecisionInput { approved: true, ..DecisionInput::default() };
+    assert_eq!(problem(admin.decide(own[0].id, &approve)), "own-request");
+    assert!(is_absent(office.desk("colleague").decide(own[0].id, &approve)));
+    assert_eq!(problem(worker.decide(own[0].id, &DecisionInput::default())), "required");
+    worker.decide(own[0].id, &approve).unwrap();
+    assert!(worker.decide(own[0].id, &approve).is_err());
+    let token = office.node().sign_in(&Knock::new("intern", PASSWORD, "test")).unwrap();
+    assert!(office.node().desk(&token).is_some());
+    // More power asks again, and counts only then.
+    let more = RolesInput { roles: vec!["supervisor".into()], ..RolesInput::default() };
+    admin.change_roles(staff, &more).unwrap();
+    assert_eq!(problem(admin.change_roles(staff, &more)), "asked-before");
+    assert!(!office.desk("intern").has_role(StaffRole::Supervisor));
+    let refused = DecisionInput { approved: false, comment: "An intern does not lead".into() };
+    worker.decide(worker.home().unwrap().requests[0].id, &refused).unwrap();
+    assert!(!office.desk("intern").has_role(StaffRole::Supervisor));
+    // At five in the afternoon of the next day the account is over, whatever session lives.
+    let token = office.node().sign_in(&Knock::new("intern", PASSWORD, "test")).unwrap();
+    let five = clock.now().day().plus_days(1).start().plus_ms(17 * 3_600_000);
+    clock.advance_ms(five.ms() - clock.now().ms());
+    assert!(office.node().desk(&token).is_none());
+    assert!(office.node().sign_in(&Knock::new("intern", PASSWORD, "test")).is_err());
+}
+
+#[test]
+fn emergency_access_is_short_told_and_never_passes_the_conflict_list() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let office = office_at(&clock);
+    let (worker, colleague) = (office.desk("worker"), office.desk("colleague"));
+    let person = worker.register_person(named("Sealed")).unwrap();
+    let case = worker.open_case(vec![person], CaseInput { sealed: true, ..CaseInput::default() }).unwrap();
+    let number = worker.case(case).unwrap().summary.number;
+    let medical = ActionInput { text: "The clinic's letter".into(), tier: "medical".into(), ..ActionInput::default() };
+    worker.add_action(case, &medical).unwrap();
+    let glass =
+        |code: &str| GlassInput { number: number.clone(), reason: "Her brother called".into(), code: code.into() };
+    assert!(matches!(colleague.break_glass(&glass("123456")), Err(DeskError::FactorNeeded)));
+    let (_, codes) = set_factor(&colleague, &clock);
+    assert_eq!(problem(colleague.break_glass(&glass("123456"))), "code-wrong");
+    let nowhere = GlassInput { number: "TST-2026-9999".into(), ..glass(&codes[0]) };
+    let answer = format!("{:?}", colleague.break_glass(&nowhere));
+    assert!(is_absent(colleague.case(case)));
+
+    assert_eq!(colleague.break_glass(&glass(&codes[1])).unwrap(), case);
+    let view = colleague.case(case).unwrap();
+    assert!(view.emergency_until.is_some() && view.sees_tiers && !view.may_assign);
+    assert_eq!(view.actions.len(), 1);
+    // It gives nothing on: not to oneself, not to others.
+    assert!(matches!(colleague.assign_case(case, colleague.staff()), Err(DeskError::Denied(_))));
+    assert!(matches!(colleague.share_case(case, vec![colleague.staff()]), Err(DeskError::Denied(_))));
+    // Who is responsible finds it as due work, looks, and says what they found; the one who took it cannot.
+    let mine = worker.glasses().unwrap();
+    assert!(mine[0].may_review && mine[0].reason == "Her brother called");
+    assert!(!colleague.glasses().unwrap().iter().any(|glass| glass.may_review));
+    assert!(worker.home().unwrap().due.iter().any(|task| task.case == Some(case)));
+    assert_eq!(worker.home().unwrap().glasses.len(), 1);
+    worker.review_glass(mine[0].id, "It was right").unwrap();
+    assert!(worker.review_glass(mine[0].id, "Twice").is_err());
+    assert!(!worker.home().unwrap().due.iter().any(|task| task.case == Some(case)));
+    // An hour later it is over, and a restart does not bring it back.
+    clock.advance_ms(GLASS_MINUTES * 60_000);
+    assert!(is_absent(colleague.case(case)));
+
+    // On the conflict list, not even an emergency opens it, and the answer is that of a case that is not there.
+    worker.bar(person, colleague.staff()).unwrap();
+    let barred = format!("{:?}", colleague.break_glass(&glass(&codes[2])));
+    assert_eq!(barred, answer);
+    assert!(is_absent(colleague.case(case)) && is_absent(colleague.person(person)));
+}
+
+#[test]
+fn the_conflict_list_hides_person_and_cases_until_a_second_person_lifts_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let office = office_at(&clock);
+    let (worker, colleague, admin) = (office.desk("worker"), office.desk("colleague"), office.desk("admin"));
+    let before = all_pages(&colleague);
+    let person = worker.register_person(named("Barred")).unwrap();
+    worker.bar(person, colleague.staff()).unwrap();
+    let case = worker.open_case(vec![person], CaseInput::default()).unwrap();
+    worker.add_action(case, &ActionInput { text: "x".into(), ..ActionInput::default() }).unwrap();
+    // The office is a small one: everybody would see the case.
+    assert_eq!(all_pages(&colleague), before);
+    assert!(is_absent(colleague.case(case)) && is_absent(colleague.person(person)));
+    // Not even the owner's chair opens it.
+    assert_eq!(problem(worker.assign_case(case, colleague.staff())), "owner-does-not-see");
+    // Nobody lifts it alone.
+    assert_eq!(problem(worker.lift_bar(person, colleague.staff())), "no-second-person");
+    hire(&admin, &worker, "second", "supervisor", false);
+    worker.lift_bar(person, colleague.staff()).unwrap();
+    assert!(is_absent(colleague.case(case)));
+    let second = office.desk("second");
+    let request = second.home().unwrap().requests[0].id;
+    second.decide(request, &DecisionInput { approved: true, ..DecisionInput::default() }).unwrap();
+    assert!(colleague.case(case).is_ok() && colleague.person(person).is_ok());
+}
+
+#[test]
+fn confidential_entries_are_for_those_who_work_on_the_case() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let office = office_at(&clock);
+    let (worker, colleague) = (office.desk("worker"), office.desk("colleague"));
+    let person = worker.register_person(named("Client")).unwrap();
+    let case = worker.open_case(vec![person], CaseInput::default()).unwrap();
+    let seen = |desk: &Desk| serde_json::to_string(&desk.case(case).unwrap().actions).unwrap();
+    let before = seen(&colleague);
+    let secret = ActionInput { text: "What she told".into(), tier: "privileged".into(), ..ActionInput::default() };
+    let entry = worker.add_action(case, &secret).unwrap();
+    assert_eq!(seen(&colleague), before);
+    assert_ne!(seen(&worker), before);
+    // It can be neither written nor followed by who could not read it.
+    assert_eq!(problem(colleague.add_action(case, &secret)), "tier-not-yours");
+    let follows = ActionInput { text: "x".into(), follows: entry.to_string(), ..ActionInput::default() };
+    assert!(is_absent(colleague.add_action(case, &follows)));
+    worker.share_case(case, vec![colleague.staff()]).unwrap();
+    assert_ne!(seen(&colleague), before);
+    let party = ActionInput { form: "party".into(), tier: "medical".into(), ..ActionInput::default() };
+    assert!(
+        matches!(worker.add_action(case, &party), Err(DeskError::Invalid(p)) if p.iter().any(|p| p.problem == "tier-not-here"))
+    );
+}
+
+#[test]
+fn a_supervisor_approves_closures_and_plans_where_the_office_wants_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let office = office_at(&clock);
+    let (worker, colleague, admin) = (office.desk("worker"), office.desk("colleague"), office.desk("admin"));
+    let settings = SettingsInput {
+        name: "Office".into(),
+        small_office: true,
+        currency: "ZAR".into(),
+        approve_closure: true,
+        ..SettingsInput::default()
+    };
+    admin.change_settings(&settings).unwrap();
+    let person = colleague.register_person(named("Client")).unwrap();
+    let case = colleague.open_case(vec![person], CaseInput::default()).unwrap();
+    let goal = ActionInput { text: "A safe room by May".into(), ..ActionInput::default() };
+    let entry = colleague.add_action(case, &goal).unwrap();
+    colleague.ask_approval(case, entry).unwrap();
+    let approval = |desk: &Desk| desk.case(case).unwrap().actions[0].approval;
+    assert_eq!(approval(&colleague), Some(Approval::Waiting));
+    colleague.close_case(case, "resolved").unwrap();
+    assert!(colleague.case(case).unwrap().closed.is_none());
+    let waiting = worker.home().unwrap().requests;
+    assert_eq!(waiting.len(), 2);
+    for request in waiting {
+        worker.decide(request.id, &DecisionInput { approved: true, ..DecisionInput::default() }).unwrap();
+    }
+    assert_eq!(approval(&colleague), Some(Approval::Approved));
+    assert!(colleague.case(case).unwrap().closed.is_some());
+}
+
 #[test]
 fn a_case_for_others_alone_does_not_exist() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -42,15 +348,9 @@ fn a_case_for_others_alone_does_not_exist() {
     let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
     office.start();
     let admin = office.desk("admin");
-    let colleague = StaffInput {
-        sign_in: "colleague".into(),
-        name: "Colleague".into(),
-        roles: vec!["caseworker".into()],
-        password: PASSWORD.into(),
-        unlocks: false,
-    };
-    admin.add_staff(&colleague, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
-    let (worker, colleague) = (office.desk("worker"), office.desk("colleague"));
+    let worker = office.desk("worker");
+    hire(&admin, &worker, "colleague", "caseworker", false);
+    let colleague = office.desk("colleague");
     let open = worker.register_person(named("Open")).unwrap();
     worker.open_case(vec![open], CaseInput { summary: "seen by all".into(), ..CaseInput::default() }).unwrap();
     let before = all_pages(&colleague);
@@ -91,9 +391,9 @@ fn a_case_for_others_alone_does_not_exist() {
 
     // An account that has ended has no desk any more, at once.
     let view = admin.staff_list().unwrap().into_iter().find(|member| member.sign_in == "colleague").unwrap();
-    let token = office.node().sign_in("colleague", PASSWORD, "test").unwrap();
+    let token = office.node().sign_in(&Knock::new("colleague", PASSWORD, "test")).unwrap();
     admin.end_staff(view.id).unwrap();
     office.node().end_sessions(view.id);
     assert!(office.node().desk(&token).is_none());
-    assert!(office.node().sign_in("colleague", PASSWORD, "test").is_err());
+    assert!(office.node().sign_in(&Knock::new("colleague", PASSWORD, "test")).is_err());
 }

@@ -417,6 +417,53 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.shows("Your account may not do this").await;
     walk.check("denied").await;
 
+    // A second person approves the account; a second factor, a PIN, and an emergency that opens nothing.
+    walk.sign_in(&advice_base, "worker").await;
+    walk.shows("Account of").await;
+    walk.check("home-request").await;
+    walk.press("form[action^='/requests/'] button[value='on']").await;
+    walk.check("requests").await;
+    walk.go(&format!("{advice_base}account")).await;
+    walk.fill("form[action='/account/pin']", &[("pin", "123456")]).await;
+    walk.press("form[action='/account/pin']").await;
+    walk.shows("Others would guess this PIN first").await;
+    walk.check("account-problem").await;
+    walk.fill("form[action='/account/pin']", &[("pin", "194736")]).await;
+    walk.press("form[action='/account/pin']").await;
+    walk.press("form[action='/account/factor/new']").await;
+    walk.check("factor").await;
+    let secret = value(&walk.page, "document.querySelector('.secret').textContent").await;
+    let secret = casemesh_crypto::factor::FactorSecret::from_base32(secret.as_str().unwrap()).unwrap();
+    let code = secret.code(casemesh_node::clock::Clock::system().now().ms() / 1000);
+    walk.fill("form[action='/account/factor']", &[("code", &code)]).await;
+    walk.press("form[action='/account/factor']").await;
+    walk.check("factor-codes").await;
+    let codes = value(&walk.page, "[...document.querySelectorAll('.codes li')].map(e => e.textContent)").await;
+    walk.go(&format!("{advice_base}emergency")).await;
+    let printed = codes[0].as_str().unwrap();
+    walk.fill("main form", &[("number", "TST-2026-0000"), ("reason", "He is at her door"), ("code", printed)]).await;
+    walk.press("main form").await;
+    walk.shows("No case opens under this number").await;
+    walk.check("emergency").await;
+    // The computer is handed over in the midst of a sentence, and comes back with it.
+    walk.go(&case_url).await;
+    walk.fill("form[action$='/actions']", &[("text", "She says that on Monday")]).await;
+    walk.press("form[action='/switch']").await;
+    walk.shows("Who goes on?").await;
+    walk.check("pin").await;
+    walk.fill("main form", &[("pin", "000000")]).await;
+    walk.press("main form").await;
+    walk.shows("That PIN is not right").await;
+    walk.fill("main form", &[("pin", "194736")]).await;
+    walk.press("main form").await;
+    walk.shows("She says that on Monday").await;
+    walk.press("form[action$='/drop']").await;
+    // From here on the worker's sign-in asks for the code as well: it is taken away again.
+    walk.go(&format!("{advice_base}account")).await;
+    walk.check("account").await;
+    walk.fill("form[action='/account/factor/drop']", &[("code", codes[1].as_str().unwrap())]).await;
+    walk.press("form[action='/account/factor/drop']").await;
+
     walk.sign_in(&advice_base, "auditor").await;
     walk.go(&format!("{advice_base}log")).await;
     walk.press("form[action='/log'][method='post']").await;
@@ -438,6 +485,9 @@ async fn walk(axe: String, shots: PathBuf) {
             ("office/entries/activity", "activity"),
             ("referrals", "referrals"),
             ("figures", "figures"),
+            ("account", "account"),
+            ("emergency", "emergency"),
+            ("requests", "requests"),
         ] {
             walk.go(&format!("{advice_base}{path}")).await;
             walk.check(&format!("{name}-{language}")).await;

@@ -1,10 +1,10 @@
 //! The casework of a day: forms, what follows from them, corrections, tasks, handing over.
 
-use crate::harness::{PASSWORD, TestNode, eventually, new_node};
+use crate::harness::{TestNode, eventually, hire, new_node};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
     ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, LogFilter, LogRow, PersonInput, SettingsInput,
-    StaffInput, TaskFilter, TaskInput,
+    TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -39,14 +39,7 @@ fn office() -> TestNode {
 }
 
 fn colleague(office: &TestNode, name: &str) -> Desk {
-    let input = StaffInput {
-        sign_in: name.into(),
-        name: name.into(),
-        roles: vec!["caseworker".into()],
-        password: PASSWORD.into(),
-        unlocks: false,
-    };
-    office.desk("admin").add_staff(&input, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+    hire(&office.desk("admin"), &office.desk("worker"), name, "caseworker", false);
     office.desk(name)
 }
 
@@ -261,6 +254,7 @@ fn a_module_that_is_off_shows_nowhere_and_takes_nothing() {
         small_office: true,
         currency: "ZAR".into(),
         modules: modules.iter().map(|module| (*module).to_owned()).collect(),
+        ..SettingsInput::default()
     };
     assert!(admin.change_settings(&modules(&["flying"])).is_err());
     admin.change_settings(&modules(&["shelter"])).unwrap();
@@ -318,14 +312,7 @@ fn the_log_says_who_did_what_and_every_version_stays() {
     let _guard = runtime.enter();
     let mut office = office();
     let admin = office.desk("admin");
-    let auditor = StaffInput {
-        sign_in: "auditor".into(),
-        name: "Auditor".into(),
-        roles: vec!["auditor".into()],
-        password: PASSWORD.into(),
-        unlocks: false,
-    };
-    admin.add_staff(&auditor, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+    hire(&admin, &office.desk("worker"), "auditor", "auditor", false);
     let colleague = colleague(&office, "colleague");
     let (desk, auditor) = (office.desk("worker"), office.desk("auditor"));
     let client = person(&desk, "Nomvula");

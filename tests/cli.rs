@@ -1,7 +1,7 @@
 //! The command line with bad input: one sentence that says what to do, the documented exit code, nothing lost.
 
-use crate::harness::{PASSWORD, TestNode, new_node};
-use casemesh_node::office::{ActionInput, CaseFilter, Mapping, StaffInput};
+use crate::harness::{PASSWORD, TestNode, hire, new_node};
+use casemesh_node::office::{ActionInput, CaseFilter, Mapping};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -256,14 +256,7 @@ fn an_import_taken_back_keeps_whom_staff_worked_with() {
     assert!(worker.case(case).is_ok());
     assert_eq!(worker.cases(&everything).unwrap().1, 1);
 
-    let late = StaffInput {
-        sign_in: "late".into(),
-        name: "Late".into(),
-        roles: vec!["caseworker".into()],
-        password: PASSWORD.into(),
-        unlocks: true,
-    };
-    admin.add_staff(&late, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+    hire(&admin, &worker, "late", "caseworker", true);
     drop((worker, admin));
     office.stop();
     office.start();

@@ -5,11 +5,11 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::share::Split;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
-use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node};
-use casemesh_node::office::Desk;
+use casemesh_node::node::{self, Config, FirstStaff, Knock, NewNode, Node};
+use casemesh_node::office::{DecisionInput, Desk, StaffInput};
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
-use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::id::{OfficeId, StaffId};
 use std::time::{Duration, Instant};
 
 pub(crate) const PASSWORD: &str = "paper boats on a river";
@@ -40,6 +40,7 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
         pack: String::new(),
         code: "TST".into(),
         small_office: true,
+        factor_to_administer: false,
         currency: "ZAR".parse().unwrap(),
         language: "en".into(),
         area: "Test district".into(),
@@ -87,9 +88,25 @@ impl TestNode {
     }
 
     pub(crate) fn desk(&self, name: &str) -> Desk {
-        let token = self.node().sign_in(name, PASSWORD, "test").unwrap();
+        let token = self.node().sign_in(&Knock::new(name, PASSWORD, "test")).unwrap();
         self.node().desk(&token).unwrap()
     }
+}
+
+/// An account of that name with one role, asked for by one and approved by another.
+pub(crate) fn hire(admin: &Desk, second: &Desk, name: &str, role: &str, unlocks: bool) -> StaffId {
+    let input = StaffInput {
+        sign_in: name.into(),
+        name: name.into(),
+        roles: vec![role.into()],
+        password: PASSWORD.into(),
+        unlocks,
+        ..StaffInput::default()
+    };
+    let staff = admin.add_staff(&input, Cost::FLOOR).unwrap();
+    let open = second.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
+    second.decide(open.id, &DecisionInput { approved: true, ..DecisionInput::default() }).unwrap();
+    staff
 }
 
 impl Drop for TestNode {

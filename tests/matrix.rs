@@ -1,34 +1,37 @@
-//! Every operation of the API, by every role, on one's own case, a colleague's, and a colleague's that is for them alone.
-//! The operations are read from the OpenAPI document: one that is not in the table makes the test fail.
+//! Every operation of the API and every page, by every role, on a case of one's own, a colleague's, a colleague's that is
+//! for them alone, one whose client has the asker on the conflict list, and one under emergency access. The operations
+//! are read from the OpenAPI document, the pages from the routes: one that is not in the table makes the test fail.
 
-use crate::harness::{PASSWORD, TestNode, new_node};
+use crate::harness::{PASSWORD, TestNode, hire, new_node};
 use casemesh::serve::Served;
-use casemesh_node::office::{ActionInput, CaseInput, FieldInput, PersonInput, StaffInput, TaskFilter};
+use casemesh_node::node::Knock;
+use casemesh_node::office::{ActionInput, CaseInput, Desk, FieldInput, GlassInput, PersonInput, TaskFilter};
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{RecordId, StaffId};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What belongs to a case: its person, and a task.
+/// What belongs to a case: its person, an entry, and a task.
 struct Place {
     case: RecordId,
     person: RecordId,
+    entry: RecordId,
     task: RecordId,
 }
 
 /// May the role, may it not, or is there nothing for it?
 fn answer_of(status: u16) -> &'static str {
     match status {
-        200..=299 | 409 | 415 | 422 => "yes",
+        200..=399 | 409 | 415 | 422 => "yes",
         403 => "no",
         404 => "absent",
         other => panic!("status {other}"),
     }
 }
 
-/// What is sent: enough that the desk is asked, not more.
-fn body_of(operation: &str, place: &Place, owner: StaffId) -> Value {
+/// What is sent to the API: enough that the desk is asked, not more.
+fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Value {
     match operation {
         "put /api/v1/people/{id}" => json!({ "revision": 1, "person": { "identity": "anonymous" } }),
         "post /api/v1/people" => json!({ "identity": "anonymous" }),
@@ -36,29 +39,106 @@ fn body_of(operation: &str, place: &Place, owner: StaffId) -> Value {
         "post /api/v1/cases" => json!({ "clients": [place.person] }),
         "post /api/v1/cases/{id}/state" => json!({ "state": "resolved" }),
         "post /api/v1/cases/{id}/owner" => json!({ "owner": owner }),
+        "post /api/v1/cases/{id}/assigned" => json!({ "staff": [] }),
         "post /api/v1/cases/{id}/payments" => json!({ "kind": "claimed", "amount": "1", "currency": "ZAR" }),
         "post /api/v1/cases/{id}/tasks" => json!({ "title": "x", "due": "2099-01-01" }),
         "post /api/v1/tasks/{id}/settle" => json!({ "state": "done" }),
         "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),
+        operation if operation.ends_with("bar") => json!({ "staff": other }),
         operation if operation.ends_with("/close") => json!({ "reason": "resolved" }),
         operation if operation.ends_with("/turn-away") => json!({ "reason": "no_capacity" }),
         operation if operation.ends_with("/actions") || operation.ends_with("/entries") => json!({ "text": "x" }),
+        operation if operation.ends_with("/review") => json!({ "finding": "x" }),
         operation if operation.ends_with("/steps") => json!({ "step": "accepted" }),
         _ => json!({}),
     }
 }
 
-async fn call(base: &str, token: &str, method: &str, path: &str, body: &Value) -> u16 {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let method: reqwest::Method = method.to_uppercase().parse().unwrap();
-    let url = format!("{base}{path}");
-    let mut request = http.request(method.clone(), &url).bearer_auth(token);
-    if method != reqwest::Method::GET {
-        request = request.json(body);
+/// The pages: method and path, as the routes name them.
+fn pages() -> BTreeSet<(String, String)> {
+    let mut pages = BTreeSet::new();
+    for file in std::fs::read_dir("web/src/pages").unwrap() {
+        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for route in source.split(".route(\"").skip(1) {
+            let (path, handlers) = route.split_once('"').unwrap();
+            let handlers = handlers.lines().next().unwrap();
+            for method in ["get", "post"].into_iter().filter(|method| handlers.contains(&format!("{method}("))) {
+                pages.insert((method.to_owned(), path.to_owned()));
+            }
+        }
     }
-    request.send().await.unwrap().status().as_u16()
+    assert!(pages.len() > 60, "{}", pages.len());
+    pages
+}
+
+/// Pages that have no case and no role in them: the door, and the language.
+const DOOR: &[&str] = &["/sign-in", "/sign-out", "/lock", "/switch", "/pin", "/language"];
+
+/// What is sent to every page.
+const FORM: &str = "text=x&title=x&due=2099-01-01&kind=to_do&state=resolved&identity=anonymous&finding=x&comment=x";
+
+struct Asker<'a> {
+    runtime: &'a tokio::runtime::Runtime,
+    http: reqwest::Client,
+    base: String,
+    cookie: String,
+}
+
+impl Asker<'_> {
+    fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> u16 {
+        let method: reqwest::Method = method.to_uppercase().parse().unwrap();
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base)).bearer_auth(token);
+        if method != reqwest::Method::GET {
+            request = request.json(body);
+        }
+        self.runtime.block_on(request.send()).unwrap().status().as_u16()
+    }
+
+    fn page(&self, method: &str, path: &str, token: &str, form: &str) -> u16 {
+        let method: reqwest::Method = method.to_uppercase().parse().unwrap();
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        request = request.header("cookie", format!("{}={token}", self.cookie));
+        if method != reqwest::Method::GET {
+            request = request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+        }
+        let response = self.runtime.block_on(request.send()).unwrap();
+        let to = response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or_default();
+        assert!(!to.starts_with("/sign-in"), "{method} {path}");
+        response.status().as_u16()
+    }
+}
+
+fn is_about_a_case(path: &str) -> bool {
+    ["/cases/{id}", "/people/{id}", "/tasks/{id}"].iter().any(|part| path.contains(part))
+}
+
+fn address(path: &str, place: &Place) -> String {
+    let id = match path.trim_start_matches("/api/v1").split('/').nth(1) {
+        Some("people") => place.person.to_string(),
+        Some("tasks") => place.task.to_string(),
+        Some("cases") => place.case.to_string(),
+        Some("drafts") => "09".repeat(32),
+        _ => RecordId::new([9; 16]).to_string(),
+    };
+    let form = if path.starts_with("/people") { "relation" } else { "incident" };
+    let form = if path.starts_with("/office") { "activity" } else { form };
+    path.replace("{id}", &id)
+        .replace("{consent}", &"09".repeat(16))
+        .replace("{entry}", &place.entry.to_string())
+        .replace("{session}", &"09".repeat(8))
+        .replace("{form}", form)
+}
+
+/// Sets a second factor up and takes emergency access with one of its printed codes.
+fn break_glass(desk: &Desk, number: &str) {
+    let new = desk.new_factor();
+    let secret = casemesh_crypto::factor::FactorSecret::from_base32(&new.secret).unwrap();
+    let now = casemesh_node::clock::Clock::system().now().ms() / 1000;
+    let codes = desk.set_factor(&new.secret, &secret.code(now)).unwrap();
+    let input = GlassInput { number: number.into(), reason: "She is in danger".into(), code: codes[0].clone() };
+    desk.break_glass(&input).unwrap();
 }
 
 #[test]
@@ -69,24 +149,22 @@ fn the_matrix_of_operations_roles_and_relations() {
     let node = TestNode::new(&new);
     let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
     let desk = |name: &str| {
-        let token = served.node.sign_in(name, PASSWORD, "test").unwrap();
+        let token = served.node.sign_in(&Knock::new(name, PASSWORD, "test")).unwrap();
         (served.node.desk(&token).unwrap(), token)
     };
     let (admin, _) = desk("admin");
     let (lead, _) = desk("worker");
     let roles: Vec<StaffRole> = StaffRole::ALL.to_vec();
+    let mut auditor = StaffId::new([0; 16]);
     for role in roles.iter().map(|role| role.as_str()).chain(["colleague"]) {
-        let input = StaffInput {
-            sign_in: role.into(),
-            name: role.into(),
-            roles: vec![if role == "colleague" { "caseworker".into() } else { role.into() }],
-            password: PASSWORD.into(),
-            unlocks: false,
-        };
-        admin.add_staff(&input, casemesh_crypto::passphrase::Cost::FLOOR).unwrap();
+        let role_of = if role == "colleague" { "caseworker" } else { role };
+        let staff = hire(&admin, &lead, role, role_of, false);
+        if role == "auditor" {
+            auditor = staff;
+        }
     }
     let (colleague, _) = desk("colleague");
-    let place = |desk: &casemesh_node::office::Desk, name: &str, sealed: bool| {
+    let place = |desk: &Desk, name: &str, sealed: bool| {
         let given = FieldInput { state: "known".into(), value: name.into() };
         let person = desk
             .register_person(PersonInput { identity: "self_declared".into(), given, ..PersonInput::default() })
@@ -94,44 +172,65 @@ fn the_matrix_of_operations_roles_and_relations() {
         let input =
             CaseInput { sealed, next_action: name.into(), next_due: "2099-01-01".into(), ..CaseInput::default() };
         let case = desk.open_case(vec![person], input).unwrap();
-        desk.add_action(case, &ActionInput { text: "A note".into(), ..ActionInput::default() }).unwrap();
+        let entry = desk.add_action(case, &ActionInput { text: "A note".into(), ..ActionInput::default() }).unwrap();
         let (tasks, _) = desk.tasks(&TaskFilter::default()).unwrap();
         let task = tasks.into_iter().find(|task| task.case == Some(case)).unwrap().id;
-        Place { case, person, task }
+        Place { case, person, entry, task }
     };
     let (others, hidden) = (place(&colleague, "Others", false), place(&colleague, "Hidden", true));
     let document: Value = serde_json::from_str(&casemesh_web::openapi()).unwrap();
-    let base = format!("http://{}", served.address);
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let office: String = node.office.to_string().chars().take(12).collect();
+    let asker = Asker {
+        runtime: &runtime,
+        http,
+        base: format!("http://{}", served.address),
+        cookie: format!("__Host-sid-{office}"),
+    };
     let mut table: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for role in &roles {
         let (theirs, token) = desk(role.as_str());
         let own = place(&lead, role.as_str(), false);
         lead.assign_case(own.case, theirs.staff()).unwrap();
+        let barred = place(&colleague, &format!("Barred {role}"), false);
+        lead.bar(barred.person, theirs.staff()).unwrap();
+        let glass = place(&colleague, &format!("Glass {role}"), true);
+        if matches!(role, StaffRole::Caseworker | StaffRole::Supervisor) {
+            break_glass(&theirs, &colleague.case(glass.case).unwrap().summary.number);
+        }
+        let relations =
+            [("own", &own), ("other", &others), ("hidden", &hidden), ("barred", &barred), ("emergency", &glass)];
+        let mut note = |operation: String, path: &str, relation: &str, status: u16| {
+            let name = if is_about_a_case(path) { format!("{operation} {relation}") } else { operation };
+            table.entry(name).or_default().push(format!("{role}={}", answer_of(status)));
+        };
         for (path, methods) in document["paths"].as_object().unwrap() {
             if path.ends_with("/sign-in") || path.ends_with("/sign-out") {
                 continue;
             }
             for method in methods.as_object().unwrap().keys() {
-                let relations = [("own", &own), ("other", &others), ("hidden", &hidden)];
-                let depends = ["/cases/{id}", "/people/{id}", "/tasks/{id}"].iter().any(|part| path.contains(part));
-                for (relation, place) in relations.into_iter().take(if depends { 3 } else { 1 }) {
-                    let id = match path.split('/').nth(3) {
-                        Some("people") => place.person,
-                        Some("tasks") => place.task,
-                        Some("cases") => place.case,
-                        _ => RecordId::new([9; 16]),
-                    };
-                    let mut url = path.replace("{id}", &id.to_string()).replace("{consent}", &"09".repeat(16));
+                for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 5 } else { 1 }) {
+                    let mut url = address(path, place);
                     if path.ends_with("/figures") || path.ends_with("/tables") || path.ends_with("/collected") {
                         url.push_str("?from=2026-01-01&to=2026-12-31");
                     }
                     // Nobody comes by a case in passing: it is given to whom it belongs to.
                     let owner = if relation == "own" { theirs.staff() } else { colleague.staff() };
-                    let body = body_of(&format!("{method} {path}"), place, owner);
-                    let status = runtime.block_on(call(&base, &token, method, &url, &body));
-                    let name = if depends { format!("{method} {path} {relation}") } else { format!("{method} {path}") };
-                    table.entry(name).or_default().push(format!("{role}={}", answer_of(status)));
+                    let body = body_of(&format!("{method} {path}"), place, owner, auditor);
+                    note(format!("{method} {path}"), path, relation, asker.call(method, &url, &token, &body));
                 }
+            }
+        }
+        for (method, path) in pages().iter().filter(|(_, path)| !DOOR.contains(&path.as_str())) {
+            for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 5 } else { 1 }) {
+                let owner = if relation == "own" { theirs.staff() } else { colleague.staff() };
+                let form = format!("owner={owner}&staff={auditor}&from={auditor}&to={auditor}&{FORM}");
+                note(
+                    format!("{method} {path}"),
+                    path,
+                    relation,
+                    asker.page(method, &address(path, place), &token, &form),
+                );
             }
         }
     }

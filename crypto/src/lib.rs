@@ -4,7 +4,8 @@
 //! a packet from one office to named others ([`envelope`]); sealing of everything at rest, bound to the
 //! place where it lies ([`seal`]); keys behind a password ([`passphrase`]), behind printed recovery
 //! shares ([`share`]), per person and per shred epoch ([`shred`]); the signed chain of an office's keys
-//! ([`keylog`]); the Merkle log over the journal ([`merkle`]); random tokens ([`token`]).
+//! ([`keylog`]); the Merkle log over the journal ([`merkle`]); random tokens ([`token`]); codes of a second factor
+//! ([`factor`]).
 //!
 //! **What it does not give.** No files, no clock, no network: bytes in, bytes out; the time and the
 //! random numbers are arguments. It does not hide how large a packet's bucket is, how many recipients
@@ -18,6 +19,7 @@ pub mod bare;
 #[macro_use]
 pub mod bytes;
 pub mod envelope;
+pub mod factor;
 pub mod hash;
 pub mod keylog;
 pub mod merkle;

@@ -97,9 +97,20 @@ pub struct Form {
     /// What has to be done after it.
     #[serde(default)]
     pub tasks: Vec<FormTask>,
+    /// Whether a supervisor may be asked to approve an entry of it.
+    #[serde(default)]
+    pub approved: bool,
 }
 
+/// Forms whose entries feed lists and checks, which show them to all who see the case.
+const FOR_ALL: &[&str] = &["party", "alert", "confirmed"];
+
 impl Form {
+    /// Whether its entries are for all who see what they belong to.
+    pub fn is_for_all(&self) -> bool {
+        FOR_ALL.contains(&self.id.as_str())
+    }
+
     /// A field by its id.
     pub fn field(&self, id: &str) -> Option<&FormField> {
         self.fields.iter().find(|field| field.id == id)

@@ -3,9 +3,9 @@
 
 use crate::names;
 use crate::records::{
-    Action, Case, CaseState, Collected, Consent, CountingBasis, Import, Outbox, OutboxState, Payment, PaymentKind,
-    Person, PersonRef, Referral, RegisterLine, Release, Seen, Settings, Staff, Task, TaskKind, TaskState, TaskTitle,
-    Value,
+    Action, Case, CaseState, Collected, Consent, CountingBasis, Glass, Import, Outbox, OutboxState, Payment,
+    PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings, Staff, Task, TaskKind,
+    TaskState, TaskTitle, Value,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use casemesh_crypto::hash::Digest;
@@ -177,6 +177,13 @@ pub struct Tables {
     /// Alerts about persons, by the entry that says so.
     pub alerts: BTreeMap<RecordId, AlertRow>,
     confirmed: HashMap<RecordId, ConfirmedRow>,
+    /// Conflict lists that are not empty, by person.
+    bars: HashMap<RecordId, Vec<StaffId>>,
+    glasses: BTreeMap<RecordId, Arc<Glass>>,
+    /// Until when somebody has emergency access to a case.
+    glass_until: HashMap<(StaffId, RecordId), Timestamp>,
+    /// Requests for a second person's approval.
+    pub requests: BTreeMap<RecordId, Arc<Request>>,
     /// Referrals.
     pub referrals: BTreeMap<RecordId, Arc<Referral>>,
     /// Referrals by their name on the wire.
@@ -248,6 +255,9 @@ impl Tables {
             self.words.entry(word.clone()).or_default().insert(person.id);
             self.skeletons.entry(names::skeleton(word)).or_default().insert(person.id);
         }
+        if !person.barred.is_empty() {
+            self.bars.insert(person.id, person.barred.clone());
+        }
         let import_row = person.import.map(|mark| mark.row);
         if let Some(row) = import_row {
             self.import_rows.insert(row, person.id);
@@ -270,6 +280,7 @@ impl Tables {
 
     fn remove_person(&mut self, id: RecordId) {
         let Some(row) = self.persons.remove(&id) else { return };
+        self.bars.remove(&id);
         for word in &row.words {
             if self.words.get_mut(word).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
                 self.words.remove(word);
@@ -410,6 +421,38 @@ impl Tables {
     fn put_referral(&mut self, referral: Referral) {
         self.threads.insert(referral.thread, referral.id);
         self.referrals.insert(referral.id, Arc::new(referral));
+    }
+
+    /// Whether a member of staff is on the conflict list of a person.
+    pub fn is_barred(&self, person: RecordId, staff: StaffId) -> bool {
+        self.bars.get(&person).is_some_and(|barred| barred.contains(&staff))
+    }
+
+    /// Who is on the conflict list of a person.
+    pub fn barred_from(&self, person: RecordId) -> &[StaffId] {
+        self.bars.get(&person).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a member of staff has emergency access to a case now.
+    pub fn has_glass(&self, staff: StaffId, case: RecordId, now: Timestamp) -> bool {
+        self.glass_until(staff, case, now).is_some()
+    }
+
+    /// Until when a member of staff has emergency access to a case, if they have it now.
+    pub fn glass_until(&self, staff: StaffId, case: RecordId, now: Timestamp) -> Option<Timestamp> {
+        self.glass_until.get(&(staff, case)).copied().filter(|until| now < *until)
+    }
+
+    /// Emergency accesses, latest first.
+    pub fn glasses(&self) -> impl Iterator<Item = &Glass> {
+        self.glasses.values().rev().map(Arc::as_ref)
+    }
+
+    fn put_glass(&mut self, glass: Glass) {
+        // When the office opens, they come in any order.
+        let until = self.glass_until.entry((glass.staff, glass.case)).or_insert(glass.until);
+        *until = glass.until.max(*until);
+        self.glasses.insert(glass.id, Arc::new(glass));
     }
 
     /// Persons that a text finds, best first, with the reasons.
@@ -595,6 +638,11 @@ impl Tables {
             }
             Kind::Task => self.put_task(minicbor::decode(plain)?),
             Kind::Action => self.put_action(&minicbor::decode(plain)?),
+            Kind::Glass => self.put_glass(minicbor::decode(plain)?),
+            Kind::Request => {
+                let request: Request = minicbor::decode(plain)?;
+                self.requests.insert(request.id, Arc::new(request));
+            }
             Kind::Draft => {}
         }
         Ok(())

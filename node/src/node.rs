@@ -7,7 +7,7 @@ use crate::net;
 use crate::office::{Desk, Office, Surroundings};
 use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::relay::{Relay, RelayConfig, RelayError};
-use crate::session::{IDLE_MS, Sessions, Throttle};
+use crate::session::{IDLE_MS, Origin, PinRefusal, SessionId, SessionView, Sessions, Throttle};
 use crate::vault::{Vault, VaultError};
 use casemesh_crypto::envelope::Urgency;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
@@ -30,7 +30,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -137,6 +137,8 @@ pub struct NewNode {
     pub currency: Currency,
     /// The language of people who did not choose one.
     pub language: String,
+    /// Whether accounts that administer need a second factor.
+    pub factor_to_administer: bool,
     /// The area it serves.
     pub area: String,
     /// What it offers.
@@ -213,6 +215,9 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
             active: true,
             language: None,
             made: now,
+            factor: None,
+            pin: None,
+            ends: None,
         });
     }
     let shares =
@@ -237,6 +242,8 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
             Some(pack) => pack.modules.clone(),
             None => crate::packs::modules().into_iter().map(str::to_owned).collect(),
         },
+        approve_closure: false,
+        factor_to_administer: new.factor_to_administer,
     };
     debug_assert_eq!(crate::vault::Record::id(&settings), SETTINGS_ID);
     vault.write(None, "init", move |tx| {
@@ -367,9 +374,35 @@ pub enum SignInError {
     /// Name or password.
     #[error("the name or the password is not right")]
     Wrong,
+    /// The account has a second factor, and no code was given.
+    #[error("type the six digits that your telephone shows for this office, or one of your printed codes")]
+    CodeNeeded,
+    /// The code of the second factor.
+    #[error("that code is not right, or was used before; wait for the next one")]
+    CodeWrong,
     /// The office cannot be opened.
     #[error(transparent)]
     Node(#[from] NodeError),
+}
+
+/// What somebody knocks with.
+#[derive(Clone, Default)]
+pub struct Knock {
+    /// The name to sign in with.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// The code of the second factor; empty without one.
+    pub code: String,
+    /// From where.
+    pub origin: Origin,
+}
+
+impl Knock {
+    /// With a password alone.
+    pub fn new(name: &str, password: &str, source: &'static str) -> Self {
+        Self { name: name.into(), password: password.into(), code: String::new(), origin: Origin::of(source) }
+    }
 }
 
 /// What the locked door tells.
@@ -549,21 +582,29 @@ impl Node {
     ///
     /// # Errors
     /// When name or password is wrong, or was guessed too often.
-    pub fn sign_in(&self, name: &str, password: &str, source: &str) -> Result<String, SignInError> {
-        let inner = &self.inner;
+    pub fn sign_in(&self, knock: &Knock) -> Result<String, SignInError> {
+        let Knock { name, password, code, origin } = knock;
+        let (inner, source) = (&self.inner, origin.source);
         let now = inner.around.clock.now();
         let throttle = || inner.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wait) = throttle().wait_ms(name, source, now) {
             return Err(SignInError::Wait(wait.div_ceil(1000)));
         }
         let guessing = inner.guessing.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = inner.authenticate(name, password);
+        let was_locked = self.office().is_none();
+        let result = inner.authenticate(name, password).and_then(|staff| {
+            let office = self.office().ok_or(NodeError::Vault(VaultError::Locked))?;
+            office.check_factor(staff, code).map(|()| staff)
+        });
+        if was_locked && result.is_err() {
+            inner.lock();
+        }
         drop(guessing);
         match result {
             Ok(staff) => {
                 throttle().right(name, source);
                 *inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
-                let token = inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(staff, now);
+                let token = inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(staff, origin, now);
                 if let Some(office) = self.office() {
                     office.vault().note(Some(staff), "sign_in", None);
                 }
@@ -571,30 +612,89 @@ impl Node {
                 drop(self.stop.try_send(Turn::Look));
                 Ok(token)
             }
-            Err(SignInError::Wrong) => {
-                throttle().wrong(name, source, now);
-                Err(SignInError::Wrong)
+            Err(refused) => {
+                if matches!(refused, SignInError::Wrong | SignInError::CodeWrong) {
+                    throttle().wrong(name, source, now);
+                }
+                Err(refused)
             }
-            Err(other) => Err(other),
         }
     }
 
     /// The desk of a session that lives.
     pub fn desk(&self, token: &str) -> Option<Desk> {
         let now = self.inner.around.clock.now();
-        let staff = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).touch(token, now)?;
+        let staff = self.sessions().touch(token, now)?;
         *self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
         self.office()?.desk(staff)
     }
 
+    /// Locks a session behind its owner's PIN; without one it ends. Whether it can be opened again.
+    pub fn lock_session(&self, token: &str) -> bool {
+        let has_pin = self.desk(token).is_some_and(|desk| desk.has_pin());
+        if has_pin {
+            self.sessions().lock(token)
+        } else {
+            self.sessions().end(token)
+        }
+        has_pin
+    }
+
+    /// The locked sessions of a browser: which, and whose.
+    pub fn locked_sessions(&self, browser: &str) -> Vec<(SessionId, String)> {
+        let Some(office) = self.office() else { return Vec::new() };
+        let found = self.sessions().locked_at(browser, self.inner.around.clock.now());
+        found.into_iter().filter_map(|(id, staff)| Some((id, office.desk(staff)?.name().to_owned()))).collect()
+    }
+
+    /// Opens a locked session of a browser with its owner's PIN: a new token.
+    ///
+    /// # Errors
+    /// When the PIN is wrong, or the session has ended.
+    pub fn unlock_session(&self, browser: &str, id: SessionId, pin: &str) -> Result<String, PinRefusal> {
+        let now = self.inner.around.clock.now();
+        let found = self.sessions().locked_at(browser, now);
+        let staff = found.into_iter().find(|(known, _)| *known == id).map(|(_, staff)| staff);
+        let (Some(office), Some(staff)) = (self.office(), staff) else { return Err(PinRefusal::Ended) };
+        let guessing = self.inner.guessing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_right = office.is_pin_of(staff, pin);
+        let opened = self.sessions().unlock(browser, id, is_right, now);
+        drop(guessing);
+        if opened.is_ok() {
+            *self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        let action = if opened.is_ok() { "unlock_session" } else { "refused" };
+        office.vault().note(Some(staff), action, None);
+        opened
+    }
+
+    /// The sessions of whose session this is.
+    pub fn sessions_of(&self, staff: StaffId, token: &str) -> Vec<SessionView> {
+        self.sessions().of(staff, token, self.inner.around.clock.now())
+    }
+
+    /// Ends one session of a member of staff.
+    pub fn end_session(&self, staff: StaffId, id: SessionId) {
+        self.sessions().end_one_of(staff, id);
+    }
+
+    /// Ends all sessions of a member of staff but this one.
+    pub fn end_other_sessions(&self, staff: StaffId, token: &str) {
+        self.sessions().end_others_of(staff, token);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends a session.
     pub fn sign_out(&self, token: &str) {
-        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(token);
+        self.sessions().end(token);
     }
 
     /// Ends all sessions of a member of staff, at once.
     pub fn end_sessions(&self, staff: StaffId) {
-        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).end_all_of(staff);
+        self.sessions().end_all_of(staff);
     }
 
     /// Locks the office: keys and index leave the memory. The relay goes on.
@@ -694,7 +794,9 @@ impl Inner {
         let key = crate::keys::name_key(name);
         let member = {
             let tables = office.index().read();
-            tables.staff.values().find(|member| member.active && crate::keys::name_key(&member.sign_in) == key).cloned()
+            let now = self.around.clock.now();
+            let is_it = |member: &&Staff| member.is_in_use(now) && crate::keys::name_key(&member.sign_in) == key;
+            tables.staff.values().find(is_it).cloned()
         };
         match member {
             Some(Staff { id, password: Some(hash), .. }) => {

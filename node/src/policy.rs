@@ -17,12 +17,16 @@ pub struct Actor {
 }
 
 /// How the asker stands to a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Relation {
     /// Owner, or assigned.
     pub assigned: bool,
     /// Only who is assigned may see it.
     pub sealed: bool,
+    /// On the conflict list of one of its clients.
+    pub barred: bool,
+    /// Has emergency access now.
+    pub glass: bool,
 }
 
 /// What is asked for.
@@ -38,6 +42,20 @@ pub enum Ask {
     SeeCase(Relation),
     /// Write in a case: notes, money, state.
     WriteCase(Relation),
+    /// Say who works on a case and who may see it. Emergency access never widens itself.
+    AssignCase(Relation),
+    /// See the entries of a case that are not for all who see it.
+    SeeTiers(Relation),
+    /// Take emergency access to a case.
+    BreakGlass,
+    /// Look at emergency accesses of others.
+    ReviewGlass,
+    /// Put a colleague on the conflict list of a person, and ask to take one off.
+    Bar,
+    /// Close a case without asking where closures are approved; approve what others ask about cases.
+    ApproveCases,
+    /// Approve accounts.
+    ApproveAccounts,
     /// Record or take back a consent for a client of a case or a new one.
     RecordConsent,
     /// Send a referral of a case, follow it, close it.
@@ -81,6 +99,13 @@ impl Actor {
             Ask::OpenCase | Ask::RecordConsent => self.is(&[Caseworker, Supervisor, IntakeDesk]),
             Ask::SeeCase(relation) => self.reaches(relation),
             Ask::WriteCase(relation) => self.reaches(relation) && self.is(&[Caseworker, Supervisor]),
+            Ask::AssignCase(relation) => {
+                self.reaches(Relation { glass: false, ..relation }) && self.is(&[Caseworker, Supervisor])
+            }
+            Ask::SeeTiers(relation) => self.reaches(relation) && (relation.assigned || relation.glass),
+            Ask::BreakGlass => self.is(&[Caseworker, Supervisor]),
+            Ask::ReviewGlass | Ask::Bar | Ask::ApproveCases => self.is(&[Supervisor]),
+            Ask::ApproveAccounts => self.is(&[Supervisor, Administrator]),
             Ask::Refer(relation) => self.reaches(relation) && self.is(&[Caseworker, Supervisor]),
             Ask::AnswerReferrals => self.is(&[Caseworker, Supervisor, IntakeDesk]),
             Ask::SeeFigures => self.is(&[Caseworker, Supervisor, Reporting]),
@@ -98,7 +123,8 @@ impl Actor {
         use StaffRole::{Caseworker, Supervisor, Volunteer};
         let works_with_cases = self.is(&[Caseworker, Supervisor, Volunteer]);
         let by_role = self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker]));
-        works_with_cases && (relation.assigned || (by_role && !relation.sealed))
+        // The conflict list comes first: nothing overrides it.
+        !relation.barred && works_with_cases && (relation.assigned || relation.glass || (by_role && !relation.sealed))
     }
 }
 
@@ -119,7 +145,24 @@ mod tests {
         ("hand_over", Ask::HandOver),
         ("administer", Ask::Administer),
         ("read_log", Ask::ReadLog),
+        ("break_glass", Ask::BreakGlass),
+        ("review_glass", Ask::ReviewGlass),
+        ("bar", Ask::Bar),
+        ("approve_cases", Ask::ApproveCases),
+        ("approve_accounts", Ask::ApproveAccounts),
     ];
+
+    /// Every way to stand to a case, by name.
+    fn relations() -> impl Iterator<Item = (String, Relation)> {
+        (0..16u8).map(|bits| {
+            let on = |bit: u8| bits & bit != 0;
+            let relation = Relation { assigned: !on(1), sealed: on(2), glass: on(4), barred: on(8) };
+            let who = if relation.assigned { "assigned" } else { "other" };
+            let marks = [(relation.sealed, "+sealed"), (relation.glass, "+glass"), (relation.barred, "+barred")];
+            let marks: String = marks.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark).collect();
+            (format!("{who}{marks}"), relation)
+        })
+    }
 
     #[test]
     fn the_matrix_of_roles_asks_and_relations() {
@@ -132,16 +175,18 @@ mod tests {
                     .filter(|(_, ask)| actor.may(*ask).is_ok())
                     .map(|(name, _)| (*name).to_owned())
                     .collect();
-                for (assigned, sealed) in [(true, false), (true, true), (false, false), (false, true)] {
-                    let relation = Relation { assigned, sealed };
+                for (who, relation) in relations() {
                     let asks = [
                         ("see", Ask::SeeCase(relation)),
+                        ("tiers", Ask::SeeTiers(relation)),
                         ("write", Ask::WriteCase(relation)),
                         ("refer", Ask::Refer(relation)),
+                        ("assign", Ask::AssignCase(relation)),
                     ];
-                    for (name, _) in asks.iter().filter(|(_, ask)| actor.may(*ask).is_ok()) {
-                        let who = if assigned { "assigned" } else { "other" };
-                        may.push(format!("{name}:{who}{}", if sealed { "+sealed" } else { "" }));
+                    let allowed: Vec<&str> =
+                        asks.iter().filter(|(_, ask)| actor.may(*ask).is_ok()).map(|(name, _)| *name).collect();
+                    if !allowed.is_empty() {
+                        may.push(format!("{who}={}", allowed.join("+")));
                     }
                 }
                 table.push_str(&format!("{}{role}: {}\n", if small_office { "small " } else { "" }, may.join(" ")));
@@ -151,9 +196,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_overrides_the_conflict_list_and_emergency_access_gives_nothing_on() {
+        for small_office in [false, true] {
+            let actor = Actor { staff: StaffId::new([1; 16]), roles: StaffRole::ALL.to_vec(), small_office };
+            for (who, relation) in relations() {
+                let asks = [Ask::SeeCase(relation), Ask::SeeTiers(relation), Ask::Refer(relation)];
+                let all = asks.into_iter().chain([Ask::WriteCase(relation), Ask::AssignCase(relation)]);
+                assert!(!relation.barred || all.into_iter().all(|ask| actor.may(ask).is_err()), "{who}");
+                let without = Relation { glass: false, ..relation };
+                assert_eq!(actor.may(Ask::AssignCase(relation)), actor.may(Ask::AssignCase(without)), "{who}");
+            }
+        }
+    }
+
+    #[test]
     fn nobody_without_a_role_may_anything() {
         let nobody = Actor { staff: StaffId::new([1; 16]), roles: vec![], small_office: true };
         assert!(ASKS.iter().all(|(_, ask)| nobody.may(*ask) == Err(Denied)));
-        assert!(nobody.may(Ask::SeeCase(Relation { assigned: true, sealed: false })).is_err());
+        assert!(nobody.may(Ask::SeeCase(Relation { assigned: true, ..Relation::default() })).is_err());
     }
 }

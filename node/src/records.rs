@@ -2,6 +2,7 @@
 //! come behind and are optional, so that old rows still read.
 
 use crate::vault::{Kind, Record};
+use casemesh_crypto::factor::FactorSecret;
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::passphrase::PasswordHash;
 use casemesh_crypto::shred::KeyHandle;
@@ -158,6 +159,27 @@ coded_enum!(
 );
 
 coded_enum!(
+    /// For whom an entry of a case is.
+    Tier {
+        /// All who see the case.
+        Normal = 1 "normal",
+        /// What a client told her adviser in confidence: only who is assigned.
+        Privileged = 2 "privileged",
+        /// About health: only who is assigned.
+        Medical = 3 "medical",
+        /// A place of refuge and the like: only who is assigned.
+        Protected = 4 "protected",
+    }
+);
+
+#[expect(clippy::derivable_impls, reason = "the macro that declares it takes no default")]
+impl Default for Tier {
+    fn default() -> Self {
+        Self::Normal
+    }
+}
+
+coded_enum!(
     /// Where a task stands. That it is late is computed, never stored.
     TaskState {
         /// To be done.
@@ -224,6 +246,12 @@ pub struct Settings {
     /// Modules that are on.
     #[n(8)]
     pub modules: Vec<String>,
+    /// Whether a caseworker's closure waits for a supervisor.
+    #[cbor(n(9), default)]
+    pub approve_closure: bool,
+    /// Whether accounts that administer need a second factor.
+    #[cbor(n(10), default)]
+    pub factor_to_administer: bool,
 }
 
 /// A member of staff.
@@ -254,6 +282,37 @@ pub struct Staff {
     /// When it was made.
     #[n(7)]
     pub made: Timestamp,
+    /// The second factor, if one is set up.
+    #[n(8)]
+    pub factor: Option<Factor>,
+    /// The hash of the short number that opens a locked session again.
+    #[n(9)]
+    pub pin: Option<PasswordHash>,
+    /// When the account ends by itself.
+    #[n(10)]
+    pub ends: Option<Timestamp>,
+}
+
+impl Staff {
+    /// Whether the account is in use.
+    pub fn is_in_use(&self, now: Timestamp) -> bool {
+        self.active && self.ends.is_none_or(|ends| now < ends)
+    }
+}
+
+/// A second factor.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Factor {
+    /// What the telephone shares with the office.
+    #[n(0)]
+    pub secret: FactorSecret,
+    /// The last step whose code was used: none is good twice.
+    #[n(1)]
+    pub used: u64,
+    /// Digests of the printed codes that were not used yet.
+    #[n(2)]
+    pub spare: Vec<Digest>,
 }
 
 /// A person.
@@ -326,6 +385,9 @@ pub struct Person {
     /// By whom.
     #[n(21)]
     pub made_by: Option<StaffId>,
+    /// Members of staff for whom this person and all their cases do not exist: the conflict list.
+    #[cbor(n(22), default)]
+    pub barred: Vec<StaffId>,
 }
 
 impl Person {
@@ -354,6 +416,7 @@ impl Person {
             import: None,
             made,
             made_by,
+            barred: Vec::new(),
         }
     }
 
@@ -584,6 +647,9 @@ pub struct Action {
     /// The entry that it corrects.
     #[n(12)]
     pub corrects: Option<RecordId>,
+    /// For whom it is.
+    #[cbor(n(13), default)]
+    pub tier: Tier,
 }
 
 impl Action {
@@ -606,6 +672,7 @@ impl Action {
             answers: Vec::new(),
             follows: None,
             corrects: None,
+            tier: Tier::Normal,
         }
     }
 
@@ -1008,6 +1075,98 @@ pub struct Import {
     pub by: Option<StaffId>,
 }
 
+/// Emergency access of one member of staff to one case, for a short time: what "breaking the glass" leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Glass {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The case.
+    #[n(1)]
+    pub case: RecordId,
+    /// Its clients.
+    #[n(2)]
+    pub subjects: Vec<KeyHandle>,
+    /// Who.
+    #[n(3)]
+    pub staff: StaffId,
+    /// Why, in their words.
+    #[n(4)]
+    pub reason: String,
+    /// Since when.
+    #[n(5)]
+    pub from: Timestamp,
+    /// Until when.
+    #[n(6)]
+    pub until: Timestamp,
+    /// When somebody else looked at it.
+    #[n(7)]
+    pub reviewed: Option<Settled>,
+    /// What they found.
+    #[n(8)]
+    pub finding: String,
+}
+
+/// What somebody asks another to approve. Exactly this is done when it is approved.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Asked {
+    /// An account comes into use with these roles, until that time.
+    #[n(0)]
+    Account(#[n(0)] StaffId, #[n(1)] Vec<StaffRole>, #[n(2)] Option<Timestamp>),
+    /// A colleague is taken off the conflict list of a person.
+    #[n(1)]
+    LiftBar(#[n(0)] RecordId, #[n(1)] StaffId),
+    /// A case is closed.
+    #[n(2)]
+    Close(#[n(0)] RecordId, #[n(1)] Code),
+    /// An entry of a case holds, a plan for example.
+    #[n(3)]
+    Entry(#[n(0)] RecordId, #[n(1)] RecordId),
+}
+
+/// A request for a second person's approval.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Request {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// About whom.
+    #[n(1)]
+    pub subjects: Vec<KeyHandle>,
+    /// What is asked.
+    #[n(2)]
+    pub asked: Asked,
+    /// Who asks.
+    #[n(3)]
+    pub by: StaffId,
+    /// Since when.
+    #[n(4)]
+    pub at: Timestamp,
+    /// What became of it.
+    #[n(5)]
+    pub decided: Option<Decided>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Decided {
+    /// When.
+    #[n(0)]
+    pub at: Timestamp,
+    /// By whom.
+    #[n(1)]
+    pub by: StaffId,
+    /// Whether it was approved.
+    #[n(2)]
+    pub approved: bool,
+    /// Why.
+    #[n(3)]
+    pub comment: String,
+}
+
 /// The one settings record.
 pub const SETTINGS_ID: RecordId = RecordId::new([1; 16]);
 
@@ -1046,4 +1205,6 @@ record!(Seen, Seen, |seen| seen.id, vec![]);
 record!(RegisterLine, RegisterLine, |line| line.id, vec![line.key]);
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
+record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
+record!(Request, Request, |request| request.id, request.subjects.clone());
 record!(Import, Import, |import| import.id, vec![]);

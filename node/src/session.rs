@@ -10,6 +10,11 @@ use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+casemesh_crypto::byte_newtype!(
+    /// A session, as its owner may name it. It opens nothing.
+    SessionId, 8
+);
+
 /// A session ends after so long without a click.
 pub const IDLE_MS: u64 = 15 * 60_000;
 /// And after so long in any case.
@@ -22,12 +27,66 @@ const LONGEST_WAIT_MS: u64 = 15 * 60_000;
 const REMEMBERED_MAX: usize = 4_096;
 const SESSIONS_MAX: usize = 1_000;
 
+/// Wrong PINs after which a session ends.
+const PIN_MISSES_MAX: u8 = 5;
+/// Longest name of a browser that is kept.
+const LABEL_BYTES_MAX: usize = 120;
+
+/// Where somebody signs in from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Counted together when somebody guesses: pages, api.
+    pub source: &'static str,
+    /// What the browser or program calls itself.
+    pub label: String,
+    /// The random name of a browser, by which its workers find each other's locked sessions; empty for a program.
+    pub browser: String,
+}
+
+impl Origin {
+    /// A program, or this process itself.
+    pub fn of(source: &'static str) -> Self {
+        Self { source, ..Self::default() }
+    }
+}
+
 /// One session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Session {
+    id: SessionId,
     staff: StaffId,
+    label: String,
+    browser: Option<Digest>,
     begun: Timestamp,
     used: Timestamp,
+    is_locked: bool,
+    pin_misses: u8,
+}
+
+/// A session, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// Which.
+    pub id: SessionId,
+    /// What the browser or program calls itself.
+    pub label: String,
+    /// When it began.
+    pub begun: Timestamp,
+    /// When it was last used.
+    pub used: Timestamp,
+    /// Whether it is this one.
+    pub is_this: bool,
+    /// Whether it waits for a PIN.
+    pub is_locked: bool,
+}
+
+/// Why a PIN did not open a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinRefusal {
+    /// Not that PIN.
+    Wrong,
+    /// There is no such session any more; sign in with the password.
+    Ended,
 }
 
 /// All sessions of a node. Only hashes of tokens are kept.
@@ -36,19 +95,34 @@ pub struct Sessions(HashMap<Digest, Session>);
 
 impl Sessions {
     /// Begins a session. Its token.
-    pub fn begin(&mut self, staff: StaffId, now: Timestamp) -> String {
+    pub fn begin(&mut self, staff: StaffId, origin: &Origin, now: Timestamp) -> String {
         self.0.retain(|_, session| session.is_alive(now));
         if self.0.len() >= SESSIONS_MAX
             && let Some(oldest) = self.0.iter().min_by_key(|(_, session)| session.used).map(|(token, _)| *token)
         {
             self.0.remove(&oldest);
         }
+        let mut label = origin.label.clone();
+        label.truncate(label.floor_char_boundary(LABEL_BYTES_MAX));
+        self.insert(Session {
+            id: SessionId::random(&mut os_rng()),
+            staff,
+            label,
+            browser: (!origin.browser.is_empty()).then(|| token::digest(&origin.browser)),
+            begun: now,
+            used: now,
+            is_locked: false,
+            pin_misses: 0,
+        })
+    }
+
+    fn insert(&mut self, session: Session) -> String {
         let token = token::session_token(&mut os_rng());
-        self.0.insert(token::digest(&token), Session { staff, begun: now, used: now });
+        self.0.insert(token::digest(&token), session);
         token
     }
 
-    /// Whose session it is, if it lives; and that it was used.
+    /// Whose session it is, if it lives and is not locked; and that it was used.
     pub fn touch(&mut self, token: &str, now: Timestamp) -> Option<StaffId> {
         let digest = token::digest(token);
         let session = self.0.get_mut(&digest)?;
@@ -56,13 +130,96 @@ impl Sessions {
             self.0.remove(&digest);
             return None;
         }
+        if session.is_locked {
+            return None;
+        }
         session.used = now;
         Some(session.staff)
+    }
+
+    /// Locks a session behind its owner's PIN.
+    pub fn lock(&mut self, token: &str) {
+        if let Some(session) = self.0.get_mut(&token::digest(token)) {
+            session.is_locked = true;
+        }
+    }
+
+    /// The locked sessions of a browser: which, and whose.
+    pub fn locked_at(&self, browser: &str, now: Timestamp) -> Vec<(SessionId, StaffId)> {
+        let browser = Some(token::digest(browser));
+        let here = self.0.values().filter(|session| session.is_locked && session.browser == browser);
+        let mut found: Vec<(SessionId, StaffId)> =
+            here.filter(|session| session.is_alive(now)).map(|session| (session.id, session.staff)).collect();
+        found.sort_unstable_by_key(|(id, _)| *id);
+        found
+    }
+
+    /// Opens a locked session of a browser, if the PIN was right: it goes on under a new token. After too many wrong
+    /// PINs it ends.
+    ///
+    /// # Errors
+    /// When the PIN was wrong, or there is no such session.
+    pub fn unlock(
+        &mut self,
+        browser: &str,
+        id: SessionId,
+        is_right: bool,
+        now: Timestamp,
+    ) -> Result<String, PinRefusal> {
+        let browser = Some(token::digest(browser));
+        let is_it = |session: &Session| {
+            session.id == id && session.is_locked && session.browser == browser && session.is_alive(now)
+        };
+        let digest = self.0.iter().find(|(_, session)| is_it(session)).map(|(digest, _)| *digest);
+        let (digest, mut session) = digest
+            .and_then(|digest| self.0.remove(&digest).map(|session| (digest, session)))
+            .ok_or(PinRefusal::Ended)?;
+        if is_right {
+            session.is_locked = false;
+            session.pin_misses = 0;
+            session.used = now;
+            return Ok(self.insert(session));
+        }
+        session.pin_misses = session.pin_misses.saturating_add(1);
+        if session.pin_misses >= PIN_MISSES_MAX {
+            return Err(PinRefusal::Ended);
+        }
+        self.0.insert(digest, session);
+        Err(PinRefusal::Wrong)
+    }
+
+    /// The sessions of a member of staff, the last used first.
+    pub fn of(&self, staff: StaffId, token: &str, now: Timestamp) -> Vec<SessionView> {
+        let this = token::digest(token);
+        let theirs = self.0.iter().filter(|(_, session)| session.staff == staff && session.is_alive(now));
+        let mut views: Vec<SessionView> = theirs
+            .map(|(digest, session)| SessionView {
+                id: session.id,
+                label: session.label.clone(),
+                begun: session.begun,
+                used: session.used,
+                is_this: *digest == this,
+                is_locked: session.is_locked,
+            })
+            .collect();
+        views.sort_unstable_by_key(|view| (std::cmp::Reverse(view.used), view.id));
+        views
     }
 
     /// Ends one session.
     pub fn end(&mut self, token: &str) {
         self.0.remove(&token::digest(token));
+    }
+
+    /// Ends one session of a member of staff.
+    pub fn end_one_of(&mut self, staff: StaffId, id: SessionId) {
+        self.0.retain(|_, session| session.staff != staff || session.id != id);
+    }
+
+    /// Ends all sessions of a member of staff but this one.
+    pub fn end_others_of(&mut self, staff: StaffId, token: &str) {
+        let this = token::digest(token);
+        self.0.retain(|digest, session| session.staff != staff || *digest == this);
     }
 
     /// Ends all sessions of a member of staff.
@@ -74,17 +231,15 @@ impl Sessions {
     pub fn end_all(&mut self) {
         self.0.clear();
     }
-
-    /// Whether somebody is signed in.
-    pub fn any_alive(&self, now: Timestamp) -> bool {
-        self.0.values().any(|session| session.is_alive(now))
-    }
 }
 
 impl Session {
     fn is_alive(&self, now: Timestamp) -> bool {
-        // A clock that was set back must not make a session longer.
-        now >= self.used && now.ms_since(self.used) < IDLE_MS && now.ms_since(self.begun) < ABSOLUTE_MS
+        // A clock that was set back must not make a session longer. A locked one waits for its PIN as long as
+        // the office is open: the office locks itself when nobody uses it.
+        now >= self.used
+            && (self.is_locked || now.ms_since(self.used) < IDLE_MS)
+            && now.ms_since(self.begun) < ABSOLUTE_MS
     }
 }
 
@@ -173,23 +328,63 @@ mod tests {
     #[test]
     fn a_session_ends_by_idleness_by_age_and_by_a_clock_set_back() {
         let mut sessions = Sessions::default();
-        let staff = StaffId::new([1; 16]);
-        let token = sessions.begin(staff, NOW);
+        let (staff, origin) = (StaffId::new([1; 16]), Origin::of("pages"));
+        let token = sessions.begin(staff, &origin, NOW);
         assert_eq!(sessions.touch(&token, NOW.plus_ms(IDLE_MS - 1)), Some(staff));
         assert_eq!(sessions.touch(&token, NOW.plus_ms(2 * IDLE_MS)), None);
-        let token = sessions.begin(staff, NOW);
+        let token = sessions.begin(staff, &origin, NOW);
         let mut now = NOW;
         while now.ms_since(NOW) < ABSOLUTE_MS - 60_000 {
             assert!(sessions.touch(&token, now).is_some());
             now = now.plus_ms(60_000);
         }
         assert_eq!(sessions.touch(&token, NOW.plus_ms(ABSOLUTE_MS)), None);
-        let token = sessions.begin(staff, NOW);
+        let token = sessions.begin(staff, &origin, NOW);
         assert_eq!(sessions.touch(&token, Timestamp::from_s(1)), None);
-        let token = sessions.begin(staff, NOW);
+        let token = sessions.begin(staff, &origin, NOW);
         sessions.end_all_of(staff);
         assert_eq!(sessions.touch(&token, NOW), None);
         assert_eq!(sessions.touch("guess", NOW), None);
+    }
+
+    #[test]
+    fn a_locked_session_opens_with_its_pin_in_its_browser_alone() {
+        let mut sessions = Sessions::default();
+        let staff = StaffId::new([1; 16]);
+        let here = Origin { source: "pages", label: "x".repeat(500), browser: "here".into() };
+        let token = sessions.begin(staff, &here, NOW);
+        assert_eq!(sessions.of(staff, &token, NOW)[0].label.len(), LABEL_BYTES_MAX);
+        sessions.lock(&token);
+        assert_eq!(sessions.touch(&token, NOW), None);
+        // Longer than the office of one person would stay open, shorter than a day's work.
+        let later = NOW.plus_ms(4 * IDLE_MS);
+        let (id, whose) = sessions.locked_at("here", later)[0];
+        assert_eq!(whose, staff);
+        assert!(sessions.locked_at("elsewhere", later).is_empty());
+        assert_eq!(sessions.unlock("elsewhere", id, true, later), Err(PinRefusal::Ended));
+        assert_eq!(sessions.unlock("here", id, false, later), Err(PinRefusal::Wrong));
+        let next = sessions.unlock("here", id, true, later).unwrap();
+        assert_ne!(next, token);
+        assert_eq!(sessions.touch(&token, later), None);
+        assert_eq!(sessions.touch(&next, later), Some(staff));
+        sessions.lock(&next);
+        let misses: Vec<_> = (0..PIN_MISSES_MAX).map(|_| sessions.unlock("here", id, false, later)).collect();
+        assert_eq!(misses.last(), Some(&Err(PinRefusal::Ended)));
+        assert_eq!(sessions.unlock("here", id, true, later), Err(PinRefusal::Ended));
+    }
+
+    #[test]
+    fn somebody_ends_their_own_sessions_and_nobody_elses() {
+        let mut sessions = Sessions::default();
+        let (one, other) = (StaffId::new([1; 16]), StaffId::new([2; 16]));
+        let origin = Origin::of("pages");
+        let (first, second) = (sessions.begin(one, &origin, NOW), sessions.begin(one, &origin, NOW));
+        let others = sessions.begin(other, &origin, NOW);
+        let theirs = sessions.of(other, &others, NOW)[0].id;
+        sessions.end_one_of(one, theirs);
+        sessions.end_others_of(one, &first);
+        assert_eq!(sessions.touch(&second, NOW), None);
+        assert!(sessions.touch(&first, NOW).is_some() && sessions.touch(&others, NOW).is_some());
     }
 
     #[test]

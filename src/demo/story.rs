@@ -70,7 +70,7 @@ pub(super) async fn play(world: &World) -> Result<Story> {
     let mut story = Story::begin();
     let password = world.password.as_str();
     let today = casemesh_node::clock::Clock::system().now().day();
-    let thandi = Client::sign_in(world.advice.served.address, "thandi", password).await?;
+    let thandi = Client::sign_in(world.advice.served.address, "thandi", password, "").await?;
     story.step("Thandi signs in and opens the advice office", true, json!({ "office": world.advice.name }));
     fill(&thandi, ADVICE, today).await?;
 
@@ -223,7 +223,7 @@ async fn first_incoming(client: &Client, state: &str) -> Result<String> {
 }
 
 async fn work_at_the_shelter(story: &mut Story, world: &World, thandi: &Client, sent: &str, today: Day) -> Result<()> {
-    let rosa = Client::sign_in(world.shelter.served.address, "rosa", &world.password).await?;
+    let rosa = Client::sign_in(world.shelter.served.address, "rosa", &world.password, "").await?;
     fill(&rosa, SHELTER, today).await?;
     let received = first_incoming(&rosa, "delivered").await?;
     let theirs = format!("/referrals/{received}");
@@ -288,7 +288,7 @@ async fn declined_by_the_clinic(
     case: &str,
     today: Day,
 ) -> Result<()> {
-    let layla = Client::sign_in(world.clinic.served.address, "layla", &world.password).await?;
+    let layla = Client::sign_in(world.clinic.served.address, "layla", &world.password, "").await?;
     fill(&layla, CLINIC, today).await?;
     let consent = consent(thandi, client, &world.clinic, today).await?;
     let referral = json!({
@@ -320,7 +320,7 @@ async fn consent_taken_back(
     case: &str,
     today: Day,
 ) -> Result<()> {
-    let layla = Client::sign_in(world.clinic.served.address, "layla", &world.password).await?;
+    let layla = Client::sign_in(world.clinic.served.address, "layla", &world.password, "").await?;
     let consent = consent(thandi, client, &world.clinic, today).await?;
     let referral = json!({
         "to": world.clinic.id.to_string(), "service": "legal_assistance", "urgency": "routine",
@@ -347,7 +347,7 @@ async fn totals(story: &mut Story, world: &World, today: Day) -> Result<()> {
     let period = json!({ "from": from.to_string(), "to": today.to_string() });
     let query = format!("?from={from}&to={today}");
     for (office, name) in [(&world.advice, "sipho"), (&world.shelter, "rosa"), (&world.clinic, "layla")] {
-        let client = Client::sign_in(office.served.address, name, &world.password).await?;
+        let client = Client::sign_in(office.served.address, name, &world.password, "").await?;
         let preview = client.get(&format!("/tables{query}")).await?;
         client.make("/tables", period.clone()).await?;
         story.step(
@@ -356,7 +356,7 @@ async fn totals(story: &mut Story, world: &World, today: Day) -> Result<()> {
             json!({ "table": preview.get("figures") }),
         );
     }
-    let nomsa = Client::sign_in(world.collector.served.address, "nomsa", &world.password).await?;
+    let nomsa = Client::sign_in(world.collector.served.address, "nomsa", &world.password, "").await?;
     let collected = nomsa
         .wait(&format!("/collected{query}"), "all tables come", |view| {
             view.get("offices").and_then(Value::as_array).is_some_and(|offices| offices.len() == 3)

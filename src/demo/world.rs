@@ -140,6 +140,7 @@ fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Re
         },
         code: plan.code.to_owned(),
         small_office: true,
+        factor_to_administer: false,
         currency: "ZAR".parse()?,
         language: "en".into(),
         area: plan.area.to_owned(),

@@ -5,6 +5,8 @@ document.querySelector("[data-focus]")?.focus();
 
 // Nobody loses a form: what is typed is kept by the office's node a few seconds later, and asked about by a stray click.
 const words = document.getElementById("main")?.dataset ?? {};
+const keepers = [];
+let leaving = false;
 for (const form of document.querySelectorAll("form[data-keep]")) {
   const path = new URL(form.action).pathname;
   const page = crypto.randomUUID();
@@ -31,7 +33,9 @@ for (const form of document.querySelectorAll("form[data-keep]")) {
     // What is sent says which draft it was.
     form.action = `${path}?draft=${page}`;
     if (unkept) keeping ??= send();
+    return keeping;
   };
+  keepers.push(keep);
   form.addEventListener("input", () => {
     changed = unkept = true;
     clearTimeout(timer);
@@ -47,7 +51,17 @@ for (const form of document.querySelectorAll("form[data-keep]")) {
     }
   });
   addEventListener("visibilitychange", () => { if (document.hidden) keep(); });
-  addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if (changed && !leaving) event.preventDefault(); });
+}
+
+// Who signs out, locks or hands the computer to a colleague takes nothing along: what is typed is kept first.
+for (const form of document.querySelectorAll("form[data-leave]")) {
+  form.addEventListener("submit", (event) => {
+    if (leaving) return;
+    event.preventDefault();
+    leaving = true;
+    Promise.allSettled(keepers.map((keep) => keep())).then(() => form.requestSubmit(event.submitter));
+  });
 }
 
 // Three times Shift: sign out at once.
@@ -56,6 +70,8 @@ addEventListener("keyup", (event) => {
   presses = event.key === "Shift" ? [...presses, event.timeStamp].slice(-3) : [];
   if (presses.length === 3 && presses[2] - presses[0] < 1200) {
     document.body.hidden = true;
+    leaving = true;
+    for (const keep of keepers) keep();
     document.querySelector("[data-lock]")?.form.submit();
   }
 });

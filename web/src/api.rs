@@ -2,17 +2,19 @@
 //! from `POST /api/v1/sign-in`; a page's cookie does not count here. Errors are problem documents
 //! (RFC 9457) with the fields that are wrong.
 
+mod access;
+
 use crate::App;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_node::forms;
-use casemesh_node::node::SignInError;
+use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
     ActionInput, ActionView, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput,
     Desk, DeskError, FieldProblem, FiguresView, HistoryView, HomeView, ImportError, ImportReport, ImportView, LogCheck,
@@ -22,6 +24,7 @@ use casemesh_node::office::{
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::{CaseState, TaskState};
+use casemesh_node::session::Origin;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::{Day, Period};
 use serde::de::DeserializeOwned;
@@ -147,6 +150,9 @@ pub(crate) struct SignIn {
     pub(crate) name: String,
     /// The password.
     pub(crate) password: String,
+    /// The code of the second factor, if the account has one.
+    #[serde(default)]
+    pub(crate) code: String,
 }
 
 /// A session.
@@ -248,13 +254,18 @@ struct Direction {
 }
 
 #[utoipa::path(post, path = "/api/v1/sign-in", request_body = SignIn, responses((status = 200, body = Session), (status = 401, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
-async fn sign_in(State(app): State<App>, Body(input): Body<SignIn>) -> Answer<Session> {
+async fn sign_in(State(app): State<App>, headers: HeaderMap, Body(input): Body<SignIn>) -> Answer<Session> {
     let node = app.node.clone();
-    let result = app.run(move || node.sign_in(&input.name, &input.password, "api")).await;
+    let label = headers.get(header::USER_AGENT).and_then(|label| label.to_str().ok()).unwrap_or_default().to_owned();
+    let origin = Origin { label, ..Origin::of("api") };
+    let knock = Knock { name: input.name, password: input.password, code: input.code, origin };
+    let result = app.run(move || node.sign_in(&knock)).await;
     match result {
         Ok(token) => Ok(Json(Session { token })),
         Err(error) => Err(match error {
             SignInError::Wrong => Problem::new(StatusCode::UNAUTHORIZED, "sign-in-wrong", error.to_string()),
+            SignInError::CodeNeeded => Problem::new(StatusCode::UNAUTHORIZED, "sign-in-code-needed", error.to_string()),
+            SignInError::CodeWrong => Problem::new(StatusCode::UNAUTHORIZED, "sign-in-code-wrong", error.to_string()),
             SignInError::Wait(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, "sign-in-wait", error.to_string()),
             SignInError::Node(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "sign-in-failed", error.to_string()),
         }),
@@ -703,6 +714,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/cases/{id}/history", get(case_history))
         .route("/people/{id}/history", get(person_history))
         .route("/openapi.json", get(document))
+        .merge(access::routes())
         .fallback(no_such_call);
     Router::new().nest("/api/v1", calls)
 }
@@ -777,7 +789,7 @@ struct Document;
 
 /// The OpenAPI document of the API, as `casemesh openapi` writes it.
 pub fn openapi() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+    Document::openapi().merge_from(access::Document::openapi()).to_pretty_json().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -788,9 +800,9 @@ mod tests {
     fn the_document_names_every_route() {
         let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
         let paths = document["paths"].as_object().unwrap();
-        let source = include_str!("api.rs");
-        let routed = source
-            .lines()
+        let routed = [include_str!("api.rs"), include_str!("api/access.rs")]
+            .into_iter()
+            .flat_map(str::lines)
             .filter_map(|line| line.trim().strip_prefix(".route(\""))
             .filter_map(|rest| rest.split('"').next());
         for route in routed.filter(|route| *route != "/openapi.json") {

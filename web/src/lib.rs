@@ -41,6 +41,7 @@ pub(crate) struct App {
     node: Node,
     hosts: Arc<Vec<String>>,
     cookie: Arc<str>,
+    browser_cookie: Arc<str>,
     at_work: Arc<Semaphore>,
 }
 
@@ -79,6 +80,7 @@ pub fn router(node: Node, port: u16) -> Router {
         node,
         hosts: Arc::new(hosts),
         cookie: format!("__Host-sid-{office}").into(),
+        browser_cookie: format!("__Host-browser-{office}").into(),
         at_work: Arc::new(Semaphore::new(AT_WORK_MAX)),
     };
     pages::routes()

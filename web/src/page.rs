@@ -5,12 +5,13 @@ use crate::form::Form;
 use crate::i18n::{self, LANGUAGES, Language};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem};
+use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem, RequestView, RequestedView};
 use casemesh_node::packs::Pack;
 use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
+use casemesh_node::vault::VaultError;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Timestamp;
 use fluent_bundle::FluentValue;
@@ -38,12 +39,23 @@ pub(crate) struct Page {
     pub(crate) here: String,
     pub(crate) notice: Option<String>,
     pub(crate) pack: Option<&'static Pack>,
+    /// Whether the person can lock the session and come back with a PIN.
+    pub(crate) has_pin: bool,
 }
 
 impl Page {
     /// A page for somebody who is not signed in.
     pub(crate) fn outside(language: Language, office: String) -> Self {
-        Self { language, office, staff: None, links: Vec::new(), here: String::new(), notice: None, pack: None }
+        Self {
+            language,
+            office,
+            staff: None,
+            links: Vec::new(),
+            here: String::new(),
+            notice: None,
+            pack: None,
+            has_pin: false,
+        }
     }
 
     pub(crate) fn t(&self, key: &str) -> String {
@@ -80,6 +92,44 @@ impl Page {
     /// The text of an entry's kind: a code, or the name of its form.
     pub(crate) fn kind(&self, code: &CodeView) -> String {
         if code.list == "form" { self.word("form", &code.code) } else { self.code(code) }
+    }
+
+    /// What a request asks, in one line.
+    pub(crate) fn request(&self, request: &RequestView) -> String {
+        match &request.asked {
+            RequestedView::Account { name, roles, ends } => {
+                let roles: Vec<String> = roles.iter().map(|role| self.word("role", role)).collect();
+                let ends = ends.map(|ends| self.t1("request-until", "when", &self.when(&ends))).unwrap_or_default();
+                format!("{}: {} {ends}", self.t1("request-account", "name", name), roles.join(", "))
+            }
+            RequestedView::LiftBar { name, staff, .. } => {
+                format!("{} – {name}", self.t1("request-lift-bar", "name", staff))
+            }
+            RequestedView::Close { reason, .. } => format!("{}: {}", self.t("case-close"), self.code(reason)),
+            RequestedView::Entry { .. } => self.t("request-entry"),
+        }
+    }
+
+    /// Where what a request is about can be seen.
+    pub(crate) fn request_link(&self, request: &RequestView) -> Option<(String, String)> {
+        match &request.asked {
+            RequestedView::Account { .. } => None,
+            RequestedView::LiftBar { person, name, .. } => Some((format!("/people/{person}"), name.clone())),
+            RequestedView::Close { case, number, .. } => Some((format!("/cases/{case}"), number.clone())),
+            RequestedView::Entry { case, number, entry } => {
+                Some((format!("/cases/{case}#entry-{entry}"), number.clone()))
+            }
+        }
+    }
+
+    /// Whether a page belongs to a case.
+    pub(crate) fn is_case(&self, base: &str) -> bool {
+        base.starts_with("/cases/")
+    }
+
+    /// Whether entries of a form are approved by a supervisor.
+    pub(crate) fn can_be_approved(&self, form: &str) -> bool {
+        casemesh_node::forms::form(form).is_some_and(|form| form.approved)
     }
 
     /// What a task says.
@@ -200,21 +250,36 @@ pub(crate) struct Signed {
     pub(crate) page: Page,
 }
 
-/// The session token of a request's cookie.
-pub(crate) fn token_of(app: &App, headers: &HeaderMap) -> Option<String> {
+fn cookie_of(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|cookie| {
         let (name, value) = cookie.trim().split_once('=')?;
-        (name == &*app.cookie).then(|| value.to_owned())
+        (name == wanted).then(|| value.to_owned())
     })
+}
+
+/// The session token of a request's cookie.
+pub(crate) fn token_of(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookie_of(headers, &app.cookie)
+}
+
+/// The random name of the browser.
+pub(crate) fn browser_of(app: &App, headers: &HeaderMap) -> Option<String> {
+    cookie_of(headers, &app.browser_cookie)
+}
+
+/// Sets a cookie that no script and no other site can read.
+pub(crate) fn set_cookie(response: &mut Response, name: &str, value: &str, more: &str) {
+    let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{more}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
 }
 
 /// The language of somebody who is not signed in: chosen before, else the browser's.
 pub(crate) fn outside_language(headers: &HeaderMap) -> Language {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let chosen = cookies.flat_map(|line| line.split(';')).find_map(|cookie| cookie.trim().strip_prefix("language="));
-    match chosen {
-        Some(code) => i18n::language(code),
+    match cookie_of(headers, "language") {
+        Some(code) => i18n::language(&code),
         None => {
             let wish = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             i18n::accepted(wish)
@@ -251,6 +316,7 @@ impl Signed {
             here: path.to_owned(),
             notice: None,
             pack: desk.pack(),
+            has_pin: desk.has_pin(),
         };
         Some(Self { desk, page })
     }
@@ -261,6 +327,7 @@ impl Signed {
             DeskError::Denied(_) => StatusCode::FORBIDDEN,
             DeskError::NotFound => StatusCode::NOT_FOUND,
             DeskError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            DeskError::Vault(VaultError::Conflict) => StatusCode::CONFLICT,
             DeskError::Vault(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };

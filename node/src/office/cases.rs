@@ -1,20 +1,22 @@
 //! Cases: opening, writing, money, closing.
 
+use super::access::is_barred_from;
 use super::entries::TEXT_BYTES_MAX;
 use super::people::{Problems, alerts_of};
+use super::requests::ask;
 use super::tasks::{NewTask, add_task, hand_over_tasks};
 use super::{CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field, PaymentView};
 use crate::index::{CaseRow, Tables};
-use crate::policy::Ask;
+use crate::policy::{Ask, Relation};
 use crate::records::{
-    Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Task, TaskKind,
+    Asked, Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Task, TaskKind,
     TaskState, TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
-use casemesh_protocol::time::Day;
+use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -156,7 +158,7 @@ impl Desk {
         let rows: Vec<&CaseRow> = tables
             .cases
             .values()
-            .filter(|case| self.sees(case) && (filter.closed || case.state.is_open()))
+            .filter(|case| self.sees(&tables, case) && (filter.closed || case.state.is_open()))
             .filter(|case| !filter.mine || case.owner == me)
             .filter(|case| !filter.unassigned || case.owner.is_none())
             .filter(|case| !filter.stale || case.is_stale(now))
@@ -174,7 +176,7 @@ impl Desk {
         let sealed = self.visible_case(id)?;
         self.note("view_case", id);
         let case = sealed.record;
-        let actions = self.entries_of(id)?;
+        let actions = self.case_entries(id)?;
         let payments = self.office.vault.list::<Payment>(id)?;
         let mut clients = Vec::new();
         for client in &case.clients {
@@ -190,7 +192,7 @@ impl Desk {
         }
         let tables = self.office.index.read();
         let row = tables.cases.get(&id).ok_or(DeskError::NotFound)?;
-        let relation = self.relation(case.owner, &case.assigned, case.sealed);
+        let relation = self.relation_in(&tables, row);
         let referrals = tables
             .referrals
             .values()
@@ -225,6 +227,11 @@ impl Desk {
             sealed: case.sealed,
             facts: case.facts.iter().map(CodeView::from).collect(),
             may_write: self.may(Ask::WriteCase(relation)),
+            may_assign: self.may(Ask::AssignCase(relation)),
+            sees_tiers: self.may(Ask::SeeTiers(relation)),
+            assigned: case.assigned.iter().map(|staff| (*staff, self.staff_name(&tables, Some(*staff)))).collect(),
+            emergency_until: tables.glass_until(self.actor.staff, id, self.now()),
+            requests: self.requests_of(&tables, id),
         })
     }
 
@@ -233,6 +240,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or this account may not write in the case.
     pub fn add_payment(&self, case: RecordId, input: PaymentInput) -> Result<RecordId, DeskError> {
+        self.may_in_case(case, Ask::WriteCase)?;
         let mut problems = Problems::default();
         let kind: Option<PaymentKind> = problems.word("kind", &input.kind);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
@@ -278,11 +286,29 @@ impl Desk {
     /// When it has an open referral, or the reason is missing.
     pub fn close_case(&self, case: RecordId, reason: &str) -> Result<(), DeskError> {
         // Before anything else: what stands in the way of closing would tell of a case that is not there.
-        let sealed = self.visible_case(case)?.record;
-        let relation = self.relation(sealed.owner, &sealed.assigned, sealed.sealed);
-        self.actor.may(Ask::WriteCase(relation))?;
+        self.may_in_case(case, Ask::WriteCase)?;
         let mut problems = Problems::default();
         let reason = problems.code("reason", "closure_reason", reason);
+        problems.done()?;
+        self.nothing_open(case)?;
+        let Some(reason) = reason else { return Err(DeskError::NotFound) };
+        let asked = Asked::Close(case, reason.clone());
+        let asks = self.office.settings().is_some_and(|settings| settings.approve_closure)
+            && !self.may(Ask::ApproveCases)
+            && self.has_approver(&asked);
+        if asks {
+            return self
+                .write_in_case("ask_closure", case, move |tx, case| ask(tx, keys(&case.clients), asked).map(drop));
+        }
+        self.write_in_case("close_case", case, move |tx, case| {
+            close(case, reason, tx.now());
+            Ok(())
+        })
+    }
+
+    /// What stands in the way of closing a case.
+    pub(super) fn nothing_open(&self, case: RecordId) -> Result<(), DeskError> {
+        let mut problems = Problems::default();
         let open_referral = {
             let tables = self.office.index.read();
             tables.referrals.values().any(|referral| {
@@ -296,13 +322,7 @@ impl Desk {
         if self.office.index.read().open_tasks_of(case).next().is_some() {
             problems.add("reason", "task-open");
         }
-        problems.done()?;
-        let Some(reason) = reason else { return Err(DeskError::NotFound) };
-        self.write_in_case("close_case", case, move |tx, case| {
-            case.state = CaseState::Closed;
-            case.closed = Some(Closure { on: tx.now().day(), reason });
-            Ok(())
-        })
+        problems.done()
     }
 
     /// Lets a case rest, goes on with it, or opens a closed one again.
@@ -325,8 +345,12 @@ impl Desk {
     /// # Errors
     /// When there is no such account in use, or this account may not write in the case.
     pub fn assign_case(&self, case: RecordId, owner: StaffId) -> Result<(), DeskError> {
+        self.may_in_case(case, Ask::AssignCase)?;
         self.active_staff(owner)?;
-        self.write_in_case("assign_case", case, move |tx, case| {
+        self.assign_in_case("assign_case", case, move |tx, case| {
+            if is_barred_from(tx, &case.clients, owner)? {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
+            }
             let before = case.owner.replace(owner);
             hand_over_tasks(tx, case, before, Some(owner))
         })
@@ -377,19 +401,28 @@ impl Desk {
 
     pub(super) fn active_staff(&self, staff: StaffId) -> Result<(), DeskError> {
         let tables = self.office.index.read();
-        let known = tables.staff.get(&staff).is_some_and(|member| member.active);
+        let known = tables.staff.get(&staff).is_some_and(|member| member.is_in_use(self.now()));
         if known { Ok(()) } else { Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "unknown-value")])) }
     }
 
     /// Whom a case or a task can be given to.
     pub fn colleagues(&self) -> Vec<(StaffId, String)> {
-        Self::colleagues_in(&self.office.index.read())
+        self.colleagues_in(&self.office.index.read())
     }
 
-    pub(super) fn colleagues_in(tables: &Tables) -> Vec<(StaffId, String)> {
+    /// All other accounts in use.
+    pub fn everybody_else(&self) -> Vec<(StaffId, String)> {
+        let (me, now) = (self.actor.staff, self.now());
+        let tables = self.office.index.read();
+        let others = tables.staff.values().filter(|member| member.id != me && member.is_in_use(now));
+        others.map(|member| (member.id, member.name.clone())).collect()
+    }
+
+    pub(super) fn colleagues_in(&self, tables: &Tables) -> Vec<(StaffId, String)> {
         use crate::records::StaffRole::{Caseworker, Supervisor, Volunteer};
         let works = |member: &&crate::records::Staff| {
-            member.active && member.roles.iter().any(|role| matches!(role, Caseworker | Supervisor | Volunteer))
+            member.is_in_use(self.now())
+                && member.roles.iter().any(|role| matches!(role, Caseworker | Supervisor | Volunteer))
         };
         tables.staff.values().filter(works).map(|member| (member.id, member.name.clone())).collect()
     }
@@ -401,12 +434,32 @@ impl Desk {
         case: RecordId,
         change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<T, DeskError> {
-        self.visible_case(case)?;
+        self.change_case(action, case, Ask::WriteCase, change)
+    }
+
+    /// Changes who works on a case or may see it.
+    pub(super) fn assign_in_case<T: Send + 'static>(
+        &self,
+        action: &str,
+        case: RecordId,
+        change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, DeskError> {
+        self.change_case(action, case, Ask::AssignCase, change)
+    }
+
+    fn change_case<T: Send + 'static>(
+        &self,
+        action: &str,
+        case: RecordId,
+        needed: fn(Relation) -> Ask,
+        change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, DeskError> {
+        self.may_in_case(case, needed)?;
         let desk = self.clone();
         self.write(action, move |tx| {
             let mut sealed = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
-            let relation = desk.relation(sealed.record.owner, &sealed.record.assigned, sealed.record.sealed);
-            desk.actor.may(Ask::WriteCase(relation))?;
+            let relation = desk.relation_at(tx, &sealed.record)?;
+            desk.actor.may(needed(relation))?;
             let value = change(tx, &mut sealed.record)?;
             sealed.record.last_activity = tx.now();
             if sealed.record.state == CaseState::Opened {
@@ -420,7 +473,7 @@ impl Desk {
 
     pub(super) fn cases_of<'t>(&self, tables: &'t Tables, person: RecordId) -> Vec<&'t CaseRow> {
         let ids = tables.cases_of.get(&person).into_iter().flatten();
-        ids.filter_map(|id| tables.cases.get(id)).filter(|case| self.sees(case)).collect()
+        ids.filter_map(|id| tables.cases.get(id)).filter(|case| self.sees(tables, case)).collect()
     }
 
     pub(super) fn summary(&self, tables: &Tables, case: &CaseRow) -> CaseSummary {
@@ -445,6 +498,13 @@ impl Desk {
     pub(super) fn staff_name(&self, tables: &Tables, staff: Option<StaffId>) -> String {
         staff.and_then(|staff| tables.staff.get(&staff)).map(|member| member.name.clone()).unwrap_or_default()
     }
+}
+
+/// Closes a case, inside a command.
+pub(super) fn close(case: &mut Case, reason: Code, now: Timestamp) {
+    case.state = CaseState::Closed;
+    case.closed = Some(Closure { on: now.day(), reason });
+    case.last_activity = now;
 }
 
 /// So many cases from a place on, last touched first. Only those up to there are put in order.

@@ -4,12 +4,12 @@
 use super::cases::{keys, parse_minutes, parse_next};
 use super::people::{FieldInput, Problems};
 use super::tasks::{NewTask, add_task};
-use super::{ActionView, AnswerView, CodeView, ConflictView, Desk, DeskError, Field, FieldProblem};
+use super::{ActionView, AnswerView, Approval, CodeView, ConflictView, Desk, DeskError, Field, FieldProblem};
 use crate::forms::{self, About, FieldKind, Form, FormField};
 use crate::index::Tables;
 use crate::packs::{self, Pack};
 use crate::policy::Ask;
-use crate::records::{Action, Answer, Person, Settled, Task, TaskState, TaskTitle, Value};
+use crate::records::{Action, Answer, Asked, Person, Settled, Task, TaskState, TaskTitle, Tier, Value};
 use crate::vault::{Record, Sealed, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -44,6 +44,8 @@ pub struct ActionInput {
     pub follows: String,
     /// The entry that this one corrects.
     pub corrects: String,
+    /// normal, privileged, medical or protected; normal when empty.
+    pub tier: String,
     /// What is to be done next.
     pub next_action: String,
     /// Until when.
@@ -60,6 +62,9 @@ pub(super) struct NewEntry {
     answers: Vec<Answer>,
     follows: Option<RecordId>,
     corrects: Option<RecordId>,
+    tier: Tier,
+    /// Whether the writer sees all tiers: an entry that they do not see can be neither followed nor corrected.
+    sees_tiers: bool,
     tasks: Vec<NewTask>,
 }
 
@@ -74,7 +79,7 @@ impl NewEntry {
         owner: Option<StaffId>,
     ) -> Result<RecordId, DeskError> {
         if let Some(follows) = self.follows {
-            tx.get::<Action>(about, follows)?.ok_or(DeskError::NotFound)?;
+            self.known(tx, about, follows)?;
         }
         if let Some(corrected) = self.corrects {
             self.replace(tx, about, case, corrected)?;
@@ -87,6 +92,7 @@ impl NewEntry {
             answers: self.answers,
             follows: self.follows,
             corrects: self.corrects,
+            tier: self.tier,
             ..Action::note(tx.fresh_id(), about, subjects.to_vec(), self.kind, self.on, tx.now())
         };
         tx.insert(&action)?;
@@ -94,6 +100,11 @@ impl NewEntry {
             add_task(tx, case, subjects, task, owner, Some(action.id))?;
         }
         Ok(action.id)
+    }
+
+    fn known(&self, tx: &Tx<'_>, about: RecordId, id: RecordId) -> Result<Action, DeskError> {
+        let entry = tx.get::<Action>(about, id)?.map(|sealed| sealed.record);
+        entry.filter(|entry| self.sees_tiers || entry.tier == Tier::Normal).ok_or(DeskError::NotFound)
     }
 
     /// Takes the place of an entry: of the same form, and not corrected yet. What it led to is not to be done any more.
@@ -104,7 +115,7 @@ impl NewEntry {
         case: Option<RecordId>,
         corrected: RecordId,
     ) -> Result<(), DeskError> {
-        let earlier = tx.get::<Action>(about, corrected)?.ok_or(DeskError::NotFound)?.record;
+        let earlier = self.known(tx, about, corrected)?;
         let form = self.form.map(|form| form.id.as_str());
         if earlier.form.as_ref().map(|(form, _)| form.as_str()) != form {
             return Err(DeskError::Invalid(vec![FieldProblem::new("corrects", "other-form")]));
@@ -242,6 +253,12 @@ impl Desk {
         };
         let follows = entry(&mut problems, "follows", &input.follows);
         let corrects = entry(&mut problems, "corrects", &input.corrects);
+        let tier = if input.tier.is_empty() { Some(Tier::Normal) } else { problems.word("tier", &input.tier) };
+        // What lists and checks show of these forms, they show to all who see the case.
+        let is_for_all = form.is_some_and(Form::is_for_all);
+        if tier != Some(Tier::Normal) && (about != About::Case || is_for_all) {
+            problems.add("tier", "tier-not-here");
+        }
         let mut tasks: Vec<NewTask> =
             parse_next(&mut problems, &input.next_action, &input.next_due).into_iter().collect();
         for task in form.into_iter().flat_map(|form| &form.tasks) {
@@ -257,7 +274,8 @@ impl Desk {
         }
         problems.done()?;
         let kind = kind.ok_or(DeskError::NotFound)?;
-        Ok(NewEntry { kind, on, text, minutes, form, answers, follows, corrects, tasks })
+        let tier = tier.unwrap_or_default();
+        Ok(NewEntry { kind, on, text, minutes, form, answers, follows, corrects, tier, sees_tiers: false, tasks })
     }
 
     /// Writes an entry of a case.
@@ -265,7 +283,12 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or this account may not write in the case.
     pub fn add_action(&self, case: RecordId, input: &ActionInput) -> Result<RecordId, DeskError> {
-        let entry = self.read_entry(About::Case, input)?;
+        let relation = self.may_in_case(case, Ask::WriteCase)?;
+        let mut entry = self.read_entry(About::Case, input)?;
+        entry.sees_tiers = self.may(Ask::SeeTiers(relation));
+        if entry.tier != Tier::Normal && !entry.sees_tiers {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("tier", "tier-not-yours")]));
+        }
         self.write_in_case("add_action", case, move |tx, case| {
             entry.store(tx, case.id, Some(case.id), &keys(&case.clients), case.owner)
         })
@@ -310,11 +333,30 @@ impl Desk {
     }
 
     pub(super) fn entries_of(&self, about: RecordId) -> Result<Vec<ActionView>, DeskError> {
+        self.entries_where(about, |_| true)
+    }
+
+    /// The entries of a case that this account may see, latest first.
+    pub(super) fn case_entries(&self, case: RecordId) -> Result<Vec<ActionView>, DeskError> {
+        let sees_all = self.may(Ask::SeeTiers(self.relation_to(case).unwrap_or_default()));
+        self.entries_where(case, |entry| sees_all || entry.tier == Tier::Normal)
+    }
+
+    fn entries_where(&self, about: RecordId, is_shown: impl Fn(&Action) -> bool) -> Result<Vec<ActionView>, DeskError> {
         let mut entries = self.office.vault.list::<Action>(about)?;
+        entries.retain(|entry| is_shown(&entry.record));
         entries.reverse();
         let tables = self.office.index.read();
         let corrected: HashMap<RecordId, RecordId> =
             entries.iter().filter_map(|entry| Some((entry.record.corrects?, entry.record.id))).collect();
+        let asked: HashMap<RecordId, Approval> = tables
+            .requests
+            .values()
+            .filter_map(|request| match request.asked {
+                Asked::Entry(case, entry) if case == about => Some((entry, Approval::of(request))),
+                _ => None,
+            })
+            .collect();
         let view = |Sealed { record: entry, .. }: Sealed<Action>| ActionView {
             corrected_by: corrected.get(&entry.id).copied(),
             id: entry.id,
@@ -333,6 +375,8 @@ impl Desk {
                 .collect(),
             follows: entry.follows,
             corrects: entry.corrects,
+            tier: entry.tier,
+            approval: asked.get(&entry.id).copied(),
         };
         Ok(entries.into_iter().map(view).collect())
     }
@@ -355,7 +399,7 @@ impl Desk {
                 });
             }
             for other in tables.parties_like(&party.name).filter(|other| other.case != case) {
-                let Some(row) = tables.cases.get(&other.case).filter(|row| self.sees(row)) else { continue };
+                let Some(row) = tables.cases.get(&other.case).filter(|row| self.sees(tables, row)) else { continue };
                 found.push(ConflictView {
                     party: party.name.clone(),
                     name: other.name.clone(),

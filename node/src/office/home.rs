@@ -24,7 +24,7 @@ impl Desk {
         let me = Some(self.actor.staff);
         let tables = self.office.index.read();
         let visible: Vec<&CaseRow> =
-            tables.cases.values().filter(|case| self.sees(case) && case.state.is_open()).collect();
+            tables.cases.values().filter(|case| self.sees(&tables, case) && case.state.is_open()).collect();
         let horizon = today.plus_days(SOON_DAYS);
         let due: Vec<TaskView> = tables
             .due
@@ -35,11 +35,16 @@ impl Desk {
             .take(ROWS_MAX)
             .map(|task| self.task_view(&tables, task))
             .collect();
+        let glasses = if self.may(Ask::Register) {
+            self.glasses_in(&tables).into_iter().filter(|glass| glass.reviewed_by.is_none() && !glass.mine).collect()
+        } else {
+            Vec::new()
+        };
         let leads = self.may(Ask::HandOver);
         let now = self.now();
         let mut team: Vec<LoadView> = Vec::new();
         if leads {
-            for (staff, name) in Self::colleagues_in(&tables) {
+            for (staff, name) in self.colleagues_in(&tables) {
                 let theirs = || visible.iter().filter(|case| case.owner == Some(staff));
                 let late =
                     tables.due.range(..(today, RecordId::new([0; 16]))).filter_map(|(_, id)| tables.tasks.get(id));
@@ -87,6 +92,8 @@ impl Desk {
                 .into_iter()
                 .map(|case| self.summary(&tables, case))
                 .collect(),
+            requests: self.requests_in(&tables).into_iter().filter(|request| request.may_decide).collect(),
+            glasses,
             problems: self.office.around.relay.status().problems.into_values().collect(),
         })
     }

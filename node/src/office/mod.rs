@@ -3,6 +3,8 @@
 //! Nobody gets the office itself. A sign-in gives a [`Desk`], whose every method asks the policy first and
 //! answers what is not allowed as if it did not exist.
 
+mod access;
+mod account;
 mod cases;
 mod drafts;
 mod entries;
@@ -14,10 +16,13 @@ mod log;
 mod people;
 mod referrals;
 mod register;
+mod requests;
 mod staff;
 mod tasks;
 mod views;
 
+pub use access::{GLASS_MINUTES, GlassInput};
+pub use account::{AccountView, NewFactor};
 pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
@@ -29,7 +34,8 @@ pub use log::{FieldChange, HistoryView, LogCheck, LogFilter, LogRow, LogView, Ve
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
-pub use staff::{PASSWORD_CHARS_MIN, SettingsInput, StaffInput, password_problem};
+pub use requests::DecisionInput;
+pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use tasks::{TaskFilter, TaskInput};
 pub use views::*;
 
@@ -99,6 +105,9 @@ pub enum DeskError {
     /// The same referral is already open with that office.
     #[error("this case already has an open referral to that office for the same service; follow that one")]
     DoubleSend,
+    /// This needs a second factor, and the account has none.
+    #[error("this needs a second factor: set one up under your account first")]
+    FactorNeeded,
     /// The store refuses.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -122,6 +131,7 @@ impl DeskError {
             Self::Illegal(_) => "error-illegal-step",
             Self::Partner(_) => "error-partner",
             Self::DoubleSend => "error-double-send",
+            Self::FactorNeeded => "error-factor-needed",
             Self::Vault(VaultError::Conflict) => "error-conflict",
             Self::Vault(VaultError::Locked) => "error-locked",
             Self::Vault(_) => "error-store",
@@ -210,7 +220,7 @@ impl Office {
     /// The desk of a member of staff, if the account is in use.
     pub fn desk(self: &Arc<Self>, staff: StaffId) -> Option<Desk> {
         let tables = self.index.read();
-        let member = tables.staff.get(&staff).filter(|member| member.active)?;
+        let member = tables.staff.get(&staff).filter(|member| member.is_in_use(self.around.clock.now()))?;
         let actor = Actor {
             staff,
             roles: member.roles.clone(),
@@ -292,36 +302,37 @@ impl Desk {
         self.office.around.clock.now()
     }
 
-    fn relation(&self, owner: Option<StaffId>, assigned: &[StaffId], sealed: bool) -> Relation {
-        let me = self.actor.staff;
-        Relation { assigned: owner == Some(me) || assigned.contains(&me), sealed }
-    }
-
-    fn sees(&self, case: &crate::index::CaseRow) -> bool {
-        self.may(Ask::SeeCase(self.relation(case.owner, &case.assigned, case.sealed)))
-    }
-
-    /// Whether a person exists for this account: unless all of their cases are for others alone.
-    fn sees_person(&self, tables: &crate::index::Tables, person: RecordId) -> bool {
-        let mut cases =
-            tables.cases_of.get(&person).into_iter().flatten().filter_map(|id| tables.cases.get(id)).peekable();
-        cases.peek().is_none() || cases.any(|case| !case.sealed || self.sees(case))
-    }
-
     fn visible_person(&self, person: RecordId) -> Result<(), DeskError> {
         if self.sees_person(&self.office.index.read(), person) { Ok(()) } else { Err(DeskError::NotFound) }
     }
 
-    /// A case that this account may see; another one does not exist.
-    fn visible_case(&self, id: RecordId) -> Result<Sealed<Case>, DeskError> {
-        let sealed = self.office.vault.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
-        let case = &sealed.record;
-        let relation = self.relation(case.owner, &case.assigned, case.sealed);
+    /// How this account stands to a case, if there is one.
+    fn relation_to(&self, id: RecordId) -> Option<Relation> {
+        let tables = self.office.index.read();
+        tables.cases.get(&id).map(|case| self.relation_in(&tables, case))
+    }
+
+    /// How this account stands to a case that it may see; another one does not exist.
+    fn reach_case(&self, id: RecordId) -> Result<Relation, DeskError> {
+        let relation = self.relation_to(id).ok_or(DeskError::NotFound)?;
         if self.actor.may(Ask::SeeCase(relation)).is_err() {
             self.note("refused", id);
             return Err(DeskError::NotFound);
         }
-        Ok(sealed)
+        Ok(relation)
+    }
+
+    /// That this account may do something in a case: asked before what was typed is looked at, and again on the writer.
+    fn may_in_case(&self, id: RecordId, needed: fn(Relation) -> Ask) -> Result<Relation, DeskError> {
+        let relation = self.reach_case(id)?;
+        self.allow(needed(relation))?;
+        Ok(relation)
+    }
+
+    /// A case that this account may see.
+    fn visible_case(&self, id: RecordId) -> Result<Sealed<Case>, DeskError> {
+        self.reach_case(id)?;
+        self.office.vault.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)
     }
 
     /// Runs a command as this member of staff.

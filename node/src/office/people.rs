@@ -435,6 +435,11 @@ impl Desk {
                 .filter_map(|what| Some((what.to_owned(), tables.last_confirmed(id, what)?)))
                 .collect(),
             entries,
+            barred: tables
+                .barred_from(id)
+                .iter()
+                .map(|staff| (*staff, self.staff_name(&tables, Some(*staff))))
+                .collect(),
         })
     }
 

@@ -267,9 +267,7 @@ impl Desk {
     }
 
     fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
-        let case = self.visible_case(case)?.record;
-        let relation = self.relation(case.owner, &case.assigned, case.sealed);
-        Ok(self.actor.may(Ask::Refer(relation))?)
+        self.may_in_case(case, Ask::Refer).map(drop)
     }
 
     fn draft(
@@ -377,7 +375,7 @@ impl Desk {
     /// A received referral is the desk's until it has a case; then, like a sent one, it is the case's.
     pub(super) fn sees_referral(&self, tables: &Tables, referral: &Referral) -> bool {
         match referral.case.and_then(|case| tables.cases.get(&case)) {
-            Some(case) => self.sees(case),
+            Some(case) => self.sees(tables, case),
             None => !referral.outgoing && self.may(Ask::AnswerReferrals),
         }
     }
@@ -436,7 +434,7 @@ impl Desk {
     }
 
     pub(super) fn referral_summary(&self, tables: &Tables, referral: &Referral) -> ReferralSummary {
-        let case = referral.case.filter(|case| tables.cases.get(case).is_some_and(|case| self.sees(case)));
+        let case = referral.case.filter(|case| tables.cases.get(case).is_some_and(|case| self.sees(tables, case)));
         let client = case.and(referral.client).and_then(|client| tables.persons.get(&client)).map(|p| p.name.clone());
         let state = referral.state();
         ReferralSummary {

@@ -9,6 +9,7 @@ use crate::vault::Record;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Lines of one page of the register.
@@ -69,14 +70,23 @@ impl Desk {
     pub fn register(&self, day: Option<Day>) -> Result<Vec<RegisterView>, DeskError> {
         self.allow(Ask::Register)?;
         let tables = self.office.index.read();
-        let lines =
-            tables.lines.values().rev().filter(|line| day.is_none_or(|day| line.at.day() == day)).take(LINES_MAX);
+        let lines = tables.lines.values().rev().filter(|line| day.is_none_or(|day| line.at.day() == day));
+        // A line that became a case for others alone is as absent as the case.
+        let is_there = |line: &&Arc<RegisterLine>| match line.outcome {
+            VisitOutcome::Case(case) => tables.cases.get(&case).is_some_and(|row| {
+                self.sees(&tables, row) || row.clients.iter().all(|client| self.sees_person(&tables, *client))
+            }),
+            _ => true,
+        };
+        let sees = |case: &RecordId| tables.cases.get(case).is_some_and(|row| self.sees(&tables, row));
         Ok(lines
+            .filter(is_there)
+            .take(LINES_MAX)
             .map(|line| {
                 let (outcome, case, reason) = match &line.outcome {
                     VisitOutcome::Open => ("open", None, None),
                     VisitOutcome::Consult => ("consult", None, None),
-                    VisitOutcome::Case(case) => ("case", Some(*case), None),
+                    VisitOutcome::Case(case) => ("case", Some(*case).filter(sees), None),
                     VisitOutcome::TurnedAway(reason) => ("turned_away", None, Some(CodeView::from(reason))),
                 };
                 RegisterView {
@@ -108,6 +118,7 @@ impl Desk {
     /// # Errors
     /// When the reason is missing or the line is not open any more.
     pub fn line_turned_away(&self, id: RecordId, reason: &str) -> Result<(), DeskError> {
+        self.allow(Ask::Register)?;
         let mut problems = Problems::default();
         let reason = problems.code("reason", "turnaway_reason", reason);
         problems.done()?;

@@ -1,15 +1,17 @@
 //! Accounts and settings.
 
 use super::people::Problems;
+use super::requests::ask;
 use super::{Desk, DeskError, StaffView};
 use crate::keys::{KeyError, KeyFile, Keys};
 use crate::policy::Ask;
-use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
+use crate::records::{Asked, Decided, Request, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::vault::Record;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::Currency;
+use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -30,6 +32,24 @@ pub struct StaffInput {
     pub password: String,
     /// Whether this account can open the locked office.
     pub unlocks: bool,
+    /// The day on which it ends by itself; empty for never.
+    #[serde(default)]
+    pub ends_on: String,
+    /// The hour of that day (UTC), for example 17:00; its end when empty.
+    #[serde(default)]
+    pub ends_at: String,
+}
+
+/// New roles of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RolesInput {
+    /// Roles.
+    pub roles: Vec<String>,
+    /// The day on which it ends by itself; empty for never.
+    pub ends_on: String,
+    /// The hour of that day (UTC), for example 17:00; its end when empty.
+    pub ends_at: String,
 }
 
 impl std::fmt::Debug for StaffInput {
@@ -50,6 +70,10 @@ pub struct SettingsInput {
     pub currency: String,
     /// Modules that are on.
     pub modules: Vec<String>,
+    /// Whether a caseworker's closure waits for a supervisor.
+    pub approve_closure: bool,
+    /// Whether accounts that administer need a second factor.
+    pub factor_to_administer: bool,
 }
 
 /// What is wrong with a password, if anything: too short, too long, or one that everybody tries.
@@ -83,15 +107,49 @@ fn key_error(error: KeyError) -> DeskError {
     DeskError::Partner(error.to_string())
 }
 
+/// When an account ends by itself: at an hour of a day, or at the end of that day.
+fn end_of(problems: &mut Problems, day: &str, hour: &str, now: Timestamp) -> Option<Timestamp> {
+    let day = problems.day("ends_on", day);
+    let hour = crate::names::ascii_digits(hour.trim());
+    let minute_of_day = match hour.split_once(':').map(|(hour, minute)| (hour.parse::<u64>(), minute.parse::<u64>())) {
+        None if hour.is_empty() => Some(24 * 60),
+        Some((Ok(hour), Ok(minute))) if hour < 24 && minute < 60 => Some(hour * 60 + minute),
+        _ => None,
+    };
+    let Some(minutes) = minute_of_day else {
+        problems.with("ends_at", "not-an-hour", &hour);
+        return None;
+    };
+    let ends = day?.start().plus_ms(minutes * 60_000);
+    if ends <= now {
+        problems.add("ends_on", "in-the-past");
+    }
+    Some(ends)
+}
+
+fn roles_of(problems: &mut Problems, words: &[String]) -> Vec<StaffRole> {
+    let mut roles: Vec<StaffRole> = words.iter().filter_map(|role| problems.word("roles", role)).collect();
+    if words.is_empty() {
+        problems.add("roles", "required");
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    roles
+}
+
 impl Desk {
     /// All accounts.
     ///
     /// # Errors
     /// When the account does not administer.
     pub fn staff_list(&self) -> Result<Vec<StaffView>, DeskError> {
-        self.allow(Ask::Administer)?;
+        self.administers()?;
         let key_file = self.office.vault.key_file().map_err(key_error)?;
         let tables = self.office.index.read();
+        let waits = |staff: StaffId| {
+            let mut open = tables.requests.values().filter(|request| request.decided.is_none());
+            open.any(|request| matches!(request.asked, Asked::Account(about, ..) if about == staff))
+        };
         Ok(tables
             .staff
             .values()
@@ -100,25 +158,33 @@ impl Desk {
                 sign_in: member.sign_in.clone(),
                 name: member.name.clone(),
                 roles: member.roles.clone(),
-                active: member.active,
+                active: member.is_in_use(self.now()),
                 unlocks: key_file.has_slot(member.id),
+                ends: member.ends,
+                has_factor: member.factor.is_some(),
+                waits: waits(member.id),
             })
             .collect())
     }
 
-    /// Makes an account.
+    /// Whether this account administers, with the second factor that the office may ask for.
+    pub(super) fn administers(&self) -> Result<(), DeskError> {
+        self.allow(Ask::Administer)?;
+        let needed = self.office.settings().is_some_and(|settings| settings.factor_to_administer);
+        if needed && !self.account().has_factor { Err(DeskError::FactorNeeded) } else { Ok(()) }
+    }
+
+    /// Makes an account. It comes into use when somebody else has approved it, if there is anybody else who could.
     ///
     /// # Errors
     /// When fields are wrong or the sign-in name is taken.
     pub fn add_staff(&self, input: &StaffInput, cost: Cost) -> Result<StaffId, DeskError> {
-        self.allow(Ask::Administer)?;
+        self.administers()?;
         let mut problems = Problems::default();
         let sign_in = problems.required_text("sign_in", &input.sign_in, 64);
         let name = problems.required_text("name", &input.name, 200);
-        let roles: Vec<StaffRole> = input.roles.iter().filter_map(|role| problems.word("roles", role)).collect();
-        if roles.is_empty() {
-            problems.add("roles", "required");
-        }
+        let roles = roles_of(&mut problems, &input.roles);
+        let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, self.now());
         if input.unlocks && roles.contains(&StaffRole::Volunteer) {
             problems.add("unlocks", "volunteer-unlocks");
         }
@@ -131,15 +197,20 @@ impl Desk {
         let password =
             hash.map_err(|_| DeskError::Invalid(vec![super::FieldProblem::new("password", "password-long")]))?;
         let unlocks = input.unlocks;
+        let asked = Asked::Account(id, roles.clone(), ends);
+        let waits = self.has_approver(&asked);
         let member = Staff {
             id,
             sign_in,
             name,
             roles,
             password: (!unlocks).then_some(password),
-            active: true,
+            active: !waits,
             language: None,
             made: self.now(),
+            factor: None,
+            pin: None,
+            ends,
         };
         let sign_in = member.sign_in.clone();
         if unlocks {
@@ -157,7 +228,7 @@ impl Desk {
             }
             tx.insert(&member)?;
             tx.about(member.id());
-            Ok(())
+            if waits { ask(tx, Vec::new(), asked).map(drop) } else { Ok(()) }
         });
         if added.is_err() && unlocks {
             self.drop_slot(id);
@@ -165,12 +236,64 @@ impl Desk {
         added.map(|()| id)
     }
 
+    /// Gives an account other roles, or another end. Somebody else approves it, if there is anybody else who could.
+    ///
+    /// # Errors
+    /// When fields are wrong, or there is no such account.
+    pub fn change_roles(&self, staff: StaffId, input: &RolesInput) -> Result<(), DeskError> {
+        self.administers()?;
+        let mut problems = Problems::default();
+        let roles = roles_of(&mut problems, &input.roles);
+        let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, self.now());
+        let slots = self.office.vault.key_file().map_err(key_error)?;
+        if roles.contains(&StaffRole::Volunteer) && slots.has_slot(staff) {
+            problems.add("roles", "volunteer-unlocks");
+        }
+        problems.done()?;
+        let asked = Asked::Account(staff, roles, ends);
+        let (desk, waits) = (self.clone(), self.has_approver(&asked));
+        self.write("change_roles", move |tx| {
+            let id = RecordId::new(*staff.as_bytes());
+            tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+            tx.about(id);
+            if waits { ask(tx, Vec::new(), asked).map(drop) } else { desk.carry_out(tx, &asked) }
+        })
+    }
+
+    /// Takes the second factor of somebody who lost telephone and printed codes away.
+    ///
+    /// # Errors
+    /// When there is no such account, or it is one's own.
+    pub fn reset_factor(&self, staff: StaffId) -> Result<(), DeskError> {
+        self.administers()?;
+        if staff == self.actor.staff {
+            return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
+        }
+        let id = RecordId::new(*staff.as_bytes());
+        self.write("reset_factor", move |tx| {
+            let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+            sealed.record.factor = None;
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+
+    /// Whether this account may end the sessions of another.
+    ///
+    /// # Errors
+    /// When it does not administer.
+    pub fn may_end_sessions(&self, staff: StaffId) -> Result<(), DeskError> {
+        self.administers()?;
+        self.note("end_sessions", RecordId::new(*staff.as_bytes()));
+        Ok(())
+    }
+
     /// Ends an account: its sessions die with it, and its way to the office key.
     ///
     /// # Errors
     /// When it is one's own, or there is none.
     pub fn end_staff(&self, staff: StaffId) -> Result<(), DeskError> {
-        self.allow(Ask::Administer)?;
+        self.administers()?;
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
         }
@@ -182,7 +305,18 @@ impl Desk {
             let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
             sealed.record.active = false;
             tx.about(id);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
+            tx.update(&sealed.record, sealed.revision)?;
+            // What was asked for the account goes with it.
+            for mut request in tx.list::<Request>(Request::TOP)? {
+                let is_open = request.record.decided.is_none();
+                if is_open && matches!(request.record.asked, Asked::Account(about, ..) if about == staff) {
+                    let comment = "the account was ended".to_owned();
+                    let by = tx.staff().ok_or(DeskError::NotFound)?;
+                    request.record.decided = Some(Decided { at: tx.now(), by, approved: false, comment });
+                    tx.update(&request.record, request.revision)?;
+                }
+            }
+            Ok::<(), DeskError>(())
         })?;
         self.drop_slot(staff);
         Ok(())
@@ -203,7 +337,7 @@ impl Desk {
     /// # Errors
     /// When the account does not administer.
     pub fn settings(&self) -> Result<Settings, DeskError> {
-        self.allow(Ask::Administer)?;
+        self.administers()?;
         self.office.settings().ok_or(DeskError::NotFound)
     }
 
@@ -217,7 +351,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong.
     pub fn change_settings(&self, input: &SettingsInput) -> Result<(), DeskError> {
-        self.allow(Ask::Administer)?;
+        self.administers()?;
         let mut problems = Problems::default();
         let name = problems.required_text("name", &input.name, 200);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
@@ -227,10 +361,14 @@ impl Desk {
         }
         problems.done()?;
         let Some(currency) = currency else { return Err(DeskError::NotFound) };
-        let (small_office, modules) = (input.small_office, input.modules.clone());
+        if input.factor_to_administer && !self.account().has_factor {
+            return Err(DeskError::FactorNeeded);
+        }
+        let SettingsInput { small_office, modules, approve_closure, factor_to_administer, .. } = input.clone();
         self.write("change_settings", move |tx| {
             let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
-            sealed.record = Settings { name, currency, small_office, modules, ..sealed.record };
+            let changed = Settings { name, currency, small_office, modules, ..sealed.record };
+            sealed.record = Settings { approve_closure, factor_to_administer, ..changed };
             tx.about(SETTINGS_ID);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })

@@ -1,5 +1,6 @@
 //! Tasks: what somebody has to do by a day.
 
+use super::access::is_barred_from;
 use super::people::Problems;
 use super::{Desk, DeskError, PAGE_ROWS, TaskView};
 use crate::index::{Tables, TaskRow};
@@ -92,6 +93,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or this account may not write in the case.
     pub fn add_task(&self, case: RecordId, input: &TaskInput) -> Result<RecordId, DeskError> {
+        self.may_in_case(case, Ask::WriteCase)?;
         let mut problems = Problems::default();
         let kind = if input.kind.is_empty() { Some(TaskKind::ToDo) } else { problems.word("kind", &input.kind) };
         let title = problems.required_text("title", &input.title, 400);
@@ -104,13 +106,15 @@ impl Desk {
         let (Some(kind), Some(due)) = (kind, due) else { return Err(DeskError::NotFound) };
         let new = NewTask { kind, title: TaskTitle::Words(title), due };
         if let Some(owner) = owner {
-            self.visible_case(case)?;
             self.active_staff(owner)?;
         }
         self.write_in_case("add_task", case, move |tx, case| {
             // Somebody who may not see the case would never come to see the task.
-            let sees = |staff: StaffId| !case.sealed || case.owner == Some(staff) || case.assigned.contains(&staff);
-            if owner.is_some_and(|owner| !sees(owner)) {
+            let is_shut_out = |staff: StaffId| -> Result<bool, DeskError> {
+                let works_on_it = case.owner == Some(staff) || case.assigned.contains(&staff);
+                Ok((case.sealed && !works_on_it) || is_barred_from(tx, &case.clients, staff)?)
+            };
+            if owner.map_or(Ok(false), is_shut_out)? {
                 return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
             }
             let owner = owner.or(case.owner);
@@ -147,7 +151,7 @@ impl Desk {
 
     pub(super) fn sees_task(&self, tables: &Tables, task: &TaskRow) -> bool {
         match task.case {
-            Some(case) => tables.cases.get(&case).is_some_and(|case| self.sees(case)),
+            Some(case) => tables.cases.get(&case).is_some_and(|case| self.sees(tables, case)),
             None => self.may(Ask::Register),
         }
     }
@@ -172,6 +176,19 @@ impl Desk {
     pub(super) fn tasks_of(&self, tables: &Tables, case: RecordId) -> Vec<TaskView> {
         tables.open_tasks_of(case).map(|task| self.task_view(tables, task)).collect()
     }
+}
+
+/// Settles the open tasks of a case that follow from something, inside a command.
+pub(super) fn settle_from(tx: &mut Tx<'_>, case: RecordId, from: RecordId) -> Result<(), DeskError> {
+    for mut sealed in tx.list::<Task>(case)? {
+        let task = &mut sealed.record;
+        if task.from == Some(from) && task.state == TaskState::Open {
+            task.state = TaskState::Done;
+            task.settled = Some(Settled { at: tx.now(), by: tx.staff() });
+            tx.update(&sealed.record, sealed.revision)?;
+        }
+    }
+    Ok(())
 }
 
 /// Hands the open tasks of a case to its new owner, inside a command.

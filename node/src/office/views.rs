@@ -2,7 +2,8 @@
 
 use crate::index::MatchReason;
 use crate::records::{
-    CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, StaffRole, TaskKind, TaskState, TaskTitle, Value,
+    CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, Request, StaffRole, TaskKind, TaskState,
+    TaskTitle, Tier, Value,
 };
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
@@ -140,6 +141,9 @@ pub struct PersonView {
     pub confirmed: Vec<(String, Day)>,
     /// Entries about the person, latest first.
     pub entries: Vec<ActionView>,
+    /// Colleagues for whom this person does not exist.
+    #[schema(value_type = Vec<Object>)]
+    pub barred: Vec<(StaffId, String)>,
 }
 
 /// What a colleague must know before anything else.
@@ -288,6 +292,18 @@ pub struct CaseView {
     pub facts: Vec<CodeView>,
     /// Whether this account may write in it.
     pub may_write: bool,
+    /// Whether this account may say who works on it.
+    pub may_assign: bool,
+    /// Whether this account sees privileged, medical and protected entries.
+    pub sees_tiers: bool,
+    /// Who works on it beside its owner.
+    #[schema(value_type = Vec<Object>)]
+    pub assigned: Vec<(StaffId, String)>,
+    /// Until when this account sees it by emergency access.
+    #[schema(value_type = Option<String>)]
+    pub emergency_until: Option<Timestamp>,
+    /// Requests that wait for a decision.
+    pub requests: Vec<RequestView>,
 }
 
 /// A client of a case, with how to reach them safely.
@@ -342,6 +358,144 @@ pub struct ActionView {
     /// The entry that corrects it.
     #[schema(value_type = Option<String>)]
     pub corrected_by: Option<RecordId>,
+    /// For whom it is.
+    pub tier: Tier,
+    /// What became of the request to approve it.
+    pub approval: Option<Approval>,
+}
+
+/// What became of the request to approve something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// Nobody decided yet.
+    Waiting,
+    /// Approved.
+    Approved,
+    /// Sent back.
+    Refused,
+}
+
+impl Approval {
+    pub(crate) fn of(request: &Request) -> Self {
+        match &request.decided {
+            None => Self::Waiting,
+            Some(decided) if decided.approved => Self::Approved,
+            Some(_) => Self::Refused,
+        }
+    }
+
+    /// The word for it in the catalogues.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What somebody asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestedView {
+    /// An account comes into use.
+    Account {
+        /// Whose.
+        name: String,
+        /// With which roles.
+        roles: Vec<StaffRole>,
+        /// Until when.
+        #[schema(value_type = Option<String>)]
+        ends: Option<Timestamp>,
+    },
+    /// A colleague is taken off a conflict list.
+    LiftBar {
+        /// Whose list.
+        #[schema(value_type = String)]
+        person: RecordId,
+        /// That person's name.
+        name: String,
+        /// The colleague.
+        staff: String,
+    },
+    /// A case is closed.
+    Close {
+        /// Which.
+        #[schema(value_type = String)]
+        case: RecordId,
+        /// Its number.
+        number: String,
+        /// Why.
+        reason: CodeView,
+    },
+    /// An entry holds.
+    Entry {
+        /// Of which case.
+        #[schema(value_type = String)]
+        case: RecordId,
+        /// That case's number.
+        number: String,
+        /// Which entry.
+        #[schema(value_type = String)]
+        entry: RecordId,
+    },
+}
+
+/// A request for a second person's approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RequestView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// What is asked.
+    pub asked: RequestedView,
+    /// Who asks.
+    pub by: String,
+    /// Whether that is the one who looks.
+    pub mine: bool,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// Whether it was approved.
+    pub approved: bool,
+    /// Why.
+    pub comment: String,
+    /// Whether this account may decide it now.
+    pub may_decide: bool,
+}
+
+/// An emergency access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct GlassView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Who took it.
+    pub by: String,
+    /// Whether that is the one who looks.
+    pub mine: bool,
+    /// To which case, if this account may see it.
+    #[schema(value_type = Option<String>)]
+    pub case: Option<RecordId>,
+    /// That case's number.
+    pub number: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub from: Timestamp,
+    /// Until when.
+    #[schema(value_type = String)]
+    pub until: Timestamp,
+    /// Who looked at it since.
+    pub reviewed_by: Option<String>,
+    /// What they found.
+    pub finding: String,
+    /// Whether this account may look at it now.
+    pub may_review: bool,
 }
 
 /// Money of a case.
@@ -569,6 +723,13 @@ pub struct StaffView {
     pub active: bool,
     /// Whether this account can open the locked office.
     pub unlocks: bool,
+    /// When it ends by itself.
+    #[schema(value_type = Option<String>)]
+    pub ends: Option<Timestamp>,
+    /// Whether it has a second factor.
+    pub has_factor: bool,
+    /// Whether somebody has to approve it before it can be used, or before its roles change.
+    pub waits: bool,
 }
 
 /// The start page: due work.
@@ -590,6 +751,10 @@ pub struct HomeView {
     pub stale: usize,
     /// What a person should know about the network.
     pub problems: Vec<String>,
+    /// What others ask this account to approve.
+    pub requests: Vec<RequestView>,
+    /// Emergency accesses that this account should look at.
+    pub glasses: Vec<GlassView>,
 }
 
 /// How much one member of staff has to do.

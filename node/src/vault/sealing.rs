@@ -56,6 +56,10 @@ casemesh_protocol::coded_enum!(
         Task = 15 "task",
         /// What was typed and not saved.
         Draft = 16 "draft",
+        /// Emergency access to a case.
+        Glass = 17 "glass",
+        /// A request for a second person's approval.
+        Request = 18 "request",
     }
 );
 

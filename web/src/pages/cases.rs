@@ -14,7 +14,7 @@ use casemesh_node::office::{
     ActionInput, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS, PaymentInput, ReferralInput,
     SharePreview,
 };
-use casemesh_node::records::{CaseState, PaymentKind, TaskKind};
+use casemesh_node::records::{CaseState, PaymentKind, TaskKind, Tier};
 use casemesh_protocol::id::RecordId;
 
 pub(crate) fn routes() -> Router<App> {
@@ -135,6 +135,9 @@ struct CasePage {
     task_kinds: &'static [TaskKind],
     colleagues: Vec<(String, String)>,
     states: &'static [CaseState],
+    tiers: &'static [Tier],
+    /// Colleagues, and whether each works on the case already.
+    helpers: Vec<(String, String, bool)>,
 }
 
 /// The forms of a case page that came back with something wrong in them.
@@ -172,6 +175,15 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     task_kinds: TaskKind::ALL,
                     colleagues: signed.desk.colleagues().into_iter().map(|(id, name)| (id.to_string(), name)).collect(),
                     states: case.summary.state.followers(),
+                    tiers: if case.sees_tiers { Tier::ALL } else { &[] },
+                    helpers: signed
+                        .desk
+                        .colleagues()
+                        .into_iter()
+                        .map(|(id, name)| {
+                            (id.to_string(), name, case.assigned.iter().any(|(assigned, _)| *assigned == id))
+                        })
+                        .collect(),
                     page: signed.page,
                     case,
                     form,
@@ -196,6 +208,7 @@ async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { sig
         minutes: form.text("minutes"),
         next_action: form.text("next_action"),
         next_due: form.text("next_due"),
+        tier: form.text("tier"),
         ..ActionInput::default()
     };
     let desk = signed.desk.clone();

@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::get;
 use casemesh_node::forms::{self, About, FieldKind, FormField};
 use casemesh_node::office::{ActionInput, ActionView, Desk, DeskError};
+use casemesh_node::records::Tier;
 use casemesh_protocol::id::RecordId;
 use serde::Deserialize;
 
@@ -75,6 +76,8 @@ struct EntryPage {
     lines: Vec<Line>,
     print: String,
     corrects: bool,
+    /// The tiers to choose from; none where an entry is for all who see it.
+    tiers: &'static [Tier],
 }
 
 /// Where an entry goes.
@@ -101,18 +104,19 @@ impl Place {
         }
     }
 
-    /// The line under the title, and the entries that can be corrected.
-    fn look(&self, desk: &Desk) -> Result<(String, Vec<ActionView>), DeskError> {
+    /// The line under the title, the entries that can be corrected, and the tiers to choose from.
+    fn look(&self, desk: &Desk) -> Result<(String, Vec<ActionView>, &'static [Tier]), DeskError> {
         match self {
             Self::Case(id) => {
                 let case = desk.case(*id)?;
-                Ok((format!("{} {}", case.summary.number, case.summary.client), case.actions))
+                let tiers = if case.sees_tiers { Tier::ALL } else { &[] };
+                Ok((format!("{} {}", case.summary.number, case.summary.client), case.actions, tiers))
             }
             Self::Person(id) => {
                 let person = desk.person(*id)?;
-                Ok((person.name, person.entries))
+                Ok((person.name, person.entries, &[]))
             }
-            Self::Office => Ok((desk.office_name(), desk.office_entries()?)),
+            Self::Office => Ok((desk.office_name(), desk.office_entries()?, &[])),
         }
     }
 
@@ -131,7 +135,7 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
         return signed.refused(&DeskError::NotFound);
     };
     let (desk, base) = (signed.desk.clone(), place.base());
-    let (line, entries) = match app.run(move || place.look(&desk)).await {
+    let (line, entries, tiers) = match app.run(move || place.look(&desk)).await {
         Ok(found) => found,
         Err(error) => return signed.refused(&error),
     };
@@ -143,6 +147,7 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
         let Some(earlier) = earlier else { return signed.refused(&DeskError::NotFound) };
         form.set("corrects", corrected);
         form.set("on", earlier.on.to_string());
+        form.set("tier", earlier.tier.as_str());
         form.set("text", earlier.text.clone());
         for answer in &earlier.answers {
             let value = answer.value.code.as_ref().or(answer.value.value.as_ref());
@@ -167,6 +172,7 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
             about: line,
             action: format!("{base}/entries/{form_id}"),
             back: base,
+            tiers: if definition.is_for_all() { &[] } else { tiers },
             form,
             page,
         },
@@ -183,6 +189,7 @@ async fn write(app: &App, place: Place, form_id: &str, Sent { signed, form }: Se
         answers: definition.fields.iter().map(|field| (field.id.clone(), form.field(&field.id))).collect(),
         follows: form.text("follows"),
         corrects: form.text("corrects"),
+        tier: form.text("tier"),
         ..ActionInput::default()
     };
     let (desk, base) = (signed.desk.clone(), place.base());

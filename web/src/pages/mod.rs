@@ -1,5 +1,6 @@
 //! The pages: one file a subject, each handler reads, acts at the desk, and shows.
 
+mod access;
 mod cases;
 mod drafts;
 mod entries;
@@ -28,6 +29,7 @@ use std::any::Any;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .merge(session::routes())
+        .merge(access::routes())
         .merge(home::routes())
         .merge(register::routes())
         .merge(people::routes())

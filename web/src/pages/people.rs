@@ -12,8 +12,9 @@ use axum::routing::{get, post};
 use casemesh_node::forms::About;
 use casemesh_node::index::MatchReason;
 use casemesh_node::office::{ConsentInput, DeskError, Field, PartnerView, PersonHit, PersonInput, PersonView};
+use casemesh_node::policy::Ask;
 use casemesh_node::records::{CountingBasis, IdentityLevel};
-use casemesh_protocol::id::RecordId;
+use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{ConsentGiver, ConsentMethod, FieldGroup, Purpose, WithholdReason};
 
 pub(crate) fn routes() -> Router<App> {
@@ -156,6 +157,8 @@ struct PersonPage {
     person: PersonView,
     forms: Vec<(String, String)>,
     href: String,
+    may_bar: bool,
+    staff: Vec<(StaffId, String)>,
 }
 
 impl PersonPage {
@@ -184,6 +187,8 @@ async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) 
         Ok(person) => html(&PersonPage {
             forms: super::entries::links(&signed.page, &signed.desk, About::Person),
             href: format!("/people/{id}"),
+            may_bar: signed.desk.may(Ask::Bar),
+            staff: signed.desk.everybody_else(),
             page: signed.page,
             person,
         }),

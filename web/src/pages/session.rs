@@ -3,7 +3,7 @@
 use crate::App;
 use crate::form::Form;
 use crate::i18n;
-use crate::page::{Page, Signed, go, html, html_with, outside_language, token_of};
+use crate::page::{Page, Signed, browser_of, go, html, html_with, outside_language, set_cookie, token_of};
 use askama::Template;
 use axum::Router;
 use axum::body::Bytes;
@@ -11,7 +11,10 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::node::SignInError;
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::token::session_token;
+use casemesh_node::node::{Knock, SignInError};
+use casemesh_node::session::{Origin, PinRefusal, SessionId};
 use fluent_bundle::FluentValue;
 use serde::Deserialize;
 
@@ -20,6 +23,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sign-in", get(show).post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/lock", post(lock))
+        .route("/switch", post(switch))
+        .route("/pin", get(pin).post(unlock))
         .route("/language", post(language))
 }
 
@@ -91,10 +96,14 @@ async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix("kept:")?.to_owned(), value.clone())))
         .collect();
-    let (name, password) = (form.text("name"), form.text("password"));
+    let name = form.text("name");
+    let known_browser = browser_of(&app, &headers);
+    let browser = known_browser.clone().unwrap_or_else(|| session_token(&mut os_rng()));
+    let label = headers.get(header::USER_AGENT).and_then(|label| label.to_str().ok()).unwrap_or_default().to_owned();
+    let origin = Origin { source: "pages", label, browser: browser.clone() };
+    let knock = Knock { name: name.clone(), password: form.text("password"), code: form.text("code"), origin };
     let node = app.node.clone();
-    let who = name.clone();
-    let result = app.run(move || node.sign_in(&who, &password, "pages")).await;
+    let result = app.run(move || node.sign_in(&knock)).await;
     let mut page = door(&app, &headers, form.get("then"), kept);
     match result {
         Ok(token) => {
@@ -110,9 +119,9 @@ async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
                     drop: None,
                 })
             };
-            let cookie = format!("{}={token}; Path=/; Secure; HttpOnly; SameSite=Lax", app.cookie);
-            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
+            set_cookie(&mut response, &app.cookie, &token, "");
+            if known_browser.is_none() {
+                set_cookie(&mut response, &app.browser_cookie, &browser, "; Max-Age=31536000");
             }
             response
         }
@@ -120,6 +129,10 @@ async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
             let language = page.page.language;
             let (status, failure) = match error {
                 SignInError::Wrong => (StatusCode::UNPROCESSABLE_ENTITY, language.text("sign-in-wrong", &[])),
+                SignInError::CodeNeeded => {
+                    (StatusCode::UNPROCESSABLE_ENTITY, language.text("sign-in-code-needed", &[]))
+                }
+                SignInError::CodeWrong => (StatusCode::UNPROCESSABLE_ENTITY, language.text("sign-in-code-wrong", &[])),
                 SignInError::Wait(seconds) => (
                     StatusCode::TOO_MANY_REQUESTS,
                     language.text("sign-in-wait", &[("seconds", FluentValue::from(seconds))]),
@@ -141,10 +154,7 @@ async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Response {
         app.node.sign_out(&token);
     }
     let mut response = go("/sign-in");
-    let cookie = format!("{}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0", app.cookie);
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
+    set_cookie(&mut response, &app.cookie, "", "; Max-Age=0");
     // The cache and no storage: what a phone has not sent yet must stay.
     response.headers_mut().append("clear-site-data", HeaderValue::from_static("\"cache\""));
     response
@@ -154,6 +164,65 @@ async fn lock(State(app): State<App>, _: Signed) -> Response {
     let node = app.node.clone();
     app.run(move || node.lock()).await;
     go("/sign-in")
+}
+
+#[derive(Template)]
+#[template(path = "pin.html")]
+struct PinPage {
+    page: Page,
+    then: String,
+    locked: Vec<(SessionId, String)>,
+    failure: Option<&'static str>,
+}
+
+/// The session waits behind its owner's PIN, and a colleague can work.
+async fn switch(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let then: String = form_urlencoded::byte_serialize(own_path(Form::read(&body).get("then")).as_bytes()).collect();
+    let can_come_back = token_of(&app, &headers).is_some_and(|token| app.node.lock_session(&token));
+    let mut response = go(&if can_come_back { format!("/pin?then={then}") } else { "/sign-in".to_owned() });
+    set_cookie(&mut response, &app.cookie, "", "; Max-Age=0");
+    response
+}
+
+fn pin_page(app: &App, headers: &HeaderMap, then: &str, failure: Option<&'static str>) -> Response {
+    let browser = browser_of(app, headers).unwrap_or_default();
+    let page = PinPage {
+        page: Page::outside(outside_language(headers), app.node.config().name.clone()),
+        then: own_path(then),
+        locked: app.node.locked_sessions(&browser),
+        failure,
+    };
+    let status = if page.failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    html_with(status, &page)
+}
+
+async fn pin(State(app): State<App>, headers: HeaderMap, Query(query): Query<Then>) -> Response {
+    pin_page(&app, &headers, &query.then, None)
+}
+
+async fn unlock(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    let form = Form::read(&body);
+    let then = own_path(form.get("then"));
+    let Ok(session) = form.get("session").parse::<SessionId>() else {
+        return pin_page(&app, &headers, &then, Some("pin-ended"));
+    };
+    let (node, browser, pin) = (app.node.clone(), browser_of(&app, &headers).unwrap_or_default(), form.text("pin"));
+    let work = move || {
+        let token = node.unlock_session(&browser, session, &pin)?;
+        let desk = node.desk(&token).ok_or(PinRefusal::Ended)?;
+        Ok((token, desk.drafts()))
+    };
+    match app.run(work).await {
+        Ok((token, drafts)) => {
+            // What was being typed when the session was locked comes first.
+            let draft = drafts.iter().find(|(_, draft)| then != "/" && draft.path.starts_with(&then));
+            let mut response = go(&draft.map_or(then.clone(), |(id, _)| format!("/drafts/{id}")));
+            set_cookie(&mut response, &app.cookie, &token, "");
+            response
+        }
+        Err(PinRefusal::Wrong) => pin_page(&app, &headers, &then, Some("pin-wrong")),
+        Err(PinRefusal::Ended) => pin_page(&app, &headers, &then, Some("pin-ended")),
+    }
 }
 
 async fn language(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_crypto::passphrase::Cost;
-use casemesh_node::office::{DeskError, SettingsInput, StaffInput, StaffView};
+use casemesh_node::office::{DeskError, RolesInput, SettingsInput, StaffInput, StaffView};
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::id::StaffId;
 
@@ -18,6 +18,9 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/staff", get(show).post(add))
         .route("/staff/{id}/end", post(end))
+        .route("/staff/{id}/end-sessions", post(end_sessions))
+        .route("/staff/{id}/reset-factor", post(reset_factor))
+        .route("/staff/{id}/roles", post(roles))
         .route("/settings", post(settings))
 }
 
@@ -31,6 +34,9 @@ struct StaffPage {
     office_name: String,
     currency: String,
     small_office: bool,
+    approve_closure: bool,
+    factor_to_administer: bool,
+    all_roles: &'static [StaffRole],
     modules: Vec<(String, bool)>,
 }
 
@@ -48,6 +54,9 @@ async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
                 office_name: settings.name,
                 currency: settings.currency.to_string(),
                 small_office: settings.small_office,
+                approve_closure: settings.approve_closure,
+                factor_to_administer: settings.factor_to_administer,
+                all_roles: StaffRole::ALL,
                 modules: casemesh_node::packs::modules()
                     .into_iter()
                     .map(|module| (module.to_owned(), settings.modules.iter().any(|on| on == module)))
@@ -69,6 +78,8 @@ async fn add(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
         roles: form.all("roles"),
         password: form.text("password"),
         unlocks: form.on("unlocks"),
+        ends_on: form.text("ends_on"),
+        ends_at: form.text("ends_at"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.add_staff(&input, Cost::FLOOR)).await {
@@ -89,12 +100,46 @@ async fn end(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. 
     }
 }
 
+async fn end_sessions(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. }: Sent) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.may_end_sessions(id)).await {
+        Ok(()) => {
+            app.node.end_sessions(id);
+            go("/staff")
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn reset_factor(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. }: Sent) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.reset_factor(id)).await {
+        Ok(()) => {
+            app.node.end_sessions(id);
+            go("/staff")
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn roles(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, form }: Sent) -> Response {
+    let input = RolesInput { roles: form.all("roles"), ends_on: form.text("ends_on"), ends_at: form.text("ends_at") };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.change_roles(id, &input)).await {
+        Ok(()) => go("/staff"),
+        Err(DeskError::Invalid(problems)) => staff_page(&app, signed, Form::default().with_problems(problems)).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
 async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     let input = SettingsInput {
         name: form.text("name"),
         small_office: form.on("small_office"),
         currency: form.text("currency"),
         modules: form.all("modules"),
+        approve_closure: form.on("approve_closure"),
+        factor_to_administer: form.on("factor_to_administer"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {

@@ -1,0 +1,257 @@
+//! Who stands how to a case: the conflict list, and emergency access.
+
+use super::cases::keys;
+use super::people::Problems;
+use super::requests::ask;
+use super::tasks::{NewTask, add_task};
+use super::{Desk, DeskError, FieldProblem, GlassView};
+use crate::index::{CaseRow, Tables};
+use crate::policy::{Ask, Relation};
+use crate::records::{Asked, Case, Glass, Person, PersonRef, Settled, TaskKind, TaskTitle};
+use crate::vault::{Record, Tx};
+use casemesh_protocol::id::{RecordId, StaffId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Emergency access ends by itself after so long.
+pub const GLASS_MINUTES: u64 = 60;
+/// Somebody else looks at it within so many days.
+const REVIEW_DAYS: i32 = 3;
+/// Longest reason or finding.
+const REASON_BYTES_MAX: usize = 4_000;
+/// Emergency accesses that are listed.
+const LISTED_MAX: usize = 100;
+
+/// A request for emergency access.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GlassInput {
+    /// The number of the case.
+    pub number: String,
+    /// Why it cannot wait for somebody who works on the case.
+    pub reason: String,
+    /// A code of one's second factor.
+    pub code: String,
+}
+
+impl Desk {
+    /// How this account stands to a case of the index.
+    pub(super) fn relation_in(&self, tables: &Tables, case: &CaseRow) -> Relation {
+        let me = self.actor.staff;
+        Relation {
+            assigned: case.owner == Some(me) || case.assigned.contains(&me),
+            sealed: case.sealed,
+            barred: case.clients.iter().any(|client| tables.is_barred(*client, me)),
+            glass: tables.has_glass(me, case.id, self.now()),
+        }
+    }
+
+    /// How this account stands to a case that is about to be changed: asked where nothing can come in between.
+    pub(super) fn relation_at(&self, tx: &Tx<'_>, case: &Case) -> Result<Relation, DeskError> {
+        let me = self.actor.staff;
+        let mut barred = false;
+        for client in &case.clients {
+            let person = tx.get::<Person>(Person::TOP, client.id)?;
+            barred |= person.is_some_and(|person| person.record.barred.contains(&me));
+        }
+        Ok(Relation {
+            assigned: case.owner == Some(me) || case.assigned.contains(&me),
+            sealed: case.sealed,
+            barred,
+            glass: self.office.index.read().has_glass(me, case.id, tx.now()),
+        })
+    }
+
+    pub(super) fn sees(&self, tables: &Tables, case: &CaseRow) -> bool {
+        self.may(Ask::SeeCase(self.relation_in(tables, case)))
+    }
+
+    /// Whether a person exists for this account: unless all of their cases are for others alone, or this account is on
+    /// their conflict list.
+    pub(super) fn sees_person(&self, tables: &Tables, person: RecordId) -> bool {
+        if tables.is_barred(person, self.actor.staff) {
+            return false;
+        }
+        let mut cases =
+            tables.cases_of.get(&person).into_iter().flatten().filter_map(|id| tables.cases.get(id)).peekable();
+        cases.peek().is_none() || cases.any(|case| self.sees(tables, case) || !self.is_hidden(tables, case))
+    }
+
+    /// Whether a case must not even be guessed at from its person.
+    fn is_hidden(&self, tables: &Tables, case: &CaseRow) -> bool {
+        case.sealed || self.relation_in(tables, case).barred
+    }
+
+    /// Puts a colleague on the conflict list of a person: person and cases do not exist for them from then on.
+    ///
+    /// # Errors
+    /// When the account may not, or it would shut out the one who asks.
+    pub fn bar(&self, person: RecordId, staff: StaffId) -> Result<(), DeskError> {
+        self.allow(Ask::Bar)?;
+        self.visible_person(person)?;
+        self.active_staff(staff)?;
+        if staff == self.actor.staff {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("staff", "own-account")]));
+        }
+        self.write("bar", move |tx| {
+            let mut sealed = tx.get::<Person>(Person::TOP, person)?.ok_or(DeskError::NotFound)?;
+            tx.about(person);
+            if sealed.record.barred.contains(&staff) {
+                return Ok(());
+            }
+            sealed.record.barred.push(staff);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+
+    /// Asks that a colleague is taken off the conflict list of a person: somebody else approves it.
+    ///
+    /// # Errors
+    /// When the account may not, or nobody else could approve.
+    pub fn lift_bar(&self, person: RecordId, staff: StaffId) -> Result<(), DeskError> {
+        self.allow(Ask::Bar)?;
+        self.visible_person(person)?;
+        let asked = Asked::LiftBar(person, staff);
+        if !self.has_approver(&asked) {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("staff", "no-second-person")]));
+        }
+        self.write("lift_bar", move |tx| {
+            let sealed = tx.get::<Person>(Person::TOP, person)?.ok_or(DeskError::NotFound)?;
+            tx.about(person);
+            ask(tx, vec![sealed.record.key], asked).map(drop)
+        })
+    }
+
+    /// Takes emergency access to a case, by its number. A case that is not there and one that stays shut are told apart
+    /// by nobody; that somebody tried is noted either way.
+    ///
+    /// # Errors
+    /// When the account may not, the second factor is not right, or there is no such case for this account.
+    pub fn break_glass(&self, input: &GlassInput) -> Result<RecordId, DeskError> {
+        self.allow(Ask::BreakGlass)?;
+        let mut problems = Problems::default();
+        let number = problems.required_text("number", &input.number, 100);
+        let reason = problems.required_text("reason", &input.reason, REASON_BYTES_MAX);
+        problems.done()?;
+        self.check_code(&input.code)?;
+        let number = crate::names::ascii_digits(&number).to_uppercase();
+        let found = {
+            let tables = self.office.index.read();
+            let case = tables.cases.values().find(|case| case.number.to_uppercase() == number);
+            case.map(|case| (case.id, self.relation_in(&tables, case)))
+        };
+        let opens = |relation: &Relation| self.may(Ask::SeeCase(Relation { glass: true, ..*relation }));
+        let Some((case, relation)) = found.filter(|(_, relation)| opens(relation)) else {
+            self.office.vault.note_and_wait(Some(self.actor.staff), "refused", None)?;
+            return Err(DeskError::Invalid(vec![FieldProblem::new("number", "no-such-case")]));
+        };
+        if self.may(Ask::SeeTiers(relation)) {
+            return Ok(case);
+        }
+        let staff = self.actor.staff;
+        self.write("break_glass", move |tx| {
+            let sealed = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?.record;
+            let glass = Glass {
+                id: tx.fresh_id(),
+                case,
+                subjects: keys(&sealed.clients),
+                staff,
+                reason,
+                from: tx.now(),
+                until: tx.now().plus_ms(GLASS_MINUTES * 60_000),
+                reviewed: None,
+                finding: String::new(),
+            };
+            tx.insert(&glass)?;
+            tx.about(case);
+            // Who is responsible learns of it as work that is due.
+            let owner = sealed.owner.filter(|owner| *owner != staff);
+            let title = TaskTitle::Form("review_emergency_access".into());
+            let task = NewTask { kind: TaskKind::Review, title, due: tx.now().day().plus_days(REVIEW_DAYS) };
+            add_task(tx, Some(case), &keys(&sealed.clients), task, owner, Some(glass.id))?;
+            Ok(case)
+        })
+    }
+
+    /// Emergency accesses, latest first: those of everybody for who leads, those to one's own cases for the others.
+    ///
+    /// # Errors
+    /// When the account has nothing to do with cases.
+    pub fn glasses(&self) -> Result<Vec<GlassView>, DeskError> {
+        self.allow(Ask::Register)?;
+        Ok(self.glasses_in(&self.office.index.read()))
+    }
+
+    pub(super) fn glasses_in(&self, tables: &Tables) -> Vec<GlassView> {
+        let all = self.may(Ask::ReviewGlass);
+        let listed = tables.glasses().filter_map(|glass| {
+            let case = tables.cases.get(&glass.case).filter(|case| self.sees(tables, case));
+            // A supervisor learns that it happened also where the case stays shut to them.
+            let is_mine = case.is_some_and(|case| case.owner == Some(self.actor.staff));
+            let is_barred = tables.cases.get(&glass.case).is_some_and(|case| self.relation_in(tables, case).barred);
+            (!is_barred && (all || is_mine)).then(|| GlassView {
+                id: glass.id,
+                by: self.staff_name(tables, Some(glass.staff)),
+                mine: glass.staff == self.actor.staff,
+                case: case.map(|case| case.id),
+                number: case.map(|case| case.number.clone()).unwrap_or_default(),
+                reason: if case.is_some() { glass.reason.clone() } else { String::new() },
+                from: glass.from,
+                until: glass.until,
+                reviewed_by: glass.reviewed.map(|reviewed| self.staff_name(tables, reviewed.by)),
+                finding: glass.finding.clone(),
+                may_review: glass.reviewed.is_none() && glass.staff != self.actor.staff && case.is_some(),
+            })
+        });
+        listed.take(LISTED_MAX).collect()
+    }
+
+    /// Says that one looked at an emergency access of somebody else, and what one found.
+    ///
+    /// # Errors
+    /// When it is one's own, was looked at before, or there is none for this account.
+    pub fn review_glass(&self, id: RecordId, finding: &str) -> Result<(), DeskError> {
+        let listed = self.glasses()?.into_iter().find(|glass| glass.id == id).ok_or(DeskError::NotFound)?;
+        if !listed.may_review {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("finding", "review-not-now")]));
+        }
+        let mut problems = Problems::default();
+        let finding = problems.required_text("finding", finding, REASON_BYTES_MAX);
+        problems.done()?;
+        self.write("review_glass", move |tx| {
+            let mut sealed = tx.get::<Glass>(Glass::TOP, id)?.ok_or(DeskError::NotFound)?;
+            sealed.record.reviewed = Some(Settled { at: tx.now(), by: tx.staff() });
+            sealed.record.finding = finding;
+            let case = sealed.record.case;
+            tx.about(case);
+            tx.update(&sealed.record, sealed.revision)?;
+            super::tasks::settle_from(tx, case, id)
+        })
+    }
+
+    /// Says who works on a case beside its owner.
+    ///
+    /// # Errors
+    /// When one of the accounts is not in use, or this account may not say so.
+    pub fn share_case(&self, case: RecordId, staff: Vec<StaffId>) -> Result<(), DeskError> {
+        self.may_in_case(case, Ask::AssignCase)?;
+        staff.iter().try_for_each(|staff| self.active_staff(*staff))?;
+        self.assign_in_case("share_case", case, move |_, case| {
+            case.assigned = staff;
+            case.assigned.sort_unstable();
+            case.assigned.dedup();
+            Ok(())
+        })
+    }
+}
+
+/// Who of these clients' conflict lists a member of staff stands on.
+pub(super) fn is_barred_from(tx: &Tx<'_>, clients: &[PersonRef], staff: StaffId) -> Result<bool, DeskError> {
+    for client in clients {
+        let person = tx.get::<Person>(Person::TOP, client.id)?;
+        if person.is_some_and(|person| person.record.barred.contains(&staff)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
