@@ -332,6 +332,43 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.check("tasks").await;
     walk.press("button[value='done'][aria-label*='Look at the risk again']").await;
 
+    // A family with a mistake in it, a group with a roll, two records of one person, and an address behind a click.
+    walk.go(&format!("{advice_base}families/new")).await;
+    let family = [("1:given", "Zanele"), ("1:family", "Khumalo"), ("2:given", "Bongani"), ("summary", "The rent")];
+    walk.fill("main form", &family).await;
+    walk.press("main form").await;
+    walk.check("family-problem").await;
+    walk.fill("main form", &[("2:relation", "child")]).await;
+    walk.press("main form").await;
+    walk.press("main a[href^='/people/']").await;
+    walk.shows("Bongani Khumalo").await;
+    walk.go(&format!("{advice_base}find")).await;
+    walk.fill("main form", &[("q", "Nomwula Dlamini")]).await;
+    walk.press("main form").await;
+    walk.press("form[action='/people/new']").await;
+    walk.fill("main form", &[("birth", "1986-09-07"), ("birth_calendar", "ethiopic"), ("telephone", "082 555 0101")])
+        .await;
+    walk.fill("main form", &[("is_group", "on"), ("address", "4 Hill Road"), ("address_protected", "on")]).await;
+    walk.press("main form").await;
+    walk.shows("Ethiopian").await;
+    assert!(!walk.text().await.contains("Hill Road"));
+    walk.press("form[action$='/reveal']").await;
+    walk.shows("4 Hill Road").await;
+    walk.fill("form[action$='/members']", &[("name", "Lindiwe"), ("speaks", "on")]).await;
+    walk.press("form[action$='/members']").await;
+    walk.shows("Speaks for the group").await;
+    walk.check("person-group").await;
+    walk.fill("form[action$='/others']", &[("q", "Nomvula")]).await;
+    walk.press("form[action$='/others']").await;
+    walk.check("others").await;
+    walk.go(&format!("{advice_base}duplicates")).await;
+    walk.check("duplicates").await;
+    walk.press("a[href*='/compare/']").await;
+    walk.check("compare").await;
+    walk.press("form[action$='/merge']").await;
+    walk.shows("These records turned out to be about this person").await;
+    walk.press("form[action$='/unmerge']").await;
+
     // Refer: the name is caught, the preview is exact, and it is sent.
     walk.go(&format!("{case_url}/refer")).await;
     walk.check("refer").await;

@@ -26,4 +26,5 @@ mod harness;
 mod hostile;
 mod matrix;
 /// What the web server refuses, and what it always sends.
+mod people;
 mod web;

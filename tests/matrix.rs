@@ -46,6 +46,9 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),
+        operation if ["/merge", "/unmerge", "/different"].iter().any(|end| operation.ends_with(end)) => {
+            json!({ "other": "09".repeat(16) })
+        }
         operation if operation.ends_with("bar") => json!({ "staff": other }),
         operation if operation.ends_with("/close") => json!({ "reason": "resolved" }),
         operation if operation.ends_with("/turn-away") => json!({ "reason": "no_capacity" }),
@@ -77,7 +80,7 @@ fn pages() -> BTreeSet<(String, String)> {
 const DOOR: &[&str] = &["/sign-in", "/sign-out", "/lock", "/switch", "/pin", "/language"];
 
 /// What is sent to every page.
-const FORM: &str = "text=x&title=x&due=2099-01-01&kind=to_do&state=resolved&identity=anonymous&finding=x&comment=x";
+const FORM: &str = "text=x&title=x&due=2099-01-01&kind=to_do&q=x&other=09090909090909090909090909090909&state=resolved&identity=anonymous&finding=x&comment=x";
 
 struct Asker<'a> {
     runtime: &'a tokio::runtime::Runtime,
@@ -127,6 +130,8 @@ fn address(path: &str, place: &Place) -> String {
     path.replace("{id}", &id)
         .replace("{consent}", &"09".repeat(16))
         .replace("{entry}", &place.entry.to_string())
+        .replace("{link}", &"09".repeat(16))
+        .replace("{other}", &"09".repeat(16))
         .replace("{session}", &"09".repeat(8))
         .replace("{form}", form)
 }

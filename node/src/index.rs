@@ -3,9 +3,9 @@
 
 use crate::names;
 use crate::records::{
-    Action, Case, CaseState, Collected, Consent, CountingBasis, Glass, Import, Outbox, OutboxState, Payment,
-    PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings, Staff, Task, TaskKind,
-    TaskState, TaskTitle, Value,
+    Action, Case, CaseState, Collected, Consent, CountingBasis, Glass, Import, Link, Member, Outbox, OutboxState,
+    Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings, Staff, Task,
+    TaskKind, TaskState, TaskTitle, Value,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use casemesh_crypto::hash::Digest;
@@ -32,6 +32,14 @@ pub struct PersonRow {
     telephone: String,
     identifier: String,
     import_row: Option<RecordId>,
+    different_from: Vec<RecordId>,
+}
+
+impl PersonRow {
+    /// How the words of the name sound, in one order.
+    fn sound(&self) -> Vec<String> {
+        skeletons(&self.name)
+    }
 }
 
 /// A case, as lists see it.
@@ -182,6 +190,13 @@ pub struct Tables {
     glasses: BTreeMap<RecordId, Arc<Glass>>,
     /// Until when somebody has emergency access to a case.
     glass_until: HashMap<(StaffId, RecordId), Timestamp>,
+    links: BTreeMap<RecordId, Arc<Link>>,
+    links_of: HashMap<RecordId, BTreeSet<RecordId>>,
+    /// Persons whose record was merged into another's.
+    merged_into: HashMap<RecordId, RecordId>,
+    merged_from: HashMap<RecordId, BTreeSet<RecordId>>,
+    /// Members on the rolls of groups, by group.
+    members: HashMap<RecordId, BTreeSet<RecordId>>,
     /// Requests for a second person's approval.
     pub requests: BTreeMap<RecordId, Arc<Request>>,
     /// Referrals.
@@ -217,7 +232,7 @@ fn skeletons(name: &str) -> Vec<String> {
 }
 
 /// Why a person was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatchReason {
     /// A number of a document.
@@ -232,6 +247,21 @@ pub enum MatchReason {
     BirthYear,
 }
 
+impl MatchReason {
+    /// The word for it in the catalogues.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identifier => "identifier",
+            Self::Telephone => "telephone",
+            Self::Name => "name",
+            Self::SoundsLike => "sounds_like",
+            Self::BirthYear => "birth_year",
+        }
+    }
+}
+
+/// So many records can be one person.
+const MERGES_MAX: usize = 64;
 /// How many candidates a search weighs.
 const CANDIDATES_MAX: usize = 2_000;
 
@@ -255,6 +285,7 @@ impl Tables {
             self.words.entry(word.clone()).or_default().insert(person.id);
             self.skeletons.entry(names::skeleton(word)).or_default().insert(person.id);
         }
+        self.put_merge(person);
         if !person.barred.is_empty() {
             self.bars.insert(person.id, person.barred.clone());
         }
@@ -274,6 +305,7 @@ impl Tables {
                 telephone: digits(person.telephone.value()),
                 identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default(),
                 import_row,
+                different_from: person.different_from.clone(),
             },
         );
     }
@@ -403,7 +435,8 @@ impl Tables {
 
     /// When something about a person was last confirmed.
     pub fn last_confirmed(&self, person: RecordId, what: &str) -> Option<Day> {
-        let rows = self.confirmed.values().filter(|row| row.person == person && row.what == what);
+        let records = self.records_of(person);
+        let rows = self.confirmed.values().filter(|row| records.contains(&row.person) && row.what == what);
         rows.map(|row| row.on).max()
     }
 
@@ -423,9 +456,68 @@ impl Tables {
         self.referrals.insert(referral.id, Arc::new(referral));
     }
 
+    /// The record that stands for a person: itself, or what it was merged into.
+    pub fn standing(&self, person: RecordId) -> RecordId {
+        let next = |id: &RecordId| self.merged_into.get(id).copied();
+        std::iter::successors(Some(person), next).take(MERGES_MAX).last().unwrap_or(person)
+    }
+
+    /// All records of a person: the one that stands for them first, then those that were merged into it.
+    pub fn records_of(&self, person: RecordId) -> Vec<RecordId> {
+        let mut all = vec![self.standing(person)];
+        let mut next = 0;
+        while let Some(id) = all.get(next).copied() {
+            let merged = self.merged_from.get(&id).into_iter().flatten().copied();
+            all.extend(merged.take(MERGES_MAX));
+            next += 1;
+        }
+        all
+    }
+
+    /// The cases of a person, those of merged records included.
+    pub fn all_cases_of(&self, person: RecordId) -> impl Iterator<Item = &CaseRow> {
+        let records = self.records_of(person);
+        let ids: BTreeSet<RecordId> =
+            records.iter().filter_map(|id| self.cases_of.get(id)).flatten().copied().collect();
+        ids.into_iter().filter_map(|id| self.cases.get(&id))
+    }
+
+    /// The relations of a person with other registered persons.
+    pub fn links_of(&self, person: RecordId) -> impl Iterator<Item = &Link> {
+        let records = self.records_of(person);
+        let ids: BTreeSet<RecordId> =
+            records.iter().filter_map(|id| self.links_of.get(id)).flatten().copied().collect();
+        ids.into_iter().filter_map(|id| self.links.get(&id)).map(Arc::as_ref)
+    }
+
+    /// How many members are on the roll of a group.
+    pub fn members_of(&self, group: RecordId) -> usize {
+        self.members.get(&group).map_or(0, BTreeSet::len)
+    }
+
+    fn put_link(&mut self, link: Link) {
+        for person in [link.from.id, link.to.id] {
+            self.links_of.entry(person).or_default().insert(link.id);
+        }
+        self.links.insert(link.id, Arc::new(link));
+    }
+
+    fn put_merge(&mut self, person: &Person) {
+        if let Some(into) = self.merged_into.remove(&person.id)
+            && let Some(merged) = self.merged_from.get_mut(&into)
+        {
+            merged.remove(&person.id);
+        }
+        if let Some(into) = person.merged_into {
+            self.merged_into.insert(person.id, into);
+            self.merged_from.entry(into).or_default().insert(person.id);
+        }
+    }
+
     /// Whether a member of staff is on the conflict list of a person.
     pub fn is_barred(&self, person: RecordId, staff: StaffId) -> bool {
-        self.bars.get(&person).is_some_and(|barred| barred.contains(&staff))
+        let is_on = |id: RecordId| self.bars.get(&id).is_some_and(|barred| barred.contains(&staff));
+        !self.bars.is_empty() && self.records_of(person).into_iter().any(is_on)
     }
 
     /// Who is on the conflict list of a person.
@@ -484,7 +576,12 @@ impl Tables {
             }
         }
         let mut hits: Vec<(&PersonRow, Vec<MatchReason>)> = Vec::new();
-        for (id, mut reasons) in found {
+        // What was found under a merged record is said of the person it turned out to be.
+        let mut standing: BTreeMap<RecordId, BTreeSet<MatchReason>> = BTreeMap::new();
+        for (id, reasons) in found {
+            standing.entry(self.standing(id)).or_default().extend(reasons);
+        }
+        for (id, mut reasons) in standing {
             let Some(row) = self.persons.get(&id) else { continue };
             if row.birth_year.is_some_and(|year| years.iter().any(|asked| **asked == year.to_string())) {
                 reasons.insert(MatchReason::BirthYear);
@@ -523,6 +620,44 @@ impl Tables {
             .flat_map(|(_, ids)| ids.iter().copied())
             .take(CANDIDATES_MAX)
             .collect()
+    }
+
+    /// Pairs of persons who may be one: the same telephone or document, or a name that sounds alike with the same year
+    /// of birth. Pairs that somebody found to be two are left out.
+    pub fn duplicates(&self, is_seen: impl Fn(RecordId) -> bool) -> Vec<(RecordId, RecordId, MatchReason)> {
+        let mut seen: HashMap<(MatchReason, Vec<String>), Vec<RecordId>> = HashMap::new();
+        let standing = self.persons.values().filter(|row| !self.merged_into.contains_key(&row.person.id));
+        for row in standing {
+            let id = row.person.id;
+            let mut put = |reason, key: Vec<String>| seen.entry((reason, key)).or_default().push(id);
+            if row.telephone.len() >= 5 {
+                put(MatchReason::Telephone, vec![row.telephone.clone()]);
+            }
+            if row.identifier.len() >= 4 {
+                put(MatchReason::Identifier, vec![row.identifier.clone()]);
+            }
+            if let Some(year) = row.birth_year.filter(|_| row.words.len() >= 2) {
+                let mut key = row.sound();
+                key.push(year.to_string());
+                put(MatchReason::SoundsLike, key);
+            }
+        }
+        let mut pairs: BTreeMap<(RecordId, RecordId), MatchReason> = BTreeMap::new();
+        for ((reason, _), mut ids) in seen {
+            ids.sort_unstable();
+            for (at, one) in ids.iter().enumerate() {
+                for other in ids.iter().skip(at + 1).take(MERGES_MAX) {
+                    let are_two = |a: &RecordId, b: &RecordId| {
+                        self.persons.get(a).is_some_and(|row| row.different_from.contains(b))
+                    };
+                    if !are_two(one, other) && !are_two(other, one) && is_seen(*one) && is_seen(*other) {
+                        let known = pairs.entry((*one, *other)).or_insert(reason);
+                        *known = reason.min(*known);
+                    }
+                }
+            }
+        }
+        pairs.into_iter().map(|((one, other), reason)| (one, other, reason)).collect()
     }
 
     /// Whether the client of a case may be counted.
@@ -638,6 +773,11 @@ impl Tables {
             }
             Kind::Task => self.put_task(minicbor::decode(plain)?),
             Kind::Action => self.put_action(&minicbor::decode(plain)?),
+            Kind::Link => self.put_link(minicbor::decode(plain)?),
+            Kind::Member => {
+                let member: Member = minicbor::decode(plain)?;
+                self.members.entry(member.group.id).or_default().insert(member.id);
+            }
             Kind::Glass => self.put_glass(minicbor::decode(plain)?),
             Kind::Request => {
                 let request: Request = minicbor::decode(plain)?;

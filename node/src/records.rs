@@ -1,6 +1,7 @@
 //! What an office keeps. Each record has a stable shape: fields are numbered and never renumbered; new ones
 //! come behind and are optional, so that old rows still read.
 
+use crate::calendars::Calendar;
 use crate::vault::{Kind, Record};
 use casemesh_crypto::factor::FactorSecret;
 use casemesh_crypto::hash::Digest;
@@ -388,6 +389,21 @@ pub struct Person {
     /// Members of staff for whom this person and all their cases do not exist: the conflict list.
     #[cbor(n(22), default)]
     pub barred: Vec<StaffId>,
+    /// The birth date as it was said, in the calendar it was said in; none where that is the Gregorian date.
+    #[n(23)]
+    pub birth_said: Option<(Calendar, String)>,
+    /// The address shows only after a click that is noted.
+    #[cbor(n(24), default)]
+    pub address_protected: bool,
+    /// The person that this record turned out to be about, too. Everything of this one is shown there.
+    #[n(25)]
+    pub merged_into: Option<RecordId>,
+    /// Persons that somebody compared with this one and found to be others.
+    #[cbor(n(26), default)]
+    pub different_from: Vec<RecordId>,
+    /// Whether it stands for a group that is one client: its members are on its roll.
+    #[cbor(n(27), default)]
+    pub is_group: bool,
 }
 
 impl Person {
@@ -417,6 +433,11 @@ impl Person {
             made,
             made_by,
             barred: Vec::new(),
+            birth_said: None,
+            address_protected: false,
+            merged_into: None,
+            different_from: Vec::new(),
+            is_group: false,
         }
     }
 
@@ -435,6 +456,78 @@ impl Person {
     pub fn reference(&self) -> PersonRef {
         PersonRef { id: self.id, key: self.key }
     }
+}
+
+/// A relation between two registered persons.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Link {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The one.
+    #[n(1)]
+    pub from: PersonRef,
+    /// The other.
+    #[n(2)]
+    pub to: PersonRef,
+    /// What the other is to the one: code of the list `relation`.
+    #[n(3)]
+    pub relation: Code,
+    /// Whether they live together: a household.
+    #[n(4)]
+    pub lives_together: FieldState<bool>,
+    /// Whether the other cares for the one.
+    #[n(5)]
+    pub is_caregiver: bool,
+    /// The day on which it ended.
+    #[n(6)]
+    pub ended: Option<Day>,
+    /// Who wrote it.
+    #[n(7)]
+    pub by: Option<StaffId>,
+    /// When it was written.
+    #[n(8)]
+    pub at: Timestamp,
+}
+
+/// A member of a group that is one client: farm dwellers, dismissed workers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Member {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The group.
+    #[n(1)]
+    pub group: PersonRef,
+    /// The person, if registered.
+    #[n(2)]
+    pub person: Option<PersonRef>,
+    /// The name as on the roll.
+    #[n(3)]
+    pub name: String,
+    /// Telephone.
+    #[n(4)]
+    pub telephone: String,
+    /// Whether the member speaks for the group.
+    #[n(5)]
+    pub speaks: bool,
+    /// Whether the member agreed to what the group does.
+    #[n(6)]
+    pub agreed: FieldState<bool>,
+    /// What came of it for the member: code of the list `closure_reason`.
+    #[n(7)]
+    pub outcome: Option<Code>,
+    /// How much the member got.
+    #[n(8)]
+    pub amount: Option<Money>,
+    /// Who wrote it.
+    #[n(9)]
+    pub by: Option<StaffId>,
+    /// When it was last written.
+    #[n(10)]
+    pub at: Timestamp,
 }
 
 /// A case.
@@ -1206,5 +1299,11 @@ record!(RegisterLine, RegisterLine, |line| line.id, vec![line.key]);
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
+record!(Link, Link, |link| link.id, vec![link.from.key, link.to.key]);
+record!(Member, Member, |member| member.id, {
+    let mut keys = vec![member.group.key];
+    keys.extend(member.person.map(|person| person.key));
+    keys
+}, parent member.group.id);
 record!(Request, Request, |request| request.id, request.subjects.clone());
 record!(Import, Import, |import| import.id, vec![]);

@@ -1152,3 +1152,70 @@ log-refuse = إعادة طلب
 log-change-roles = تغيير أدوار حساب
 log-end-sessions = تسجيل خروج زميل من كل مكان
 form-task-review-emergency-access = مراجعة الوصول الطارئ إلى هذه القضية
+calendar = تقويم التاريخ
+calendar-gregorian = الميلادي (الغريغوري)
+calendar-ethiopic = الإثيوبي
+calendar-buddhist = البوذي (التايلاندي)
+calendar-hijri = الهجري
+calendar-bikram-sambat = بيكرام سامبات (النيبالي)
+address-protected = عنوان محمي: لا يُعرض إلا بعد نقرة تُدوَّن
+address-reveal = عرض العنوان
+state-protected = محمي
+person-is-group = هذه مجموعة تُعدّ مستفيداً واحداً (سكان مزرعة، عمال مفصولون)
+roll = { $count ->
+    [zero] قائمة المجموعة: لا يوجد أعضاء
+    [one] قائمة المجموعة: عضو واحد
+    [two] قائمة المجموعة: عضوان
+    [few] قائمة المجموعة: { $count } أعضاء
+    [many] قائمة المجموعة: { $count } عضواً
+   *[other] قائمة المجموعة: { $count } عضو
+}
+member-add = إضافة عضو إلى القائمة
+member-speaks = يتكلم باسم المجموعة
+member-agreed = وافق على ما تفعله المجموعة
+member-outcome = ما نتج عن ذلك
+relations = الصلات
+relation-of = { $relation } بالنسبة إلى
+relation-is = ما هو هذا الشخص بالنسبة إلى الأول
+relation-together = يعيشان معاً
+relation-caregiver = مقدّم الرعاية
+relation-add = تدوين الصلة
+relation-end = انتهت اليوم
+relation-find = البحث عن شخص مسجّل لتدوين صلة أو للمقارنة
+merged-from = تبيّن أن هذه السجلات تخص هذا الشخص:
+unmerge = الفصل من جديد
+duplicates = سجلات قد تكون لشخص واحد
+duplicates-what = فيها الهاتف نفسه أو الوثيقة نفسها، أو أسماء متشابهة في النطق مع سنة الميلاد نفسها. انظر في السجلين قبل أن تقرر.
+compare = المقارنة جنباً إلى جنب
+compare-what = هل هذا شخص واحد؟ لا يضيع شيء في الحالتين، ويمكن التراجع عن الدمج في أي وقت.
+compare-differs = مختلف
+field = الحقل
+merge-left = شخص واحد: إبقاء السجل الأول
+merge-right = شخص واحد: إبقاء السجل الثاني
+are-different = شخصان مختلفان
+merge-hint = تُعرض بعد ذلك قضايا السجلين وموافقاتهما وقيودهما مع السجل الذي يبقى.
+family = تسجيل أسرة
+family-what = الشخص الأول هو الذي تُذكر صلة الآخرين به. اترك الصفوف التي لا تحتاج إليها فارغة. إذا تُرك اسم العائلة فارغاً فهو اسم عائلة الشخص الأول.
+family-person = الشخص { $number }
+family-relation = ما هو بالنسبة إلى الشخص الأول
+family-caregiver = يرعى الشخص الأول
+family-client = القضية قضيته أيضاً
+family-more = صفوف أخرى (ما كتبته حتى الآن لا يُنقل معها)
+family-all = لهم جميعاً
+problem-same-person = هذان شخص واحد بالفعل.
+problem-no-group = هذا السجل ليس لمجموعة. حدّد ذلك أولاً في «تغيير».
+problem-family-size = اكتب شخصاً واحداً على الأقل؛ الحد الأقصى: { $detail }.
+log-merge = دمج سجلين لشخص واحد
+log-unmerge = التراجع عن دمج
+log-are-different = تدوين أن سجلين هما لشخصين مختلفين
+log-add-link = تدوين صلة
+log-end-link = إنهاء صلة
+log-register-family = تسجيل أسرة
+log-set-member = كتابة في قائمة مجموعة
+log-reveal-address = الاطلاع على عنوان محمي
+form-translation = ترجمة
+form-field-translation-language = لغة الترجمة
+form-field-translation-text = الترجمة
+form-field-translated-by = من ترجم
+form-field-translation-checked = راجعها شخص يعرف اللغتين
+entry-translate = إضافة ترجمة

@@ -3,6 +3,7 @@
 //! (RFC 9457) with the fields that are wrong.
 
 mod access;
+mod people;
 
 use crate::App;
 use axum::extract::rejection::JsonRejection;
@@ -715,6 +716,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people/{id}/history", get(person_history))
         .route("/openapi.json", get(document))
         .merge(access::routes())
+        .merge(people::routes())
         .fallback(no_such_call);
     Router::new().nest("/api/v1", calls)
 }
@@ -789,7 +791,11 @@ struct Document;
 
 /// The OpenAPI document of the API, as `casemesh openapi` writes it.
 pub fn openapi() -> String {
-    Document::openapi().merge_from(access::Document::openapi()).to_pretty_json().unwrap_or_default()
+    Document::openapi()
+        .merge_from(access::Document::openapi())
+        .merge_from(people::Document::openapi())
+        .to_pretty_json()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -800,7 +806,7 @@ mod tests {
     fn the_document_names_every_route() {
         let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
         let paths = document["paths"].as_object().unwrap();
-        let routed = [include_str!("api.rs"), include_str!("api/access.rs")]
+        let routed = [include_str!("api.rs"), include_str!("api/access.rs"), include_str!("api/people.rs")]
             .into_iter()
             .flat_map(str::lines)
             .filter_map(|line| line.trim().strip_prefix(".route(\""))

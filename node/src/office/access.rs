@@ -72,8 +72,7 @@ impl Desk {
         if tables.is_barred(person, self.actor.staff) {
             return false;
         }
-        let mut cases =
-            tables.cases_of.get(&person).into_iter().flatten().filter_map(|id| tables.cases.get(id)).peekable();
+        let mut cases = tables.all_cases_of(person).peekable();
         cases.peek().is_none() || cases.any(|case| self.sees(tables, case) || !self.is_hidden(tables, case))
     }
 

@@ -180,9 +180,11 @@ impl Desk {
         let payments = self.office.vault.list::<Payment>(id)?;
         let mut clients = Vec::new();
         for client in &case.clients {
-            if let Some(person) = self.office.vault.get::<Person>(Person::TOP, client.id)? {
+            let standing = self.office.index.read().standing(client.id);
+            if let Some(person) = self.office.vault.get::<Person>(Person::TOP, standing)? {
                 clients.push(ClientView {
-                    id: client.id,
+                    id: standing,
+                    members: self.office.index.read().members_of(standing),
                     name: person.record.display_name(),
                     telephone: Field::text(&person.record.telephone),
                     safe_contact: person.record.safe_contact,
@@ -472,13 +474,16 @@ impl Desk {
     }
 
     pub(super) fn cases_of<'t>(&self, tables: &'t Tables, person: RecordId) -> Vec<&'t CaseRow> {
-        let ids = tables.cases_of.get(&person).into_iter().flatten();
-        ids.filter_map(|id| tables.cases.get(id)).filter(|case| self.sees(tables, case)).collect()
+        tables.all_cases_of(person).filter(|case| self.sees(tables, case)).collect()
     }
 
     pub(super) fn summary(&self, tables: &Tables, case: &CaseRow) -> CaseSummary {
-        let names: Vec<&str> =
-            case.clients.iter().filter_map(|id| tables.persons.get(id)).map(|person| person.name.as_str()).collect();
+        let names: Vec<&str> = case
+            .clients
+            .iter()
+            .filter_map(|id| tables.persons.get(&tables.standing(*id)))
+            .map(|person| person.name.as_str())
+            .collect();
         let next = tables.open_tasks_of(case.id).next();
         CaseSummary {
             id: case.id,

@@ -2,6 +2,7 @@
 //! and both stay.
 
 use super::cases::{keys, parse_minutes, parse_next};
+use super::family::money_of;
 use super::people::{FieldInput, Problems};
 use super::tasks::{NewTask, add_task};
 use super::{ActionView, AnswerView, Approval, CodeView, ConflictView, Desk, DeskError, Field, FieldProblem};
@@ -13,7 +14,7 @@ use crate::records::{Action, Answer, Asked, Person, Settled, Task, TaskState, Ta
 use crate::vault::{Record, Sealed, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
+use casemesh_protocol::terms::{Code, Currency, FieldState};
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -154,18 +155,7 @@ fn read_answer(problems: &mut Problems, field: &FormField, text: &str, currency:
             }
             number.map(Value::Number)
         }
-        FieldKind::Money => {
-            let text = digits();
-            let (amount, currency) = match text.rsplit_once(' ') {
-                Some((amount, written)) => (amount.to_owned(), written.to_uppercase().parse().ok()),
-                None => (text.clone(), Some(currency)),
-            };
-            let money = currency.and_then(|currency| Money::parse(&amount, currency).ok());
-            if money.is_none() {
-                problems.with(id, "not-an-amount", &text);
-            }
-            money.map(Value::Money)
-        }
+        FieldKind::Money => money_of(problems, id, text, currency).map(Value::Money),
         FieldKind::Code => problems.code(id, field.list.as_deref().unwrap_or_default(), text).map(Value::Code),
         FieldKind::YesNo => match text {
             "yes" => Some(Value::YesNo(true)),

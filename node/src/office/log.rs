@@ -123,7 +123,7 @@ fn person_fields(person: &Person) -> Vec<(&'static str, Field)> {
         ("nationality", Field::code(&person.nationality)),
         ("language", Field::code(&person.language)),
         ("telephone", Field::text(&person.telephone)),
-        ("address", Field::text(&person.address)),
+        ("address", if person.address_protected { word("•••") } else { Field::text(&person.address) }),
         ("area", Field::text(&person.area)),
         ("identifier", Field::text(&person.identifier)),
         ("safe_contact", word(&ways.join(", "))),

@@ -7,8 +7,10 @@ mod access;
 mod account;
 mod cases;
 mod drafts;
+mod duplicates;
 mod entries;
 mod exchange;
+mod family;
 mod figures;
 mod home;
 mod import;
@@ -26,6 +28,7 @@ pub use account::{AccountView, NewFactor};
 pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
+pub use family::{FAMILY_MAX, FamilyInput, FamilyPerson, LinkInput, MemberInput};
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
@@ -303,7 +306,9 @@ impl Desk {
     }
 
     fn visible_person(&self, person: RecordId) -> Result<(), DeskError> {
-        if self.sees_person(&self.office.index.read(), person) { Ok(()) } else { Err(DeskError::NotFound) }
+        let tables = self.office.index.read();
+        let is_there = tables.persons.contains_key(&person) && self.sees_person(&tables, person);
+        if is_there { Ok(()) } else { Err(DeskError::NotFound) }
     }
 
     /// How this account stands to a case, if there is one.

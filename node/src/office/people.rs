@@ -1,6 +1,7 @@
 //! Persons and their consents.
 
 use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
+use crate::calendars::{Calendar, birth_date};
 use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
@@ -10,8 +11,8 @@ use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::terms::{
-    Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, PartialDate, Purpose, SafeContact,
-    Withheld, WithholdReason,
+    Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, Purpose, SafeContact, Withheld,
+    WithholdReason,
 };
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct PersonInput {
     pub local_name: FieldInput,
     /// Birth date: year, year-month, or year-month-day.
     pub birth: FieldInput,
+    /// gregorian, ethiopic, buddhist, hijri or bikram_sambat: the calendar of the birth date; gregorian when empty.
+    pub birth_calendar: String,
     /// Whether the birth date is a guess.
     pub birth_estimated: bool,
     /// Code of the list `sex`.
@@ -61,8 +64,12 @@ pub struct PersonInput {
     pub interpreter: bool,
     /// Telephone.
     pub telephone: FieldInput,
-    /// Address.
+    /// Address. Left empty, a protected one stays as it is.
     pub address: FieldInput,
+    /// The address shows only after a click that is noted.
+    pub address_protected: bool,
+    /// Whether it stands for a group that is one client.
+    pub is_group: bool,
     /// The district or the like.
     pub area: FieldInput,
     /// Number of a document.
@@ -249,21 +256,6 @@ impl Problems {
     }
 }
 
-/// A birth date as entered: 1990, 1990-05 or 1990-05-17.
-pub(super) fn birth_date(text: &str, estimated: bool) -> Option<PartialDate> {
-    let text = crate::names::ascii_digits(text);
-    let mut parts = text.split('-');
-    let year = parts.next().and_then(|year| year.parse().ok());
-    let number = |part: Option<&str>| part.map(str::parse::<u8>);
-    let (month, day) = (number(parts.next()), number(parts.next()));
-    match (year, month, day, parts.next()) {
-        (Some(year), None, None, None) => PartialDate::new(year, None, None, estimated),
-        (Some(year), Some(Ok(month)), None, None) => PartialDate::new(year, Some(month), None, estimated),
-        (Some(year), Some(Ok(month)), Some(Ok(day)), None) => PartialDate::new(year, Some(month), Some(day), estimated),
-        _ => None,
-    }
-}
-
 /// A country as entered: two letters of ISO 3166-1.
 pub(super) fn country(text: &str) -> Option<Code> {
     let code = text.to_ascii_uppercase();
@@ -273,11 +265,12 @@ pub(super) fn country(text: &str) -> Option<Code> {
 
 /// What a colleague must know of a person before anything else.
 pub(super) fn alerts_of(tables: &Tables, person: RecordId) -> Vec<AlertView> {
-    let alerts = tables.alerts.values().filter(|alert| alert.person == person);
+    let records = tables.records_of(person);
+    let alerts = tables.alerts.values().filter(|alert| records.contains(&alert.person));
     alerts.map(|alert| AlertView { kind: alert.kind.as_ref().map(CodeView::from), text: alert.text.clone() }).collect()
 }
 
-fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
+pub(super) fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
     let mut problems = Problems::default();
     let text = |_: &mut Problems, value: &str| Some(value.to_owned());
     if let Some(identity) = problems.word::<IdentityLevel>("identity", &input.identity) {
@@ -287,12 +280,20 @@ fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
     person.given = problems.field("given", &input.given, text);
     person.family = problems.field("family", &input.family, text);
     person.local_name = problems.field("local_name", &input.local_name, text);
+    let calendar = match input.birth_calendar.as_str() {
+        "" => Some(Calendar::Gregorian),
+        other => problems.word("birth_calendar", other),
+    };
+    let calendar = calendar.unwrap_or(Calendar::Gregorian);
     person.birth = problems.field("birth", &input.birth, |problems, value| {
-        birth_date(value, input.birth_estimated).or_else(|| {
+        birth_date(calendar, value, input.birth_estimated).or_else(|| {
             problems.with("birth", "not-a-birth-date", value);
             None
         })
     });
+    let said = calendar != Calendar::Gregorian && person.birth.value().is_some();
+    person.birth_said = said.then(|| (calendar, input.birth.value.trim().to_owned()));
+    person.is_group = input.is_group;
     person.sex = problems.field("sex", &input.sex, |problems, value| problems.code("sex", "sex", value));
     person.language =
         problems.field("language", &input.language, |problems, value| problems.code("language", "language", value));
@@ -304,7 +305,12 @@ fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
     });
     person.interpreter = input.interpreter;
     person.telephone = problems.field("telephone", &input.telephone, text);
-    person.address = problems.field("address", &input.address, text);
+    // A protected address does not stand in the form: an empty field takes nothing away.
+    let stays = person.address_protected && input.address == FieldInput::default();
+    if !stays {
+        person.address = problems.field("address", &input.address, text);
+    }
+    person.address_protected = input.address_protected;
     person.area = problems.field("area", &input.area, text);
     person.identifier = problems.field("identifier", &input.identifier, text);
     person.safe_contact = SafeContact {
@@ -398,11 +404,22 @@ impl Desk {
     pub fn person(&self, id: RecordId) -> Result<PersonView, DeskError> {
         self.allow(Ask::People)?;
         self.visible_person(id)?;
+        let (id, records) = {
+            let tables = self.office.index.read();
+            (tables.standing(id), tables.records_of(id))
+        };
         let sealed = self.office.vault.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
         let person = sealed.record;
         self.note("view_person", id);
-        let entries = self.entries_of(id)?;
+        let mut entries = Vec::new();
+        for record in &records {
+            entries.extend(self.entries_of(*record)?);
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        let members = if person.is_group { self.members(id)? } else { Vec::new() };
         let tables = self.office.index.read();
+        let merged = records.iter().skip(1).filter_map(|id| tables.persons.get(id));
+        let merged = merged.map(|row| (row.person.id, row.name.clone())).collect();
         let cases = self.cases_of(&tables, id).into_iter().map(|case| self.summary(&tables, case)).collect();
         let consents = self.consents_of(&tables, id);
         Ok(PersonView {
@@ -422,7 +439,17 @@ impl Desk {
             language: Field::code(&person.language),
             interpreter: person.interpreter,
             telephone: Field::text(&person.telephone),
-            address: Field::text(&person.address),
+            address: if person.address_protected {
+                Field { state: "protected".into(), value: None, code: None, list: None }
+            } else {
+                Field::text(&person.address)
+            },
+            address_protected: person.address_protected,
+            birth_said: person.birth_said,
+            is_group: person.is_group,
+            members,
+            links: self.links(&tables, id),
+            merged,
             area: Field::text(&person.area),
             identifier: Field::text(&person.identifier),
             safe_contact: person.safe_contact,
@@ -441,6 +468,19 @@ impl Desk {
                 .map(|staff| (*staff, self.staff_name(&tables, Some(*staff))))
                 .collect(),
         })
+    }
+
+    /// Shows a protected address. That it was shown is on the disk before it is.
+    ///
+    /// # Errors
+    /// When there is no such person.
+    pub fn reveal_address(&self, id: RecordId) -> Result<Field, DeskError> {
+        self.allow(Ask::People)?;
+        self.visible_person(id)?;
+        let id = self.office.index.read().standing(id);
+        let sealed = self.office.vault.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
+        self.office.vault.note_and_wait(Some(self.actor.staff), "reveal_address", Some(id))?;
+        Ok(Field::text(&sealed.record.address))
     }
 
     /// Writes down a consent, or that the person refused one.
@@ -528,8 +568,10 @@ impl Desk {
     pub fn withdraw_consent(&self, person: RecordId, consent: RecordId) -> Result<(), DeskError> {
         self.allow(Ask::RecordConsent)?;
         self.visible_person(person)?;
+        let records = self.office.index.read().records_of(person);
         self.write("withdraw_consent", move |tx| {
-            let mut sealed = tx.get::<Consent>(person, consent)?.ok_or(DeskError::NotFound)?;
+            let found = records.iter().find_map(|id| tx.get::<Consent>(*id, consent).transpose());
+            let mut sealed = found.transpose()?.ok_or(DeskError::NotFound)?;
             sealed.record.status = ConsentStatus::Withdrawn(tx.now());
             tx.about(person);
             Ok(tx.update(&sealed.record, sealed.revision)?)
@@ -540,7 +582,8 @@ impl Desk {
     pub(super) fn consents_of(&self, tables: &Tables, person: RecordId) -> Vec<ConsentView> {
         let directory = self.office.around.directory();
         let now = self.now();
-        let of_person = tables.consents.get(&person).into_iter().flat_map(|consents| consents.values().rev());
+        let records = tables.records_of(person);
+        let of_person = records.iter().filter_map(|id| tables.consents.get(id)).flat_map(|all| all.values().rev());
         of_person
             .map(|consent| ConsentView {
                 id: consent.id,

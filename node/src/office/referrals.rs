@@ -1,16 +1,17 @@
 //! Referrals: what would be shared, sending, following, answering.
 
 use super::exchange::Outward;
-use super::people::{Problems, birth_date, country};
+use super::people::{Problems, country};
 use super::{
     CodeView, Desk, DeskError, EventView, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
 };
+use crate::calendars::{Calendar, birth_date};
 use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Consent, Facts, HeldEvent, IdentityLevel, Payment, PaymentKind, Person, Referral,
-    SETTINGS_ID, Settings, StaffRole,
+    Action, Case, CaseState, Consent, Facts, HeldEvent, IdentityLevel, Payment, PaymentKind, Person, PersonRef,
+    Referral, SETTINGS_ID, Settings, StaffRole,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
@@ -72,7 +73,8 @@ struct Draft {
     permit: Permit,
     left_out: Vec<FieldGroup>,
     urgency: u8,
-    client: Person,
+    /// The record of the client that the consent stands with.
+    holder: PersonRef,
 }
 
 /// Where the facts of a draft come from: the view, or a command at work.
@@ -243,9 +245,9 @@ impl Desk {
                 outgoing: true,
                 partner,
                 partner_name: draft.partner_name,
-                key: draft.client.key,
+                key: draft.holder.key,
                 case: Some(case),
-                client: Some(draft.client.id),
+                client: Some(draft.holder.id),
                 consent: Some(consent),
                 preview: draft.preview,
                 full: Some(draft.full),
@@ -279,7 +281,9 @@ impl Desk {
     ) -> Result<Draft, DeskError> {
         let case = source.case(case)?.ok_or(DeskError::NotFound)?;
         let client = case.clients.first().ok_or(DeskError::NotFound)?;
-        let client = source.person(client.id)?.ok_or(DeskError::NotFound)?;
+        let records = self.office.index.read().records_of(client.id);
+        let standing = records.first().copied().unwrap_or(client.id);
+        let client = source.person(standing)?.ok_or(DeskError::NotFound)?;
         let mut problems = Problems::default();
         let to: Option<OfficeId> = problems.word("to", &input.to);
         let service = problems.code("service", "service_type", &input.service);
@@ -312,7 +316,9 @@ impl Desk {
         let (Some(to), Some(service), Some(consent), Some(member)) = (to, service, consent, member) else {
             return Err(DeskError::NotFound);
         };
-        let consent = source.consent(client.id, consent)?.ok_or(DeskError::NotFound)?;
+        // The consent may stand with a record that turned out to be about the same person.
+        let found = records.iter().find_map(|id| source.consent(*id, consent).transpose());
+        let consent = found.transpose()?.ok_or(DeskError::NotFound)?;
         let permit = Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, now)?;
 
         let attempt = self.office.index.read().referrals.values().filter(|r| r.case == Some(case.id)).count();
@@ -355,7 +361,15 @@ impl Desk {
                 false => client.safe_contact.without_words(),
             },
         };
-        Ok(Draft { partner_name: member.record.name.to_string(), preview, full, permit, left_out, urgency, client })
+        Ok(Draft {
+            partner_name: member.record.name.to_string(),
+            preview,
+            full,
+            permit,
+            left_out,
+            urgency,
+            holder: consent.person,
+        })
     }
 
     /// Referrals, latest first: incoming or outgoing.
@@ -560,7 +574,8 @@ fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
             "area" => person.area = value(),
             "identifier" => person.identifier = value(),
             "birth" => {
-                person.birth = birth_date(field.value.as_str(), false).map_or(FieldState::NotAsked, FieldState::Known)
+                person.birth = birth_date(Calendar::Gregorian, field.value.as_str(), false)
+                    .map_or(FieldState::NotAsked, FieldState::Known)
             }
             "nationality" => {
                 person.nationality = country(field.value.as_str()).map_or(FieldState::NotAsked, FieldState::Known)

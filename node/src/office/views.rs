@@ -1,5 +1,6 @@
 //! What the desk shows: the types of pages and of the JSON API.
 
+use crate::calendars::Calendar;
 use crate::index::MatchReason;
 use crate::records::{
     CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, Request, StaffRole, TaskKind, TaskState,
@@ -141,9 +142,89 @@ pub struct PersonView {
     pub confirmed: Vec<(String, Day)>,
     /// Entries about the person, latest first.
     pub entries: Vec<ActionView>,
+    /// The birth date as it was said, in a calendar other than the Gregorian: the calendar and the words.
+    #[schema(value_type = Option<Object>)]
+    pub birth_said: Option<(Calendar, String)>,
+    /// Whether the address shows only after a click that is noted.
+    pub address_protected: bool,
+    /// Whether it stands for a group that is one client.
+    pub is_group: bool,
+    /// The roll of a group.
+    pub members: Vec<MemberView>,
+    /// Relations with other registered persons, as far as this account may see them.
+    pub links: Vec<LinkView>,
+    /// Names of records that turned out to be about this person.
+    #[schema(value_type = Vec<Object>)]
+    pub merged: Vec<(RecordId, String)>,
     /// Colleagues for whom this person does not exist.
     #[schema(value_type = Vec<Object>)]
     pub barred: Vec<(StaffId, String)>,
+}
+
+/// Two persons who may be one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DuplicateView {
+    /// The one.
+    #[schema(value_type = String)]
+    pub one: RecordId,
+    /// The other.
+    #[schema(value_type = String)]
+    pub other: RecordId,
+    /// The one's name.
+    pub name: String,
+    /// The other's name.
+    pub other_name: String,
+    /// Why they may be one.
+    pub reason: MatchReason,
+}
+
+/// A relation with another registered person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LinkView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// The other person.
+    #[schema(value_type = String)]
+    pub person: RecordId,
+    /// Their name.
+    pub name: String,
+    /// What the other is to this person, or this person to the other.
+    pub relation: CodeView,
+    /// Whether the relation is said from the other's side: the other has this person as their relation.
+    pub from_other: bool,
+    /// Whether they live together.
+    pub lives_together: Field,
+    /// Whether the one who is named as relation cares for the other.
+    pub is_caregiver: bool,
+    /// The day on which it ended.
+    #[schema(value_type = Option<String>)]
+    pub ended: Option<Day>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MemberView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// The revision, to name in a change.
+    pub revision: u64,
+    /// The person, if registered and seen by this account.
+    #[schema(value_type = Option<String>)]
+    pub person: Option<RecordId>,
+    /// The name.
+    pub name: String,
+    /// Telephone.
+    pub telephone: String,
+    /// Whether the member speaks for the group.
+    pub speaks: bool,
+    /// Whether the member agreed to what the group does.
+    pub agreed: Field,
+    /// What came of it.
+    pub outcome: Option<CodeView>,
+    /// How much the member got.
+    pub amount: Option<String>,
 }
 
 /// What a colleague must know before anything else.
@@ -314,6 +395,8 @@ pub struct ClientView {
     pub id: RecordId,
     /// The name.
     pub name: String,
+    /// How many are on its roll, if it is a group.
+    pub members: usize,
     /// Telephone.
     pub telephone: Field,
     /// How to reach the person safely.

@@ -60,6 +60,10 @@ casemesh_protocol::coded_enum!(
         Glass = 17 "glass",
         /// A request for a second person's approval.
         Request = 18 "request",
+        /// A relation between two registered persons.
+        Link = 19 "link",
+        /// A member of a group that is a client.
+        Member = 20 "member",
     }
 );
 

@@ -49,6 +49,26 @@ struct AccountPage {
     sessions: Vec<SessionView>,
 }
 
+impl AccountPage {
+    /// A browser's long name for itself, as people call it: Chrome, Android.
+    fn device(&self, label: &str) -> String {
+        let known = |names: &[(&str, &str)]| {
+            names.iter().find(|(mark, _)| label.contains(mark)).map(|(_, name)| (*name).to_owned())
+        };
+        let browser = known(&[("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]);
+        let system = known(&[
+            ("Android", "Android"),
+            ("iPhone", "iPhone"),
+            ("iPad", "iPad"),
+            ("Windows", "Windows"),
+            ("Mac OS", "macOS"),
+            ("Linux", "Linux"),
+        ]);
+        let parts: Vec<String> = [browser, system].into_iter().flatten().collect();
+        if parts.is_empty() { label.to_owned() } else { parts.join(", ") }
+    }
+}
+
 fn account_page(app: &App, headers: &HeaderMap, signed: Signed, form: Form) -> Response {
     let token = token_of(app, headers).unwrap_or_default();
     let sessions = app.node.sessions_of(signed.desk.staff(), &token);

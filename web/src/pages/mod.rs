@@ -4,6 +4,7 @@ mod access;
 mod cases;
 mod drafts;
 mod entries;
+mod family;
 mod figures;
 mod home;
 mod log;
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(home::routes())
         .merge(register::routes())
         .merge(people::routes())
+        .merge(family::routes())
         .merge(cases::routes())
         .merge(drafts::routes())
         .merge(entries::routes())

@@ -9,8 +9,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use casemesh_node::calendars::Calendar;
 use casemesh_node::forms::About;
-use casemesh_node::index::MatchReason;
 use casemesh_node::office::{ConsentInput, DeskError, Field, PartnerView, PersonHit, PersonInput, PersonView};
 use casemesh_node::policy::Ask;
 use casemesh_node::records::{CountingBasis, IdentityLevel};
@@ -37,18 +37,6 @@ struct FindPage {
     hits: Option<Vec<PersonHit>>,
 }
 
-impl FindPage {
-    fn reason(&self, reason: &MatchReason) -> &'static str {
-        match reason {
-            MatchReason::Identifier => "identifier",
-            MatchReason::Telephone => "telephone",
-            MatchReason::Name => "name",
-            MatchReason::SoundsLike => "sounds_like",
-            MatchReason::BirthYear => "birth_year",
-        }
-    }
-}
-
 async fn find(signed: Signed) -> Response {
     html(&FindPage { page: signed.page, query: String::new(), hits: None })
 }
@@ -71,6 +59,7 @@ struct PersonFormPage {
     action: String,
     identities: &'static [IdentityLevel],
     countings: Vec<CountingBasis>,
+    calendars: &'static [Calendar],
     sexes: Vec<(String, String)>,
     languages: Vec<(String, String)>,
 }
@@ -88,6 +77,7 @@ fn person_form(signed: Signed, form: Form, action: String) -> Response {
             form,
             action,
             identities: IdentityLevel::ALL,
+            calendars: Calendar::ALL,
             countings,
         },
     )
@@ -104,7 +94,7 @@ async fn new(Sent { signed, form }: Sent) -> Response {
     person_form(signed, shown, "/people".into())
 }
 
-fn input(form: &Form) -> PersonInput {
+pub(super) fn input_of(form: &Form) -> PersonInput {
     PersonInput {
         identity: form.text("identity"),
         alias: form.text("alias"),
@@ -112,7 +102,10 @@ fn input(form: &Form) -> PersonInput {
         family: form.field("family"),
         local_name: form.field("local_name"),
         birth: form.field("birth"),
+        birth_calendar: form.text("birth_calendar"),
         birth_estimated: form.on("birth_estimated"),
+        address_protected: form.on("address_protected"),
+        is_group: form.on("is_group"),
         sex: form.field("sex"),
         nationality: form.field("nationality"),
         language: form.field("language"),
@@ -132,7 +125,7 @@ fn input(form: &Form) -> PersonInput {
 }
 
 async fn register(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
-    let (desk, input) = (signed.desk.clone(), input(&form));
+    let (desk, input) = (signed.desk.clone(), input_of(&form));
     match app.run(move || desk.register_person(input)).await {
         Ok(id) => go(&format!("/people/{id}")),
         Err(DeskError::Invalid(problems)) => person_form(signed, form.with_problems(problems), "/people".into()),
@@ -141,7 +134,7 @@ async fn register(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
 }
 
 async fn change(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
-    let (desk, input) = (signed.desk.clone(), input(&form));
+    let (desk, input) = (signed.desk.clone(), input_of(&form));
     let revision = form.get("revision").parse().unwrap_or(0);
     match app.run(move || desk.change_person(id, revision, input)).await {
         Ok(()) => go(&format!("/people/{id}")),
@@ -152,48 +145,71 @@ async fn change(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed,
 
 #[derive(Template)]
 #[template(path = "person.html")]
-struct PersonPage {
+pub(super) struct PersonPage {
     page: Page,
+    form: Form,
     person: PersonView,
+    address: Option<Field>,
+    outcomes: Vec<(String, String)>,
     forms: Vec<(String, String)>,
     href: String,
     may_bar: bool,
     staff: Vec<(StaffId, String)>,
 }
 
+/// The fields of a person, in the order in which they are shown.
+pub(super) fn fields(person: &PersonView) -> Vec<(&'static str, &Field)> {
+    vec![
+        ("field-given", &person.given),
+        ("field-family", &person.family),
+        ("field-local-name", &person.local_name),
+        ("field-birth", &person.birth),
+        ("share-age-band", &person.age_band),
+        ("field-sex", &person.sex),
+        ("field-nationality", &person.nationality),
+        ("field-language", &person.language),
+        ("field-telephone", &person.telephone),
+        ("field-address", &person.address),
+        ("field-area", &person.area),
+        ("field-identifier", &person.identifier),
+    ]
+}
+
 impl PersonPage {
     fn fields(&self) -> Vec<(&'static str, &Field)> {
-        let person = &self.person;
-        vec![
-            ("field-given", &person.given),
-            ("field-family", &person.family),
-            ("field-local-name", &person.local_name),
-            ("field-birth", &person.birth),
-            ("share-age-band", &person.age_band),
-            ("field-sex", &person.sex),
-            ("field-nationality", &person.nationality),
-            ("field-language", &person.language),
-            ("field-telephone", &person.telephone),
-            ("field-address", &person.address),
-            ("field-area", &person.area),
-            ("field-identifier", &person.identifier),
-        ]
+        let revealed = |(label, field)| match &self.address {
+            Some(address) if label == "field-address" => (label, address),
+            _ => (label, field),
+        };
+        fields(&self.person).into_iter().map(revealed).collect()
+    }
+
+    /// A person's page, with a revealed address, or with a form that came back.
+    pub(super) async fn show(app: &App, signed: Signed, id: RecordId, address: Option<Field>, form: Form) -> Response {
+        let desk = signed.desk.clone();
+        let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        match app.run(move || desk.person(id)).await {
+            Ok(person) => html_with(
+                status,
+                &Self {
+                    forms: super::entries::links(&signed.page, &signed.desk, About::Person),
+                    href: format!("/people/{}", person.id),
+                    may_bar: signed.desk.may(Ask::Bar),
+                    staff: signed.desk.everybody_else(),
+                    outcomes: signed.page.options("closure_reason"),
+                    page: signed.page,
+                    person,
+                    form,
+                    address,
+                },
+            ),
+            Err(error) => signed.refused(&error),
+        }
     }
 }
 
 async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    let desk = signed.desk.clone();
-    match app.run(move || desk.person(id)).await {
-        Ok(person) => html(&PersonPage {
-            forms: super::entries::links(&signed.page, &signed.desk, About::Person),
-            href: format!("/people/{id}"),
-            may_bar: signed.desk.may(Ask::Bar),
-            staff: signed.desk.everybody_else(),
-            page: signed.page,
-            person,
-        }),
-        Err(error) => signed.refused(&error),
-    }
+    PersonPage::show(&app, signed, id, None, Form::default()).await
 }
 
 fn filled(person: &PersonView) -> Form {
@@ -204,7 +220,6 @@ fn filled(person: &PersonView) -> Form {
         ("given", &person.given),
         ("family", &person.family),
         ("local_name", &person.local_name),
-        ("birth", &person.birth),
         ("sex", &person.sex),
         ("nationality", &person.nationality),
         ("language", &person.language),
@@ -213,9 +228,20 @@ fn filled(person: &PersonView) -> Form {
         ("area", &person.area),
         ("identifier", &person.identifier),
     ];
-    for (name, field) in fields {
+    for (name, field) in fields.into_iter().filter(|(name, _)| *name != "address" || !person.address_protected) {
         form.set(name, field.code.clone().or_else(|| field.value.clone()).unwrap_or_default());
         form.set(&format!("{name}_state"), if field.state == "known" { "" } else { &field.state });
+    }
+    if person.address_protected {
+        form.set("address_state", "");
+    }
+    form.set("birth_state", if person.birth.state == "known" { "" } else { &person.birth.state });
+    match &person.birth_said {
+        Some((calendar, said)) => {
+            form.set("birth_calendar", calendar.as_str());
+            form.set("birth", said);
+        }
+        None => form.set("birth", person.birth.value.clone().unwrap_or_default()),
     }
     let contact = &person.safe_contact;
     let ticks = [
@@ -225,6 +251,8 @@ fn filled(person: &PersonView) -> Form {
         ("safe_text", contact.text),
         ("safe_voicemail", contact.voicemail),
         ("safe_post", contact.post),
+        ("address_protected", person.address_protected),
+        ("is_group", person.is_group),
     ];
     for (name, _) in ticks.iter().filter(|(_, ticked)| *ticked) {
         form.set(name, "on");

@@ -1,0 +1,217 @@
+//! People: families, groups, two records of one person, protected addresses, dates of other calendars.
+
+use crate::harness::{TestNode, hire, new_node};
+use casemesh_node::office::{
+    CaseInput, ConsentInput, Desk, DeskError, FamilyInput, FamilyPerson, FieldInput, LinkInput, MemberInput,
+    PersonInput,
+};
+use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::id::RecordId;
+
+fn office() -> TestNode {
+    let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    office.start();
+    office
+}
+
+fn known(value: &str) -> FieldInput {
+    FieldInput { state: String::new(), value: value.into() }
+}
+
+fn named(given: &str, family: &str) -> PersonInput {
+    PersonInput {
+        identity: "self_declared".into(),
+        given: known(given),
+        family: known(family),
+        ..PersonInput::default()
+    }
+}
+
+fn problems<T: std::fmt::Debug>(result: Result<T, DeskError>) -> Vec<(String, String)> {
+    match result {
+        Err(DeskError::Invalid(problems)) => problems.into_iter().map(|p| (p.field, p.problem)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn case_of(desk: &Desk, person: RecordId) -> RecordId {
+    desk.open_case(vec![person], CaseInput::default()).unwrap()
+}
+
+#[test]
+fn a_birth_date_is_kept_as_it_was_said() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let abebe = PersonInput { birth_calendar: "ethiopic".into(), birth: known("1984-09-09"), ..named("Abebe", "") };
+    let view = desk.person(desk.register_person(abebe.clone()).unwrap()).unwrap();
+    assert_eq!(view.birth.value.as_deref(), Some("1992-05-17"));
+    assert_eq!(view.birth_said.unwrap().1, "1984-09-09");
+    let wrong = PersonInput { birth: known("1984-13-09"), ..abebe };
+    assert_eq!(problems(desk.register_person(wrong)), [("birth".into(), "not-a-birth-date".into())]);
+}
+
+#[test]
+fn a_protected_address_shows_after_a_noted_click_and_survives_a_change() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let input = PersonInput { address: known("4 Hill Road"), address_protected: true, ..named("Thandi", "Mokoena") };
+    let person = desk.register_person(input.clone()).unwrap();
+    let seen = |text: String| assert!(!text.contains("Hill Road"), "{text}");
+    seen(serde_json::to_string(&desk.person(person).unwrap()).unwrap());
+    seen(serde_json::to_string(&desk.person_history(person).unwrap()).unwrap());
+    assert_eq!(desk.reveal_address(person).unwrap().value.as_deref(), Some("4 Hill Road"));
+    let looks = desk.person_history(person).unwrap().looks;
+    assert!(looks.iter().any(|look| look.action == "reveal_address"));
+    // The form does not carry it, and saving the form takes nothing away.
+    let change = PersonInput { address: FieldInput::default(), telephone: known("082 555 0101"), ..input };
+    desk.change_person(person, 1, change).unwrap();
+    assert_eq!(desk.reveal_address(person).unwrap().value.as_deref(), Some("4 Hill Road"));
+}
+
+#[test]
+fn a_family_comes_in_at_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let one = |given: &str, relation: &str, is_client: bool| FamilyPerson {
+        person: named(given, "Dlamini"),
+        relation: relation.into(),
+        is_caregiver: relation == "grandparent",
+        is_client,
+    };
+    let people = vec![one("Nomvula", "", true), one("Sipho", "child", true), one("Gogo", "grandparent", false)];
+    let case = CaseInput { summary: "The rent".into(), ..CaseInput::default() };
+    let wrong = FamilyInput { people: vec![one("Nomvula", "", true), one("", "cousin", false)], case: case.clone() };
+    let found = problems(desk.register_family(wrong));
+    assert_eq!(found, [("2:relation".to_owned(), "unknown-value".to_owned())]);
+    assert!(desk.search("Nomvula").unwrap().is_empty());
+    let (people, case) = desk.register_family(FamilyInput { people, case }).unwrap();
+    assert_eq!(desk.case(case.unwrap()).unwrap().clients.len(), 2);
+    let mother = desk.person(people[0]).unwrap();
+    let mut relations: Vec<_> =
+        mother.links.iter().map(|link| (link.name.as_str(), link.relation.code.as_str())).collect();
+    relations.sort_unstable();
+    assert_eq!(relations, [("Gogo Dlamini", "grandparent"), ("Sipho Dlamini", "child")]);
+    let child = desk.person(people[1]).unwrap();
+    assert!(child.links[0].from_other && child.links[0].person == people[0]);
+    desk.end_link(people[1], child.links[0].id).unwrap();
+    assert!(desk.person(people[0]).unwrap().links.iter().any(|link| link.ended.is_some()));
+    let self_link = LinkInput { person: people[0].to_string(), relation: "child".into(), ..LinkInput::default() };
+    assert_eq!(problems(desk.add_link(people[0], &self_link)), [("person".into(), "same-person".into())]);
+}
+
+#[test]
+fn a_group_is_one_client_with_a_roll() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let person = desk.register_person(named("Rosa", "Botha")).unwrap();
+    let member =
+        MemberInput { name: "Rosa Botha".into(), speaks: true, person: person.to_string(), ..MemberInput::default() };
+    assert_eq!(problems(desk.set_member(person, &member)), [("name".into(), "no-group".into())]);
+    let group = PersonInput { is_group: true, ..named("Farm dwellers of Rooiberg", "") };
+    let group = desk.register_person(group).unwrap();
+    let case = case_of(&desk, group);
+    let id = desk.set_member(group, &member).unwrap();
+    for number in 1..40 {
+        let other = MemberInput { name: format!("Dweller {number}"), agreed: known("yes"), ..MemberInput::default() };
+        desk.set_member(group, &other).unwrap();
+    }
+    let paid = MemberInput {
+        member: id.to_string(),
+        revision: 1,
+        outcome: "resolved".into(),
+        amount: "1250.50".into(),
+        ..member.clone()
+    };
+    desk.set_member(group, &paid).unwrap();
+    assert!(matches!(desk.set_member(group, &paid), Err(DeskError::Vault(_))));
+    let view = desk.person(group).unwrap();
+    assert_eq!(view.members.len(), 40);
+    assert_eq!(view.members[0].amount.as_deref(), Some("ZAR 1250.50"));
+    // One case, forty persons.
+    assert_eq!(desk.case(case).unwrap().clients[0].members, 40);
+    assert_eq!(view.cases.len(), 1);
+}
+
+#[test]
+fn two_records_of_one_person_become_one_and_can_be_taken_apart() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let one = PersonInput { birth: known("1994"), ..named("Mohammed", "Yusuf") };
+    let other =
+        PersonInput { birth: known("1994-05-17"), telephone: known("082 555 0101"), ..named("Muhamad", "Yusuf") };
+    let (one, other) = (desk.register_person(one).unwrap(), desk.register_person(other).unwrap());
+    let third = desk.register_person(PersonInput { birth: known("1994"), ..named("Mahmood", "Yasif") }).unwrap();
+    let (first, second) = (case_of(&desk, one), case_of(&desk, other));
+    let pairs = desk.duplicates().unwrap();
+    assert!(pairs.iter().any(|pair| (pair.one, pair.other) == (one, other)));
+    let with_third =
+        |desk: &Desk| desk.duplicates().unwrap().iter().filter(|p| p.one == third || p.other == third).count();
+    let before = with_third(&desk);
+    desk.are_different(one, third).unwrap();
+    assert!(with_third(&desk) < before.max(1));
+
+    desk.merge(one, other).unwrap();
+    let view = desk.person(other).unwrap();
+    assert_eq!((view.id, view.cases.len(), view.merged.len()), (one, 2, 1));
+    let hits = desk.search("Muhamad Yusuf").unwrap();
+    assert_eq!(hits.iter().filter(|hit| hit.id == one).count(), 1);
+    assert!(!hits.iter().any(|hit| hit.id == other));
+    assert_eq!(desk.case(second).unwrap().summary.client, "Mohammed Yusuf");
+    assert!(!desk.duplicates().unwrap().iter().any(|pair| pair.one == other || pair.other == other));
+    assert_eq!(problems(desk.merge(other, one)), [("person".into(), "same-person".into())]);
+    // A consent that was given to the one record holds for the person.
+    let consent = ConsentInput {
+        purpose: "hold_record".into(),
+        expires: "2099-01-01".into(),
+        method: "signed_paper".into(),
+        giver: "person".into(),
+        language: "en".into(),
+        ..ConsentInput::default()
+    };
+    let consent = desk.record_consent(other, consent).unwrap();
+    assert_eq!(desk.person(one).unwrap().consents.len(), 1);
+    desk.withdraw_consent(one, consent).unwrap();
+
+    desk.unmerge(one, other).unwrap();
+    let apart = (desk.person(one).unwrap(), desk.person(other).unwrap());
+    assert_eq!((apart.0.id, apart.0.cases[0].id, apart.0.consents.len()), (one, first, 0));
+    assert_eq!((apart.1.id, apart.1.cases[0].id, apart.1.consents.len()), (other, second, 1));
+}
+
+#[test]
+fn merging_opens_nothing_that_was_shut() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = office();
+    hire(&office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
+    let (desk, colleague) = (office.desk("worker"), office.desk("colleague"));
+    let (one, other) =
+        (desk.register_person(named("Anna", "A")).unwrap(), desk.register_person(named("Anne", "A")).unwrap());
+    desk.bar(other, colleague.staff()).unwrap();
+    let case = case_of(&desk, one);
+    assert!(colleague.case(case).is_ok());
+    assert!(matches!(colleague.merge(one, other), Err(DeskError::NotFound)));
+    desk.merge(one, other).unwrap();
+    for office_reopened in [false, true] {
+        if office_reopened {
+            office.stop();
+            office.start();
+        }
+        let worker = office.desk("worker");
+        let colleague = office.desk("colleague");
+        assert!(matches!(colleague.case(case), Err(DeskError::NotFound)));
+        assert!(matches!(colleague.person(one), Err(DeskError::NotFound)));
+        assert!(colleague.search("Anna").unwrap().is_empty());
+        assert_eq!(worker.person(other).unwrap().id, one);
+    }
+}

@@ -1,0 +1,148 @@
+//! Calls about families, groups, and records of one person.
+
+use super::{Answer, Body, Caller, DONE, Done, Made, Problem, at_desk};
+use crate::App;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use casemesh_node::office::{DuplicateView, FamilyInput, Field, LinkInput, MemberInput, PersonView};
+use casemesh_protocol::id::RecordId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Another person.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Other {
+    /// Who.
+    #[schema(value_type = String)]
+    other: RecordId,
+}
+
+/// A family that was taken in.
+#[derive(Serialize, ToSchema)]
+struct Family {
+    /// Its people, in the order given.
+    #[schema(value_type = Vec<String>)]
+    people: Vec<RecordId>,
+    /// The case they have together.
+    #[schema(value_type = Option<String>)]
+    case: Option<RecordId>,
+}
+
+/// Two persons.
+#[derive(Serialize, ToSchema)]
+struct Two {
+    /// The one.
+    one: PersonView,
+    /// The other.
+    other: PersonView,
+}
+
+#[utoipa::path(post, path = "/api/v1/families", request_body = FamilyInput, responses((status = 200, body = Family), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn register_family(State(app): State<App>, caller: Caller, Body(input): Body<FamilyInput>) -> Answer<Family> {
+    at_desk(&app, move || caller.desk.register_family(input).map(|(people, case)| Family { people, case })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/links", params(("id" = String, Path)), request_body = LinkInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn add_link(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<LinkInput>,
+) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_link(id, &input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/links/{link}/end", params(("id" = String, Path), ("link" = String, Path)), responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem)))]
+async fn end_link(
+    State(app): State<App>,
+    caller: Caller,
+    Path((id, link)): Path<(RecordId, RecordId)>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.end_link(id, link).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/members", params(("id" = String, Path)), request_body = MemberInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn set_member(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<MemberInput>,
+) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.set_member(id, &input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/reveal", params(("id" = String, Path)), responses((status = 200, body = Field), (status = 403, body = Problem), (status = 404, body = Problem)))]
+async fn reveal(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<Field> {
+    at_desk(&app, move || caller.desk.reveal_address(id)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/duplicates", responses((status = 200, body = Vec<DuplicateView>), (status = 403, body = Problem)))]
+async fn duplicates(State(app): State<App>, caller: Caller) -> Answer<Vec<DuplicateView>> {
+    at_desk(&app, move || caller.desk.duplicates()).await
+}
+
+#[utoipa::path(get, path = "/api/v1/people/{id}/compare/{other}", params(("id" = String, Path), ("other" = String, Path)), responses((status = 200, body = Two), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn compare(State(app): State<App>, caller: Caller, Path((id, other)): Path<(RecordId, RecordId)>) -> Answer<Two> {
+    at_desk(&app, move || caller.desk.compare(id, other).map(|(one, other)| Two { one, other })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/merge", params(("id" = String, Path)), request_body = Other, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn merge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<Other>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.merge(id, input.other).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/unmerge", params(("id" = String, Path)), request_body = Other, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem)))]
+async fn unmerge(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<Other>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.unmerge(id, input.other).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/different", params(("id" = String, Path)), request_body = Other, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn are_different(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<Other>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.are_different(id, input.other).map(|()| DONE)).await
+}
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/families", post(register_family))
+        .route("/people/{id}/links", post(add_link))
+        .route("/people/{id}/links/{link}/end", post(end_link))
+        .route("/people/{id}/members", post(set_member))
+        .route("/people/{id}/reveal", post(reveal))
+        .route("/duplicates", get(duplicates))
+        .route("/people/{id}/compare/{other}", get(compare))
+        .route("/people/{id}/merge", post(merge))
+        .route("/people/{id}/unmerge", post(unmerge))
+        .route("/people/{id}/different", post(are_different))
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(
+    register_family,
+    add_link,
+    end_link,
+    set_member,
+    reveal,
+    duplicates,
+    compare,
+    merge,
+    unmerge,
+    are_different
+))]
+pub(super) struct Document;
