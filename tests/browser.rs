@@ -296,6 +296,19 @@ async fn walk(axe: String, shots: PathBuf) {
     walk.press("form[action$='/drop']").await;
     assert!(!walk.text().await.contains("Half a sentence"));
 
+    // A document, and the mistake of choosing none.
+    let form = "form[enctype]";
+    walk.go(&case_url).await;
+    walk.fill(form, &[("title", "The order")]).await;
+    walk.press(form).await;
+    walk.shows("Choose a file first").await;
+    walk.check("document-problem").await;
+    let choose = "(() => { const data = new DataTransfer(); data.items.add(new File(['An order'], 'order.txt'));
+        document.querySelector(\"form[enctype] input[type=file]\").files = data.files; return true; })()";
+    assert_eq!(value(&walk.page, choose).await, true);
+    walk.press(form).await;
+    walk.shows("order.txt").await;
+
     // A form from its definition, with a mistake in it, and blank on paper.
     walk.go(&format!("{case_url}/entries/party")).await;
     walk.fill("main form", &[("party_role", "perpetrator"), ("telephone_state", "unknown")]).await;

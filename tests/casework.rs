@@ -3,8 +3,8 @@
 use crate::harness::{TestNode, eventually, hire, new_node};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, Desk, DeskError, FieldInput, LogFilter, LogRow, PersonInput, SettingsInput,
-    TaskFilter, TaskInput,
+    ActionInput, CaseFilter, CaseInput, Desk, DeskError, DocumentInput, FieldInput, LogFilter, LogRow, PersonInput,
+    SettingsInput, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -304,6 +304,57 @@ fn what_colleagues_must_know_stands_on_the_persons_page() {
     assert_eq!((task.kind, task.case, task.overdue), (TaskKind::ToDo, None, true));
     desk.settle_task(task.id, TaskState::Done).unwrap();
     assert_eq!(desk.office_entries().unwrap().len(), 1);
+}
+
+#[test]
+fn a_document_is_kept_sealed_in_versions_and_handed_out_by_the_policy() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = office();
+    let worker = office.desk("worker");
+    let other = colleague(&office, "colleague");
+    let case = worker.open_case(vec![person(&worker, "Nomvula")], CaseInput::default()).unwrap();
+    let input = |title: &str, tier: &str| DocumentInput {
+        title: title.into(),
+        tier: tier.into(),
+        name: "C:\\photos\\letter.txt".into(),
+        ..DocumentInput::default()
+    };
+    assert_eq!(problems(worker.add_document(case, &input("x", ""), Vec::new()))[0].1, "file-empty");
+    let long = vec![0; casemesh_node::office::DOCUMENT_BYTES_MAX + 1];
+    assert_eq!(problems(worker.add_document(case, &input("x", ""), long))[0].1, "file-too-long");
+    assert_eq!(problems(other.add_document(case, &input("x", "medical"), vec![1]))[0].1, "tier-not-yours");
+    let text = b"Dear Nomvula, the eviction is set aside.".repeat(5_000);
+    let letter = worker.add_document(case, &input("The court's letter", ""), text.clone()).unwrap();
+    let scan = worker.add_document(case, &input("Scan", "medical"), b"%PDF-1.7".to_vec()).unwrap();
+    let again = DocumentInput { document: letter.to_string(), ..input("", "") };
+    assert_eq!(worker.add_document(case, &again, b"Corrected".to_vec()).unwrap(), letter);
+    let out = worker.hand_out(case, letter, 1).unwrap();
+    assert_eq!((out.name.as_str(), out.bytes), ("letter.txt", text));
+    assert_eq!(worker.hand_out(case, letter, 2).unwrap().bytes, b"Corrected");
+    assert!(matches!(worker.hand_out(case, letter, 3), Err(DeskError::NotFound)));
+    // A colleague of a small office sees the letter, and not that there is a medical one.
+    assert_eq!(other.case(case).unwrap().documents.len(), 1);
+    assert!(matches!(other.hand_out(case, scan, 1), Err(DeskError::NotFound)));
+    let foreign = worker.open_case(vec![person(&worker, "Thandi")], CaseInput::default()).unwrap();
+    assert!(matches!(worker.hand_out(foreign, letter, 1), Err(DeskError::NotFound)));
+    let looks = worker.case_history(case).unwrap().looks;
+    assert!(looks.iter().any(|look| look.action == "hand_out"));
+    // On the disk there is noise; a changed byte is noticed; the rest stays whole over a restart.
+    let folder = office.folder.path().join("documents");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort_by_key(|file| std::fs::metadata(file).unwrap().len());
+    assert_eq!(files.len(), 3);
+    assert!(files.iter().all(|file| !std::fs::read(file).unwrap().windows(7).any(|seven| seven == b"Nomvula")));
+    let mut bytes = std::fs::read(&files[2]).unwrap();
+    bytes[70_000] ^= 1;
+    std::fs::write(&files[2], bytes).unwrap();
+    drop((worker, other));
+    office.stop();
+    office.start();
+    let worker = office.desk("worker");
+    assert!(matches!(worker.hand_out(case, letter, 1), Err(DeskError::Vault(_))));
+    assert_eq!(worker.hand_out(case, letter, 2).unwrap().bytes, b"Corrected");
 }
 
 #[test]

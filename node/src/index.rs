@@ -783,7 +783,7 @@ impl Tables {
                 let request: Request = minicbor::decode(plain)?;
                 self.requests.insert(request.id, Arc::new(request));
             }
-            Kind::Draft => {}
+            Kind::Draft | Kind::Document => {}
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod node;
 mod numbers;
 pub mod office;
 pub mod packs;
+pub mod pictures;
 pub mod policy;
 pub mod records;
 pub mod relay;

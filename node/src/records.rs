@@ -775,6 +775,63 @@ impl Action {
     }
 }
 
+/// A document of a case. Its file lies sealed beside the journal; the key to it stands here.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Document {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// In which case.
+    #[n(1)]
+    pub case: RecordId,
+    /// About whom.
+    #[n(2)]
+    pub subjects: Vec<KeyHandle>,
+    /// What it is.
+    #[n(3)]
+    pub title: String,
+    /// For whom it is.
+    #[n(4)]
+    pub tier: Tier,
+    /// Its versions, the first one first. None is ever taken away.
+    #[n(5)]
+    pub versions: Vec<DocumentVersion>,
+}
+
+/// One version of a document.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DocumentVersion {
+    /// The hash of the sealed file: its name.
+    #[n(0)]
+    pub file: Digest,
+    /// The key that it alone is sealed under.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub key: [u8; 32],
+    /// The name it had when it came.
+    #[n(2)]
+    pub name: String,
+    /// What kind of file it is, by its content.
+    #[n(3)]
+    pub media_type: String,
+    /// Its length.
+    #[n(4)]
+    pub bytes: u64,
+    /// Who brought it.
+    #[n(5)]
+    pub by: Option<StaffId>,
+    /// When.
+    #[n(6)]
+    pub at: Timestamp,
+}
+
+impl std::fmt::Debug for DocumentVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DocumentVersion({})", self.file)
+    }
+}
+
 /// Money of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -1299,6 +1356,7 @@ record!(RegisterLine, RegisterLine, |line| line.id, vec![line.key]);
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
+record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
 record!(Link, Link, |link| link.id, vec![link.from.key, link.to.key]);
 record!(Member, Member, |member| member.id, {
     let mut keys = vec![member.group.key];

@@ -84,8 +84,8 @@ impl From<DeskError> for Problem {
 }
 
 /// A program at somebody's desk.
-struct Caller {
-    desk: Desk,
+pub(crate) struct Caller {
+    pub(crate) desk: Desk,
     token: String,
 }
 
@@ -134,7 +134,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
-type Answer<T> = Result<Json<T>, Problem>;
+pub(crate) type Answer<T> = Result<Json<T>, Problem>;
 
 async fn at_desk<T: Send + 'static>(
     app: &App,
@@ -794,6 +794,7 @@ pub fn openapi() -> String {
     Document::openapi()
         .merge_from(access::Document::openapi())
         .merge_from(people::Document::openapi())
+        .merge_from(crate::documents::Document::openapi())
         .to_pretty_json()
         .unwrap_or_default()
 }

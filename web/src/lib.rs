@@ -7,6 +7,7 @@
 
 mod api;
 mod assets;
+mod documents;
 mod form;
 mod guard;
 mod i18n;
@@ -91,6 +92,7 @@ pub fn router(node: Node, port: u16) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .merge(api::long_routes())
+        .merge(documents::routes())
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), guard::hosts))
         .layer(CatchPanicLayer::custom(pages::panicked))

@@ -182,7 +182,14 @@ impl Page {
 
     /// What is wrong with a field, with the field's name before it where that has a text.
     pub(crate) fn named_problem(&self, problem: &FieldProblem) -> String {
-        match self.maybe_field_name(&problem.field) {
+        // A field of one person of several is named with that person's number.
+        let (number, field) = problem
+            .field
+            .split_once(':')
+            .map_or((None, problem.field.as_str()), |(number, field)| (Some(number), field));
+        let person = number.map(|number| format!("{} – ", self.t1("family-person", "number", number)));
+        let name = self.maybe_field_name(field).or_else(|| self.language.maybe(&format!("family-{field}")));
+        match name.map(|name| format!("{}{name}", person.unwrap_or_default())) {
             Some(name) => format!("{name}: {}", self.problem(problem)),
             None => self.problem(problem),
         }
@@ -192,6 +199,15 @@ impl Page {
     pub(crate) fn problem(&self, problem: &FieldProblem) -> String {
         self.language
             .text(&format!("problem-{}", problem.problem), &[("detail", FluentValue::from(problem.detail.clone()))])
+    }
+
+    /// How long a file is, in the largest unit that it fills.
+    pub(crate) fn size(&self, bytes: &u64) -> String {
+        match bytes {
+            0..=1023 => format!("{bytes} B"),
+            1024..=1_048_575 => format!("{} kB", bytes / 1024),
+            _ => format!("{:.1} MB", (*bytes as f64) / 1_048_576.0),
+        }
     }
 
     /// Day and minute, in UTC.

@@ -177,6 +177,7 @@ impl Desk {
         self.note("view_case", id);
         let case = sealed.record;
         let actions = self.case_entries(id)?;
+        let documents = self.documents(id)?;
         let payments = self.office.vault.list::<Payment>(id)?;
         let mut clients = Vec::new();
         for client in &case.clients {
@@ -234,6 +235,7 @@ impl Desk {
             assigned: case.assigned.iter().map(|staff| (*staff, self.staff_name(&tables, Some(*staff)))).collect(),
             emergency_until: tables.glass_until(self.actor.staff, id, self.now()),
             requests: self.requests_of(&tables, id),
+            documents,
         })
     }
 

@@ -6,6 +6,7 @@
 mod access;
 mod account;
 mod cases;
+mod documents;
 mod drafts;
 mod duplicates;
 mod entries;
@@ -26,6 +27,7 @@ mod views;
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
 pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
+pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
 pub use family::{FAMILY_MAX, FamilyInput, FamilyPerson, LinkInput, MemberInput};

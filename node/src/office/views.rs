@@ -385,6 +385,8 @@ pub struct CaseView {
     pub emergency_until: Option<Timestamp>,
     /// Requests that wait for a decision.
     pub requests: Vec<RequestView>,
+    /// Documents, the newest first.
+    pub documents: Vec<DocumentView>,
 }
 
 /// A client of a case, with how to reach them safely.
@@ -579,6 +581,38 @@ pub struct GlassView {
     pub finding: String,
     /// Whether this account may look at it now.
     pub may_review: bool,
+}
+
+/// A document of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DocumentView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// What it is.
+    pub title: String,
+    /// For whom it is.
+    pub tier: Tier,
+    /// Its versions, the newest first.
+    pub versions: Vec<DocumentVersionView>,
+}
+
+/// A version of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DocumentVersionView {
+    /// Which, from 1.
+    pub number: usize,
+    /// The file's name.
+    pub name: String,
+    /// What kind of file it is, by its content.
+    pub media_type: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Who brought it.
+    pub by: String,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
 }
 
 /// Money of a case.

@@ -64,6 +64,8 @@ casemesh_protocol::coded_enum!(
         Link = 19 "link",
         /// A member of a group that is a client.
         Member = 20 "member",
+        /// A document of a case.
+        Document = 21 "document",
     }
 );
 

@@ -132,6 +132,8 @@ struct CasePage {
     forms: Vec<(String, String)>,
     task: Form,
     open_task: bool,
+    document: Form,
+    open_document: bool,
     task_kinds: &'static [TaskKind],
     colleagues: Vec<(String, String)>,
     states: &'static [CaseState],
@@ -146,6 +148,11 @@ struct Returned {
     note: Form,
     money: Option<Form>,
     task: Option<Form>,
+    document: Option<Form>,
+}
+
+pub(crate) async fn with_document_problems(app: &App, signed: Signed, id: RecordId, document: Form) -> Response {
+    case_page(app, signed, id, Returned { document: Some(document), ..Returned::default() }).await
 }
 
 pub(super) async fn with_task_problems(app: &App, signed: Signed, id: RecordId, task: Form) -> Response {
@@ -153,10 +160,10 @@ pub(super) async fn with_task_problems(app: &App, signed: Signed, id: RecordId, 
 }
 
 async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) -> Response {
-    let Returned { note: form, money, task } = returned;
+    let Returned { note: form, money, task, document } = returned;
     let desk = signed.desk.clone();
     let is_wrong = |form: &Form| !form.problems().is_empty();
-    let wrong = is_wrong(&form) || [&money, &task].into_iter().flatten().any(is_wrong);
+    let wrong = is_wrong(&form) || [&money, &task, &document].into_iter().flatten().any(is_wrong);
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match app.run(move || desk.case(id)).await {
         Ok(case) => {
@@ -170,6 +177,8 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     money: money.unwrap_or_else(fresh),
                     case_href: format!("/cases/{id}"),
                     forms: super::entries::links(&signed.page, &signed.desk, About::Case),
+                    open_document: document.is_some(),
+                    document: document.unwrap_or_default(),
                     open_task: task.is_some(),
                     task: task.unwrap_or_default(),
                     task_kinds: TaskKind::ALL,

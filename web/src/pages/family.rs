@@ -6,7 +6,7 @@ use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -14,8 +14,8 @@ use casemesh_node::office::{
     CaseInput, DeskError, DuplicateView, FAMILY_MAX, FamilyInput, FamilyPerson, Field, LinkInput, MemberInput,
     PersonHit, PersonView,
 };
+use casemesh_node::policy::{Ask, Denied};
 use casemesh_protocol::id::RecordId;
-use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -42,7 +42,6 @@ struct FamilyPage {
     page: Page,
     form: Form,
     rows: Vec<Row>,
-    more: usize,
     sexes: Vec<(String, String)>,
     relations: Vec<(String, String)>,
     languages: Vec<(String, String)>,
@@ -79,11 +78,6 @@ impl Row {
     }
 }
 
-#[derive(Deserialize)]
-struct Rows {
-    people: Option<usize>,
-}
-
 fn family_page(signed: Signed, form: Form, rows: usize) -> Response {
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let rows = rows.clamp(2, FAMILY_MAX);
@@ -96,20 +90,24 @@ fn family_page(signed: Signed, form: Form, rows: usize) -> Response {
             languages: page.options("language"),
             types: page.options("case_type"),
             rows: (1..=rows).map(Row::new).collect(),
-            more: (rows + 4).min(FAMILY_MAX),
             page,
             form,
         },
     )
 }
 
-async fn family_form(signed: Signed, Query(rows): Query<Rows>) -> Response {
-    let form = Form::of(&[("1:client", "on")]);
-    family_page(signed, form, rows.people.unwrap_or(ROWS))
+async fn family_form(signed: Signed) -> Response {
+    if !signed.desk.may(Ask::People) {
+        return signed.refused(&DeskError::Denied(Denied));
+    }
+    family_page(signed, Form::of(&[("1:client", "on")]), ROWS)
 }
 
 async fn register_family(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     let rows: usize = form.get("rows").parse().unwrap_or(ROWS).min(FAMILY_MAX);
+    if form.on("more") {
+        return family_page(signed, form, rows + ROWS);
+    }
     let (mut people, mut numbers) = (Vec::new(), Vec::new());
     for row in 1..=rows {
         let of = |field: &str| format!("{row}:{field}");

@@ -15,6 +15,7 @@ mod session;
 mod staff;
 mod tasks;
 
+pub(crate) use cases::with_document_problems;
 pub(crate) use drafts::forget_what_was_sent;
 pub(crate) use session::sign_in_keeping;
 
