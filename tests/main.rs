@@ -21,6 +21,7 @@ mod crash;
 /// Two offices, a hub and a collector: the main story at the desk.
 mod exchange;
 /// Offices, hubs and collectors on loopback.
+mod fuzz;
 mod harness;
 /// A member that misbehaves, and strangers.
 mod hostile;

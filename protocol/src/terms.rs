@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Declares an enumeration that is a number on the wire and a word in texts, with all its values listed.
 #[macro_export]
 macro_rules! coded_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:tt,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(minicbor::Encode, minicbor::Decode, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

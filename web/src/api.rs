@@ -7,7 +7,7 @@ mod people;
 
 use crate::App;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -129,6 +129,36 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
                     other => other.status(),
                 };
                 Err(Problem::new(status, "error-invalid", rejection.body_text()))
+            }
+        }
+    }
+}
+
+/// What stands in the path; what cannot be read there names nothing.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, app).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(_) => Err(DeskError::NotFound.into()),
+        }
+    }
+}
+
+/// What stands behind the question mark.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match axum::extract::Query::<T>::from_request_parts(parts, app).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", rejection.body_text()))
             }
         }
     }
@@ -668,6 +698,11 @@ async fn document() -> Json<serde_json::Value> {
     Json(serde_json::from_str(&openapi()).unwrap_or_default())
 }
 
+async fn no_such_method() -> Problem {
+    let title = "this call is made with another method; see /api/v1/openapi.json";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "error-method", title)
+}
+
 async fn no_such_call() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "error-not-found", "there is no such call; see /api/v1/openapi.json")
 }
@@ -717,6 +752,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/openapi.json", get(document))
         .merge(access::routes())
         .merge(people::routes())
+        .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_call);
     Router::new().nest("/api/v1", calls)
 }
@@ -791,12 +827,42 @@ struct Document;
 
 /// The OpenAPI document of the API, as `casemesh openapi` writes it.
 pub fn openapi() -> String {
-    Document::openapi()
+    let document = Document::openapi()
         .merge_from(access::Document::openapi())
         .merge_from(people::Document::openapi())
-        .merge_from(crate::documents::Document::openapi())
-        .to_pretty_json()
-        .unwrap_or_default()
+        .merge_from(crate::documents::Document::openapi());
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    let paths = document.get_mut("paths").and_then(serde_json::Value::as_object_mut);
+    for (path, methods) in paths.into_iter().flatten() {
+        let methods = methods.as_object_mut().into_iter().flatten();
+        for operation in methods.filter_map(|(_, operation)| operation.as_object_mut()) {
+            with_problems(operation, !path.ends_with("/sign-in"));
+        }
+    }
+    if let Some(components) = document.get_mut("components").and_then(serde_json::Value::as_object_mut) {
+        let bearer = serde_json::json!({ "token": { "type": "http", "scheme": "bearer" } });
+        components.insert("securitySchemes".into(), bearer);
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+/// Says of an operation what holds for all of them: that it may answer with a problem document, and needs a token.
+fn with_problems(operation: &mut serde_json::Map<String, serde_json::Value>, needs_token: bool) {
+    if needs_token {
+        operation.insert("security".into(), serde_json::json!([{ "token": [] }]));
+    }
+    let Some(responses) = operation.get_mut("responses").and_then(serde_json::Value::as_object_mut) else { return };
+    for (_, response) in responses.iter_mut().filter(|(status, _)| !status.starts_with('2')) {
+        if let Some(content) = response.get_mut("content").and_then(serde_json::Value::as_object_mut)
+            && let Some(problem) = content.remove("application/json")
+        {
+            content.insert("application/problem+json".into(), problem);
+        }
+    }
+    let schema = serde_json::json!({ "$ref": "#/components/schemas/Problem" });
+    let content = serde_json::json!({ "application/problem+json": { "schema": schema } });
+    let problem = serde_json::json!({ "description": "What is wrong, and what to do.", "content": content });
+    responses.insert("default".into(), problem);
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Documents come and go: forms with files, the API's plain bodies, and what is handed out.
 
 use crate::App;
-use crate::api::{Answer, Caller, Made, Problem};
+use crate::api::{self, Answer, Caller, Made, Problem};
 use crate::form::Form;
 use crate::page::{Signed, go};
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -95,9 +95,9 @@ async fn show(State(app): State<App>, Path((case, document, version)): Which, si
 #[utoipa::path(post, path = "/api/v1/cases/{id}/documents", params(("id" = String, Path), ("document" = Option<String>, Query), ("title" = Option<String>, Query), ("tier" = Option<String>, Query), ("name" = Option<String>, Query)), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, description = "The file is too long."), (status = 422, body = Problem)))]
 async fn api_add(
     State(app): State<App>,
-    Path(id): Path<RecordId>,
+    api::Path(id): api::Path<RecordId>,
     caller: Caller,
-    Query(input): Query<DocumentInput>,
+    api::Query(input): api::Query<DocumentInput>,
     file: Bytes,
 ) -> Answer<Made> {
     let add = move || caller.desk.add_document(id, &input, file.to_vec());
@@ -107,7 +107,7 @@ async fn api_add(
 #[utoipa::path(get, path = "/api/v1/cases/{id}/documents/{document}/{version}", params(("id" = String, Path), ("document" = String, Path), ("version" = usize, Path)), responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, body = Problem)))]
 async fn api_show(
     State(app): State<App>,
-    Path((case, document, version)): Which,
+    api::Path((case, document, version)): api::Path<(RecordId, RecordId, usize)>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     Ok(handed_out(app.run(move || caller.desk.hand_out(case, document, version)).await?))

@@ -1,8 +1,8 @@
 //! Calls about accounts, emergency access, conflict lists and approvals.
 
-use super::{Answer, Body, Caller, DONE, Done, Made, Problem, at_desk};
+use super::{Answer, Body, Caller, DONE, Done, Made, Path, Problem, at_desk};
 use crate::App;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use casemesh_node::office::{AccountView, DecisionInput, DeskError, GlassInput, GlassView, RequestView, RolesInput};

@@ -1,9 +1,9 @@
 //! Calls about families, groups, and records of one person.
 
-use super::{Answer, Body, Caller, DONE, Done, Made, Problem, at_desk};
+use super::{Answer, Body, Caller, DONE, Done, Made, Path, Problem, at_desk};
 use crate::App;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use casemesh_node::office::{DuplicateView, FamilyInput, Field, LinkInput, MemberInput, PersonView};
 use casemesh_protocol::id::RecordId;
