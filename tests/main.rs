@@ -7,12 +7,13 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
-/// A case that somebody may not see does not exist for them.
+/// Who gets in, and to what: a case that somebody may not see does not exist for them.
 mod access;
 /// Arrows between crates and other invariants of ARCHITECTURE.md; the dependency check.
 mod architecture;
 /// A real Chromium walks the story; every page is checked for access and looked at.
 mod browser;
+/// A week's work at the desk: forms, tasks, documents, packs, the log.
 mod casework;
 /// Messages and exit codes of the command line for bad input.
 mod cli;
@@ -20,12 +21,17 @@ mod cli;
 mod crash;
 /// Two offices, a hub and a collector: the main story at the desk.
 mod exchange;
-/// Offices, hubs and collectors on loopback.
+/// Schemathesis, where it is installed: every answer keeps to the API's document.
 mod fuzz;
+/// Offices, hubs and collectors on loopback.
 mod harness;
 /// A member that misbehaves, and strangers.
 mod hostile;
+/// Five people's days in a real browser, and the keys they press.
+mod journeys;
+/// Every operation and page, by every role and relation.
 mod matrix;
-/// What the web server refuses, and what it always sends.
+/// Families, groups, and two records of one person.
 mod people;
+/// What the web server refuses, and what it always sends.
 mod web;

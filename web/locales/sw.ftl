@@ -1203,3 +1203,5 @@ problem-picture-kind = A picture of this kind (HEIC, AVIF) tells where it was ta
 problem-too-many-documents = A case keeps at most { $detail } documents.
 log-add-document = Kept a document
 log-hand-out = Handed a document out
+person-save-case = Save, and open a case
+person-save-only = Save only

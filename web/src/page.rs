@@ -39,6 +39,8 @@ pub(crate) struct Page {
     pub(crate) here: String,
     pub(crate) notice: Option<String>,
     pub(crate) pack: Option<&'static Pack>,
+    /// The field that a practised worker starts in; none when the page is read first.
+    pub(crate) focus: &'static str,
     /// Whether the person can lock the session and come back with a PIN.
     pub(crate) has_pin: bool,
 }
@@ -54,8 +56,15 @@ impl Page {
             here: String::new(),
             notice: None,
             pack: None,
+            focus: "",
             has_pin: false,
         }
+    }
+
+    /// The same page, with the cursor in a field.
+    pub(crate) fn starting_in(mut self, field: &'static str) -> Self {
+        self.focus = field;
+        self
     }
 
     pub(crate) fn t(&self, key: &str) -> String {
@@ -332,6 +341,7 @@ impl Signed {
             here: path.to_owned(),
             notice: None,
             pack: desk.pack(),
+            focus: "",
             has_pin: desk.has_pin(),
         };
         Some(Self { desk, page })

@@ -98,6 +98,8 @@ async fn case_form(app: &App, signed: Signed, person: RecordId, form: Form) -> R
 }
 
 async fn open_form(State(app): State<App>, Path(person): Path<RecordId>, signed: Signed) -> Response {
+    let mut signed = signed;
+    signed.page = signed.page.starting_in("case_type");
     case_form(&app, signed, person, Form::default()).await
 }
 

@@ -23,6 +23,7 @@ struct HomePage {
     form: Form,
     topics: Vec<(String, String)>,
     can_register: bool,
+    may_find: bool,
     answers: bool,
     drafts: Vec<(String, Draft)>,
 }
@@ -36,6 +37,7 @@ async fn show(State(app): State<App>, signed: Signed) -> Response {
             form: Form::default(),
             topics: signed.page.options("case_type"),
             can_register: signed.desk.may(Ask::Register),
+            may_find: signed.desk.may(Ask::People),
             answers: signed.desk.answers_referrals(),
             page: signed.page,
         }),

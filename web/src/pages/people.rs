@@ -38,7 +38,7 @@ struct FindPage {
 }
 
 async fn find(signed: Signed) -> Response {
-    html(&FindPage { page: signed.page, query: String::new(), hits: None })
+    html(&FindPage { page: signed.page.starting_in("q"), query: String::new(), hits: None })
 }
 
 /// A search is sent as a form, so that no name stands in an address or a history.
@@ -46,7 +46,11 @@ async fn search(State(app): State<App>, Sent { signed, form }: Sent) -> Response
     let (desk, query) = (signed.desk.clone(), form.text("q"));
     let text = query.clone();
     match app.run(move || desk.search(&text)).await {
-        Ok(hits) => html(&FindPage { page: signed.page, query, hits: Some(hits) }),
+        Ok(hits) => {
+            // Nobody was found: the next key registers them.
+            let page = if hits.is_empty() { signed.page.starting_in("new") } else { signed.page };
+            html(&FindPage { page, query, hits: Some(hits) })
+        }
         Err(error) => signed.refused(&error),
     }
 }
@@ -91,6 +95,8 @@ async fn new(Sent { signed, form }: Sent) -> Response {
     let mut shown = Form::of(&[("identity", "self_declared"), ("counting", "headcount")]);
     shown.set("given", given);
     shown.set("family", family);
+    let mut signed = signed;
+    signed.page = signed.page.starting_in(if is_name { "birth" } else { "given" });
     person_form(signed, shown, "/people".into())
 }
 
@@ -127,6 +133,7 @@ pub(super) fn input_of(form: &Form) -> PersonInput {
 async fn register(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     let (desk, input) = (signed.desk.clone(), input_of(&form));
     match app.run(move || desk.register_person(input)).await {
+        Ok(id) if form.is("then", "case") => go(&format!("/people/{id}/cases/new")),
         Ok(id) => go(&format!("/people/{id}")),
         Err(DeskError::Invalid(problems)) => person_form(signed, form.with_problems(problems), "/people".into()),
         Err(error) => signed.refused(&error),
