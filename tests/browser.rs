@@ -433,6 +433,35 @@ async fn walk(tools: (String, PathBuf)) {
     walk.shows("These records turned out to be about this person").await;
     walk.press("form[action$='/unmerge']").await;
 
+    // A flag, a grant, and the page that is turned towards the client.
+    walk.go(&format!("{advice_base}grants")).await;
+    walk.fill(
+        "main form",
+        &[("name", "Farm dwellers"), ("from", "2026-01-01"), ("to", "2099-12-31"), ("cases", "ten")],
+    )
+    .await;
+    walk.press("main form").await;
+    walk.check("grants-problem").await;
+    walk.fill("main form", &[("cases", "10")]).await;
+    walk.press("main form").await;
+    walk.shows("Farm dwellers").await;
+    walk.check("grants").await;
+    walk.go(&case_url).await;
+    value(&walk.page, "document.querySelector(\"input[name='grants']\").click()").await;
+    walk.press("form[action$='/grants']").await;
+    let flag = [("kind", "flag"), ("title", "Two dates differ"), ("due", "2099-01-01")];
+    walk.fill("form[action$='/tasks']", &flag).await;
+    walk.press("form[action$='/tasks']").await;
+    walk.check("case-flag").await;
+    walk.fill("form[action$='/resolve']", &[("resolution", "The summons names the right one")]).await;
+    walk.press("form[action$='/resolve']").await;
+    walk.go(&format!("{person_url}/entries/client_says")).await;
+    walk.fill("main form", &[("client_words", "I am not married to him any more")]).await;
+    walk.press("main form").await;
+    walk.go(&format!("{person_url}/view")).await;
+    walk.shows("I am not married to him any more").await;
+    walk.check("hers").await;
+
     // Refer: the name is caught, the preview is exact, and it is sent.
     walk.go(&format!("{case_url}/refer")).await;
     walk.check("refer").await;

@@ -3,8 +3,8 @@
 use crate::harness::{TestNode, eventually, hire, new_node};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, Desk, DeskError, DocumentInput, FieldInput, LogFilter, LogRow, PersonInput,
-    SettingsInput, TaskFilter, TaskInput,
+    ActionInput, CaseFilter, CaseInput, Desk, DeskError, DocumentInput, FieldInput, GrantInput, LinkInput, LogFilter,
+    LogRow, PersonInput, SettingsInput, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -25,7 +25,7 @@ fn person(desk: &Desk, name: &str) -> RecordId {
     desk.register_person(PersonInput { identity: "self_declared".into(), given, ..PersonInput::default() }).unwrap()
 }
 
-fn problems(result: Result<RecordId, DeskError>) -> Vec<(String, String)> {
+fn problems<T: std::fmt::Debug>(result: Result<T, DeskError>) -> Vec<(String, String)> {
     match result {
         Err(DeskError::Invalid(problems)) => problems.into_iter().map(|p| (p.field, p.problem)).collect(),
         other => panic!("{other:?}"),
@@ -358,6 +358,110 @@ fn a_document_is_kept_sealed_in_versions_and_handed_out_by_the_policy() {
 }
 
 #[test]
+fn a_flag_is_resolved_with_a_reason() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let case = desk.open_case(vec![person(&desk, "Anna")], CaseInput::default()).unwrap();
+    let flag = TaskInput {
+        kind: "flag".into(),
+        title: "Two dates differ".into(),
+        due: "2099-01-01".into(),
+        ..TaskInput::default()
+    };
+    let flag = desk.add_task(case, &flag).unwrap();
+    assert_eq!(problems(desk.settle_task(flag, TaskState::Done))[0].1, "flag-needs-reason");
+    assert_eq!(problems(desk.resolve_flag(flag, " "))[0].1, "required");
+    assert_eq!(problems(desk.close_case(case, "resolved"))[0].1, "task-open");
+    desk.resolve_flag(flag, "The summons names the right one").unwrap();
+    assert!(desk.resolve_flag(flag, "Again").is_err());
+    desk.close_case(case, "resolved").unwrap();
+    let task = TaskInput { title: "Call".into(), due: "2099-01-01".into(), ..TaskInput::default() };
+    let other = desk.open_case(vec![person(&desk, "Rosa")], CaseInput::default()).unwrap();
+    let task = desk.add_task(other, &task).unwrap();
+    assert!(matches!(desk.resolve_flag(task, "x"), Err(DeskError::NotFound)));
+}
+
+#[test]
+fn cases_that_belong_together_show_each_other_to_who_may_see_both() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let other = colleague(&office, "colleague");
+    let open = |name: &str, sealed: bool| {
+        let input = CaseInput { sealed, mediation: !sealed, ..CaseInput::default() };
+        desk.open_case(vec![person(&desk, name)], input).unwrap()
+    };
+    let (one, hidden) = (open("Anna", false), open("Rosa", true));
+    let number = desk.case(hidden).unwrap().summary.number;
+    desk.link_case(one, &number.to_lowercase(), "adverse_party").unwrap();
+    assert_eq!(desk.case(one).unwrap().linked[0].case, hidden);
+    assert_eq!(desk.case(hidden).unwrap().linked[0].case, one);
+    assert!(desk.case(one).unwrap().mediation);
+    assert!(other.case(one).unwrap().linked.is_empty());
+    // A number that is not there and one that stays shut are answered alike.
+    let answers =
+        [number.as_str(), "TST-2026-0000"].map(|number| format!("{:?}", other.link_case(one, number, "other")));
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[test]
+fn a_grant_counts_what_was_done_of_what_was_promised() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let wrong =
+        GrantInput { name: "X".into(), from: "2026-02-01".into(), to: "2026-01-01".into(), ..GrantInput::default() };
+    assert_eq!(problems(desk.add_grant(&wrong))[0].1, "ends-before-start");
+    let grant = GrantInput {
+        name: "Farm dwellers 2026".into(),
+        from: "2020-01-01".into(),
+        to: "2099-12-31".into(),
+        cases: "10".into(),
+        entries: "200".into(),
+        ..GrantInput::default()
+    };
+    let grant = desk.add_grant(&grant).unwrap();
+    let past =
+        GrantInput { name: "Past".into(), from: "2010-01-01".into(), to: "2010-12-31".into(), ..GrantInput::default() };
+    let past = desk.add_grant(&past).unwrap();
+    let case = desk.open_case(vec![person(&desk, "Anna")], CaseInput::default()).unwrap();
+    desk.tag_case(case, vec![grant, grant, past]).unwrap();
+    assert_eq!(problems(desk.tag_case(case, vec![case]))[0].1, "no-such-grant");
+    let entry = ActionInput { text: "Advice".into(), grant: grant.to_string(), ..ActionInput::default() };
+    desk.add_action(case, &entry).unwrap();
+    desk.add_action(case, &ActionInput { text: "Not for the grant".into(), ..ActionInput::default() }).unwrap();
+    let done: Vec<_> = desk.grants().unwrap().into_iter().map(|g| (g.id, g.cases, g.entries)).collect();
+    assert!(done.contains(&(grant, 1, 1)) && done.contains(&(past, 0, 0)), "{done:?}");
+}
+
+#[test]
+fn the_page_for_the_client_has_her_words_and_nobody_else() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let (child, father) = (person(&desk, "Lindiwe"), person(&desk, "Themba"));
+    let link =
+        LinkInput { person: father.to_string(), relation: "parent".into(), is_caregiver: true, ..LinkInput::default() };
+    desk.add_link(child, &link).unwrap();
+    let case = desk.open_case(vec![child], CaseInput::default()).unwrap();
+    desk.add_action(case, &ActionInput { text: "Her aunt Zodwa called".into(), ..ActionInput::default() }).unwrap();
+    desk.add_person_entry(child, &filled("client_says", &[("client_words", "I want to go to school")])).unwrap();
+    let own = desk.own_view(child).unwrap();
+    assert_eq!(own.words[0].1, "I want to go to school");
+    let text = serde_json::to_string(&own).unwrap();
+    assert!(!text.contains("Zodwa") && !text.contains("Themba"), "{text}");
+    assert!(own.looks.iter().any(|look| look.action == "view_person"));
+    // Once the one who cares for her is a party in her case, the page is not turned round.
+    desk.add_action(case, &filled("party", &[("party_name", "Themba"), ("party_role", "perpetrator")])).unwrap();
+    assert!(matches!(desk.own_view(child), Err(DeskError::CaregiverIsParty)));
+}
+
+#[test]
 fn the_log_says_who_did_what_and_every_version_stays() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
@@ -422,6 +526,8 @@ fn the_log_says_who_did_what_and_every_version_stays() {
     // The log that is open holds; one changed byte in it does not.
     let check = auditor.check_log().unwrap();
     assert!(check.damage.is_none() && check.entries >= log.last, "{check:?}");
+    // That the log was checked is noted in passing; what is acknowledged after it is on the disk behind it.
+    desk.add_action(case, &ActionInput { text: "x".into(), ..ActionInput::default() }).unwrap();
     let segment = office.folder.path().join("journal/0000000000000001.seg");
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[300] ^= 1;

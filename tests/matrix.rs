@@ -52,6 +52,9 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         operation if ["/merge", "/unmerge", "/different"].iter().any(|end| operation.ends_with(end)) => {
             json!({ "other": "09".repeat(16) })
         }
+        "post /api/v1/cases/{id}/grants" => json!({ "grants": [] }),
+        "post /api/v1/cases/{id}/links" => json!({ "number": "x", "why": "other" }),
+        "post /api/v1/tasks/{id}/resolve" => json!({ "resolution": "x" }),
         operation if operation.ends_with("bar") => json!({ "staff": other }),
         operation if operation.ends_with("/close") => json!({ "reason": "resolved" }),
         operation if operation.ends_with("/turn-away") => json!({ "reason": "no_capacity" }),
@@ -88,7 +91,7 @@ fn pages() -> BTreeSet<(String, String)> {
 const DOOR: &[&str] = &["/sign-in", "/sign-out", "/lock", "/switch", "/pin", "/language"];
 
 /// What is sent to every page.
-const FORM: &str = "text=x&title=x&due=2099-01-01&kind=to_do&q=x&other=09090909090909090909090909090909&state=resolved&identity=anonymous&finding=x&comment=x";
+const FORM: &str = "text=x&title=x&due=2099-01-01&kind=to_do&q=x&other=09090909090909090909090909090909&state=resolved&identity=anonymous&finding=x&comment=x&resolution=x";
 
 struct Asker<'a> {
     runtime: &'a tokio::runtime::Runtime,

@@ -405,6 +405,15 @@ pub const LISTS: &[CodeList] = &[
         ],
     },
     CodeList {
+        name: "case_link",
+        codes: &[
+            ("adverse_party", "Same adverse party"),
+            ("family", "Same family"),
+            ("incident", "Same incident"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
         name: "confirmed_what",
         codes: &[("contact", "Safe contact"), ("address", "Address"), ("risk", "Risk")],
     },

@@ -3,9 +3,9 @@
 
 use crate::names;
 use crate::records::{
-    Action, Case, CaseState, Collected, Consent, CountingBasis, Glass, Import, Link, Member, Outbox, OutboxState,
-    Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings, Staff, Task,
-    TaskKind, TaskState, TaskTitle, Value,
+    Action, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Member, Outbox,
+    OutboxState, Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings,
+    Staff, Task, TaskKind, TaskState, TaskTitle, Value,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use casemesh_crypto::hash::Digest;
@@ -67,6 +67,8 @@ pub struct CaseRow {
     pub last_activity: Timestamp,
     /// Coded facts.
     pub facts: Vec<Arc<Code>>,
+    /// Grants that the work is counted for.
+    pub grants: Box<[RecordId]>,
 }
 
 /// A case in which nothing happened for so long is stale.
@@ -197,6 +199,10 @@ pub struct Tables {
     merged_from: HashMap<RecordId, BTreeSet<RecordId>>,
     /// Members on the rolls of groups, by group.
     members: HashMap<RecordId, BTreeSet<RecordId>>,
+    /// Grants and projects.
+    pub grants: BTreeMap<RecordId, Grant>,
+    /// Entries that are counted for a grant, and the day of each.
+    granted: HashMap<RecordId, (RecordId, Day)>,
     /// Requests for a second person's approval.
     pub requests: BTreeMap<RecordId, Arc<Request>>,
     /// Referrals.
@@ -348,6 +354,7 @@ impl Tables {
                 sealed: case.sealed,
                 last_activity: case.last_activity,
                 facts,
+                grants: case.grants.clone().into_boxed_slice(),
             },
         );
     }
@@ -397,6 +404,9 @@ impl Tables {
         if self.corrected.contains(&action.id) {
             return;
         }
+        if let Some(grant) = action.grant {
+            self.granted.insert(action.id, (grant, action.on));
+        }
         let text = |field: &str| match action.answer(field) {
             Some(Value::Text(text)) => Some(text.clone()),
             _ => None,
@@ -431,6 +441,12 @@ impl Tables {
         self.parties.remove(&id);
         self.alerts.remove(&id);
         self.confirmed.remove(&id);
+        self.granted.remove(&id);
+    }
+
+    /// The days of the entries that are counted for a grant.
+    pub fn granted_to(&self, grant: RecordId) -> impl Iterator<Item = Day> {
+        self.granted.values().filter(move |(to, _)| *to == grant).map(|(_, on)| *on)
     }
 
     /// When something about a person was last confirmed.
@@ -773,6 +789,10 @@ impl Tables {
             }
             Kind::Task => self.put_task(minicbor::decode(plain)?),
             Kind::Action => self.put_action(&minicbor::decode(plain)?),
+            Kind::Grant => {
+                let grant: Grant = minicbor::decode(plain)?;
+                self.grants.insert(grant.id, grant);
+            }
             Kind::Link => self.put_link(minicbor::decode(plain)?),
             Kind::Member => {
                 let member: Member = minicbor::decode(plain)?;

@@ -156,6 +156,8 @@ coded_enum!(
         FollowUp = 5 "follow_up",
         /// To look again at a plan, a risk, a stay.
         Review = 6 "review",
+        /// Something in the case that somebody must look into; it is resolved with a reason.
+        Flag = 7 "flag",
     }
 );
 
@@ -582,6 +584,15 @@ pub struct Case {
     /// By whom it was opened.
     #[n(15)]
     pub made_by: Option<StaffId>,
+    /// Other cases that belong to it, and why: code of the list `case_link`. They name this one, too.
+    #[cbor(n(16), default)]
+    pub linked: Vec<(RecordId, Code)>,
+    /// A mediation: the office takes no side, and both are participants.
+    #[cbor(n(17), default)]
+    pub mediation: bool,
+    /// Grants that the work is counted for.
+    #[cbor(n(18), default)]
+    pub grants: Vec<RecordId>,
 }
 
 /// Why and when a case was closed.
@@ -636,6 +647,9 @@ pub struct Task {
     /// When it was written.
     #[n(11)]
     pub at: Timestamp,
+    /// How a flag was resolved.
+    #[cbor(n(12), default)]
+    pub resolution: String,
 }
 
 /// What a task says.
@@ -743,6 +757,9 @@ pub struct Action {
     /// For whom it is.
     #[cbor(n(13), default)]
     pub tier: Tier,
+    /// The grant that it is counted for.
+    #[n(14)]
+    pub grant: Option<RecordId>,
 }
 
 impl Action {
@@ -766,6 +783,7 @@ impl Action {
             follows: None,
             corrects: None,
             tier: Tier::Normal,
+            grant: None,
         }
     }
 
@@ -1317,6 +1335,33 @@ pub struct Decided {
     pub comment: String,
 }
 
+/// A grant or project: what it is for, and how much of it was promised.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Grant {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its name.
+    #[n(1)]
+    pub name: String,
+    /// Who gives it.
+    #[n(2)]
+    pub donor: String,
+    /// From which day.
+    #[n(3)]
+    pub from: Day,
+    /// To which day.
+    #[n(4)]
+    pub to: Day,
+    /// Cases that were promised.
+    #[n(5)]
+    pub cases: u32,
+    /// Services and activities that were promised.
+    #[n(6)]
+    pub entries: u32,
+}
+
 /// The one settings record.
 pub const SETTINGS_ID: RecordId = RecordId::new([1; 16]);
 
@@ -1357,6 +1402,7 @@ record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
 record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
+record!(Grant, Grant, |grant| grant.id, vec![]);
 record!(Link, Link, |link| link.id, vec![link.from.key, link.to.key]);
 record!(Member, Member, |member| member.id, {
     let mut keys = vec![member.group.key];

@@ -78,3 +78,19 @@ addEventListener("keyup", (event) => {
 
 // A page that comes back from the browser's memory is asked for again.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+// A page that somebody may not be able to read is read to them, where the browser has a voice for the language.
+for (const block of document.querySelectorAll("[data-read]")) {
+  if (!("speechSynthesis" in window)) break;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "second noprint";
+  button.textContent = block.dataset.read;
+  button.addEventListener("click", () => {
+    if (speechSynthesis.speaking) return speechSynthesis.cancel();
+    const voice = new SpeechSynthesisUtterance(block.innerText.replace(button.textContent, ""));
+    voice.lang = document.documentElement.lang;
+    speechSynthesis.speak(voice);
+  });
+  block.prepend(button);
+}

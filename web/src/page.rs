@@ -210,6 +210,14 @@ impl Page {
             .text(&format!("problem-{}", problem.problem), &[("detail", FluentValue::from(problem.detail.clone()))])
     }
 
+    /// What was done of what was promised.
+    pub(crate) fn of(&self, done: &usize, promised: &u32) -> String {
+        self.language.text(
+            "done-of",
+            &[("done", FluentValue::from(*done)), ("promised", FluentValue::from(f64::from(*promised)))],
+        )
+    }
+
     /// How long a file is, in the largest unit that it fills.
     pub(crate) fn size(&self, bytes: &u64) -> String {
         match bytes {

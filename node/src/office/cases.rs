@@ -34,6 +34,8 @@ pub struct CaseInput {
     pub next_due: String,
     /// Only for who is assigned.
     pub sealed: bool,
+    /// A mediation: the office takes no side.
+    pub mediation: bool,
 }
 
 /// Money as entered.
@@ -137,13 +139,19 @@ impl Desk {
         }
         problems.done()?;
         clients.iter().try_for_each(|client| self.visible_person(*client))?;
-        let sealed = input.sealed;
+        let (sealed, mediation) = (input.sealed, input.mediation);
         self.write("open_case", move |tx| {
             let mut references = Vec::with_capacity(clients.len());
             for client in &clients {
                 references.push(tx.get::<Person>(Person::TOP, *client)?.ok_or(DeskError::NotFound)?.record.reference());
             }
-            new_case(tx, references, case_type, summary, next_action, sealed)
+            let id = new_case(tx, references, case_type, summary, next_action, sealed)?;
+            if mediation {
+                let mut case = tx.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
+                case.record.mediation = true;
+                tx.update(&case.record, case.revision)?;
+            }
+            Ok(id)
         })
     }
 
@@ -236,6 +244,9 @@ impl Desk {
             emergency_until: tables.glass_until(self.actor.staff, id, self.now()),
             requests: self.requests_of(&tables, id),
             documents,
+            mediation: case.mediation,
+            linked: self.linked(&tables, &case.linked),
+            grants: case.grants.clone(),
         })
     }
 
@@ -559,6 +570,9 @@ pub(super) fn new_case(
         facts: Vec::new(),
         import: None,
         made_by: tx.staff(),
+        linked: Vec::new(),
+        mediation: false,
+        grants: Vec::new(),
     };
     tx.insert(&case)?;
     if let Some(next) = next {

@@ -47,6 +47,8 @@ pub struct ActionInput {
     pub corrects: String,
     /// normal, privileged, medical or protected; normal when empty.
     pub tier: String,
+    /// The grant that it is counted for; empty for none.
+    pub grant: String,
     /// What is to be done next.
     pub next_action: String,
     /// Until when.
@@ -64,6 +66,7 @@ pub(super) struct NewEntry {
     follows: Option<RecordId>,
     corrects: Option<RecordId>,
     tier: Tier,
+    grant: Option<RecordId>,
     /// Whether the writer sees all tiers: an entry that they do not see can be neither followed nor corrected.
     sees_tiers: bool,
     tasks: Vec<NewTask>,
@@ -94,6 +97,7 @@ impl NewEntry {
             follows: self.follows,
             corrects: self.corrects,
             tier: self.tier,
+            grant: self.grant,
             ..Action::note(tx.fresh_id(), about, subjects.to_vec(), self.kind, self.on, tx.now())
         };
         tx.insert(&action)?;
@@ -244,6 +248,10 @@ impl Desk {
         let follows = entry(&mut problems, "follows", &input.follows);
         let corrects = entry(&mut problems, "corrects", &input.corrects);
         let tier = if input.tier.is_empty() { Some(Tier::Normal) } else { problems.word("tier", &input.tier) };
+        let grant = entry(&mut problems, "grant", &input.grant);
+        if grant.is_some_and(|grant| !self.known_grant(grant)) {
+            problems.add("grant", "no-such-grant");
+        }
         // What lists and checks show of these forms, they show to all who see the case.
         let is_for_all = form.is_some_and(Form::is_for_all);
         if tier != Some(Tier::Normal) && (about != About::Case || is_for_all) {
@@ -265,7 +273,20 @@ impl Desk {
         problems.done()?;
         let kind = kind.ok_or(DeskError::NotFound)?;
         let tier = tier.unwrap_or_default();
-        Ok(NewEntry { kind, on, text, minutes, form, answers, follows, corrects, tier, sees_tiers: false, tasks })
+        Ok(NewEntry {
+            kind,
+            on,
+            text,
+            minutes,
+            form,
+            answers,
+            follows,
+            corrects,
+            tier,
+            grant,
+            sees_tiers: false,
+            tasks,
+        })
     }
 
     /// Writes an entry of a case.

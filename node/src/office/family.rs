@@ -163,6 +163,17 @@ impl Desk {
         })
     }
 
+    /// Whether somebody who cares for a person has the name of a party in one of the person's cases.
+    pub(super) fn caregiver_is_party(&self, tables: &Tables, person: RecordId) -> bool {
+        let caring = tables.links_of(person).filter(|link| link.is_caregiver && link.ended.is_none());
+        let names = caring.filter_map(|link| {
+            let is_carer = tables.standing(link.from.id) == person;
+            tables.persons.get(&tables.standing(if is_carer { link.to.id } else { link.from.id }))
+        });
+        let cases: Vec<RecordId> = tables.all_cases_of(person).map(|case| case.id).collect();
+        names.into_iter().any(|row| tables.parties_like(&row.name).any(|party| cases.contains(&party.case)))
+    }
+
     pub(super) fn links(&self, tables: &Tables, person: RecordId) -> Vec<LinkView> {
         let view = |link: &Link| {
             let from_other = tables.standing(link.to.id) == person;

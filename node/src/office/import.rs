@@ -677,6 +677,9 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         facts,
         import: mark,
         made_by: tx.staff(),
+        linked: Vec::new(),
+        mediation: false,
+        grants: Vec::new(),
     };
     Ok(tx.insert(&case)?)
 }

@@ -13,9 +13,11 @@ mod entries;
 mod exchange;
 mod family;
 mod figures;
+mod grants;
 mod home;
 mod import;
 mod log;
+mod own;
 mod people;
 mod referrals;
 mod register;
@@ -32,10 +34,12 @@ pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
 pub use family::{FAMILY_MAX, FamilyInput, FamilyPerson, LinkInput, MemberInput};
 pub use figures::{CellView, CollectedView, FactView, FigureView, FiguresView, OfficeFigures, TablePreview};
+pub use grants::GrantInput;
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
 pub use log::{FieldChange, HistoryView, LogCheck, LogFilter, LogRow, LogView, VersionView};
+pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
@@ -110,6 +114,11 @@ pub enum DeskError {
     /// The same referral is already open with that office.
     #[error("this case already has an open referral to that office for the same service; follow that one")]
     DoubleSend,
+    /// Somebody who cares for the person is a party in one of their cases.
+    #[error(
+        "somebody who cares for this person is a party in one of their cases: do not turn the page round; talk to the person alone"
+    )]
+    CaregiverIsParty,
     /// This needs a second factor, and the account has none.
     #[error("this needs a second factor: set one up under your account first")]
     FactorNeeded,
@@ -137,6 +146,7 @@ impl DeskError {
             Self::Partner(_) => "error-partner",
             Self::DoubleSend => "error-double-send",
             Self::FactorNeeded => "error-factor-needed",
+            Self::CaregiverIsParty => "error-caregiver-is-party",
             Self::Vault(VaultError::Conflict) => "error-conflict",
             Self::Vault(VaultError::Locked) => "error-locked",
             Self::Vault(_) => "error-store",

@@ -448,6 +448,7 @@ impl Desk {
             birth_said: person.birth_said,
             is_group: person.is_group,
             members,
+            caregiver_is_party: self.caregiver_is_party(&tables, id),
             links: self.links(&tables, id),
             merged,
             area: Field::text(&person.area),

@@ -66,6 +66,7 @@ pub(super) fn add_task(
         settled: None,
         by: tx.staff(),
         at: tx.now(),
+        resolution: String::new(),
     };
     tx.insert(&task)?;
     Ok(task.id)
@@ -136,6 +137,9 @@ impl Desk {
             if sealed.record.state != TaskState::Open {
                 return Err(crate::vault::VaultError::Conflict.into());
             }
+            if sealed.record.kind == TaskKind::Flag {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("resolution", "flag-needs-reason")]));
+            }
             sealed.record.state = state;
             sealed.record.settled = Some(Settled { at: tx.now(), by: tx.staff() });
             Ok(tx.update(&sealed.record, sealed.revision)?)
@@ -147,6 +151,34 @@ impl Desk {
                 self.write("settle_task", settle)
             }
         }
+    }
+
+    /// Resolves a flag, with a reason.
+    ///
+    /// # Errors
+    /// When there is no such flag for this account, somebody else resolved it, or the reason is missing.
+    pub fn resolve_flag(&self, id: RecordId, resolution: &str) -> Result<(), DeskError> {
+        let case = {
+            let tables = self.office.index.read();
+            tables.tasks.get(&id).and_then(|task| task.case).ok_or(DeskError::NotFound)?
+        };
+        self.may_in_case(case, Ask::WriteCase)?;
+        let mut problems = Problems::default();
+        let resolution = problems.required_text("resolution", resolution, 4_000);
+        problems.done()?;
+        self.write_in_case("resolve_flag", case, move |tx, case| {
+            let mut sealed = tx.get::<Task>(case.id, id)?.ok_or(DeskError::NotFound)?;
+            if sealed.record.kind != TaskKind::Flag {
+                return Err(DeskError::NotFound);
+            }
+            if sealed.record.state != TaskState::Open {
+                return Err(crate::vault::VaultError::Conflict.into());
+            }
+            sealed.record.state = TaskState::Done;
+            sealed.record.settled = Some(Settled { at: tx.now(), by: tx.staff() });
+            sealed.record.resolution = resolution;
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
     }
 
     pub(super) fn sees_task(&self, tables: &Tables, task: &TaskRow) -> bool {

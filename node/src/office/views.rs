@@ -153,6 +153,8 @@ pub struct PersonView {
     pub members: Vec<MemberView>,
     /// Relations with other registered persons, as far as this account may see them.
     pub links: Vec<LinkView>,
+    /// Whether somebody who cares for the person is a party in one of their cases.
+    pub caregiver_is_party: bool,
     /// Names of records that turned out to be about this person.
     #[schema(value_type = Vec<Object>)]
     pub merged: Vec<(RecordId, String)>,
@@ -387,6 +389,53 @@ pub struct CaseView {
     pub requests: Vec<RequestView>,
     /// Documents, the newest first.
     pub documents: Vec<DocumentView>,
+    /// Whether it is a mediation, in which the office takes no side.
+    pub mediation: bool,
+    /// Other cases that belong to it, as far as this account may see them.
+    pub linked: Vec<LinkedCaseView>,
+    /// Grants that the work is counted for.
+    #[schema(value_type = Vec<String>)]
+    pub grants: Vec<RecordId>,
+}
+
+/// A case that belongs to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LinkedCaseView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub case: RecordId,
+    /// Its number.
+    pub number: String,
+    /// Its client.
+    pub client: String,
+    /// Why it belongs there.
+    pub why: CodeView,
+}
+
+/// A grant, with what was promised and what was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct GrantView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Its name.
+    pub name: String,
+    /// Who gives it.
+    pub donor: String,
+    /// From which day.
+    #[schema(value_type = String)]
+    pub from: Day,
+    /// To which day.
+    #[schema(value_type = String)]
+    pub to: Day,
+    /// Cases that were promised.
+    pub cases_promised: u32,
+    /// Cases opened in its time that are counted for it.
+    pub cases: usize,
+    /// Services and activities that were promised.
+    pub entries_promised: u32,
+    /// Entries of its time that are counted for it.
+    pub entries: usize,
 }
 
 /// A client of a case, with how to reach them safely.

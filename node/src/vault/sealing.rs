@@ -66,6 +66,8 @@ casemesh_protocol::coded_enum!(
         Member = 20 "member",
         /// A document of a case.
         Document = 21 "document",
+        /// A grant or project that work is counted for.
+        Grant = 22 "grant",
     }
 );
 

@@ -5,7 +5,9 @@ use crate::App;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use casemesh_node::office::{DuplicateView, FamilyInput, Field, LinkInput, MemberInput, PersonView};
+use casemesh_node::office::{
+    DuplicateView, FamilyInput, Field, GrantInput, GrantView, LinkInput, MemberInput, OwnView, PersonView,
+};
 use casemesh_protocol::id::RecordId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -118,6 +120,78 @@ async fn are_different(
     at_desk(&app, move || caller.desk.are_different(id, input.other).map(|()| DONE)).await
 }
 
+/// The number of another case, and why it belongs there.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CaseLink {
+    /// Its number.
+    number: String,
+    /// Code of the list `case_link`.
+    why: String,
+}
+
+/// Grants that a case is counted for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Tags {
+    /// Which.
+    #[schema(value_type = Vec<String>)]
+    grants: Vec<RecordId>,
+}
+
+/// How a flag was resolved.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Resolution {
+    /// In words.
+    resolution: String,
+}
+
+#[utoipa::path(get, path = "/api/v1/grants", responses((status = 200, body = Vec<GrantView>), (status = 403, body = Problem)))]
+async fn grants(State(app): State<App>, caller: Caller) -> Answer<Vec<GrantView>> {
+    at_desk(&app, move || caller.desk.grants()).await
+}
+
+#[utoipa::path(post, path = "/api/v1/grants", request_body = GrantInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn add_grant(State(app): State<App>, caller: Caller, Body(input): Body<GrantInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_grant(&input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/grants", params(("id" = String, Path)), request_body = Tags, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn tag_case(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<Tags>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.tag_case(id, input.grants).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/cases/{id}/links", params(("id" = String, Path)), request_body = CaseLink, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn link_case(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<CaseLink>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.link_case(id, &input.number, &input.why).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/resolve", params(("id" = String, Path)), request_body = Resolution, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn resolve_flag(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<Resolution>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.resolve_flag(id, &input.resolution).map(|()| DONE)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/people/{id}/view", params(("id" = String, Path)), responses((status = 200, body = OwnView), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn own_view(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<OwnView> {
+    at_desk(&app, move || caller.desk.own_view(id)).await
+}
+
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/families", post(register_family))
@@ -130,6 +204,11 @@ pub(super) fn routes() -> Router<App> {
         .route("/people/{id}/merge", post(merge))
         .route("/people/{id}/unmerge", post(unmerge))
         .route("/people/{id}/different", post(are_different))
+        .route("/people/{id}/view", get(own_view))
+        .route("/grants", get(grants).post(add_grant))
+        .route("/cases/{id}/grants", post(tag_case))
+        .route("/cases/{id}/links", post(link_case))
+        .route("/tasks/{id}/resolve", post(resolve_flag))
 }
 
 #[derive(utoipa::OpenApi)]
@@ -143,6 +222,12 @@ pub(super) fn routes() -> Router<App> {
     compare,
     merge,
     unmerge,
-    are_different
+    are_different,
+    own_view,
+    grants,
+    add_grant,
+    tag_case,
+    link_case,
+    resolve_flag
 ))]
 pub(super) struct Document;

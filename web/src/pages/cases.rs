@@ -110,6 +110,7 @@ async fn open(State(app): State<App>, Path(person): Path<RecordId>, Sent { signe
         next_action: form.text("next_action"),
         next_due: form.text("next_due"),
         sealed: form.on("sealed"),
+        mediation: form.on("mediation"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.open_case(vec![person], input)).await {
@@ -140,6 +141,8 @@ struct CasePage {
     colleagues: Vec<(String, String)>,
     states: &'static [CaseState],
     tiers: &'static [Tier],
+    grants: Vec<(RecordId, String)>,
+    link_reasons: Vec<(String, String)>,
     /// Colleagues, and whether each works on the case already.
     helpers: Vec<(String, String, bool)>,
 }
@@ -186,6 +189,8 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     task_kinds: TaskKind::ALL,
                     colleagues: signed.desk.colleagues().into_iter().map(|(id, name)| (id.to_string(), name)).collect(),
                     states: case.summary.state.followers(),
+                    grants: signed.desk.open_grants(),
+                    link_reasons: signed.page.options("case_link"),
                     tiers: if case.sees_tiers { Tier::ALL } else { &[] },
                     helpers: signed
                         .desk

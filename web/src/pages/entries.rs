@@ -78,6 +78,8 @@ struct EntryPage {
     corrects: bool,
     /// The tiers to choose from; none where an entry is for all who see it.
     tiers: &'static [Tier],
+    /// Grants that the entry can be counted for.
+    grants: Vec<(String, String)>,
 }
 
 /// Where an entry goes.
@@ -172,6 +174,10 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
             about: line,
             action: format!("{base}/entries/{form_id}"),
             back: base,
+            grants: match about {
+                About::Person => Vec::new(),
+                _ => signed.desk.open_grants().into_iter().map(|(id, name)| (id.to_string(), name)).collect(),
+            },
             tiers: if definition.is_for_all() { &[] } else { tiers },
             form,
             page,
@@ -190,6 +196,7 @@ async fn write(app: &App, place: Place, form_id: &str, Sent { signed, form }: Se
         follows: form.text("follows"),
         corrects: form.text("corrects"),
         tier: form.text("tier"),
+        grant: form.text("grant"),
         ..ActionInput::default()
     };
     let (desk, base) = (signed.desk.clone(), place.base());

@@ -6,6 +6,8 @@ mod drafts;
 mod entries;
 mod family;
 mod figures;
+mod grants;
+mod hers;
 mod home;
 mod log;
 mod people;
@@ -34,6 +36,8 @@ pub(crate) fn routes() -> Router<App> {
         .merge(access::routes())
         .merge(home::routes())
         .merge(register::routes())
+        .merge(grants::routes())
+        .merge(hers::routes())
         .merge(people::routes())
         .merge(family::routes())
         .merge(cases::routes())

@@ -1,0 +1,182 @@
+//! Grants with their targets, and cases that belong together.
+
+use super::people::Problems;
+use super::{CodeView, Desk, DeskError, FieldProblem, GrantView, LinkedCaseView};
+use crate::index::Tables;
+use crate::policy::Ask;
+use crate::records::{Case, Grant};
+use crate::vault::Record;
+use casemesh_protocol::id::RecordId;
+use casemesh_protocol::terms::Code;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Cases that one case can be linked to, and grants it can be counted for.
+const LINKS_MAX: usize = 50;
+/// Longest name.
+const NAME_BYTES_MAX: usize = 200;
+
+/// A grant as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrantInput {
+    /// Its name.
+    pub name: String,
+    /// Who gives it.
+    pub donor: String,
+    /// From which day.
+    pub from: String,
+    /// To which day.
+    pub to: String,
+    /// Cases that were promised.
+    pub cases: String,
+    /// Services and activities that were promised.
+    pub entries: String,
+}
+
+impl Desk {
+    /// Grants, the latest first, with what was promised and what was done.
+    ///
+    /// # Errors
+    /// When the account has nothing to do with cases or figures.
+    pub fn grants(&self) -> Result<Vec<GrantView>, DeskError> {
+        if !self.may(Ask::SeeFigures) {
+            self.allow(Ask::Register)?;
+        }
+        let tables = self.office.index.read();
+        let view = |grant: &Grant| {
+            let in_time = |day| grant.from <= day && day <= grant.to;
+            let tagged = tables.cases.values().filter(|case| case.grants.contains(&grant.id) && in_time(case.opened));
+            GrantView {
+                id: grant.id,
+                name: grant.name.clone(),
+                donor: grant.donor.clone(),
+                from: grant.from,
+                to: grant.to,
+                cases_promised: grant.cases,
+                cases: tagged.count(),
+                entries_promised: grant.entries,
+                entries: tables.granted_to(grant.id).filter(|day| in_time(*day)).count(),
+            }
+        };
+        Ok(tables.grants.values().rev().map(view).collect())
+    }
+
+    /// The grants that work can be counted for now.
+    pub fn open_grants(&self) -> Vec<(RecordId, String)> {
+        let today = self.now().day();
+        let tables = self.office.index.read();
+        let open = tables.grants.values().filter(|grant| grant.to >= today);
+        open.map(|grant| (grant.id, grant.name.clone())).collect()
+    }
+
+    /// Writes a grant down.
+    ///
+    /// # Errors
+    /// When fields are wrong or the account may not.
+    pub fn add_grant(&self, input: &GrantInput) -> Result<RecordId, DeskError> {
+        self.allow(Ask::HandOver)?;
+        let mut problems = Problems::default();
+        let name = problems.required_text("name", &input.name, NAME_BYTES_MAX);
+        let donor = problems.text("donor", &input.donor, NAME_BYTES_MAX);
+        let day = |problems: &mut Problems, field: &str, text: &str| {
+            let day = problems.day(field, text);
+            if day.is_none() && text.trim().is_empty() {
+                problems.add(field, "required");
+            }
+            day
+        };
+        let (from, to) = (day(&mut problems, "from", &input.from), day(&mut problems, "to", &input.to));
+        if from.zip(to).is_some_and(|(from, to)| to < from) {
+            problems.add("to", "ends-before-start");
+        }
+        let number = |problems: &mut Problems, field: &str, text: &str| -> u32 {
+            let text = crate::names::ascii_digits(text.trim());
+            text.parse().unwrap_or_else(|_| {
+                if !text.is_empty() {
+                    problems.with(field, "not-a-number", &text);
+                }
+                0
+            })
+        };
+        let cases = number(&mut problems, "cases", &input.cases);
+        let entries = number(&mut problems, "entries", &input.entries);
+        problems.done()?;
+        let (Some(from), Some(to)) = (from, to) else { return Err(DeskError::NotFound) };
+        self.write("add_grant", move |tx| {
+            let id = tx.fresh_id();
+            tx.insert(&Grant { id, name, donor, from, to, cases, entries })?;
+            Ok(id)
+        })
+    }
+
+    pub(super) fn known_grant(&self, id: RecordId) -> bool {
+        self.office.index.read().grants.contains_key(&id)
+    }
+
+    /// Says for which grants the work in a case is counted.
+    ///
+    /// # Errors
+    /// When there is no such grant, or this account may not write in the case.
+    pub fn tag_case(&self, case: RecordId, mut grants: Vec<RecordId>) -> Result<(), DeskError> {
+        self.may_in_case(case, Ask::WriteCase)?;
+        grants.sort_unstable();
+        grants.dedup();
+        if grants.len() > LINKS_MAX || !grants.iter().all(|grant| self.known_grant(*grant)) {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("grants", "no-such-grant")]));
+        }
+        self.write_in_case("tag_case", case, move |_, case| {
+            case.grants = grants;
+            Ok(())
+        })
+    }
+
+    /// Says that two cases belong together. Both show the other, to those who may see it.
+    ///
+    /// # Errors
+    /// When there is no case of that number for this account, or it may not write in both.
+    pub fn link_case(&self, case: RecordId, number: &str, why: &str) -> Result<(), DeskError> {
+        self.may_in_case(case, Ask::WriteCase)?;
+        let mut problems = Problems::default();
+        let number = problems.required_text("number", number, 100);
+        let why = problems.code("why", "case_link", why);
+        problems.done()?;
+        let number = crate::names::ascii_digits(&number).to_uppercase();
+        let other = {
+            let tables = self.office.index.read();
+            let found = tables.cases.values().find(|row| row.number.to_uppercase() == number && row.id != case);
+            found.filter(|row| self.may(Ask::WriteCase(self.relation_in(&tables, row)))).map(|row| row.id)
+        };
+        let absent = || DeskError::Invalid(vec![FieldProblem::new("number", "no-such-case")]);
+        let (Some(other), Some(why)) = (other, why) else { return Err(absent()) };
+        let desk = self.clone();
+        self.write_in_case("link_case", case, move |tx, case| {
+            let mut sealed = tx.get::<Case>(Case::TOP, other)?.ok_or_else(absent)?;
+            let relation = desk.relation_at(tx, &sealed.record)?;
+            desk.actor.may(Ask::WriteCase(relation)).map_err(|_| absent())?;
+            let this = case.id;
+            for (of, to) in [(&mut *case, other), (&mut sealed.record, this)] {
+                of.linked.retain(|(known, _)| *known != to);
+                if of.linked.len() >= LINKS_MAX {
+                    return Err(DeskError::Invalid(vec![FieldProblem::with("number", "too-many-links", LINKS_MAX)]));
+                }
+                of.linked.push((to, why.clone()));
+            }
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+
+    pub(super) fn linked(&self, tables: &Tables, linked: &[(RecordId, Code)]) -> Vec<LinkedCaseView> {
+        let view = |(case, why): &(RecordId, Code)| {
+            let row = tables.cases.get(case).filter(|row| self.sees(tables, row))?;
+            let summary = self.summary(tables, row);
+            Some(LinkedCaseView {
+                case: *case,
+                number: summary.number,
+                client: summary.client,
+                why: CodeView::from(why),
+            })
+        };
+        linked.iter().filter_map(view).collect()
+    }
+}
