@@ -255,6 +255,7 @@ impl Pair {
                     listen: vec![format!("/ip4/127.0.0.1/tcp/{port}")],
                     web: "127.0.0.1:0".into(),
                     poll_s: 60,
+                    practice: false,
                 },
                 kind: OfficeKind::Ngo,
                 pack: String::new(),

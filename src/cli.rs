@@ -128,9 +128,12 @@ struct InitArguments {
     /// All see all but what is only for those assigned
     #[arg(long)]
     small_office: bool,
-    /// Let accounts administer without a second factor (codes from a telephone).
+    /// Let accounts administer without a second factor (codes from a telephone)
     #[arg(long)]
     no_second_factor: bool,
+    /// A node to practise on: marked on every page, with exercises, and without any network
+    #[arg(long)]
+    practice: bool,
     /// The currency that forms start with
     #[arg(long, default_value = "ZAR")]
     currency: String,
@@ -296,7 +299,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             NodeError::Running(_) => Some(4),
             NodeError::Vault(error) => code_of(error),
             NodeError::Key(error) => code_of(error),
-            NodeError::Directory(_) | NodeError::Input(_) | NodeError::Config(_) => Some(6),
+            NodeError::Directory(_) | NodeError::Input(_) | NodeError::Config(_) | NodeError::Practice => Some(6),
             NodeError::Disk(_) | NodeError::Exists(_) | NodeError::Relay(_) => None,
         };
     }
@@ -420,12 +423,13 @@ fn init(arguments: &InitArguments) -> Result<()> {
             listen: vec![listen],
             web: arguments.web.clone(),
             poll_s: 60,
+            practice: arguments.practice,
         },
         kind,
         pack: pack.id.clone(),
         code: arguments.code.clone(),
         small_office: arguments.small_office,
-        factor_to_administer: !arguments.no_second_factor,
+        factor_to_administer: !arguments.no_second_factor && !arguments.practice,
         currency: arguments.currency.parse().map_err(|error| input(format!("--currency: {error}")))?,
         language: "en".into(),
         area: arguments.area.clone(),
@@ -480,6 +484,9 @@ async fn serve(folder: &Path) -> Result<()> {
 fn join(step: JoinStep) -> Result<()> {
     match step {
         JoinStep::Card { folder, out } => {
+            if node::read_config(&folder)?.practice {
+                return Err(NodeError::Practice.into());
+            }
             std::fs::write(&out, node::read_card(&folder)?)?;
             say(format_args!("Give {} to your network's steward.", out.display()));
         }

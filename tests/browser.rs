@@ -529,6 +529,8 @@ async fn walk(tools: (String, PathBuf)) {
     walk.check("figures").await;
     walk.press("form[action='/figures'][method='post']").await;
     walk.shows("Nothing has changed since the last table").await;
+    walk.go(&format!("{advice_base}manual")).await;
+    walk.check("manual").await;
     walk.sign_in(&collector_base, "worker").await;
     walk.go(&format!("{collector_base}collector")).await;
     walk.reload_until("Ugu Advice Office").await;
@@ -618,6 +620,7 @@ async fn walk(tools: (String, PathBuf)) {
             ("account", "account"),
             ("emergency", "emergency"),
             ("requests", "requests"),
+            ("manual", "manual"),
         ] {
             walk.go(&format!("{advice_base}{path}")).await;
             walk.check(&format!("{name}-{language}")).await;

@@ -35,6 +35,7 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
             listen: vec![format!("/ip4/127.0.0.1/tcp/{}", free_port())],
             web: "127.0.0.1:0".into(),
             poll_s: 1,
+            practice: false,
         },
         kind,
         pack: String::new(),

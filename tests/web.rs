@@ -48,6 +48,24 @@ fn with_pages(test: impl FnOnce(&str)) {
     runtime.block_on(served.stop()).unwrap();
 }
 
+#[test]
+fn a_practice_node_is_marked_and_joins_no_network() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut new = new_node("School", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
+    new.config.practice = true;
+    let node = TestNode::new(&new);
+    let other = TestNode::new(&new_node("Real", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
+    let address = served.address.to_string();
+    let network = crate::harness::network(&[&node, &other]);
+    assert!(matches!(served.node.join(&network), Err(casemesh_node::node::NodeError::Practice)));
+    assert!(send(&address, "GET", "/sign-in", &[], "").body.contains("Practice node"));
+    let cookie = sign_in(&address);
+    let manual = send(&address, "GET", "/manual", &[("Cookie", &cookie)], "").body;
+    assert!(manual.contains("Exercises") && manual.contains("Practice node"));
+    runtime.block_on(served.stop()).unwrap();
+}
+
 fn sign_in(address: &str) -> String {
     sign_in_as(address, "worker")
 }

@@ -61,6 +61,9 @@ pub struct Config {
     /// How often it looks into its mailboxes, in seconds.
     #[serde(default = "default_poll_s")]
     pub poll_s: u64,
+    /// For practice alone: it is marked on every page, talks to no other node, and joins no network.
+    #[serde(default)]
+    pub practice: bool,
 }
 
 const fn default_poll_s() -> u64 {
@@ -94,6 +97,9 @@ pub enum NodeError {
     /// The network file.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The node is for practice.
+    #[error("this is a practice node: it joins no network; set up an office of its own with `casemesh init`")]
+    Practice,
     /// Something entered is wrong.
     #[error("{0}")]
     Input(String),
@@ -467,6 +473,7 @@ impl Node {
     /// When another process works on the folder, or something on the disk does not hold.
     pub fn start_as(folder: &Path, clock: Clock, reach: Reach) -> Result<Self, NodeError> {
         let config = read_config(folder)?;
+        let reach = if config.practice { Reach::Offline } else { reach };
         let lock = lock_folder(folder)?;
         let profile = RelayProfile::read(folder)?;
         let office_id = profile.office;
@@ -707,6 +714,9 @@ impl Node {
     /// # Errors
     /// When the file is not by the steward this node joined with, or does not hold.
     pub fn join(&self, bytes: &[u8]) -> Result<(), NodeError> {
+        if self.inner.config.practice {
+            return Err(NodeError::Practice);
+        }
         let current = self.inner.around.directory();
         let directory = Directory::read(bytes, current.as_ref().map(|current| current.steward()).as_ref())?;
         if let Some(current) = current.filter(|current| current.number() > directory.number()) {

@@ -131,6 +131,7 @@ fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Re
             listen: vec![format!("/ip4/127.0.0.1/tcp/{}", free_port()?)],
             web: "127.0.0.1:0".into(),
             poll_s: 1,
+            practice: false,
         },
         kind: plan.kind,
         pack: match plan.kind {

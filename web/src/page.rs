@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use casemesh_node::node::Config;
 use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem, RequestView, RequestedView};
 use casemesh_node::packs::Pack;
 use casemesh_node::policy::Ask;
@@ -34,6 +35,8 @@ pub(crate) struct Link {
 pub(crate) struct Page {
     pub(crate) language: Language,
     pub(crate) office: String,
+    /// Whether the node is for practice alone.
+    pub(crate) practice: bool,
     pub(crate) staff: Option<String>,
     pub(crate) links: Vec<Link>,
     pub(crate) here: String,
@@ -47,18 +50,58 @@ pub(crate) struct Page {
 
 impl Page {
     /// A page for somebody who is not signed in.
-    pub(crate) fn outside(language: Language, office: String) -> Self {
+    pub(crate) fn outside(language: Language, config: &Config, here: &str) -> Self {
         Self {
             language,
-            office,
+            office: config.name.clone(),
+            practice: config.practice,
             staff: None,
             links: Vec::new(),
-            here: String::new(),
+            here: here.to_owned(),
             notice: None,
             pack: None,
             focus: "",
             has_pin: false,
         }
+    }
+
+    /// What the page is for, in a few sentences; none where there is nothing to say.
+    pub(crate) fn help(&self) -> Option<String> {
+        self.language.maybe(&format!("help-{}", help_of(&self.here)?))
+    }
+
+    /// The title of a chapter of the manual: that of the page it is about.
+    pub(crate) fn chapter(&self, help: &str) -> String {
+        self.t(match help {
+            "register" => "nav-register",
+            "find" => "nav-find",
+            "person-form" => "person-new",
+            "person" => "person-title",
+            "consent" => "consent-record",
+            "case-form" => "case-open",
+            "cases" => "nav-cases",
+            "case" => "action-add",
+            "entry" => "entries",
+            "refer" => "refer",
+            "referrals" | "referral" => "nav-referrals",
+            "tasks" => "nav-tasks",
+            "office" => "nav-office",
+            "figures" => "nav-figures",
+            "hers" => "hers-link",
+            "staff" => "nav-staff",
+            "log" => "nav-log",
+            "collector" => "nav-collector",
+            "draft" => "home-drafts",
+            "home" => "nav-home",
+            "family" => "family",
+            "duplicates" => "duplicates",
+            "history" => "history",
+            "grants" => "grants",
+            "account" => "account",
+            "emergency" => "emergency",
+            "requests" => "requests",
+            _ => "help",
+        })
     }
 
     /// The same page, with the cursor in a field.
@@ -249,6 +292,44 @@ impl Page {
     }
 }
 
+/// Which help belongs to a path.
+pub(crate) fn help_of(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    Some(match parts.as_slice() {
+        [] => "home",
+        ["register", ..] => "register",
+        ["find"] => "find",
+        ["people"] | ["people", "new"] | ["people", _, "change"] => "person-form",
+        ["people", _, "cases", ..] => "case-form",
+        ["people", _, "consents", ..] => "consent",
+        ["people" | "cases" | "office", .., "entries", _] | ["forms", ..] | ["cases", _, "actions"] => "entry",
+        ["people" | "cases", _, "history"] => "history",
+        ["people", _, "view"] => "hers",
+        ["people", _, "others" | "links"] => "others",
+        ["people", _, "compare", _] | ["duplicates"] => "duplicates",
+        ["people", ..] => "person",
+        ["families", ..] => "family",
+        ["cases"] => "cases",
+        ["cases", _, "refer"] => "refer",
+        ["cases", ..] => "case",
+        ["referrals"] => "referrals",
+        ["referrals", ..] => "referral",
+        ["tasks", ..] => "tasks",
+        ["office", ..] => "office",
+        ["figures", ..] => "figures",
+        ["grants"] => "grants",
+        ["account", ..] => "account",
+        ["emergency", ..] => "emergency",
+        ["requests", ..] => "requests",
+        ["staff", ..] | ["settings"] => "staff",
+        ["log"] => "log",
+        ["collector"] => "collector",
+        ["sign-in"] | ["pin"] => "sign-in",
+        ["drafts", ..] => "draft",
+        _ => return None,
+    })
+}
+
 /// Turns a template into a page.
 pub(crate) fn html(template: &impl askama::Template) -> Response {
     html_with(StatusCode::OK, template)
@@ -344,6 +425,7 @@ impl Signed {
         let page = Page {
             language,
             office: desk.office_name(),
+            practice: app.node.config().practice,
             staff: Some(desk.name().to_owned()),
             links,
             here: path.to_owned(),

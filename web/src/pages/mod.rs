@@ -10,6 +10,7 @@ mod grants;
 mod hers;
 mod home;
 mod log;
+mod manual;
 mod people;
 mod referrals;
 mod register;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(register::routes())
         .merge(grants::routes())
         .merge(hers::routes())
+        .merge(manual::routes())
         .merge(people::routes())
         .merge(family::routes())
         .merge(cases::routes())
@@ -65,7 +67,7 @@ pub(crate) fn error_page(page: Page, status: StatusCode, key: &'static str, prob
 
 /// There is no such page.
 pub(crate) async fn not_found(State(app): State<App>, headers: HeaderMap) -> Response {
-    let page = Page::outside(outside_language(&headers), app.node.config().name.clone());
+    let page = Page::outside(outside_language(&headers), app.node.config(), "");
     error_page(page, StatusCode::NOT_FOUND, "error-not-found", Vec::new())
 }
 

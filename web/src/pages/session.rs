@@ -68,7 +68,7 @@ fn own_path(then: &str) -> String {
 fn door(app: &App, headers: &HeaderMap, then: &str, kept: Vec<(String, String)>) -> SignInPage {
     let door = app.node.door();
     SignInPage {
-        page: Page::outside(outside_language(headers), door.name),
+        page: Page::outside(outside_language(headers), app.node.config(), "/sign-in"),
         locked: door.locked,
         waiting: door.waiting,
         urgent: door.urgent,
@@ -187,7 +187,7 @@ async fn switch(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Resp
 fn pin_page(app: &App, headers: &HeaderMap, then: &str, failure: Option<&'static str>) -> Response {
     let browser = browser_of(app, headers).unwrap_or_default();
     let page = PinPage {
-        page: Page::outside(outside_language(headers), app.node.config().name.clone()),
+        page: Page::outside(outside_language(headers), app.node.config(), "/pin"),
         then: own_path(then),
         locked: app.node.locked_sessions(&browser),
         failure,
