@@ -49,14 +49,26 @@ fn figure(what: &'static str, value: f64, baseline: &'static str, baseline_value
 }
 
 /// The median of how long something takes, in microseconds.
-fn median_us(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+fn median_us(runs: usize, run: impl FnMut() -> Result<()>) -> Result<f64> {
+    median(times_us(runs, run)?)
+}
+
+/// The median and the 99th percentile.
+fn spread_us(runs: usize, run: impl FnMut() -> Result<()>) -> Result<(f64, f64)> {
+    let mut times = times_us(runs, run)?;
+    times.sort_by(f64::total_cmp);
+    let slow = times.get(times.len() * 99 / 100).or(times.last()).copied().context("no run")?;
+    Ok((median(times)?, slow))
+}
+
+fn times_us(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
         let start = Instant::now();
         run()?;
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
-    median(times)
+    Ok(times)
 }
 
 fn median(mut times: Vec<f64>) -> Result<f64> {
@@ -456,10 +468,10 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
     let all = CaseFilter { closed: true, ..CaseFilter::default() };
     let mut next = cases.iter().cycle();
     let figures = [
-        ("open a case", median_us(PAGES, || Ok(pair.desk.case(*next.next().context("a case")?).map(drop)?))?),
-        ("list 25 of all cases", median_us(PAGES, || Ok(pair.desk.cases(&all).map(drop)?))?),
-        ("search by name", median_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
-        ("home", median_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
+        ("open a case", spread_us(PAGES, || Ok(pair.desk.case(*next.next().context("a case")?).map(drop)?))?),
+        ("list 25 of all cases", spread_us(PAGES, || Ok(pair.desk.cases(&all).map(drop)?))?),
+        ("search by name", spread_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
+        ("home", spread_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
     ];
     let memory = resident_mb() - before;
     pair.stop();
@@ -471,7 +483,10 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
     let note = |what: &str| format!("{size} cases{what}");
     let mut out: Vec<Figure> = figures
         .into_iter()
-        .map(|(what, value)| figure(what, value, "append 1 KiB + fdatasync, same disk", sync, note("")))
+        .map(|(what, (half, slow))| {
+            let slowest = note(&format!(", p99 {slow:.0} us"));
+            figure(what, half, "append 1 KiB + fdatasync, same disk", sync, slowest)
+        })
         .collect();
     out.push(figure("start to sign-in page (us)", to_door, "append 1 KiB + fdatasync, same disk", sync, note("")));
     out.push(figure(

@@ -107,6 +107,29 @@ fn a_second_factor_is_asked_for_and_each_code_is_good_once() {
 }
 
 #[test]
+fn a_password_is_changed_by_who_knows_it_also_where_it_opens_the_office() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let mut office = office_at(&clock);
+    let cost = casemesh_crypto::passphrase::Cost::FLOOR;
+    let new = "a lamp in the window";
+    for name in ["worker", "colleague"] {
+        let desk = office.desk(name);
+        assert_eq!(problem(desk.change_password("not it at all, no", new, cost)), "password-wrong");
+        assert_eq!(problem(desk.change_password(PASSWORD, "short", cost)), "password-short");
+        desk.change_password(PASSWORD, new, cost).unwrap();
+        assert!(office.node().sign_in(&Knock::new(name, PASSWORD, "test")).is_err());
+        assert!(office.node().sign_in(&Knock::new(name, new, "other")).is_ok());
+    }
+    office.stop();
+    let node = Node::start(office.folder.path(), clock.clone()).unwrap();
+    assert!(node.sign_in(&Knock::new("worker", PASSWORD, "test")).is_err());
+    assert!(node.sign_in(&Knock::new("worker", new, "other")).is_ok());
+    node.stop();
+}
+
+#[test]
 fn an_office_can_ask_its_administrators_for_a_second_factor() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();

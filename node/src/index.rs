@@ -175,6 +175,9 @@ pub struct Tables {
     pub cases: HashMap<RecordId, CaseRow>,
     /// Cases by client.
     pub cases_of: HashMap<RecordId, BTreeSet<RecordId>>,
+    /// Open cases, and closed ones, by the last thing that happened in them.
+    open_by_touch: BTreeSet<(Timestamp, RecordId)>,
+    closed_by_touch: BTreeSet<(Timestamp, RecordId)>,
     payments: HashMap<RecordId, PaymentRow>,
     /// Tasks.
     pub tasks: HashMap<RecordId, TaskRow>,
@@ -338,6 +341,7 @@ impl Tables {
         for client in &case.clients {
             self.cases_of.entry(client.id).or_default().insert(case.id);
         }
+        self.by_touch(case.state).insert((case.last_activity, case.id));
         let case_type = case.case_type.value().map(|code| self.share(code));
         let facts = case.facts.iter().map(|code| self.share(code)).collect();
         self.cases.insert(
@@ -359,8 +363,21 @@ impl Tables {
         );
     }
 
+    fn by_touch(&mut self, state: CaseState) -> &mut BTreeSet<(Timestamp, RecordId)> {
+        if state.is_open() { &mut self.open_by_touch } else { &mut self.closed_by_touch }
+    }
+
+    /// Cases, last touched first: the open ones, or all.
+    pub fn latest_cases(&self, with_closed: bool) -> impl Iterator<Item = &CaseRow> {
+        let mut open = self.open_by_touch.iter().rev().peekable();
+        let mut closed = self.closed_by_touch.iter().rev().take(if with_closed { usize::MAX } else { 0 }).peekable();
+        std::iter::from_fn(move || if open.peek() >= closed.peek() { open.next() } else { closed.next() })
+            .filter_map(|(_, id)| self.cases.get(id))
+    }
+
     fn remove_case(&mut self, id: RecordId) {
         let Some(row) = self.cases.remove(&id) else { return };
+        self.by_touch(row.state).remove(&(row.last_activity, id));
         for client in &row.clients {
             if self.cases_of.get_mut(client).is_some_and(|cases| cases.remove(&id) && cases.is_empty()) {
                 self.cases_of.remove(client);

@@ -1,7 +1,8 @@
 //! One's own account: second factor, PIN, and what a sign-in asks of them.
 
 use super::people::Problems;
-use super::{Desk, DeskError, FieldProblem, Office};
+use super::{Desk, DeskError, FieldProblem, Office, password_problem};
+use crate::keys::{KeyError, KeyFile, Keys};
 use crate::node::SignInError;
 use crate::records::{Factor, Staff};
 use crate::vault::{Record, Tx};
@@ -176,6 +177,44 @@ impl Desk {
         self.office
             .check_factor(self.actor.staff, code)
             .map_err(|_| DeskError::Invalid(vec![FieldProblem::new("code", "code-wrong")]))
+    }
+
+    /// Changes one's password.
+    ///
+    /// # Errors
+    /// When the one in force is not right, the new one is too weak, or the key file cannot be written.
+    pub fn change_password(&self, current: &str, new: &str, cost: Cost) -> Result<(), DeskError> {
+        let member = self.office.member(self.actor.staff).ok_or(DeskError::NotFound)?;
+        let refused = |error: KeyError| DeskError::Partner(error.to_string());
+        let file = self.office.vault.key_file().map_err(refused)?;
+        let unlocks = file.has_slot(member.id);
+        let is_right = match &member.password {
+            Some(hash) => hash.verify(current).is_ok(),
+            None => file.open(&member.sign_in, current).is_ok(),
+        };
+        let mut problems = Problems::default();
+        if !is_right {
+            problems.add("current", "password-wrong");
+        }
+        if let Some(problem) = password_problem(new, &[&member.sign_in, &member.name]) {
+            problems.add("password", problem);
+        }
+        problems.done()?;
+        if unlocks {
+            let (id, sign_in, new) = (member.id, member.sign_in, new.to_owned());
+            let slot = move |file: &mut KeyFile, keys: &Keys| file.set_slot(keys, id, &sign_in, &new, cost, &mut os_rng());
+            self.office.vault.change_key_file(slot).map_err(refused)?;
+            self.office.vault.note_and_wait(Some(id), "change_password", None)?;
+            return Ok(());
+        }
+        let hash = PasswordHash::new(new, cost, &mut os_rng())
+            .map_err(|_| DeskError::Invalid(vec![FieldProblem::new("password", "password-long")]))?;
+        let staff = self.actor.staff;
+        self.write("change_password", move |tx| {
+            let mut sealed = own_record(tx, staff)?;
+            sealed.record.password = Some(hash);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
     }
 
     /// Sets one's PIN.

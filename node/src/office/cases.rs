@@ -72,6 +72,8 @@ pub struct CaseFilter {
 
 /// Rows of a page of cases.
 pub const PAGE_ROWS: usize = 25;
+/// So many cases are counted and can be leafed through; who looks for one among more searches.
+pub(super) const COUNTED_MAX: usize = 10_000;
 
 pub(super) fn parse_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
     let text = crate::names::ascii_digits(text.trim());
@@ -155,7 +157,8 @@ impl Desk {
         })
     }
 
-    /// A page of cases that this account may see, last touched first, and how many there are.
+    /// A page of cases that this account may see, last touched first, and how many there are, counted to
+    /// 10,000.
     ///
     /// # Errors
     /// When the account may see no cases at all.
@@ -163,17 +166,21 @@ impl Desk {
         self.allow(Ask::People)?;
         let tables = self.office.index.read();
         let (me, now) = (Some(self.actor.staff), self.now());
-        let rows: Vec<&CaseRow> = tables
-            .cases
-            .values()
-            .filter(|case| self.sees(&tables, case) && (filter.closed || case.state.is_open()))
+        let rows = tables
+            .latest_cases(filter.closed)
+            .filter(|case| self.sees(&tables, case))
             .filter(|case| !filter.mine || case.owner == me)
             .filter(|case| !filter.unassigned || case.owner.is_none())
-            .filter(|case| !filter.stale || case.is_stale(now))
-            .collect();
-        let total = rows.len();
-        let page = latest(rows, filter.page.saturating_mul(PAGE_ROWS), PAGE_ROWS);
-        Ok((page.into_iter().map(|case| self.summary(&tables, case)).collect(), total))
+            .filter(|case| !filter.stale || case.is_stale(now));
+        let first = filter.page.saturating_mul(PAGE_ROWS);
+        let (mut page, mut total) = (Vec::with_capacity(PAGE_ROWS), 0);
+        for case in rows.take(COUNTED_MAX) {
+            if total >= first && page.len() < PAGE_ROWS {
+                page.push(self.summary(&tables, case));
+            }
+            total += 1;
+        }
+        Ok((page, total))
     }
 
     /// A case.

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use casemesh_node::office::{AccountView, DecisionInput, DeskError, GlassInput, GlassView, RequestView, RolesInput};
+use casemesh_crypto::passphrase::Cost;
 use casemesh_node::session::{SessionId, SessionView};
 use casemesh_protocol::id::{RecordId, StaffId};
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,27 @@ async fn account(State(app): State<App>, caller: Caller) -> Answer<AccountView> 
 #[utoipa::path(post, path = "/api/v1/account/pin", request_body = Pin, responses((status = 200, body = Done), (status = 422, body = Problem)))]
 async fn set_pin(State(app): State<App>, caller: Caller, Body(input): Body<Pin>) -> Answer<Done> {
     at_desk(&app, move || caller.desk.set_pin(&input.pin).map(|()| DONE)).await
+}
+
+/// A new password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    /// The one in force.
+    current: String,
+    /// The new one.
+    password: String,
+}
+
+#[utoipa::path(post, path = "/api/v1/account/password", request_body = NewPassword, responses((status = 200, body = Done), (status = 422, body = Problem)))]
+async fn change_password(State(app): State<App>, caller: Caller, Body(input): Body<NewPassword>) -> Answer<Done> {
+    let node = app.node.clone();
+    let change = move || -> Result<Done, DeskError> {
+        caller.desk.change_password(&input.current, &input.password, Cost::FLOOR)?;
+        node.end_other_sessions(caller.desk.staff(), &caller.token);
+        Ok(DONE)
+    };
+    at_desk(&app, change).await
 }
 
 #[utoipa::path(post, path = "/api/v1/account/factor/new", responses((status = 200, body = Offered)))]
@@ -266,6 +288,7 @@ async fn end_sessions(State(app): State<App>, caller: Caller, Path(id): Path<Sta
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/account", get(account))
+        .route("/account/password", post(change_password))
         .route("/account/pin", post(set_pin))
         .route("/account/factor/new", post(new_factor))
         .route("/account/factor", post(set_factor))
@@ -289,6 +312,7 @@ pub(super) fn routes() -> Router<App> {
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(
     account,
+    change_password,
     set_pin,
     new_factor,
     set_factor,

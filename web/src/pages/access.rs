@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use casemesh_node::office::{
     AccountView, DecisionInput, DeskError, GLASS_MINUTES, GlassInput, GlassView, NewFactor, RequestView,
 };
+use casemesh_crypto::passphrase::Cost;
 use casemesh_node::policy::Ask;
 use casemesh_node::session::{SessionId, SessionView};
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -20,6 +21,7 @@ use qrcode::{Color, QrCode};
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/account", get(account))
+        .route("/account/password", post(change_password))
         .route("/account/pin", post(set_pin))
         .route("/account/factor/new", post(new_factor))
         .route("/account/factor", post(set_factor))
@@ -77,6 +79,24 @@ fn account_page(app: &App, headers: &HeaderMap, signed: Signed, form: Form) -> R
 
 async fn account(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Response {
     account_page(&app, &headers, signed, Form::default())
+}
+
+async fn change_password(State(app): State<App>, headers: HeaderMap, Sent { signed, form }: Sent) -> Response {
+    let (desk, node) = (signed.desk.clone(), app.node.clone());
+    let (current, new) = (form.text("current"), form.text("password"));
+    let token = token_of(&app, &headers).unwrap_or_default();
+    let change = move || -> Result<(), DeskError> {
+        desk.change_password(&current, &new, Cost::FLOOR)?;
+        node.end_other_sessions(desk.staff(), &token);
+        Ok(())
+    };
+    match app.run(change).await {
+        Ok(()) => go("/account"),
+        Err(DeskError::Invalid(problems)) => {
+            account_page(&app, &headers, signed, Form::default().with_problems(problems))
+        }
+        Err(error) => signed.refused(&error),
+    }
 }
 
 async fn set_pin(State(app): State<App>, headers: HeaderMap, Sent { signed, form }: Sent) -> Response {
