@@ -55,10 +55,10 @@ fn clock() -> Clock {
 /// Sets a second factor up: its secret, and its printed codes.
 fn set_factor(desk: &Desk, clock: &Clock) -> (FactorSecret, Vec<String>) {
     let new = desk.new_factor();
-    assert!(desk.set_factor(&new.secret, "000000").is_err());
+    assert!(desk.set_factor(&new.secret, "000000", PASSWORD).is_err());
     assert!(!desk.account().has_factor);
     let secret = FactorSecret::from_base32(&new.secret).unwrap();
-    let codes = desk.set_factor(&new.secret, &secret.code(clock.now().ms() / 1000)).unwrap();
+    let codes = desk.set_factor(&new.secret, &secret.code(clock.now().ms() / 1000), PASSWORD).unwrap();
     assert_eq!((codes.len(), desk.account().spare_codes), (10, 10));
     (secret, codes)
 }
@@ -155,8 +155,9 @@ fn a_pin_hands_the_computer_over_and_takes_it_back() {
     let knock = |name: &str| Knock { origin: here.clone(), ..Knock::new(name, PASSWORD, "pages") };
     let token = node.sign_in(&knock("worker")).unwrap();
     let desk = node.desk(&token).unwrap();
-    assert_eq!(problem(desk.set_pin("123456")), "pin-common");
-    desk.set_pin("194736").unwrap();
+    assert_eq!(problem(desk.set_pin("194736", "not it at all, no")), "password-wrong");
+    assert_eq!(problem(desk.set_pin("123456", PASSWORD)), "pin-common");
+    desk.set_pin("194736", PASSWORD).unwrap();
     assert!(node.lock_session(&token));
     assert!(node.desk(&token).is_none());
     // The colleague works meanwhile; without a PIN there is no coming back.
@@ -244,7 +245,13 @@ fn emergency_access_is_short_told_and_never_passes_the_conflict_list() {
         |code: &str| GlassInput { number: number.clone(), reason: "Her brother called".into(), code: code.into() };
     assert!(matches!(colleague.break_glass(&glass("123456")), Err(DeskError::FactorNeeded)));
     let (_, codes) = set_factor(&colleague, &clock);
-    assert_eq!(problem(colleague.break_glass(&glass("123456"))), "code-wrong");
+    assert_eq!(problem(colleague.set_factor("", "", PASSWORD)), "factor-in-use");
+    for _ in 0..5 {
+        assert_eq!(problem(colleague.break_glass(&glass("123456"))), "code-wrong");
+    }
+    // Whoever guesses waits, with the right code too.
+    assert_eq!(problem(colleague.break_glass(&glass(&codes[9]))), "code-wait");
+    clock.advance_ms(15 * 60_000);
     let nowhere = GlassInput { number: "TST-2026-9999".into(), ..glass(&codes[0]) };
     let answer = format!("{:?}", colleague.break_glass(&nowhere));
     assert!(is_absent(colleague.case(case)));
@@ -262,6 +269,8 @@ fn emergency_access_is_short_told_and_never_passes_the_conflict_list() {
     assert!(!colleague.glasses().unwrap().iter().any(|glass| glass.may_review));
     assert!(worker.home().unwrap().due.iter().any(|task| task.case == Some(case)));
     assert_eq!(worker.home().unwrap().glasses.len(), 1);
+    let task = worker.case(case).unwrap().tasks[0].id;
+    assert_eq!(problem(colleague.settle_task(task, TaskState::Done)), "review-not-now");
     worker.review_glass(mine[0].id, "It was right").unwrap();
     assert!(worker.review_glass(mine[0].id, "Twice").is_err());
     assert!(!worker.home().unwrap().due.iter().any(|task| task.case == Some(case)));
@@ -323,6 +332,14 @@ fn confidential_entries_are_for_those_who_work_on_the_case() {
     assert_eq!(problem(colleague.add_action(case, &secret)), "tier-not-yours");
     let follows = ActionInput { text: "x".into(), follows: entry.to_string(), ..ActionInput::default() };
     assert!(is_absent(colleague.add_action(case, &follows)));
+    // Nobody lets themself in: neither as a helper nor as the owner.
+    assert_eq!(problem(colleague.share_case(case, vec![colleague.staff()])), "not-by-oneself");
+    assert_eq!(problem(colleague.assign_case(case, colleague.staff())), "not-by-oneself");
+    // What takes up a confidential entry is not for more eyes than that: a translation, a correction left plain.
+    let translation =
+        ActionInput { text: "What she told, in English".into(), follows: entry.to_string(), ..ActionInput::default() };
+    worker.add_action(case, &translation).unwrap();
+    assert_eq!(seen(&colleague), before);
     worker.share_case(case, vec![colleague.staff()]).unwrap();
     assert_ne!(seen(&colleague), before);
     let party = ActionInput { form: "party".into(), tier: "medical".into(), ..ActionInput::default() };

@@ -154,7 +154,7 @@ fn break_glass(desk: &Desk, number: &str) {
     let new = desk.new_factor();
     let secret = casemesh_crypto::factor::FactorSecret::from_base32(&new.secret).unwrap();
     let now = casemesh_node::clock::Clock::system().now().ms() / 1000;
-    let codes = desk.set_factor(&new.secret, &secret.code(now)).unwrap();
+    let codes = desk.set_factor(&new.secret, &secret.code(now), PASSWORD).unwrap();
     let input = GlassInput { number: number.into(), reason: "She is in danger".into(), code: codes[0].clone() };
     desk.break_glass(&input).unwrap();
 }

@@ -70,6 +70,14 @@ fn a_protected_address_shows_after_a_noted_click_and_survives_a_change() {
     let change = PersonInput { address: FieldInput::default(), telephone: known("082 555 0101"), ..input };
     desk.change_person(person, 1, change).unwrap();
     assert_eq!(desk.reveal_address(person).unwrap().value.as_deref(), Some("4 Hill Road"));
+    // Nobody takes the protection away without the address, and the history of an address that was open is masked.
+    let unprotected = PersonInput { address_protected: false, ..named("Thandi", "Mokoena") };
+    desk.change_person(person, 2, unprotected).unwrap();
+    assert!(desk.person(person).unwrap().address_protected);
+    let open = desk.register_person(PersonInput { address: known("9 Hill Road"), ..named("Zodwa", "M") }).unwrap();
+    let protect = PersonInput { address: known("9 Hill Road"), address_protected: true, ..named("Zodwa", "M") };
+    desk.change_person(open, 1, protect).unwrap();
+    seen(serde_json::to_string(&desk.person_history(open).unwrap()).unwrap());
 }
 
 #[test]
@@ -135,6 +143,10 @@ fn a_group_is_one_client_with_a_roll() {
     let view = desk.person(group).unwrap();
     assert_eq!(view.members.len(), 40);
     assert_eq!(view.members[0].amount.as_deref(), Some("ZAR 1250.50"));
+    // Who changes a member without naming the person keeps the person.
+    let renamed = MemberInput { member: id.to_string(), revision: 2, name: "Rosa B.".into(), ..MemberInput::default() };
+    desk.set_member(group, &renamed).unwrap();
+    assert_eq!(desk.person(group).unwrap().members[0].person, Some(person));
     // One case, forty persons.
     assert_eq!(desk.case(case).unwrap().clients[0].members, 40);
     assert_eq!(view.cases.len(), 1);
@@ -214,4 +226,19 @@ fn merging_opens_nothing_that_was_shut() {
         assert!(colleague.search("Anna").unwrap().is_empty());
         assert_eq!(worker.person(other).unwrap().id, one);
     }
+    // A name put on the list of the one who stands for both is on both: taking them apart opens nothing.
+    let (worker, colleague) = (office.desk("worker"), office.desk("colleague"));
+    let (third, fourth) =
+        (worker.register_person(named("Rosa", "B")).unwrap(), worker.register_person(named("Rose", "B")).unwrap());
+    worker.merge(third, fourth).unwrap();
+    worker.bar(third, colleague.staff()).unwrap();
+    worker.unmerge(third, fourth).unwrap();
+    assert!(matches!(colleague.person(fourth), Err(DeskError::NotFound)));
+    // And a sealed case of the one hides the person that both became.
+    let (fifth, sixth) =
+        (worker.register_person(named("Lena", "C")).unwrap(), worker.register_person(named("Lina", "C")).unwrap());
+    case_of(&worker, fifth);
+    worker.open_case(vec![sixth], CaseInput { sealed: true, ..CaseInput::default() }).unwrap();
+    worker.merge(fifth, sixth).unwrap();
+    assert!(matches!(colleague.person(fifth), Err(DeskError::NotFound)));
 }

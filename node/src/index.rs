@@ -491,7 +491,7 @@ impl Tables {
 
     /// The record that stands for a person: itself, or what it was merged into.
     pub fn standing(&self, person: RecordId) -> RecordId {
-        let next = |id: &RecordId| self.merged_into.get(id).copied();
+        let next = |id: &RecordId| self.merged_into.get(id).copied().filter(|into| self.persons.contains_key(into));
         std::iter::successors(Some(person), next).take(MERGES_MAX).last().unwrap_or(person)
     }
 
@@ -521,6 +521,12 @@ impl Tables {
         let ids: BTreeSet<RecordId> =
             records.iter().filter_map(|id| self.links_of.get(id)).flatten().copied().collect();
         ids.into_iter().filter_map(|id| self.links.get(&id)).map(Arc::as_ref)
+    }
+
+    /// Whether other records hang on a person's: merged into it, or related to it.
+    pub fn is_leaned_on(&self, person: RecordId) -> bool {
+        let has = |of: Option<&BTreeSet<RecordId>>| of.is_some_and(|ids| !ids.is_empty());
+        has(self.merged_from.get(&person)) || has(self.links_of.get(&person))
     }
 
     /// How many members are on the roll of a group.
@@ -556,6 +562,11 @@ impl Tables {
     /// Who is on the conflict list of a person.
     pub fn barred_from(&self, person: RecordId) -> &[StaffId] {
         self.bars.get(&person).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether anybody ever took emergency access: most offices ask no further for most cases.
+    pub fn any_glass(&self) -> bool {
+        !self.glass_until.is_empty()
     }
 
     /// Whether a member of staff has emergency access to a case now.
@@ -683,7 +694,10 @@ impl Tables {
                     let are_two = |a: &RecordId, b: &RecordId| {
                         self.persons.get(a).is_some_and(|row| row.different_from.contains(b))
                     };
-                    if !are_two(one, other) && !are_two(other, one) && is_seen(*one) && is_seen(*other) {
+                    // Relatives share telephones and names.
+                    let are_related = self.links_of(*one).any(|link| [link.from.id, link.to.id].contains(other));
+                    if !are_related && !are_two(one, other) && !are_two(other, one) && is_seen(*one) && is_seen(*other)
+                    {
                         let known = pairs.entry((*one, *other)).or_insert(reason);
                         *known = reason.min(*known);
                     }

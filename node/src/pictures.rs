@@ -15,7 +15,7 @@ pub enum Kind {
     Png,
     /// A WebP picture.
     WebP,
-    /// A picture of a kind whose places and times cannot be taken out here.
+    /// A picture of a kind whose places and times cannot be taken out here: HEIC, AVIF, TIFF and raw pictures.
     Heic,
     /// A PDF document.
     Pdf,
@@ -34,7 +34,13 @@ impl Kind {
             [0x89, b'P', b'N', b'G', ..] => Self::Png,
             [b'R', b'I', b'F', b'F', ..] if bytes.get(8..12) == Some(b"WEBP") => Self::WebP,
             [b'%', b'P', b'D', b'F', ..] => Self::Pdf,
-            _ if is_box(&[b"heic", b"heix", b"heif", b"mif1", b"msf1", b"avif"]) => Self::Heic,
+            [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Self::Heic,
+            _ if is_box(&[
+                b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"heif", b"mif1", b"msf1", b"avif", b"avis",
+            ]) =>
+            {
+                Self::Heic
+            }
             _ => Self::Other,
         }
     }
@@ -88,7 +94,7 @@ pub fn clean(bytes: Vec<u8>) -> Result<Vec<u8>, PictureError> {
             if let Some(turned) = turned.filter(|turned| *turned != 1) {
                 picture.set_exif(Some(turned_only(turned)));
             }
-            Ok(picture.encoder().bytes().to_vec())
+            scans_only(&picture.encoder().bytes()).ok_or(PictureError::Damaged)
         }
         Kind::Png => {
             let mut picture = Png::from_bytes(Bytes::from(bytes)).map_err(damaged)?;
@@ -103,6 +109,44 @@ pub fn clean(bytes: Vec<u8>) -> Result<Vec<u8>, PictureError> {
         }
         Kind::Heic => Err(PictureError::Uncleanable),
         Kind::Pdf | Kind::Other => Ok(bytes),
+    }
+}
+
+/// A JPEG without what stands between and behind its scans: comments, and second pictures or films that telephones hang
+/// on behind the end (ITU T.81, B.1.1: in a scan, `FF 00` and the restart marks are data).
+fn scans_only(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    out.extend(bytes.get(..2)?);
+    let mut at = 2;
+    loop {
+        let marker = match bytes.get(at..at + 2)? {
+            [0xff, 0xff] => {
+                at += 1;
+                continue;
+            }
+            [0xff, marker] => *marker,
+            _ => return None,
+        };
+        if marker == markers::EOI {
+            out.extend([0xff, markers::EOI]);
+            return Some(out);
+        }
+        let length = usize::from(u16::from_be_bytes(bytes.get(at + 2..at + 4)?.try_into().ok()?));
+        let segment = bytes.get(at..at + 2 + length)?;
+        let tells = out.windows(2).any(|two| two == [0xff, markers::SOS])
+            && matches!(marker, markers::APP0..=markers::APP15 | markers::COM);
+        if !tells {
+            out.extend(segment);
+        }
+        at += segment.len();
+        if marker == markers::SOS {
+            let rest = bytes.get(at..)?;
+            let data = rest
+                .windows(2)
+                .position(|two| matches!(two, [0xff, other] if *other != 0 && !(0xd0..=0xd7).contains(other)))?;
+            out.extend(rest.get(..data)?);
+            at += data;
+        }
     }
 }
 
@@ -154,7 +198,11 @@ mod tests {
             (markers::APP2, b"MPF\0a second picture of GPS"),
             (markers::COM, b"GPS in a comment"),
         ]);
-        let cleaned = clean(picture).unwrap();
+        let end = picture.len() - 2;
+        let scan: &[u8] = &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 0x3f, 0, 0x2b, 0xff, 0, 0x2c, 0xff, 0xd0, 0x2d];
+        let behind = [&picture[..end], &[0xff, 0xfe, 0, 5], b"GPS", scan, &[0xff, 0xd9], b"a film with GPS"].concat();
+        let cleaned = clean(behind).unwrap();
+        assert!(cleaned.ends_with(&[scan, &[0xff, 0xd9]].concat()));
         assert!(!cleaned.windows(3).any(|three| three == b"GPS"));
         assert_eq!(orientation(&cleaned), Some(6));
         let parts = Jpeg::from_bytes(Bytes::from(cleaned)).unwrap();

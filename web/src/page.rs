@@ -275,6 +275,11 @@ impl Page {
         at.to_string().replace('T', " ").chars().take(16).collect()
     }
 
+    /// The hour and minute, in UTC.
+    pub(crate) fn hour(&self, at: &Timestamp) -> String {
+        self.when(at).chars().skip(11).collect()
+    }
+
     pub(crate) fn maybe_when(&self, at: &Option<Timestamp>) -> String {
         at.as_ref().map_or_else(|| "–".to_owned(), |at| self.when(at))
     }

@@ -42,7 +42,7 @@ impl Desk {
             assigned: case.owner == Some(me) || case.assigned.contains(&me),
             sealed: case.sealed,
             barred: case.clients.iter().any(|client| tables.is_barred(*client, me)),
-            glass: tables.has_glass(me, case.id, self.now()),
+            glass: tables.any_glass() && tables.has_glass(me, case.id, self.now()),
         }
     }
 
@@ -50,8 +50,8 @@ impl Desk {
     pub(super) fn relation_at(&self, tx: &Tx<'_>, case: &Case) -> Result<Relation, DeskError> {
         let me = self.actor.staff;
         let mut barred = false;
-        for client in &case.clients {
-            let person = tx.get::<Person>(Person::TOP, client.id)?;
+        for id in self.all_records(&case.clients) {
+            let person = tx.get::<Person>(Person::TOP, id)?;
             barred |= person.is_some_and(|person| person.record.barred.contains(&me));
         }
         Ok(Relation {
@@ -72,8 +72,12 @@ impl Desk {
         if tables.is_barred(person, self.actor.staff) {
             return false;
         }
-        let mut cases = tables.all_cases_of(person).peekable();
-        cases.peek().is_none() || cases.any(|case| self.sees(tables, case) || !self.is_hidden(tables, case))
+        // Each record that has cases must be there by its own cases: a merging never opens what was shut.
+        tables.records_of(person).into_iter().all(|record| {
+            let of_record = tables.cases_of.get(&record).into_iter().flatten().filter_map(|id| tables.cases.get(id));
+            let mut cases = of_record.peekable();
+            cases.peek().is_none() || cases.any(|case| self.sees(tables, case) || !self.is_hidden(tables, case))
+        })
     }
 
     /// Whether a case must not even be guessed at from its person.
@@ -92,14 +96,17 @@ impl Desk {
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![FieldProblem::new("staff", "own-account")]));
         }
+        let records = self.office.index.read().records_of(person);
         self.write("bar", move |tx| {
-            let mut sealed = tx.get::<Person>(Person::TOP, person)?.ok_or(DeskError::NotFound)?;
             tx.about(person);
-            if sealed.record.barred.contains(&staff) {
-                return Ok(());
+            for record in records {
+                let mut sealed = tx.get::<Person>(Person::TOP, record)?.ok_or(DeskError::NotFound)?;
+                if !sealed.record.barred.contains(&staff) {
+                    sealed.record.barred.push(staff);
+                    tx.update(&sealed.record, sealed.revision)?;
+                }
             }
-            sealed.record.barred.push(staff);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
+            Ok(())
         })
     }
 
@@ -183,7 +190,8 @@ impl Desk {
 
     pub(super) fn glasses_in(&self, tables: &Tables) -> Vec<GlassView> {
         let all = self.may(Ask::ReviewGlass);
-        let listed = tables.glasses().filter_map(|glass| {
+        let (open, done): (Vec<&Glass>, Vec<&Glass>) = tables.glasses().partition(|glass| glass.reviewed.is_none());
+        let listed = open.into_iter().chain(done).filter_map(|glass| {
             let case = tables.cases.get(&glass.case).filter(|case| self.sees(tables, case));
             // A supervisor learns that it happened also where the case stays shut to them.
             let is_mine = case.is_some_and(|case| case.owner == Some(self.actor.staff));
@@ -198,7 +206,7 @@ impl Desk {
                 from: glass.from,
                 until: glass.until,
                 reviewed_by: glass.reviewed.map(|reviewed| self.staff_name(tables, reviewed.by)),
-                finding: glass.finding.clone(),
+                finding: if case.is_some() { glass.finding.clone() } else { String::new() },
                 may_review: glass.reviewed.is_none() && glass.staff != self.actor.staff && case.is_some(),
             })
         });
@@ -219,6 +227,9 @@ impl Desk {
         problems.done()?;
         self.write("review_glass", move |tx| {
             let mut sealed = tx.get::<Glass>(Glass::TOP, id)?.ok_or(DeskError::NotFound)?;
+            if sealed.record.reviewed.is_some() {
+                return Err(crate::vault::VaultError::Conflict.into());
+            }
             sealed.record.reviewed = Some(Settled { at: tx.now(), by: tx.staff() });
             sealed.record.finding = finding;
             let case = sealed.record.case;
@@ -228,14 +239,41 @@ impl Desk {
         })
     }
 
+    /// All records of the clients of a case.
+    pub(super) fn all_records(&self, clients: &[PersonRef]) -> Vec<RecordId> {
+        let tables = self.office.index.read();
+        clients.iter().flat_map(|client| tables.records_of(client.id)).collect()
+    }
+
+    /// Whether somebody may become one of those who work on a case by their own hand: not while somebody else is
+    /// responsible, or confidential entries would open to whoever wants. Emergency access is the way for that.
+    pub(super) fn may_take(&self, relation: Relation, owner: Option<StaffId>) -> Result<(), DeskError> {
+        let tables = self.office.index.read();
+        let is_cared_for =
+            owner.and_then(|owner| tables.staff.get(&owner)).is_some_and(|member| member.is_in_use(self.now()));
+        if self.may(Ask::SeeTiers(relation)) || !is_cared_for {
+            return Ok(());
+        }
+        Err(DeskError::Invalid(vec![FieldProblem::new("owner", "not-by-oneself")]))
+    }
+
     /// Says who works on a case beside its owner.
     ///
     /// # Errors
     /// When one of the accounts is not in use, or this account may not say so.
     pub fn share_case(&self, case: RecordId, staff: Vec<StaffId>) -> Result<(), DeskError> {
-        self.may_in_case(case, Ask::AssignCase)?;
+        let relation = self.may_in_case(case, Ask::AssignCase)?;
         staff.iter().try_for_each(|staff| self.active_staff(*staff))?;
-        self.assign_in_case("share_case", case, move |_, case| {
+        let desk = self.clone();
+        self.assign_in_case("share_case", case, move |tx, case| {
+            for one in &staff {
+                if is_barred_from(tx, &desk.all_records(&case.clients), *one)? {
+                    return Err(DeskError::Invalid(vec![FieldProblem::new("owner", "owner-does-not-see")]));
+                }
+            }
+            if staff.contains(&desk.actor.staff) {
+                desk.may_take(relation, case.owner)?;
+            }
             case.assigned = staff;
             case.assigned.sort_unstable();
             case.assigned.dedup();
@@ -244,10 +282,10 @@ impl Desk {
     }
 }
 
-/// Who of these clients' conflict lists a member of staff stands on.
-pub(super) fn is_barred_from(tx: &Tx<'_>, clients: &[PersonRef], staff: StaffId) -> Result<bool, DeskError> {
-    for client in clients {
-        let person = tx.get::<Person>(Person::TOP, client.id)?;
+/// Whether a member of staff stands on the conflict list of one of these records.
+pub(super) fn is_barred_from(tx: &Tx<'_>, records: &[RecordId], staff: StaffId) -> Result<bool, DeskError> {
+    for record in records {
+        let person = tx.get::<Person>(Person::TOP, *record)?;
         if person.is_some_and(|person| person.record.barred.contains(&staff)) {
             return Ok(true);
         }

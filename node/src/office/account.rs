@@ -12,12 +12,16 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::token;
 use casemesh_protocol::id::{RecordId, StaffId};
 use serde::Serialize;
+use std::sync::PoisonError;
 use utoipa::ToSchema;
 
 /// Printed codes of a second factor.
 const SPARE_CODES: usize = 10;
 /// Symbols of one: 50 bits.
 const SPARE_SYMBOLS: usize = 10;
+/// Wrong codes in a row, after which no code is looked at for a while.
+const WRONG_CODES_MAX: u32 = 5;
+const WRONG_CODES_WAIT_MS: u64 = 15 * 60_000;
 /// Digits of a PIN.
 const PIN_DIGITS: std::ops::RangeInclusive<usize> = 6..=12;
 
@@ -137,8 +141,12 @@ impl Desk {
     /// is the only time that they are shown.
     ///
     /// # Errors
-    /// When the code is not right.
-    pub fn set_factor(&self, secret: &str, code: &str) -> Result<Vec<String>, DeskError> {
+    /// When code or password are not right, or a factor is in use: that is taken away first, with a code of it.
+    pub fn set_factor(&self, secret: &str, code: &str, password: &str) -> Result<Vec<String>, DeskError> {
+        self.check_password("current", password)?;
+        if self.account().has_factor {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("code", "factor-in-use")]));
+        }
         let wrong = || DeskError::Invalid(vec![FieldProblem::new("code", "code-wrong")]);
         let secret = FactorSecret::from_base32(secret).ok_or_else(wrong)?;
         let code = crate::names::ascii_digits(code.trim());
@@ -174,9 +182,42 @@ impl Desk {
         if !self.account().has_factor {
             return Err(DeskError::FactorNeeded);
         }
-        self.office
-            .check_factor(self.actor.staff, code)
-            .map_err(|_| DeskError::Invalid(vec![FieldProblem::new("code", "code-wrong")]))
+        let (staff, now) = (self.actor.staff, self.now());
+        let tries = || self.office.wrong_codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = tries()
+            .get(&staff)
+            .is_some_and(|(wrong, last)| *wrong >= WRONG_CODES_MAX && now.ms_since(*last) < WRONG_CODES_WAIT_MS);
+        let checked = if is_over { Err(SignInError::CodeWrong) } else { self.office.check_factor(staff, code) };
+        if checked.is_ok() {
+            tries().remove(&staff);
+            return Ok(());
+        }
+        let mut tries = tries();
+        let (wrong, last) = tries.entry(staff).or_insert((0, now));
+        if now.ms_since(*last) >= WRONG_CODES_WAIT_MS {
+            *wrong = 0;
+        }
+        (*wrong, *last) = (wrong.saturating_add(1), if is_over { *last } else { now });
+        drop(tries);
+        self.office.vault.note_and_wait(Some(staff), "refused", None)?;
+        Err(DeskError::Invalid(vec![FieldProblem::new("code", if is_over { "code-wait" } else { "code-wrong" })]))
+    }
+
+    /// Asks for the password of one's own account again, before something that an open session alone must not do.
+    fn check_password(&self, field: &str, password: &str) -> Result<(), DeskError> {
+        let member = self.office.member(self.actor.staff).ok_or(DeskError::NotFound)?;
+        let is_right = match &member.password {
+            Some(hash) => hash.verify(password).is_ok(),
+            None => {
+                let file = self.office.vault.key_file().map_err(|error| DeskError::Partner(error.to_string()))?;
+                file.open(&member.sign_in, password).is_ok()
+            }
+        };
+        if is_right {
+            return Ok(());
+        }
+        self.office.vault.note_and_wait(Some(self.actor.staff), "refused", None)?;
+        Err(DeskError::Invalid(vec![FieldProblem::new(field, "password-wrong")]))
     }
 
     /// Changes one's password.
@@ -188,21 +229,16 @@ impl Desk {
         let refused = |error: KeyError| DeskError::Partner(error.to_string());
         let file = self.office.vault.key_file().map_err(refused)?;
         let unlocks = file.has_slot(member.id);
-        let is_right = match &member.password {
-            Some(hash) => hash.verify(current).is_ok(),
-            None => file.open(&member.sign_in, current).is_ok(),
-        };
+        self.check_password("current", current)?;
         let mut problems = Problems::default();
-        if !is_right {
-            problems.add("current", "password-wrong");
-        }
         if let Some(problem) = password_problem(new, &[&member.sign_in, &member.name]) {
             problems.add("password", problem);
         }
         problems.done()?;
         if unlocks {
             let (id, sign_in, new) = (member.id, member.sign_in, new.to_owned());
-            let slot = move |file: &mut KeyFile, keys: &Keys| file.set_slot(keys, id, &sign_in, &new, cost, &mut os_rng());
+            let slot =
+                move |file: &mut KeyFile, keys: &Keys| file.set_slot(keys, id, &sign_in, &new, cost, &mut os_rng());
             self.office.vault.change_key_file(slot).map_err(refused)?;
             self.office.vault.note_and_wait(Some(id), "change_password", None)?;
             return Ok(());
@@ -220,8 +256,9 @@ impl Desk {
     /// Sets one's PIN.
     ///
     /// # Errors
-    /// When it is not six to twelve digits, or one that everybody tries.
-    pub fn set_pin(&self, pin: &str) -> Result<(), DeskError> {
+    /// When the password is not right, or the PIN is not six to twelve digits or one that everybody tries.
+    pub fn set_pin(&self, pin: &str, password: &str) -> Result<(), DeskError> {
+        self.check_password("current", password)?;
         let mut problems = Problems::default();
         let pin = crate::names::ascii_digits(pin.trim());
         if let Some(problem) = pin_problem(&pin) {

@@ -73,7 +73,7 @@ pub struct CaseFilter {
 /// Rows of a page of cases.
 pub const PAGE_ROWS: usize = 25;
 /// So many cases are counted and can be leafed through; who looks for one among more searches.
-pub(super) const COUNTED_MAX: usize = 10_000;
+pub const COUNTED_MAX: usize = 1_000;
 
 pub(super) fn parse_minutes(problems: &mut Problems, text: &str) -> Option<u16> {
     let text = crate::names::ascii_digits(text.trim());
@@ -141,24 +141,17 @@ impl Desk {
         }
         problems.done()?;
         clients.iter().try_for_each(|client| self.visible_person(*client))?;
-        let (sealed, mediation) = (input.sealed, input.mediation);
         self.write("open_case", move |tx| {
             let mut references = Vec::with_capacity(clients.len());
             for client in &clients {
                 references.push(tx.get::<Person>(Person::TOP, *client)?.ok_or(DeskError::NotFound)?.record.reference());
             }
-            let id = new_case(tx, references, case_type, summary, next_action, sealed)?;
-            if mediation {
-                let mut case = tx.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
-                case.record.mediation = true;
-                tx.update(&case.record, case.revision)?;
-            }
-            Ok(id)
+            new_case(tx, references, case_type, summary, next_action, &input)
         })
     }
 
     /// A page of cases that this account may see, last touched first, and how many there are, counted to
-    /// 10,000.
+    /// [`COUNTED_MAX`].
     ///
     /// # Errors
     /// When the account may see no cases at all.
@@ -367,10 +360,14 @@ impl Desk {
     /// # Errors
     /// When there is no such account in use, or this account may not write in the case.
     pub fn assign_case(&self, case: RecordId, owner: StaffId) -> Result<(), DeskError> {
-        self.may_in_case(case, Ask::AssignCase)?;
+        let relation = self.may_in_case(case, Ask::AssignCase)?;
         self.active_staff(owner)?;
+        let desk = self.clone();
         self.assign_in_case("assign_case", case, move |tx, case| {
-            if is_barred_from(tx, &case.clients, owner)? {
+            if owner == desk.actor.staff {
+                desk.may_take(relation, case.owner)?;
+            }
+            if is_barred_from(tx, &desk.all_records(&case.clients), owner)? {
                 return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
             }
             let before = case.owner.replace(owner);
@@ -387,6 +384,9 @@ impl Desk {
         self.allow(Ask::HandOver)?;
         self.active_staff(to)?;
         let takes_over = to == self.actor.staff;
+        if takes_over && self.active_staff(from).is_ok() && from != to {
+            return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "not-by-oneself")]));
+        }
         let (cases, tasks): (Vec<RecordId>, Vec<(RecordId, RecordId)>) = {
             let tables = self.office.index.read();
             let theirs = tables.cases.values().filter(|case| case.owner == Some(from) && case.state.is_open());
@@ -395,10 +395,14 @@ impl Desk {
             (theirs.map(|case| case.id).collect(), tasks)
         };
         for case in cases {
+            let desk = self.clone();
             self.write("hand_over", move |tx| {
                 let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok::<(), DeskError>(()) };
                 let stays = sealed.record.owner != Some(from) || !sealed.record.state.is_open();
-                if stays || (sealed.record.sealed && takes_over) {
+                // Neither who hands over nor who takes over moves a case that they may not know of.
+                let records = desk.all_records(&sealed.record.clients);
+                let is_shut = is_barred_from(tx, &records, to)? || is_barred_from(tx, &records, desk.actor.staff)?;
+                if stays || is_shut || (sealed.record.sealed && takes_over) {
                     return Ok(());
                 }
                 sealed.record.owner = Some(to);
@@ -556,7 +560,7 @@ pub(super) fn new_case(
     case_type: Option<Code>,
     summary: String,
     next: Option<NewTask>,
-    sealed: bool,
+    input: &CaseInput,
 ) -> Result<RecordId, DeskError> {
     let opened = tx.now().day();
     let number = next_number(tx, opened)?;
@@ -571,14 +575,14 @@ pub(super) fn new_case(
         closed: None,
         owner: tx.staff(),
         assigned: Vec::new(),
-        sealed,
+        sealed: input.sealed,
         last_activity: tx.now(),
         from_referral: None,
         facts: Vec::new(),
         import: None,
         made_by: tx.staff(),
         linked: Vec::new(),
-        mediation: false,
+        mediation: input.mediation,
         grants: Vec::new(),
     };
     tx.insert(&case)?;

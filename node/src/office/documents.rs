@@ -153,6 +153,9 @@ impl Desk {
                     if sealed.record.tier != Tier::Normal && !sees_tiers {
                         return Err(DeskError::NotFound);
                     }
+                    if tier != Tier::Normal && tier != sealed.record.tier {
+                        return Err(DeskError::Invalid(vec![FieldProblem::new("tier", "tier-of-document")]));
+                    }
                     if sealed.record.versions.len() >= DOCUMENTS_MAX {
                         return Err(full());
                     }

@@ -82,8 +82,13 @@ impl NewEntry {
         subjects: &[KeyHandle],
         owner: Option<StaffId>,
     ) -> Result<RecordId, DeskError> {
-        if let Some(follows) = self.follows {
-            self.known(tx, about, follows)?;
+        // What takes up something confidential is not for more eyes than that.
+        let mut tier = self.tier;
+        for earlier in [self.follows, self.corrects].into_iter().flatten() {
+            let earlier = self.known(tx, about, earlier)?.tier;
+            if tier == Tier::Normal {
+                tier = earlier;
+            }
         }
         if let Some(corrected) = self.corrects {
             self.replace(tx, about, case, corrected)?;
@@ -96,7 +101,7 @@ impl NewEntry {
             answers: self.answers,
             follows: self.follows,
             corrects: self.corrects,
-            tier: self.tier,
+            tier,
             grant: self.grant,
             ..Action::note(tx.fresh_id(), about, subjects.to_vec(), self.kind, self.on, tx.now())
         };
@@ -387,6 +392,7 @@ impl Desk {
             follows: entry.follows,
             corrects: entry.corrects,
             tier: entry.tier,
+            grant: entry.grant,
             approval: asked.get(&entry.id).copied(),
         };
         Ok(entries.into_iter().map(view).collect())

@@ -1,6 +1,6 @@
 //! Families and groups: relations between registered persons, one intake for a family, and the roll of a group.
 
-use super::cases::new_case;
+use super::cases::{new_case, parse_next};
 use super::entries::TEXT_BYTES_MAX;
 use super::people::{FieldInput, PersonInput, Problems, apply};
 use super::{CaseInput, CodeView, Desk, DeskError, Field, FieldProblem, LinkView, MemberView};
@@ -170,7 +170,7 @@ impl Desk {
             let is_carer = tables.standing(link.from.id) == person;
             tables.persons.get(&tables.standing(if is_carer { link.to.id } else { link.from.id }))
         });
-        let cases: Vec<RecordId> = tables.all_cases_of(person).map(|case| case.id).collect();
+        let cases: Vec<RecordId> = self.cases_of(tables, person).into_iter().map(|case| case.id).collect();
         names.into_iter().any(|row| tables.parties_like(&row.name).any(|party| cases.contains(&party.case)))
     }
 
@@ -199,7 +199,7 @@ impl Desk {
     /// When fields are wrong; nothing is saved then. A field is named with the number of its person: `2:given`.
     pub fn register_family(&self, input: FamilyInput) -> Result<(Vec<RecordId>, Option<RecordId>), DeskError> {
         self.allow(Ask::People)?;
-        let opens = !input.case.case_type.is_empty() || !input.case.summary.trim().is_empty();
+        let opens = input.case != CaseInput::default();
         if opens {
             self.allow(Ask::OpenCase)?;
         }
@@ -222,6 +222,7 @@ impl Desk {
         }
         let case_type = problems.optional_code("case_type", "case_type", &input.case.case_type);
         let summary = problems.text("summary", &input.case.summary, TEXT_BYTES_MAX);
+        let next = parse_next(&mut problems, &input.case.next_action, &input.case.next_due);
         if opens && !input.people.iter().any(|one| one.is_client) {
             problems.add("people", "client-needed");
         }
@@ -253,7 +254,7 @@ impl Desk {
             let clients = people.iter().zip(&input.people).filter(|(_, one)| one.is_client);
             let clients = clients.map(|(person, _)| person.reference()).collect();
             let case = if opens {
-                Some(new_case(tx, clients, case_type, summary, None, input.case.sealed)?)
+                Some(new_case(tx, clients, case_type, summary, next, &input.case)?)
             } else {
                 tx.about(first.id);
                 None
@@ -265,11 +266,13 @@ impl Desk {
     pub(super) fn members(&self, group: RecordId) -> Result<Vec<MemberView>, DeskError> {
         let members = self.office.vault.list::<Member>(group)?;
         let tables = self.office.index.read();
-        let seen = |id: RecordId| self.sees_person(&tables, id).then(|| tables.standing(id));
+        let is_seen = |sealed: &crate::vault::Sealed<Member>| {
+            sealed.record.person.is_none_or(|person| self.sees_person(&tables, person.id))
+        };
         let view = |sealed: crate::vault::Sealed<Member>| MemberView {
             id: sealed.record.id,
             revision: sealed.revision,
-            person: sealed.record.person.and_then(|person| seen(person.id)),
+            person: sealed.record.person.map(|person| tables.standing(person.id)),
             name: sealed.record.name,
             telephone: sealed.record.telephone,
             speaks: sealed.record.speaks,
@@ -277,7 +280,7 @@ impl Desk {
             outcome: sealed.record.outcome.as_ref().map(CodeView::from),
             amount: sealed.record.amount.map(|amount| amount.to_string()),
         };
-        Ok(members.into_iter().map(view).collect())
+        Ok(members.into_iter().filter(is_seen).map(view).collect())
     }
 
     /// Puts a member on the roll of a group, or changes one.
@@ -306,7 +309,7 @@ impl Desk {
         if let Some(person) = person {
             self.visible_person(person)?;
         }
-        let (speaks, revision) = (input.speaks, input.revision);
+        let (speaks, revision, desk) = (input.speaks, input.revision, self.clone());
         self.write("set_member", move |tx| {
             let group = tx.get::<Person>(Person::TOP, group)?.ok_or(DeskError::NotFound)?.record;
             if !group.is_group {
@@ -318,6 +321,16 @@ impl Desk {
                 }
                 None => None,
             };
+            // Who changes a member keeps the person that the roll names.
+            let stored = member.map(|member| tx.get::<Member>(group.id, member)).transpose()?.flatten();
+            if member.is_some() && stored.is_none() {
+                return Err(DeskError::NotFound);
+            }
+            let named = stored.and_then(|stored| stored.record.person);
+            if let Some(named) = named {
+                desk.visible_person(named.id)?;
+            }
+            let person = person.or(named);
             let (by, at) = (tx.staff(), tx.now());
             tx.about(group.id);
             let id = member.unwrap_or_else(|| tx.fresh_id());

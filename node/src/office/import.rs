@@ -549,14 +549,15 @@ impl Desk {
         let index = Arc::clone(&self.office.index);
         // Asked where nothing can come between the answer and the erasure.
         let (undone, rows) = self.office.vault.erase(Some(self.actor.staff), move |tx| {
-            let persons: Vec<(RecordId, Vec<RecordId>)> = {
+            let persons: Vec<(RecordId, Vec<RecordId>, bool)> = {
                 let tables = index.read();
-                let cases = |person| tables.cases_of.get(person).into_iter().flatten().copied().collect();
-                tables.import_rows.values().map(|person| (*person, cases(person))).collect()
+                let cases = |person: &RecordId| tables.cases_of.get(person).into_iter().flatten().copied().collect();
+                let row = |person: &RecordId| (*person, cases(person), tables.is_leaned_on(*person));
+                tables.import_rows.values().map(row).collect()
             };
             let (mut undone, mut keys, mut rows) = (Undone::default(), Vec::new(), Vec::new());
-            for (person, cases) in persons {
-                match untouched(tx, import, person, &cases)? {
+            for (person, cases, is_leaned_on) in persons {
+                match untouched(tx, import, person, &cases, is_leaned_on)? {
                     None => {}
                     Some(Untouched::Yes(key)) => {
                         keys.push(key);
@@ -617,13 +618,16 @@ fn untouched(
     import: RecordId,
     person: RecordId,
     cases: &[RecordId],
+    is_leaned_on: bool,
 ) -> Result<Option<Untouched>, VaultError> {
     let Some(sealed) = tx.get::<Person>(Person::TOP, person)? else { return Ok(None) };
     if sealed.record.import.is_none_or(|mark| mark.import != import) {
         return Ok(None);
     }
-    let mut touched =
-        sealed.revision > 1 || !tx.list::<Consent>(person)?.is_empty() || !tx.list::<Action>(person)?.is_empty();
+    let mut touched = is_leaned_on
+        || sealed.revision > 1
+        || !tx.list::<Consent>(person)?.is_empty()
+        || !tx.list::<Action>(person)?.is_empty();
     let mut numbers = Vec::new();
     for case in cases {
         if let Some(case) = tx.get::<Case>(Case::TOP, *case)? {

@@ -108,7 +108,7 @@ fn word(text: &str) -> Field {
     Field { state: "known".into(), value: Some(text.to_owned()), code: None, list: None }
 }
 
-fn person_fields(person: &Person) -> Vec<(&'static str, Field)> {
+fn person_fields(person: &Person, is_masked: bool) -> Vec<(&'static str, Field)> {
     let safe = &person.safe_contact;
     let ways = [(safe.call, "call"), (safe.text, "text"), (safe.voicemail, "voicemail"), (safe.post, "post")];
     let ways: Vec<&str> = ways.into_iter().filter(|(on, _)| *on).map(|(_, way)| way).collect();
@@ -123,7 +123,7 @@ fn person_fields(person: &Person) -> Vec<(&'static str, Field)> {
         ("nationality", Field::code(&person.nationality)),
         ("language", Field::code(&person.language)),
         ("telephone", Field::text(&person.telephone)),
-        ("address", if person.address_protected { word("•••") } else { Field::text(&person.address) }),
+        ("address", if is_masked { word("•••") } else { Field::text(&person.address) }),
         ("area", Field::text(&person.area)),
         ("identifier", Field::text(&person.identifier)),
         ("safe_contact", word(&ways.join(", "))),
@@ -282,7 +282,11 @@ impl Desk {
         self.visible_person(id)?;
         self.note("history", id);
         let versions = self.office.vault.versions::<Person>(Person::TOP, id)?;
-        let fields = versions.into_iter().filter_map(|(entry, version)| Some((entry, person_fields(&version?.record))));
+        // An address that is protected now was the same address before.
+        let is_masked = versions.iter().filter_map(|(_, version)| version.as_ref()).any(|v| v.record.address_protected);
+        let fields = versions
+            .into_iter()
+            .filter_map(|(entry, version)| Some((entry, person_fields(&version?.record, is_masked))));
         self.history(fields.collect(), id)
     }
 

@@ -28,7 +28,7 @@ mod views;
 
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
-pub use cases::{CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
+pub use cases::{COUNTED_MAX, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
@@ -193,6 +193,8 @@ pub struct Office {
     importing: Mutex<()>,
     /// Who looked at which record lately.
     looks: Mutex<HashMap<Look, Timestamp>>,
+    /// Wrong codes of a second factor by people who are signed in, and when the last one was.
+    wrong_codes: Mutex<HashMap<StaffId, (u32, Timestamp)>>,
 }
 
 impl Office {
@@ -225,6 +227,7 @@ impl Office {
             importing: Mutex::default(),
             reading_log: Mutex::default(),
             looks: Mutex::default(),
+            wrong_codes: Mutex::default(),
         });
         if let Err(error) = office.resume() {
             tracing::warn!(%error, "what a crash cut off could not be taken up; it is tried at the next start");

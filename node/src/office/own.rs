@@ -1,7 +1,8 @@
 //! The client's own view of her record.
 
 use super::{Desk, DeskError, LogRow, PersonView};
-use crate::records::{Action, Value};
+use crate::policy::Ask;
+use crate::records::{Action, Tier, Value};
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Day;
 use serde::Serialize;
@@ -37,17 +38,25 @@ impl Desk {
             return Err(DeskError::CaregiverIsParty);
         }
         self.note("own_view", person.id);
-        let records: Vec<RecordId> = {
+        let (records, cases): (Vec<RecordId>, Vec<RecordId>) = {
             let tables = self.office.index.read();
-            let mut all = tables.records_of(person.id);
-            all.extend(person.cases.iter().map(|case| case.id));
-            all
+            // In a case of several clients nobody can tell whose words they are.
+            let alone = |case: &RecordId| tables.cases.get(case).is_some_and(|row| row.clients.len() == 1);
+            let cases = person.cases.iter().map(|case| case.id).filter(alone).collect();
+            (tables.records_of(person.id), cases)
         };
         let mut words = Vec::new();
-        for record in records {
-            for entry in self.office.vault.list::<Action>(record)? {
-                let said = OWN_WORDS.iter().filter_map(|field| match entry.record.answer(field) {
-                    Some(Value::Text(text)) => Some((entry.record.on, text.clone())),
+        for (record, is_case) in records.into_iter().map(|id| (id, false)).chain(cases.into_iter().map(|id| (id, true)))
+        {
+            let entries = self.office.vault.list::<Action>(record)?;
+            let corrected: Vec<RecordId> = entries.iter().filter_map(|entry| entry.record.corrects).collect();
+            let sees_tiers = !is_case || self.may(Ask::SeeTiers(self.relation_to(record).unwrap_or_default()));
+            for entry in entries.into_iter().map(|entry| entry.record) {
+                if corrected.contains(&entry.id) || (entry.tier != Tier::Normal && !sees_tiers) {
+                    continue;
+                }
+                let said = OWN_WORDS.iter().filter_map(|field| match entry.answer(field) {
+                    Some(Value::Text(text)) => Some((entry.on, text.clone())),
                     _ => None,
                 });
                 words.extend(said);
@@ -56,6 +65,11 @@ impl Desk {
         words.sort_by(|a, b| b.cmp(a));
         let mut looks = self.person_history(person.id)?.looks;
         looks.truncate(LOOKS_MAX);
+        for case in &mut person.cases {
+            case.client = String::new();
+            case.next_action = None;
+            case.next_due = None;
+        }
         person.links.clear();
         person.entries.clear();
         person.members.clear();

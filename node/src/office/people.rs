@@ -9,13 +9,14 @@ use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
 use crate::vault::Record;
 use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::ConsentStatus;
-use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::terms::{
     Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, Purpose, SafeContact, Withheld,
     WithholdReason,
 };
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use utoipa::ToSchema;
 
@@ -310,7 +311,8 @@ pub(super) fn apply(person: &mut Person, input: &PersonInput) -> Result<(), Desk
     if !stays {
         person.address = problems.field("address", &input.address, text);
     }
-    person.address_protected = input.address_protected;
+    // What protects an address goes only with the address itself.
+    person.address_protected = input.address_protected || stays;
     person.area = problems.field("area", &input.area, text);
     person.identifier = problems.field("identifier", &input.identifier, text);
     person.safe_contact = SafeContact {
@@ -389,6 +391,7 @@ impl Desk {
     pub fn change_person(&self, id: RecordId, revision: u64, input: PersonInput) -> Result<(), DeskError> {
         self.allow(Ask::People)?;
         self.visible_person(id)?;
+        let id = self.office.index.read().standing(id);
         self.write("change_person", move |tx| {
             let mut sealed = tx.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
             apply(&mut sealed.record, &input)?;
@@ -416,7 +419,10 @@ impl Desk {
             entries.extend(self.entries_of(*record)?);
         }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
-        let members = if person.is_group { self.members(id)? } else { Vec::new() };
+        let mut members = Vec::new();
+        for record in &records {
+            members.extend(self.members(*record)?);
+        }
         let tables = self.office.index.read();
         let merged = records.iter().skip(1).filter_map(|id| tables.persons.get(id));
         let merged = merged.map(|row| (row.person.id, row.name.clone())).collect();
@@ -463,11 +469,10 @@ impl Desk {
                 .filter_map(|what| Some((what.to_owned(), tables.last_confirmed(id, what)?)))
                 .collect(),
             entries,
-            barred: tables
-                .barred_from(id)
-                .iter()
-                .map(|staff| (*staff, self.staff_name(&tables, Some(*staff))))
-                .collect(),
+            barred: {
+                let all: BTreeSet<StaffId> = records.iter().flat_map(|id| tables.barred_from(*id)).copied().collect();
+                all.into_iter().map(|staff| (staff, self.staff_name(&tables, Some(staff)))).collect()
+            },
         })
     }
 

@@ -1,5 +1,6 @@
 //! Referrals: what would be shared, sending, following, answering.
 
+use super::cases::CaseInput;
 use super::exchange::Outward;
 use super::people::{Problems, country};
 use super::{
@@ -194,6 +195,9 @@ impl Desk {
     pub fn preview_referral(&self, case: RecordId, input: &ReferralInput) -> Result<SharePreview, DeskError> {
         self.may_refer(case)?;
         let draft = self.draft(self, case, input, self.now())?;
+        if draft.full.fields.iter().any(|field| field.field.as_str() == "address") {
+            self.office.vault.note_and_wait(Some(self.actor.staff), "reveal_address", Some(draft.holder.id))?;
+        }
         Ok(SharePreview {
             partner: draft.partner_name,
             preview: draft.preview,
@@ -534,7 +538,14 @@ impl Desk {
             let full = referral.full.clone().ok_or(DeskError::NotFound)?;
             let person = person_from(tx, referral, &full);
             tx.insert(&person)?;
-            let case = super::cases::new_case(tx, vec![person.reference()], None, full.brief.to_string(), None, false)?;
+            let case = super::cases::new_case(
+                tx,
+                vec![person.reference()],
+                None,
+                full.brief.to_string(),
+                None,
+                &CaseInput::default(),
+            )?;
             let mut opened = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
             opened.record.from_referral = Some(id);
             tx.update(&opened.record, opened.revision)?;

@@ -1,6 +1,6 @@
 //! The desk register: one line per visitor, in twenty seconds; later a consult or a case in one step.
 
-use super::cases::{keys, new_case, parse_minutes};
+use super::cases::{CaseInput, keys, new_case, parse_minutes};
 use super::people::Problems;
 use super::{CodeView, Desk, DeskError, RegisterView};
 use crate::policy::Ask;
@@ -140,7 +140,7 @@ impl Desk {
             }
             tx.insert(&person)?;
             let clients = vec![person.reference()];
-            let case = new_case(tx, clients.clone(), line.topic.clone(), String::new(), None, false)?;
+            let case = new_case(tx, clients.clone(), line.topic.clone(), String::new(), None, &CaseInput::default())?;
             if let Some(kind) = crate::codes::code("action_kind", "advice").filter(|_| !line.note.is_empty()) {
                 tx.insert(&Action {
                     text: line.note.clone(),

@@ -132,6 +132,10 @@ impl Desk {
             request.ok_or(DeskError::NotFound)?.clone()
         };
         self.allow(needed(&request.asked))?;
+        if !self.may(Ask::ApproveCases) {
+            // An administrator decides about accounts as an administrator.
+            self.administers()?;
+        }
         if request.by == self.actor.staff {
             return Err(DeskError::Invalid(vec![FieldProblem::new("comment", "own-request")]));
         }
@@ -142,7 +146,14 @@ impl Desk {
         }
         problems.done()?;
         let (desk, approved) = (self.clone(), input.approved);
-        self.write(if approved { "approve" } else { "refuse" }, move |tx| {
+        let never_used = match &request.asked {
+            Asked::Account(staff, ..) if !approved => {
+                let is_new = |member: &Staff| !member.active;
+                self.office.index.read().staff.get(staff).filter(|member| is_new(member)).map(|member| member.id)
+            }
+            _ => None,
+        };
+        let decided = self.write(if approved { "approve" } else { "refuse" }, move |tx| {
             let mut sealed = tx.get::<Request>(Request::TOP, id)?.ok_or(DeskError::NotFound)?;
             if sealed.record.decided.is_some() {
                 return Err(crate::vault::VaultError::Conflict.into());
@@ -152,7 +163,12 @@ impl Desk {
                 desk.carry_out(tx, &sealed.record.asked)?;
             }
             Ok(tx.update(&sealed.record, sealed.revision)?)
-        })
+        });
+        // Who was refused keeps no way to the office key.
+        if let (Ok(()), Some(staff)) = (&decided, never_used) {
+            self.drop_slot(staff);
+        }
+        decided
     }
 
     pub(super) fn carry_out(&self, tx: &mut Tx<'_>, asked: &Asked) -> Result<(), DeskError> {
@@ -167,10 +183,15 @@ impl Desk {
                 Ok(tx.update(&sealed.record, sealed.revision)?)
             }
             Asked::LiftBar(person, staff) => {
-                let mut sealed = tx.get::<Person>(Person::TOP, *person)?.ok_or(DeskError::NotFound)?;
-                sealed.record.barred.retain(|barred| barred != staff);
                 tx.about(*person);
-                Ok(tx.update(&sealed.record, sealed.revision)?)
+                for record in self.office.index.read().records_of(*person) {
+                    let mut sealed = tx.get::<Person>(Person::TOP, record)?.ok_or(DeskError::NotFound)?;
+                    if sealed.record.barred.contains(staff) {
+                        sealed.record.barred.retain(|barred| barred != staff);
+                        tx.update(&sealed.record, sealed.revision)?;
+                    }
+                }
+                Ok(())
             }
             Asked::Close(case, reason) => {
                 let mut sealed = tx.get::<Case>(Case::TOP, *case)?.ok_or(DeskError::NotFound)?;

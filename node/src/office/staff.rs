@@ -254,7 +254,10 @@ impl Desk {
         let (desk, waits) = (self.clone(), self.has_approver(&asked));
         self.write("change_roles", move |tx| {
             let id = RecordId::new(*staff.as_bytes());
-            tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let member = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?.record;
+            if !member.active {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("roles", "account-ended")]));
+            }
             tx.about(id);
             if waits { ask(tx, Vec::new(), asked).map(drop) } else { desk.carry_out(tx, &asked) }
         })
@@ -297,7 +300,15 @@ impl Desk {
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
         }
-        if self.office.vault.key_file().map_err(key_error)?.is_last_slot(staff) {
+        let file = self.office.vault.key_file().map_err(key_error)?;
+        let is_left = {
+            let tables = self.office.index.read();
+            let now = self.now();
+            tables.staff.values().any(|member| {
+                member.id != staff && member.is_in_use(now) && member.ends.is_none() && file.has_slot(member.id)
+            })
+        };
+        if file.has_slot(staff) && !is_left {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "last-unlocking")]));
         }
         let id = RecordId::new(*staff.as_bytes());
@@ -322,7 +333,7 @@ impl Desk {
         Ok(())
     }
 
-    fn drop_slot(&self, staff: StaffId) {
+    pub(super) fn drop_slot(&self, staff: StaffId) {
         let removed = self.office.vault.change_key_file(|file, _| {
             file.remove_slot(staff);
             Ok(())

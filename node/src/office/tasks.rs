@@ -5,7 +5,7 @@ use super::people::Problems;
 use super::{Desk, DeskError, PAGE_ROWS, TaskView};
 use crate::index::{Tables, TaskRow};
 use crate::policy::Ask;
-use crate::records::{Case, Settled, Task, TaskKind, TaskState, TaskTitle};
+use crate::records::{Case, Glass, Settled, Task, TaskKind, TaskState, TaskTitle};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -109,11 +109,12 @@ impl Desk {
         if let Some(owner) = owner {
             self.active_staff(owner)?;
         }
+        let desk = self.clone();
         self.write_in_case("add_task", case, move |tx, case| {
             // Somebody who may not see the case would never come to see the task.
             let is_shut_out = |staff: StaffId| -> Result<bool, DeskError> {
                 let works_on_it = case.owner == Some(staff) || case.assigned.contains(&staff);
-                Ok((case.sealed && !works_on_it) || is_barred_from(tx, &case.clients, staff)?)
+                Ok((case.sealed && !works_on_it) || is_barred_from(tx, &desk.all_records(&case.clients), staff)?)
             };
             if owner.map_or(Ok(false), is_shut_out)? {
                 return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
@@ -139,6 +140,10 @@ impl Desk {
             }
             if sealed.record.kind == TaskKind::Flag {
                 return Err(DeskError::Invalid(vec![super::FieldProblem::new("resolution", "flag-needs-reason")]));
+            }
+            // A review of an emergency access is settled by the review alone.
+            if sealed.record.from.map(|from| tx.get::<Glass>(Glass::TOP, from)).transpose()?.flatten().is_some() {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("state", "review-not-now")]));
             }
             sealed.record.state = state;
             sealed.record.settled = Some(Settled { at: tx.now(), by: tx.staff() });

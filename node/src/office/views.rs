@@ -496,6 +496,9 @@ pub struct ActionView {
     pub tier: Tier,
     /// What became of the request to approve it.
     pub approval: Option<Approval>,
+    /// The grant that it is counted for.
+    #[schema(value_type = Option<String>)]
+    pub grant: Option<RecordId>,
 }
 
 /// What became of the request to approve something.

@@ -5,8 +5,8 @@ use crate::App;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use casemesh_node::office::{AccountView, DecisionInput, DeskError, GlassInput, GlassView, RequestView, RolesInput};
 use casemesh_crypto::passphrase::Cost;
+use casemesh_node::office::{AccountView, DecisionInput, DeskError, GlassInput, GlassView, RequestView, RolesInput};
 use casemesh_node::session::{SessionId, SessionView};
 use casemesh_protocol::id::{RecordId, StaffId};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ impl From<SessionView> for OwnSession {
 struct Pin {
     /// Six to twelve digits.
     pin: String,
+    /// The password of the account.
+    current: String,
 }
 
 /// A second factor that is not in use yet.
@@ -68,6 +70,8 @@ struct Factor {
     secret: String,
     /// What the telephone shows now.
     code: String,
+    /// The password of the account.
+    current: String,
 }
 
 /// Codes to print: each is good once.
@@ -118,7 +122,7 @@ async fn account(State(app): State<App>, caller: Caller) -> Answer<AccountView> 
 
 #[utoipa::path(post, path = "/api/v1/account/pin", request_body = Pin, responses((status = 200, body = Done), (status = 422, body = Problem)))]
 async fn set_pin(State(app): State<App>, caller: Caller, Body(input): Body<Pin>) -> Answer<Done> {
-    at_desk(&app, move || caller.desk.set_pin(&input.pin).map(|()| DONE)).await
+    at_desk(&app, move || caller.desk.set_pin(&input.pin, &input.current).map(|()| DONE)).await
 }
 
 /// A new password.
@@ -153,7 +157,10 @@ async fn new_factor(State(app): State<App>, caller: Caller) -> Answer<Offered> {
 
 #[utoipa::path(post, path = "/api/v1/account/factor", request_body = Factor, responses((status = 200, body = Spare), (status = 422, body = Problem)))]
 async fn set_factor(State(app): State<App>, caller: Caller, Body(input): Body<Factor>) -> Answer<Spare> {
-    at_desk(&app, move || caller.desk.set_factor(&input.secret, &input.code).map(|codes| Spare { codes })).await
+    at_desk(&app, move || {
+        caller.desk.set_factor(&input.secret, &input.code, &input.current).map(|codes| Spare { codes })
+    })
+    .await
 }
 
 #[utoipa::path(post, path = "/api/v1/account/factor/drop", request_body = Code, responses((status = 200, body = Done), (status = 409, body = Problem), (status = 422, body = Problem)))]

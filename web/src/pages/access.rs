@@ -9,10 +9,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
+use casemesh_crypto::passphrase::Cost;
 use casemesh_node::office::{
     AccountView, DecisionInput, DeskError, GLASS_MINUTES, GlassInput, GlassView, NewFactor, RequestView,
 };
-use casemesh_crypto::passphrase::Cost;
 use casemesh_node::policy::Ask;
 use casemesh_node::session::{SessionId, SessionView};
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -100,8 +100,8 @@ async fn change_password(State(app): State<App>, headers: HeaderMap, Sent { sign
 }
 
 async fn set_pin(State(app): State<App>, headers: HeaderMap, Sent { signed, form }: Sent) -> Response {
-    let (desk, pin) = (signed.desk.clone(), form.text("pin"));
-    match app.run(move || desk.set_pin(&pin)).await {
+    let (desk, pin, current) = (signed.desk.clone(), form.text("pin"), form.text("current"));
+    match app.run(move || desk.set_pin(&pin, &current)).await {
         Ok(()) => go("/account"),
         Err(DeskError::Invalid(problems)) => {
             account_page(&app, &headers, signed, Form::default().with_problems(problems))
@@ -145,8 +145,8 @@ async fn new_factor(Sent { signed, .. }: Sent) -> Response {
 
 async fn set_factor(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     let desk = signed.desk.clone();
-    let (secret, code) = (form.text("secret"), form.text("code"));
-    match app.run(move || desk.set_factor(&secret, &code)).await {
+    let (secret, code, current) = (form.text("secret"), form.text("code"), form.text("current"));
+    match app.run(move || desk.set_factor(&secret, &code, &current)).await {
         Ok(codes) => html(&FactorPage {
             page: signed.page,
             form: Form::default(),

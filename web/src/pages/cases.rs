@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS, PaymentInput, ReferralInput,
-    SharePreview,
+    ActionInput, COUNTED_MAX, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS, PaymentInput,
+    ReferralInput, SharePreview,
 };
 use casemesh_node::records::{CaseState, PaymentKind, TaskKind, Tier};
 use casemesh_protocol::id::RecordId;

@@ -150,6 +150,8 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
         form.set("corrects", corrected);
         form.set("on", earlier.on.to_string());
         form.set("tier", earlier.tier.as_str());
+        form.set("minutes", earlier.minutes.map(|minutes| minutes.to_string()).unwrap_or_default());
+        form.set("grant", earlier.grant.map(|grant| grant.to_string()).unwrap_or_default());
         form.set("text", earlier.text.clone());
         for answer in &earlier.answers {
             let value = answer.value.code.as_ref().or(answer.value.value.as_ref());
@@ -160,6 +162,8 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
         }
     }
     if let Some(follows) = start.follows {
+        let earlier = entries.iter().find(|entry| entry.id.to_string() == follows);
+        form.set("tier", earlier.map_or("", |entry| entry.tier.as_str()));
         form.set("follows", follows);
     }
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
