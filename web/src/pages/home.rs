@@ -24,6 +24,8 @@ struct HomePage {
     topics: Vec<(String, String)>,
     can_register: bool,
     may_find: bool,
+    sees_figures: bool,
+    may_break: bool,
     answers: bool,
     drafts: Vec<(String, Draft)>,
 }
@@ -38,6 +40,8 @@ async fn show(State(app): State<App>, signed: Signed) -> Response {
             topics: signed.page.options("case_type"),
             can_register: signed.desk.may(Ask::Register),
             may_find: signed.desk.may(Ask::People),
+            sees_figures: signed.desk.may(Ask::SeeFigures),
+            may_break: signed.desk.may(Ask::BreakGlass),
             answers: signed.desk.answers_referrals(),
             page: signed.page,
         }),
