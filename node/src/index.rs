@@ -553,6 +553,11 @@ impl Tables {
         }
     }
 
+    /// Whether anybody is on anybody's conflict list.
+    pub fn any_bar(&self) -> bool {
+        !self.bars.is_empty()
+    }
+
     /// Whether a member of staff is on the conflict list of a person.
     pub fn is_barred(&self, person: RecordId, staff: StaffId) -> bool {
         let is_on = |id: RecordId| self.bars.get(&id).is_some_and(|barred| barred.contains(&staff));

@@ -41,7 +41,7 @@ impl Desk {
         Relation {
             assigned: case.owner == Some(me) || case.assigned.contains(&me),
             sealed: case.sealed,
-            barred: case.clients.iter().any(|client| tables.is_barred(*client, me)),
+            barred: tables.any_bar() && case.clients.iter().any(|client| tables.is_barred(*client, me)),
             glass: tables.any_glass() && tables.has_glass(me, case.id, self.now()),
         }
     }

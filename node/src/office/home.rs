@@ -23,8 +23,7 @@ impl Desk {
         let today = self.now().day();
         let me = Some(self.actor.staff);
         let tables = self.office.index.read();
-        let visible: Vec<&CaseRow> =
-            tables.cases.values().filter(|case| self.sees(&tables, case) && case.state.is_open()).collect();
+        let visible: Vec<&CaseRow> = tables.latest_cases(false).filter(|case| self.sees(&tables, case)).collect();
         let horizon = today.plus_days(SOON_DAYS);
         let due: Vec<TaskView> = tables
             .due
