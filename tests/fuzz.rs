@@ -13,11 +13,9 @@ use std::process::Command;
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method";
 
 #[test]
+#[ignore = "run it with .ci/schemathesis, which installs what it needs"]
 fn the_api_keeps_to_its_document_for_every_role() {
-    let Some(schemathesis) = std::env::var_os("CASEMESH_SCHEMATHESIS") else {
-        eprintln!("passed over: run it with .ci/schemathesis");
-        return;
-    };
+    let schemathesis = std::env::var_os("CASEMESH_SCHEMATHESIS").unwrap();
     let examples = std::env::var("CASEMESH_EXAMPLES").unwrap_or_else(|_| "20".into());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let node = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));

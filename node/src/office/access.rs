@@ -49,11 +49,7 @@ impl Desk {
     /// How this account stands to a case that is about to be changed: asked where nothing can come in between.
     pub(super) fn relation_at(&self, tx: &Tx<'_>, case: &Case) -> Result<Relation, DeskError> {
         let me = self.actor.staff;
-        let mut barred = false;
-        for id in self.all_records(&case.clients) {
-            let person = tx.get::<Person>(Person::TOP, id)?;
-            barred |= person.is_some_and(|person| person.record.barred.contains(&me));
-        }
+        let barred = is_barred_from(tx, &self.all_records(&case.clients), me)?;
         Ok(Relation {
             assigned: case.owner == Some(me) || case.assigned.contains(&me),
             sealed: case.sealed,

@@ -52,7 +52,9 @@ impl Office {
 
     /// Asks for the second factor of an account, if it has one; a code is good once.
     pub(crate) fn check_factor(&self, staff: StaffId, code: &str) -> Result<(), SignInError> {
-        let Some(factor) = self.member(staff).and_then(|member| member.factor) else { return Ok(()) };
+        if self.member(staff).is_none_or(|member| member.factor.is_none()) {
+            return Ok(());
+        }
         if code.trim().is_empty() {
             return Err(SignInError::CodeNeeded);
         }
@@ -68,7 +70,6 @@ impl Office {
             tx.update(&sealed.record, sealed.revision)?;
             Ok(true)
         });
-        drop(factor);
         if used.unwrap_or(false) { Ok(()) } else { Err(SignInError::CodeWrong) }
     }
 

@@ -189,15 +189,19 @@ impl Desk {
         let payments = self.office.vault.list::<Payment>(id)?;
         let mut clients = Vec::new();
         for client in &case.clients {
-            let standing = self.office.index.read().standing(client.id);
+            let (standing, members, alerts) = {
+                let tables = self.office.index.read();
+                let standing = tables.standing(client.id);
+                (standing, tables.members_of(standing), alerts_of(&tables, standing))
+            };
             if let Some(person) = self.office.vault.get::<Person>(Person::TOP, standing)? {
                 clients.push(ClientView {
                     id: standing,
-                    members: self.office.index.read().members_of(standing),
+                    members,
                     name: person.record.display_name(),
                     telephone: Field::text(&person.record.telephone),
                     safe_contact: person.record.safe_contact,
-                    alerts: alerts_of(&self.office.index.read(), client.id),
+                    alerts,
                 });
             }
         }
@@ -399,10 +403,7 @@ impl Desk {
             self.write("hand_over", move |tx| {
                 let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok::<(), DeskError>(()) };
                 let stays = sealed.record.owner != Some(from) || !sealed.record.state.is_open();
-                // Neither who hands over nor who takes over moves a case that they may not know of.
-                let records = desk.all_records(&sealed.record.clients);
-                let is_shut = is_barred_from(tx, &records, to)? || is_barred_from(tx, &records, desk.actor.staff)?;
-                if stays || is_shut || (sealed.record.sealed && takes_over) {
+                if stays || desk.is_shut_to_either(tx, &sealed.record, to)? || (sealed.record.sealed && takes_over) {
                     return Ok(());
                 }
                 sealed.record.owner = Some(to);
@@ -411,11 +412,14 @@ impl Desk {
             })?;
         }
         for (parent, task) in tasks {
+            let desk = self.clone();
             self.write("hand_over", move |tx| {
                 let Some(mut sealed) = tx.get::<Task>(parent, task)? else { return Ok::<(), DeskError>(()) };
-                let is_hidden = tx.get::<Case>(Case::TOP, parent)?.is_some_and(|case| case.record.sealed);
+                let case = tx.get::<Case>(Case::TOP, parent)?.map(|case| case.record);
+                let is_shut = case.as_ref().map_or(Ok(false), |case| desk.is_shut_to_either(tx, case, to))?;
+                let is_hidden = case.is_some_and(|case| case.sealed);
                 let is_theirs = sealed.record.owner == Some(from) && sealed.record.state == TaskState::Open;
-                if !is_theirs || (is_hidden && takes_over) {
+                if !is_theirs || is_shut || (is_hidden && takes_over) {
                     return Ok(());
                 }
                 sealed.record.owner = Some(to);
@@ -423,6 +427,13 @@ impl Desk {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether a conflict list shuts a case to the one who hands over or to the one who would get it: neither moves what
+    /// they may not know of.
+    fn is_shut_to_either(&self, tx: &Tx<'_>, case: &Case, to: StaffId) -> Result<bool, DeskError> {
+        let records = self.all_records(&case.clients);
+        Ok(is_barred_from(tx, &records, to)? || is_barred_from(tx, &records, self.actor.staff)?)
     }
 
     pub(super) fn active_staff(&self, staff: StaffId) -> Result<(), DeskError> {

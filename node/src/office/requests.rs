@@ -8,6 +8,7 @@ use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Requests that are listed.
@@ -73,12 +74,12 @@ impl Desk {
 
     /// The open requests about a case.
     pub(super) fn requests_of(&self, tables: &Tables, case: RecordId) -> Vec<RequestView> {
-        let is_it = |request: &&RequestView| match &request.asked {
-            RequestedView::Close { case: about, .. } | RequestedView::Entry { case: about, .. } => *about == case,
-            _ => false,
+        let is_it = |request: &&Arc<Request>| {
+            request.decided.is_none()
+                && matches!(request.asked, Asked::Close(about, _) | Asked::Entry(about, _) if about == case)
         };
-        let all = self.requests_in(tables);
-        all.iter().filter(|request| request.decided_by.is_none()).filter(is_it).cloned().collect()
+        let known = tables.requests.values().rev().filter(is_it).filter(|request| self.knows(tables, request));
+        known.map(|request| self.request_view(tables, request)).collect()
     }
 
     /// Requests that this account made or may decide, latest first.
@@ -184,7 +185,8 @@ impl Desk {
             }
             Asked::LiftBar(person, staff) => {
                 tx.about(*person);
-                for record in self.office.index.read().records_of(*person) {
+                let records = self.office.index.read().records_of(*person);
+                for record in records {
                     let mut sealed = tx.get::<Person>(Person::TOP, record)?.ok_or(DeskError::NotFound)?;
                     if sealed.record.barred.contains(staff) {
                         sealed.record.barred.retain(|barred| barred != staff);
