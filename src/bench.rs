@@ -417,7 +417,7 @@ fn import(pair: &Pair) -> Result<Figure> {
         table.push_str(if row % 3 == 0 { "2012,F\n" } else { "2013,M\n" });
     }
     let start = Instant::now();
-    let reading = mapping.read(table.as_bytes())?;
+    let reading = mapping.read(table.as_bytes(), &pair.desk.vocabulary())?;
     let reading_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let report = pair.desk.run_import(reading, |_| ())?;
@@ -455,7 +455,7 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
     for row in 0..size {
         table.push_str(&format!("2020,{},{}\n", invented(row), invented(row / 7 + 1_000_003)));
     }
-    pair.desk.run_import(mapping.read(table.as_bytes())?, |_| ())?;
+    pair.desk.run_import(mapping.read(table.as_bytes(), &pair.desk.vocabulary())?, |_| ())?;
     let person = pair.desk.register_person(PersonInput {
         identity: "self_declared".into(),
         given: known("Bench"),

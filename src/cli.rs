@@ -15,7 +15,7 @@ use casemesh_node::clock::Clock;
 use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
-use casemesh_node::office::{FILE_BYTES_MAX, ImportError, ImportReport, ImportView, password_problem};
+use casemesh_node::office::{FILE_BYTES_MAX, ImportError, ImportReport, ImportView, LISTS_BYTES_MAX, password_problem};
 use casemesh_node::packs;
 use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
@@ -208,6 +208,26 @@ enum ImportWhat {
         #[arg(long = "as", default_value = "worker")]
         name: String,
         /// Say what would happen, and load nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import code lists (a JSON array or a CSV table); what is known already is not imported again
+    Lists {
+        /// The file
+        file: PathBuf,
+        /// The mapping file: which key is the list, the code, the label
+        #[arg(long)]
+        mapping: PathBuf,
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name, of somebody who administers
+        #[arg(long = "as", default_value = "admin")]
+        name: String,
+        /// Say what would happen, and import nothing
         #[arg(long)]
         dry_run: bool,
         /// Print as JSON
@@ -574,6 +594,34 @@ fn import(what: ImportWhat) -> Result<()> {
                 report
             })?;
             show_import(&report, dry_run, json)?;
+        }
+        ImportWhat::Lists { file, mapping, folder, name, dry_run, json } => {
+            let text =
+                std::fs::read_to_string(&mapping).with_context(|| format!("cannot read {}", mapping.display()))?;
+            let bytes = casemesh_node::disk::read_bounded(&file, LISTS_BYTES_MAX as u64)?
+                .with_context(|| format!("there is no file {}", file.display()))?;
+            let report = at_counter(&folder, &name, |counter| counter.import_lists(&text, &bytes, dry_run))?;
+            if json {
+                say(serde_json::to_string_pretty(&report)?);
+                return Ok(());
+            }
+            say(format_args!(
+                "{}: {} entries of {} lists; {} new, {} changed, {} known, {} left out, {} refused.",
+                report.source,
+                report.entries,
+                report.lists,
+                report.new,
+                report.changed,
+                report.known,
+                report.skipped,
+                report.refused
+            ));
+            for (number, why) in &report.problems {
+                say(format_args!("  entry {number}: {why}"));
+            }
+            if dry_run {
+                say("Nothing was imported.");
+            }
         }
         ImportWhat::List { folder, name } => {
             for import in at_counter(&folder, &name, |counter| counter.imports())? {

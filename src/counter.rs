@@ -3,10 +3,12 @@
 
 use crate::cli::{ask_secret, runtime};
 use crate::client::{Client, Refused};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{Knock, Node, NodeError, Reach, SignInError, pages_of};
-use casemesh_node::office::{CollectedView, Desk, FiguresView, ImportReport, ImportView, Mapping, Undone};
+use casemesh_node::office::{
+    CollectedView, Desk, FiguresView, ImportReport, ImportView, ListMapping, ListsReport, Mapping, Undone,
+};
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Period;
 use serde::de::DeserializeOwned;
@@ -105,10 +107,10 @@ impl Counter<'_> {
     }
 
     pub(crate) fn check_import(&self, mapping: &str, table: &[u8]) -> Result<ImportReport> {
-        // Read here first in any case: what is wrong with the files need not travel.
-        let reading = Mapping::parse(mapping)?.read(table)?;
+        // Read here first in any case: a wrong mapping need not travel.
+        let mapped = Mapping::parse(mapping)?;
         match self {
-            Self::Here(desk) => Ok(desk.check_import(&reading)?),
+            Self::Here(desk) => Ok(desk.check_import(&mapped.read(table, &desk.vocabulary())?)?),
             Self::Running { runtime, client } => {
                 let table = std::str::from_utf8(table)?;
                 let ask = json!({ "mapping": mapping, "table": table, "dry_run": true });
@@ -118,9 +120,9 @@ impl Counter<'_> {
     }
 
     pub(crate) fn run_import(&self, mapping: &str, table: &[u8], progress: impl Fn(u64)) -> Result<ImportReport> {
-        let reading = Mapping::parse(mapping)?.read(table)?;
+        let mapped = Mapping::parse(mapping)?;
         match self {
-            Self::Here(desk) => Ok(desk.run_import(reading, progress)?),
+            Self::Here(desk) => Ok(desk.run_import(mapped.read(table, &desk.vocabulary())?, progress)?),
             Self::Running { runtime, client } => runtime.block_on(async {
                 let ask = json!({ "mapping": mapping, "table": std::str::from_utf8(table)?, "dry_run": false });
                 let before = Self::all_imports(client).await?.len();
@@ -142,6 +144,19 @@ impl Counter<'_> {
 
     async fn all_imports(client: &Client) -> Result<Vec<ImportView>> {
         read(client.get("/imports").await?)
+    }
+
+    pub(crate) fn import_lists(&self, mapping: &str, file: &[u8], dry_run: bool) -> Result<ListsReport> {
+        // Read here in any case: what is wrong with the files is said in full, and need not travel.
+        let mapped = ListMapping::parse(mapping).map_err(|why| anyhow!("the mapping file cannot be used: {why}"))?;
+        let lists = mapped.read(file).map_err(|why| anyhow!(why))?;
+        match self {
+            Self::Here(desk) => Ok(desk.import_lists(&lists, dry_run)?),
+            Self::Running { runtime, client } => {
+                let ask = json!({ "mapping": mapping, "file": std::str::from_utf8(file)?, "dry_run": dry_run });
+                read(runtime.block_on(client.post("/list-imports", ask))?)
+            }
+        }
     }
 
     pub(crate) fn imports(&self) -> Result<Vec<ImportView>> {

@@ -549,8 +549,40 @@ async fn walk(tools: (String, PathBuf)) {
     walk.shows("Your account may not do this").await;
     walk.check("denied").await;
 
+    // A choice of the office's own, and a form with a field that chooses from a list.
+    walk.go(&format!("{advice_base}lists")).await;
+    walk.check("lists").await;
+    walk.press("a[href='/lists/case_type']").await;
+    walk.fill("section form", &[("label", "Mining dust"), ("explanation", "Illness that a mine left behind")]).await;
+    walk.press("section form").await;
+    walk.shows("Illness that a mine left behind").await;
+    walk.check("list").await;
+    walk.go(&format!("{advice_base}lists/import")).await;
+    walk.press("main form").await;
+    walk.shows("This cannot be used").await;
+    walk.check("lists-import-problem").await;
+    walk.go(&format!("{advice_base}forms")).await;
+    walk.check("forms").await;
+    walk.press("a[href='/forms/new']").await;
+    let farm = [("title", "Farm visit"), ("1:label", "Farm"), ("2:label", "What it is about"), ("2:kind", "code")];
+    walk.fill("main form", &farm).await;
+    walk.press("main form").await;
+    walk.shows("need another look").await;
+    walk.check("form-edit-problem").await;
+    walk.fill("main form", &[("2:list", "case_type")]).await;
+    walk.press("main form").await;
+    walk.shows("Mining dust").await;
+    walk.check("form-print-own").await;
+
     // A second person approves the account; a second factor, a PIN, and an emergency that opens nothing.
     walk.sign_in(&advice_base, "worker").await;
+    walk.go(&case_url).await;
+    walk.press("a[href$='/entries/own_farm_visit']").await;
+    walk.fill("main form", &[("own_farm", "Rose Hill"), ("own_what_it_is_about", "eviction")]).await;
+    walk.check("entry-own").await;
+    walk.press("main form").await;
+    walk.shows("Rose Hill").await;
+    walk.go(&advice_base).await;
     walk.shows("Account of").await;
     walk.check("home-request").await;
     walk.press("form[action^='/requests/'] button[value='on']").await;
@@ -621,6 +653,8 @@ async fn walk(tools: (String, PathBuf)) {
             ("emergency", "emergency"),
             ("requests", "requests"),
             ("manual", "manual"),
+            ("lists/incident_kind", "list"),
+            ("forms", "forms"),
         ] {
             walk.go(&format!("{advice_base}{path}")).await;
             walk.check(&format!("{name}-{language}")).await;

@@ -245,7 +245,10 @@ fn an_import_taken_back_keeps_whom_staff_worked_with() {
     let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
     office.start();
     let (worker, admin) = (office.desk("worker"), office.desk("admin"));
-    let reading = Mapping::parse(MAPPING).unwrap().read(b"year,sex\n2012,F\n2012,F\n2013,M\n").unwrap();
+    let reading = Mapping::parse(MAPPING)
+        .unwrap()
+        .read(b"year,sex\n2012,F\n2012,F\n2013,M\n", &casemesh_node::vocabulary::Vocabulary::default())
+        .unwrap();
     let import: RecordId = worker.run_import(reading, |_| ()).unwrap().import.unwrap().parse().unwrap();
     let everything = CaseFilter { closed: true, ..CaseFilter::default() };
     let (rows, _) = worker.cases(&everything).unwrap();

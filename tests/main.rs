@@ -33,5 +33,7 @@ mod journeys;
 mod matrix;
 /// Families, groups, and two records of one person.
 mod people;
+/// Code lists and forms of the office.
+mod vocabulary;
 /// What the web server refuses, and what it always sends.
 mod web;

@@ -48,6 +48,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/tasks/{id}/settle" => json!({ "state": "done" }),
         "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
+        "post /api/v1/list-imports" => json!({ "mapping": "", "file": "", "dry_run": true }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),
         operation if ["/merge", "/unmerge", "/different"].iter().any(|end| operation.ends_with(end)) => {
             json!({ "other": "09".repeat(16) })
@@ -74,12 +75,15 @@ fn pages() -> BTreeSet<(String, String)> {
         for route in source.split(".route(\"").skip(1) {
             let (path, handlers) = route.split_once('"').unwrap();
             let handlers = handlers.lines().next().unwrap();
-            // The API's are in its document; a form with a file goes the way of the API's plain body.
-            if path.starts_with("/api/") || path == "/cases/{id}/documents" {
+            // The API's are in its document.
+            if path.starts_with("/api/") {
                 continue;
             }
-            for method in ["get", "post"].into_iter().filter(|method| handlers.contains(&format!("{method}("))) {
-                pages.insert((method.to_owned(), path.to_owned()));
+            // A form with a file goes the way of the API's plain body.
+            let with_file = ["/cases/{id}/documents", "/lists/import"].contains(&path);
+            let methods = if with_file { &["get"][..] } else { &["get", "post"] };
+            for method in methods.iter().filter(|method| handlers.contains(&format!("{method}("))) {
+                pages.insert(((*method).to_owned(), path.to_owned()));
             }
         }
     }
@@ -147,6 +151,7 @@ fn address(path: &str, place: &Place) -> String {
         .replace("{other}", &"09".repeat(16))
         .replace("{session}", &"09".repeat(8))
         .replace("{form}", form)
+        .replace("{list}", "case_type")
 }
 
 /// Sets a second factor up and takes emergency access with one of its printed codes.

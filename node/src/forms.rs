@@ -1,10 +1,11 @@
 //! Forms as data. One definition makes the page, the blank sheet of paper, the API, and the columns of reports.
+//! An office makes forms of its own, and adds fields to those of this program or leaves fields of them out.
 
 use crate::codes;
 use crate::records::TaskKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use utoipa::ToSchema;
 
 /// The version of the forms that this program brings.
@@ -48,8 +49,11 @@ pub enum FieldKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FormField {
-    /// Its id; its text stands in the catalogues.
+    /// Its id; the text of a field of this program stands in the catalogues.
     pub id: String,
+    /// The text of a field that an office made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// What kind of answer it takes.
     pub kind: FieldKind,
     /// The list of a code.
@@ -64,6 +68,9 @@ pub struct FormField {
     /// The greatest number.
     #[serde(default)]
     pub max: Option<i64>,
+    /// No longer asked: earlier answers stay.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// A task that follows from an entry.
@@ -86,8 +93,11 @@ pub struct FormTask {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
-    /// Its id; its text stands in the catalogues.
+    /// Its id; the text of a form of this program stands in the catalogues.
     pub id: String,
+    /// The text of a form that an office made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// What an entry of it belongs to.
     pub about: About,
     /// The module that it comes with.
@@ -100,6 +110,9 @@ pub struct Form {
     /// Whether a supervisor may be asked to approve an entry of it.
     #[serde(default)]
     pub approved: bool,
+    /// No longer offered: earlier entries stay.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// Forms whose entries feed lists and checks, which show them to all who see the case.
@@ -109,6 +122,16 @@ impl Form {
     /// Whether its entries are for all who see what they belong to.
     pub fn is_for_all(&self) -> bool {
         FOR_ALL.contains(&self.id.as_str())
+    }
+
+    /// The fields that are asked.
+    pub fn asked(&self) -> impl Iterator<Item = &FormField> {
+        self.fields.iter().filter(|field| !field.retired)
+    }
+
+    /// Whether a field can be left out by an office: nothing follows from it.
+    pub fn can_do_without(&self, field: &FormField) -> bool {
+        !field.required && !self.is_for_all() && self.tasks.iter().all(|task| task.from != field.id)
     }
 
     /// A field by its id.
@@ -175,20 +198,16 @@ pub fn read(text: &str) -> Result<Vec<Form>, FormError> {
     Ok(forms)
 }
 
-/// The forms that this program brings.
-pub fn all() -> &'static [Form] {
-    static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
-        read(include_str!("../packs/forms.toml")).unwrap_or_else(|error| {
+/// The forms that this program brings. What an office works with is its [`crate::vocabulary::Vocabulary`].
+pub fn all() -> &'static [Arc<Form>] {
+    static FORMS: LazyLock<Vec<Arc<Form>>> = LazyLock::new(|| {
+        let forms = read(include_str!("../packs/forms.toml")).unwrap_or_else(|error| {
             tracing::error!(%error, "the forms of this program cannot be read");
             Vec::new()
-        })
+        });
+        forms.into_iter().map(Arc::new).collect()
     });
     &FORMS
-}
-
-/// The form with that id.
-pub fn form(id: &str) -> Option<&'static Form> {
-    all().iter().find(|form| form.id == id)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::records::{
     Staff, Task, TaskKind, TaskState, TaskTitle, Value,
 };
 use crate::vault::{Change, Kind, Observer, Record};
+use crate::vocabulary::Vocabulary;
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::referral::{Side, Step};
@@ -167,6 +168,8 @@ pub struct OutboxRow {
 pub struct Tables {
     /// The office's settings.
     pub settings: Option<Settings>,
+    /// Code lists and forms.
+    pub vocabulary: Arc<Vocabulary>,
     /// Staff.
     pub staff: BTreeMap<StaffId, Staff>,
     /// Persons.
@@ -781,7 +784,13 @@ impl Tables {
 
     fn put(&mut self, kind: Kind, plain: &[u8]) -> Result<(), minicbor::decode::Error> {
         match kind {
-            Kind::Settings => self.settings = Some(minicbor::decode(plain)?),
+            Kind::Settings => {
+                let settings: Settings = minicbor::decode(plain)?;
+                Arc::make_mut(&mut self.vocabulary).set_pack(&settings.pack);
+                self.settings = Some(settings);
+            }
+            Kind::OfficeList => Arc::make_mut(&mut self.vocabulary).put_list(minicbor::decode(plain)?),
+            Kind::OfficeForm => Arc::make_mut(&mut self.vocabulary).put_form(&minicbor::decode(plain)?),
             Kind::Staff => {
                 let staff: Staff = minicbor::decode(plain)?;
                 self.staff.insert(staff.id, staff);
@@ -850,9 +859,50 @@ impl Tables {
 pub struct Index(RwLock<Tables>);
 
 impl Index {
-    /// A look at all of it, between two groups of commands.
-    pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    /// A look at all of it, between two groups of commands. One thread looks once at a time: a second look inside the
+    /// first waits for ever as soon as a writer waits between them.
+    pub fn read(&self) -> Reading<'_> {
+        let looking = Looking::begin();
+        Reading { tables: self.0.read().unwrap_or_else(PoisonError::into_inner), _looking: looking }
+    }
+}
+
+/// A look at the index.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    tables: RwLockReadGuard<'a, Tables>,
+    _looking: Looking,
+}
+
+impl std::ops::Deref for Reading<'_> {
+    type Target = Tables;
+
+    fn deref(&self) -> &Tables {
+        &self.tables
+    }
+}
+
+/// That this thread looks; a debug build stops where it looks twice.
+#[derive(Debug)]
+struct Looking;
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static LOOKS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+impl Looking {
+    fn begin() -> Self {
+        #[cfg(debug_assertions)]
+        assert!(!LOOKS.replace(true), "a look at the index inside a look");
+        Self
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        LOOKS.set(false);
     }
 }
 

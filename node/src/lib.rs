@@ -23,3 +23,4 @@ pub mod session;
 pub mod spool;
 pub mod store;
 pub mod vault;
+pub mod vocabulary;

@@ -1362,6 +1362,85 @@ pub struct Grant {
     pub entries: u32,
 }
 
+/// A code that the office made or imported.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OfficeCode {
+    /// The code. It never changes.
+    #[n(0)]
+    pub code: String,
+    /// Its label.
+    #[n(1)]
+    pub label: String,
+    /// What it means, and when to choose it.
+    #[n(2)]
+    pub explanation: String,
+    /// Not offered any more; records may have it.
+    #[n(3)]
+    pub retired: bool,
+}
+
+/// What the office says of a code list: one of its own, or one of this program that it adds to.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OfficeList {
+    /// Which record.
+    #[n(0)]
+    pub id: RecordId,
+    /// The list's name. It never changes.
+    #[n(1)]
+    pub name: String,
+    /// What it is called; empty for a list of this program.
+    #[n(2)]
+    pub title: String,
+    /// Where it was imported from; empty for one that was made here.
+    #[n(3)]
+    pub source: String,
+    /// Codes of the office, in their order.
+    #[n(4)]
+    pub codes: Vec<OfficeCode>,
+    /// Codes of this program that forms offer, or do not, whatever the pack says.
+    #[n(5)]
+    pub choices: Vec<(String, bool)>,
+}
+
+impl OfficeList {
+    /// A list of which the office said nothing yet.
+    pub fn new(id: RecordId, name: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            title: String::new(),
+            source: String::new(),
+            codes: Vec::new(),
+            choices: Vec::new(),
+        }
+    }
+
+    /// The coded value, if the office made it.
+    pub fn code(&self, code: &str) -> Option<Code> {
+        let known = self.codes.iter().find(|known| known.code == code)?;
+        Code::new(&self.name, 1, &known.code, &known.label).ok()
+    }
+
+    /// Whether the office chose that a code of this program is offered, or not.
+    pub fn choice(&self, code: &str) -> Option<bool> {
+        self.choices.iter().find(|(known, _)| known == code).map(|(_, offered)| *offered)
+    }
+}
+
+/// A form that the office made, or a form of this program as the office changed it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OfficeForm {
+    /// Which record.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its definition, as JSON of [`crate::forms::Form`].
+    #[n(1)]
+    pub definition: String,
+}
+
 /// The one settings record.
 pub const SETTINGS_ID: RecordId = RecordId::new([1; 16]);
 
@@ -1403,6 +1482,8 @@ record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
 record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
 record!(Grant, Grant, |grant| grant.id, vec![]);
+record!(OfficeList, OfficeList, |list| list.id, vec![]);
+record!(OfficeForm, OfficeForm, |form| form.id, vec![]);
 record!(Link, Link, |link| link.id, vec![link.from.key, link.to.key]);
 record!(Member, Member, |member| member.id, {
     let mut keys = vec![member.group.key];

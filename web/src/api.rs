@@ -4,6 +4,7 @@
 
 mod access;
 mod people;
+mod vocabulary;
 
 use crate::App;
 use axum::extract::rejection::JsonRejection;
@@ -14,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
-use casemesh_node::forms;
 use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
     ActionInput, ActionView, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput,
@@ -434,11 +434,6 @@ async fn add_office_entry(State(app): State<App>, caller: Caller, Body(input): B
     at_desk(&app, move || caller.desk.add_office_entry(&input).map(|id| Made { id })).await
 }
 
-#[utoipa::path(get, path = "/api/v1/forms", responses((status = 200, body = Vec<forms::Form>), (status = 401, body = Problem)))]
-async fn all_forms(_caller: Caller) -> Json<&'static [forms::Form]> {
-    Json(forms::all())
-}
-
 #[utoipa::path(get, path = "/api/v1/tasks", params(("mine" = Option<bool>, Query), ("page" = Option<usize>, Query)), responses((status = 200, body = Vec<TaskView>), (status = 403, body = Problem)))]
 async fn tasks(State(app): State<App>, caller: Caller, Query(filter): Query<TaskFilter>) -> Answer<Vec<TaskView>> {
     at_desk(&app, move || caller.desk.tasks(&filter).map(|(tasks, _)| tasks)).await
@@ -682,7 +677,7 @@ async fn import(
         other => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", other.to_string()),
     };
     let work = move || {
-        let reading = Mapping::parse(&input.mapping)?.read(input.table.as_bytes())?;
+        let reading = Mapping::parse(&input.mapping)?.read(input.table.as_bytes(), &caller.desk.vocabulary())?;
         let desk = &caller.desk;
         Ok(if input.dry_run { desk.check_import(&reading)? } else { desk.run_import(reading, |_| ())? })
     };
@@ -729,7 +724,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/cases/{id}/owner", post(assign_case))
         .route("/people/{id}/entries", post(add_person_entry))
         .route("/office/entries", get(office_entries).post(add_office_entry))
-        .route("/forms", get(all_forms))
         .route("/tasks", get(tasks))
         .route("/tasks/{id}/settle", post(settle_task))
         .route("/cases/{id}/payments", post(add_payment))
@@ -752,6 +746,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/openapi.json", get(document))
         .merge(access::routes())
         .merge(people::routes())
+        .merge(vocabulary::routes())
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_call);
     Router::new().nest("/api/v1", calls)
@@ -763,6 +758,7 @@ pub(crate) fn long_routes() -> Router<App> {
         .route("/imports", get(imports).post(import))
         .route("/imports/{id}/undo", post(undo_import))
         .route("/log/check", post(check_log))
+        .merge(vocabulary::long_routes())
         .layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX));
     Router::new().nest("/api/v1", calls)
 }
@@ -792,7 +788,6 @@ pub(crate) fn long_routes() -> Router<App> {
         add_person_entry,
         office_entries,
         add_office_entry,
-        all_forms,
         tasks,
         add_task,
         settle_task,
@@ -830,6 +825,7 @@ pub fn openapi() -> String {
     let document = Document::openapi()
         .merge_from(access::Document::openapi())
         .merge_from(people::Document::openapi())
+        .merge_from(vocabulary::Document::openapi())
         .merge_from(crate::documents::Document::openapi());
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let paths = document.get_mut("paths").and_then(serde_json::Value::as_object_mut);
@@ -873,7 +869,13 @@ mod tests {
     fn the_document_names_every_route() {
         let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
         let paths = document["paths"].as_object().unwrap();
-        let routed = [include_str!("api.rs"), include_str!("api/access.rs"), include_str!("api/people.rs")]
+        let sources = [
+            include_str!("api.rs"),
+            include_str!("api/access.rs"),
+            include_str!("api/people.rs"),
+            include_str!("api/vocabulary.rs"),
+        ];
+        let routed = sources
             .into_iter()
             .flat_map(str::lines)
             .filter_map(|line| line.trim().strip_prefix(".route(\""))

@@ -26,8 +26,8 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// What stands in a form with a file: its fields, the file's name, the file.
-async fn read(mut parts: Multipart) -> Result<(Form, String, Vec<u8>), FieldProblem> {
-    let too_long = |_| FieldProblem::with("file", "file-too-long", DOCUMENT_BYTES_MAX / 1024 / 1024);
+pub(crate) async fn read(mut parts: Multipart, max: usize) -> Result<(Form, String, Vec<u8>), FieldProblem> {
+    let too_long = |_| FieldProblem::with("file", "file-too-long", max / 1024 / 1024);
     let (mut form, mut name, mut file) = (Form::default(), String::new(), Vec::new());
     while let Some(part) = parts.next_field().await.map_err(too_long)? {
         let field = part.name().unwrap_or_default().to_owned();
@@ -42,7 +42,7 @@ async fn read(mut parts: Multipart) -> Result<(Form, String, Vec<u8>), FieldProb
 }
 
 async fn add(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed, parts: Multipart) -> Response {
-    let (form, name, file) = match read(parts).await {
+    let (form, name, file) = match read(parts, DOCUMENT_BYTES_MAX).await {
         Ok(sent) => sent,
         Err(problem) => {
             let form = Form::default().with_problems(vec![problem]);

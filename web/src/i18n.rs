@@ -138,6 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn every_list_has_a_name_and_every_code_an_explanation() {
+        let english = keys(&LANGUAGES[0]);
+        for list in casemesh_node::codes::LISTS {
+            let name = format!("list-{}", list.name.replace('_', "-"));
+            assert!(english.contains(&name), "{name}");
+            for (code, _) in list.codes {
+                let key = crate::page::code_key(list.name, code).replacen("code-", "explain-", 1);
+                assert!(english.contains(&key), "{key}");
+            }
+        }
+        for form in casemesh_node::forms::all() {
+            let key = format!("explain-form-{}", form.id.replace('_', "-"));
+            assert!(english.contains(&key), "{key}");
+        }
+    }
+
+    #[test]
     fn every_form_has_its_texts() {
         let english = keys(&LANGUAGES[0]);
         for form in casemesh_node::forms::all() {

@@ -9,13 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use casemesh_node::node::Config;
 use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem, RequestView, RequestedView};
-use casemesh_node::packs::Pack;
 use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
+use casemesh_node::vocabulary::{Term, Vocabulary};
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Timestamp;
 use fluent_bundle::FluentValue;
+use std::sync::Arc;
 
 /// The key of a code's text.
 pub(crate) fn code_key(list: &str, code: &str) -> String {
@@ -41,7 +42,8 @@ pub(crate) struct Page {
     pub(crate) links: Vec<Link>,
     pub(crate) here: String,
     pub(crate) notice: Option<String>,
-    pub(crate) pack: Option<&'static Pack>,
+    /// Code lists and forms of the office.
+    pub(crate) vocabulary: Arc<Vocabulary>,
     /// The field that a practised worker starts in; none when the page is read first.
     pub(crate) focus: &'static str,
     /// Whether the person can lock the session and come back with a PIN.
@@ -59,7 +61,7 @@ impl Page {
             links: Vec::new(),
             here: here.to_owned(),
             notice: None,
-            pack: None,
+            vocabulary: Arc::default(),
             focus: "",
             has_pin: false,
         }
@@ -97,6 +99,7 @@ impl Page {
             "duplicates" => "duplicates",
             "history" => "history",
             "grants" => "grants",
+            "lists" => "lists",
             "account" => "account",
             "emergency" => "emergency",
             "requests" => "requests",
@@ -143,7 +146,7 @@ impl Page {
 
     /// The text of an entry's kind: a code, or the name of its form.
     pub(crate) fn kind(&self, code: &CodeView) -> String {
-        if code.list == "form" { self.word("form", &code.code) } else { self.code(code) }
+        if code.list == "form" { self.form_name(&code.code) } else { self.code(code) }
     }
 
     /// What a request asks, in one line.
@@ -181,7 +184,7 @@ impl Page {
 
     /// Whether entries of a form are approved by a supervisor.
     pub(crate) fn can_be_approved(&self, form: &str) -> bool {
-        casemesh_node::forms::form(form).is_some_and(|form| form.approved)
+        self.vocabulary.form(form).is_some_and(|form| form.approved)
     }
 
     /// What a task says.
@@ -209,16 +212,45 @@ impl Page {
 
     /// The codes of a list with their texts.
     pub(crate) fn options(&self, list: &str) -> Vec<(String, String)> {
-        let codes = casemesh_node::codes::list(list).map_or(&[][..], |list| list.codes);
-        let offered = self.pack.and_then(|pack| pack.lists.get(list));
-        codes
-            .iter()
-            .filter(|(code, _)| offered.is_none_or(|offered| offered.iter().any(|known| known == code)))
-            .map(|(code, label)| {
-                let text = self.language.maybe(&code_key(list, code)).unwrap_or_else(|| (*label).to_owned());
-                ((*code).to_owned(), text)
-            })
-            .collect()
+        let offered = self.vocabulary.terms(list).filter(|term| term.offered);
+        offered.map(|term| (term.code.clone(), self.term(list, &term))).collect()
+    }
+
+    /// The label of a code in the page's language, where it has one.
+    pub(crate) fn term(&self, list: &str, term: &Term) -> String {
+        let translated = if term.own { None } else { self.language.maybe(&code_key(list, &term.code)) };
+        translated.unwrap_or_else(|| term.label.clone())
+    }
+
+    /// What a code means; empty where nobody wrote it down.
+    pub(crate) fn explanation(&self, list: &str, term: &Term) -> String {
+        if term.own {
+            return term.explanation.clone();
+        }
+        self.language.maybe(&code_key(list, &term.code).replacen("code-", "explain-", 1)).unwrap_or_default()
+    }
+
+    /// What a list is called.
+    pub(crate) fn list_name(&self, list: &str) -> String {
+        let own = self.vocabulary.own(list).map(|own| own.title.clone()).filter(|title| !title.is_empty());
+        own.unwrap_or_else(|| self.word("list", list))
+    }
+
+    /// What a form is called.
+    pub(crate) fn form_name(&self, form: &str) -> String {
+        let own = self.vocabulary.form(form).and_then(|form| form.title.clone());
+        own.unwrap_or_else(|| self.word("form", form))
+    }
+
+    /// What a form is for.
+    pub(crate) fn maybe_explain_form(&self, form: &str) -> Option<String> {
+        self.language.maybe(&format!("explain-form-{}", form.replace('_', "-")))
+    }
+
+    /// What a field of a form asks.
+    pub(crate) fn form_field_name(&self, form: Option<&str>, field: &str) -> String {
+        let own = form.and_then(|form| self.vocabulary.form(form)?.field(field)?.label.clone());
+        own.unwrap_or_else(|| self.word("form-field", field))
     }
 
     /// The name of a field, where it has a text.
@@ -239,7 +271,8 @@ impl Page {
             .field
             .split_once(':')
             .map_or((None, problem.field.as_str()), |(number, field)| (Some(number), field));
-        let person = number.map(|number| format!("{} – ", self.t1("family-person", "number", number)));
+        let one = if self.here.starts_with("/forms") { "form-row" } else { "family-person" };
+        let person = number.map(|number| format!("{} – ", self.t1(one, "number", number)));
         let name = self.maybe_field_name(field).or_else(|| self.language.maybe(&format!("family-{field}")));
         match name.map(|name| format!("{}{name}", person.unwrap_or_default())) {
             Some(name) => format!("{name}: {}", self.problem(problem)),
@@ -307,7 +340,8 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["people"] | ["people", "new"] | ["people", _, "change"] => "person-form",
         ["people", _, "cases", ..] => "case-form",
         ["people", _, "consents", ..] => "consent",
-        ["people" | "cases" | "office", .., "entries", _] | ["forms", ..] | ["cases", _, "actions"] => "entry",
+        ["people" | "cases" | "office", .., "entries", _] | ["forms", _, "print"] | ["cases", _, "actions"] => "entry",
+        ["lists", ..] | ["forms", ..] => "lists",
         ["people" | "cases", _, "history"] => "history",
         ["people", _, "view"] => "hers",
         ["people", _, "others" | "links"] => "others",
@@ -435,7 +469,7 @@ impl Signed {
             links,
             here: path.to_owned(),
             notice: None,
-            pack: desk.pack(),
+            vocabulary: desk.vocabulary(),
             focus: "",
             has_pin: desk.has_pin(),
         };

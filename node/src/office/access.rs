@@ -1,7 +1,6 @@
 //! Who stands how to a case: the conflict list, and emergency access.
 
 use super::cases::keys;
-use super::people::Problems;
 use super::requests::ask;
 use super::tasks::{NewTask, add_task};
 use super::{Desk, DeskError, FieldProblem, GlassView};
@@ -131,7 +130,7 @@ impl Desk {
     /// When the account may not, the second factor is not right, or there is no such case for this account.
     pub fn break_glass(&self, input: &GlassInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::BreakGlass)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let number = problems.required_text("number", &input.number, 100);
         let reason = problems.required_text("reason", &input.reason, REASON_BYTES_MAX);
         problems.done()?;
@@ -218,7 +217,7 @@ impl Desk {
         if !listed.may_review {
             return Err(DeskError::Invalid(vec![FieldProblem::new("finding", "review-not-now")]));
         }
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let finding = problems.required_text("finding", finding, REASON_BYTES_MAX);
         problems.done()?;
         self.write("review_glass", move |tx| {

@@ -1,6 +1,5 @@
 //! One's own account: second factor, PIN, and what a sign-in asks of them.
 
-use super::people::Problems;
 use super::{Desk, DeskError, FieldProblem, Office, password_problem};
 use crate::keys::{KeyError, KeyFile, Keys};
 use crate::node::SignInError;
@@ -231,7 +230,7 @@ impl Desk {
         let file = self.office.vault.key_file().map_err(refused)?;
         let unlocks = file.has_slot(member.id);
         self.check_password("current", current)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         if let Some(problem) = password_problem(new, &[&member.sign_in, &member.name]) {
             problems.add("password", problem);
         }
@@ -260,7 +259,7 @@ impl Desk {
     /// When the password is not right, or the PIN is not six to twelve digits or one that everybody tries.
     pub fn set_pin(&self, pin: &str, password: &str) -> Result<(), DeskError> {
         self.check_password("current", password)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let pin = crate::names::ascii_digits(pin.trim());
         if let Some(problem) = pin_problem(&pin) {
             problems.add("pin", problem);

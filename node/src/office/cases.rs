@@ -132,7 +132,7 @@ impl Desk {
     /// When fields are wrong or a person does not exist.
     pub fn open_case(&self, clients: Vec<RecordId>, input: CaseInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::OpenCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
         let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
         let next_action = parse_next(&mut problems, &input.next_action, &input.next_due);
@@ -260,7 +260,7 @@ impl Desk {
     /// When fields are wrong or this account may not write in the case.
     pub fn add_payment(&self, case: RecordId, input: PaymentInput) -> Result<RecordId, DeskError> {
         self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let kind: Option<PaymentKind> = problems.word("kind", &input.kind);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
         let amount = crate::names::ascii_digits(&input.amount);
@@ -306,7 +306,7 @@ impl Desk {
     pub fn close_case(&self, case: RecordId, reason: &str) -> Result<(), DeskError> {
         // Before anything else: what stands in the way of closing would tell of a case that is not there.
         self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let reason = problems.code("reason", "closure_reason", reason);
         problems.done()?;
         self.nothing_open(case)?;
@@ -327,7 +327,7 @@ impl Desk {
 
     /// What stands in the way of closing a case.
     pub(super) fn nothing_open(&self, case: RecordId) -> Result<(), DeskError> {
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let open_referral = {
             let tables = self.office.index.read();
             tables.referrals.values().any(|referral| {

@@ -5,7 +5,6 @@
 //! crash leaves over in between is noise, too.
 
 use super::cases::keys;
-use super::people::Problems;
 use super::{Desk, DeskError, DocumentVersionView, DocumentView, FieldProblem, Office};
 use crate::disk;
 use crate::pictures::{self, Kind, PictureError};
@@ -96,7 +95,7 @@ impl Desk {
     /// When it is too long, a picture that cannot be cleaned, or this account may not write in the case.
     pub fn add_document(&self, case: RecordId, input: &DocumentInput, bytes: Vec<u8>) -> Result<RecordId, DeskError> {
         let relation = self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let earlier: Option<RecordId> =
             if input.document.is_empty() { None } else { problems.word("document", &input.document) };
         let title = match earlier {

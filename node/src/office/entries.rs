@@ -8,7 +8,7 @@ use super::tasks::{NewTask, add_task};
 use super::{ActionView, AnswerView, Approval, CodeView, ConflictView, Desk, DeskError, Field, FieldProblem};
 use crate::forms::{self, About, FieldKind, Form, FormField};
 use crate::index::Tables;
-use crate::packs::{self, Pack};
+use crate::packs;
 use crate::policy::Ask;
 use crate::records::{Action, Answer, Asked, Person, Settled, Task, TaskState, TaskTitle, Tier, Value};
 use crate::vault::{Record, Sealed, Tx};
@@ -18,6 +18,7 @@ use casemesh_protocol::terms::{Code, Currency, FieldState};
 use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Longest text of a note or summary.
@@ -61,7 +62,7 @@ pub(super) struct NewEntry {
     on: Day,
     text: String,
     minutes: Option<u16>,
-    form: Option<&'static Form>,
+    form: Option<Arc<Form>>,
     answers: Vec<Answer>,
     follows: Option<RecordId>,
     corrects: Option<RecordId>,
@@ -97,7 +98,7 @@ impl NewEntry {
             text: self.text,
             minutes: self.minutes,
             by: tx.staff(),
-            form: self.form.map(|form| (form.id.clone(), forms::VERSION)),
+            form: self.form.as_ref().map(|form| (form.id.clone(), forms::VERSION)),
             answers: self.answers,
             follows: self.follows,
             corrects: self.corrects,
@@ -126,7 +127,7 @@ impl NewEntry {
         corrected: RecordId,
     ) -> Result<(), DeskError> {
         let earlier = self.known(tx, about, corrected)?;
-        let form = self.form.map(|form| form.id.as_str());
+        let form = self.form.as_ref().map(|form| form.id.as_str());
         if earlier.form.as_ref().map(|(form, _)| form.as_str()) != form {
             return Err(DeskError::Invalid(vec![FieldProblem::new("corrects", "other-form")]));
         }
@@ -206,35 +207,35 @@ fn read_answers(
 
 impl Desk {
     /// The forms for what an entry belongs to.
-    pub fn forms(&self, about: About) -> Vec<&'static Form> {
-        let on = self.office.settings().map(|settings| settings.modules).unwrap_or_default();
-        let is_on = |form: &&Form| form.module == packs::CORE || on.contains(&form.module);
-        forms::all().iter().filter(|form| form.about == about).filter(is_on).collect()
-    }
-
-    /// The pack that the office started with.
-    pub fn pack(&self) -> Option<&'static Pack> {
-        packs::pack(&self.office.index.read().settings.as_ref()?.pack)
+    pub fn forms(&self, about: About) -> Vec<Arc<Form>> {
+        let tables = self.office.index.read();
+        let on = tables.settings.as_ref().map(|settings| settings.modules.as_slice()).unwrap_or_default();
+        let is_on = |form: &Form| form.module == packs::CORE || on.contains(&form.module);
+        let forms = tables.vocabulary.forms().filter(|form| form.about == about && !form.retired && is_on(form));
+        forms.map(Arc::clone).collect()
     }
 
     pub(super) fn read_entry(&self, about: About, input: &ActionInput) -> Result<NewEntry, DeskError> {
         let today = self.now().day();
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let on = problems.day("on", &input.on).unwrap_or(today);
         if on > today {
             problems.add("on", "in-the-future");
         }
         // An earlier entry can be corrected also when its module was switched off since.
-        let offered = if input.corrects.is_empty() { self.forms(about) } else { forms::all().iter().collect() };
-        let form = offered.into_iter().find(|form| form.id == input.form && form.about == about);
+        let form = match input.corrects.is_empty() {
+            true => self.forms(about).into_iter().find(|form| form.id == input.form),
+            false => self.vocabulary().form(&input.form).filter(|form| form.about == about).cloned(),
+        };
         if form.is_none() && !input.form.is_empty() {
             problems.with("form", "unknown-value", &input.form);
         }
-        let (kind, answers) = match form {
+        let (kind, answers) = match &form {
             Some(form) => {
                 let currency = self.office.settings().map(|settings| settings.currency);
                 let currency = currency.ok_or(DeskError::NotFound)?;
-                let kind = Code::new(Action::FORM_LIST, forms::VERSION, &form.id, &form.id).ok();
+                let title = form.title.as_ref().unwrap_or(&form.id);
+                let kind = Code::new(Action::FORM_LIST, forms::VERSION, &form.id, title).ok();
                 (kind, read_answers(&mut problems, form, &input.answers, currency))
             }
             None => {
@@ -258,13 +259,13 @@ impl Desk {
             problems.add("grant", "no-such-grant");
         }
         // What lists and checks show of these forms, they show to all who see the case.
-        let is_for_all = form.is_some_and(Form::is_for_all);
+        let is_for_all = form.as_ref().is_some_and(|form| form.is_for_all());
         if tier != Some(Tier::Normal) && (about != About::Case || is_for_all) {
             problems.add("tier", "tier-not-here");
         }
         let mut tasks: Vec<NewTask> =
             parse_next(&mut problems, &input.next_action, &input.next_due).into_iter().collect();
-        for task in form.into_iter().flat_map(|form| &form.tasks) {
+        for task in form.iter().flat_map(|form| &form.tasks) {
             let from = answers.iter().find(|answer| answer.field == task.from).and_then(|answer| answer.value.value());
             if let Some(Value::Day(day)) = from {
                 let (title, due) = (TaskTitle::Form(task.title.clone()), day.plus_days(task.days));

@@ -119,7 +119,7 @@ impl Desk {
     pub fn add_link(&self, person: RecordId, input: &LinkInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::RecordConsent)?;
         self.visible_person(person)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let other: Option<RecordId> = problems.word("person", &input.person);
         let relation = problems.code("relation", "relation", &input.relation);
         let lives_together = yes_no(&mut problems, "lives_together", &input.lives_together);
@@ -203,16 +203,17 @@ impl Desk {
         if opens {
             self.allow(Ask::OpenCase)?;
         }
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         if input.people.is_empty() || input.people.len() > FAMILY_MAX {
             problems.with("people", "family-size", FAMILY_MAX);
         }
         let mut relations = Vec::new();
+        let words = self.vocabulary();
         let nobody = casemesh_crypto::shred::KeyHandle::new([0; 16]);
         for (at, one) in input.people.iter().enumerate() {
             let number = at + 1;
             let probe = &mut Person::unknown(RecordId::new([0; 16]), nobody, self.now(), None);
-            if let Err(DeskError::Invalid(found)) = apply(probe, &one.person) {
+            if let Err(DeskError::Invalid(found)) = apply(probe, &one.person, &words) {
                 for problem in found {
                     problems.with(&format!("{number}:{}", problem.field), &problem.problem, problem.detail);
                 }
@@ -232,7 +233,7 @@ impl Desk {
             for one in &input.people {
                 let key = tx.new_person_key();
                 let mut person = Person::unknown(tx.fresh_id(), key, tx.now(), tx.staff());
-                apply(&mut person, &one.person)?;
+                apply(&mut person, &one.person, &words)?;
                 tx.insert(&person)?;
                 people.push(person);
             }
@@ -290,7 +291,7 @@ impl Desk {
     pub fn set_member(&self, group: RecordId, input: &MemberInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::RecordConsent)?;
         self.visible_person(group)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let optional = |problems: &mut Problems, field: &str, text: &str| -> Option<RecordId> {
             if text.is_empty() { None } else { problems.word(field, text) }
         };

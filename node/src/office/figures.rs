@@ -1,7 +1,6 @@
 //! The three numbers: the office's own, the table that may leave, and what a collector holds.
 
 use super::exchange::Outward;
-use super::people::Problems;
 use super::{CodeView, Desk, DeskError};
 use crate::index::Tables;
 use crate::policy::Ask;
@@ -212,7 +211,7 @@ impl Desk {
         let Some((to, _)) = self.collector() else {
             return Err(DeskError::Partner("the network has no collector".into()));
         };
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         if period.to > self.now().day() {
             problems.add("to", "period-open");
         }

@@ -74,7 +74,7 @@ impl Desk {
     /// When fields are wrong or the account may not.
     pub fn add_grant(&self, input: &GrantInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::HandOver)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let name = problems.required_text("name", &input.name, NAME_BYTES_MAX);
         let donor = problems.text("donor", &input.donor, NAME_BYTES_MAX);
         let day = |problems: &mut Problems, field: &str, text: &str| {
@@ -135,7 +135,7 @@ impl Desk {
     /// When there is no case of that number for this account, or it may not write in both.
     pub fn link_case(&self, case: RecordId, number: &str, why: &str) -> Result<(), DeskError> {
         self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let number = problems.required_text("number", number, 100);
         let why = problems.code("why", "case_link", why);
         problems.done()?;

@@ -10,6 +10,7 @@ use super::{Desk, DeskError};
 use crate::policy::Ask;
 use crate::records::{Action, Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
 use crate::vault::{Erasure, Record, Tx, VaultError};
+use crate::vocabulary::Vocabulary;
 use casemesh_crypto::hash::sha256;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
@@ -218,7 +219,7 @@ impl Mapping {
     ///
     /// # Errors
     /// When the file as a whole cannot be used.
-    pub fn read(&self, bytes: &[u8]) -> Result<Reading, ImportError> {
+    pub fn read(&self, bytes: &[u8], words: &Vocabulary) -> Result<Reading, ImportError> {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(ImportError::TooLong);
         }
@@ -256,7 +257,7 @@ impl Mapping {
             let occurrence = occurrences.entry(content.clone()).or_default();
             *occurrence += 1;
             let key = row_key(&self.source, &content, *occurrence);
-            match self.row(key, &columns, &cells) {
+            match self.row(key, &columns, &cells, words) {
                 Ok((row, becomes)) => {
                     for (i, value) in becomes.into_iter().enumerate() {
                         match (value, tallies.get_mut(i), missing.get_mut(i), cells.get(i)) {
@@ -316,12 +317,13 @@ impl Mapping {
         key: RecordId,
         columns: &[&Column],
         cells: &csv::StringRecord,
+        words: &Vocabulary,
     ) -> Result<(Row, Vec<Option<String>>), String> {
         let case_type = match &self.case_type {
             None => FieldState::NotAsked,
-            Some(code) => FieldState::Known(
-                crate::codes::code("case_type", code).ok_or_else(|| format!("{code:?} is no case type"))?,
-            ),
+            Some(code) => {
+                FieldState::Known(words.code("case_type", code).ok_or_else(|| format!("{code:?} is no case type"))?)
+            }
         };
         let mut row = Row {
             key,
@@ -346,7 +348,7 @@ impl Mapping {
                 becomes.push(None);
                 continue;
             }
-            becomes.push(Some(column.apply(cell, &mut row)?));
+            becomes.push(Some(column.apply(cell, &mut row, words)?));
         }
         if row.opened.is_none() {
             return Err("it has no date on which the case was opened".into());
@@ -366,16 +368,16 @@ impl Column {
     }
 
     /// A code of one of our lists, or of the foreign list that the column names.
-    fn code(&self, own_list: &str, cell: &str) -> Result<Code, String> {
+    fn code(&self, own_list: &str, cell: &str, words: &Vocabulary) -> Result<Code, String> {
         let mapped = self.mapped(cell)?;
         let code = match &self.list {
-            None => crate::codes::code(own_list, &mapped),
+            None => words.code(own_list, &mapped),
             Some(list) => Code::new(list, 1, &mapped, cell).ok(),
         };
         code.ok_or_else(|| format!("{mapped:?} is not in the list {own_list}"))
     }
 
-    fn apply(&self, cell: &str, row: &mut Row) -> Result<String, String> {
+    fn apply(&self, cell: &str, row: &mut Row, words: &Vocabulary) -> Result<String, String> {
         let short = |text: &str| {
             if text.len() <= 400 { Ok(text.to_owned()) } else { Err("a text is longer than 400 bytes".to_owned()) }
         };
@@ -390,9 +392,9 @@ impl Column {
                 row.opened = Some(day);
                 Ok(cell.to_owned())
             }
-            Target::Sex => known(&mut row.sex, self.code("sex", cell)?),
-            Target::AgeBand => known(&mut row.age_band, self.code("age_band", cell)?),
-            Target::CaseType => known(&mut row.case_type, self.code("case_type", cell)?),
+            Target::Sex => known(&mut row.sex, self.code("sex", cell, words)?),
+            Target::AgeBand => known(&mut row.age_band, self.code("age_band", cell, words)?),
+            Target::CaseType => known(&mut row.case_type, self.code("case_type", cell, words)?),
             Target::Nationality => {
                 let mapped = if self.codes.is_empty() { cell.to_owned() } else { self.mapped(cell)? };
                 let code = mapped.to_ascii_uppercase();
@@ -709,7 +711,7 @@ mod tests {
     "#;
 
     fn read(text: &str) -> ImportReport {
-        Mapping::parse(MAPPING).unwrap().read(text.as_bytes()).unwrap().report
+        Mapping::parse(MAPPING).unwrap().read(text.as_bytes(), &Vocabulary::default()).unwrap().report
     }
 
     #[test]
@@ -741,7 +743,7 @@ mod tests {
     fn equal_rows_are_separate_people_and_keep_their_names() {
         let mapping = Mapping::parse(MAPPING).unwrap();
         let keys = |text: &str| -> Vec<RecordId> {
-            mapping.read(text.as_bytes()).unwrap().rows.iter().map(|row| row.key).collect()
+            mapping.read(text.as_bytes(), &Vocabulary::default()).unwrap().rows.iter().map(|row| row.key).collect()
         };
         let three = keys("year,citizenship,forced\n2012,LK,1\n2012,LK,1\n2013,LK,1\n");
         assert_ne!(three[0], three[1]);
@@ -753,10 +755,16 @@ mod tests {
     fn files_that_cannot_be_used_say_what_to_do() {
         let mapping = Mapping::parse(MAPPING).unwrap();
         let latin_1 = b"year,citizenship,forced\n2012,LK,1\n2012,\xc9,1\n";
-        assert!(mapping.read(latin_1).unwrap_err().to_string().starts_with("line 3 of the file is not UTF-8; save it"));
-        let other = mapping.read(b"year,citizenship,extra\n").unwrap_err().to_string();
+        assert!(
+            mapping
+                .read(latin_1, &Vocabulary::default())
+                .unwrap_err()
+                .to_string()
+                .starts_with("line 3 of the file is not UTF-8; save it")
+        );
+        let other = mapping.read(b"year,citizenship,extra\n", &Vocabulary::default()).unwrap_err().to_string();
         assert!(other.contains("does not have: forced"), "{other}");
-        let more = mapping.read(b"year,citizenship,forced,extra\n").unwrap_err().to_string();
+        let more = mapping.read(b"year,citizenship,forced,extra\n", &Vocabulary::default()).unwrap_err().to_string();
         assert!(more.contains("says nothing about these columns: extra"), "{more}");
         assert!(Mapping::parse("source = 1").is_err());
     }

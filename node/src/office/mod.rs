@@ -25,6 +25,7 @@ mod requests;
 mod staff;
 mod tasks;
 mod views;
+mod vocabulary;
 
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
@@ -47,6 +48,10 @@ pub use requests::DecisionInput;
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use tasks::{TaskFilter, TaskInput};
 pub use views::*;
+pub use vocabulary::{
+    CodeListInput, FIELD_KINDS, FormFieldInput, FormInput, LISTS_BYTES_MAX, ListMapping, ListsReport, ReadLists,
+    TERMS_ROWS, TermInput,
+};
 
 use crate::clock::Clock;
 use crate::index::Index;
@@ -55,6 +60,7 @@ use crate::policy::{Actor, Ask, Denied, Relation};
 use crate::records::{Case, Settings, StaffRole};
 use crate::relay::Relay;
 use crate::vault::{Record, Sealed, Vault, VaultError};
+use crate::vocabulary::Vocabulary;
 use casemesh_protocol::consent::ConsentProblem;
 use casemesh_protocol::directory::Directory;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -300,6 +306,15 @@ impl Desk {
     /// Whether the policy allows something.
     pub fn may(&self, ask: Ask) -> bool {
         self.actor.may(ask).is_ok()
+    }
+
+    /// The code lists and forms that the office works with.
+    pub fn vocabulary(&self) -> Arc<Vocabulary> {
+        Arc::clone(&self.office.index.read().vocabulary)
+    }
+
+    fn problems(&self) -> people::Problems {
+        people::Problems::new(self.vocabulary())
     }
 
     /// Asks the policy; that somebody was refused is noted.

@@ -2,11 +2,11 @@
 
 use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
 use crate::calendars::{Calendar, birth_date};
-use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
 use crate::vault::Record;
+use crate::vocabulary::Vocabulary;
 use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
@@ -18,6 +18,7 @@ use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Longest text of one field of a person.
@@ -119,16 +120,24 @@ pub struct ConsentInput {
 }
 
 /// Collects what is wrong with a form, field by field.
-#[derive(Debug, Default)]
-pub(super) struct Problems(Vec<FieldProblem>);
+#[derive(Debug)]
+pub(super) struct Problems {
+    found: Vec<FieldProblem>,
+    words: Arc<Vocabulary>,
+}
 
 impl Problems {
+    /// Nothing wrong yet, with the codes that the office works with.
+    pub(super) fn new(words: Arc<Vocabulary>) -> Self {
+        Self { found: Vec::new(), words }
+    }
+
     pub(super) fn add(&mut self, field: &str, problem: &str) {
-        self.0.push(FieldProblem::new(field, problem));
+        self.found.push(FieldProblem::new(field, problem));
     }
 
     pub(super) fn with(&mut self, field: &str, problem: &str, detail: impl std::fmt::Display) {
-        self.0.push(FieldProblem::with(field, problem, detail));
+        self.found.push(FieldProblem::with(field, problem, detail));
     }
 
     /// A word of an enumeration.
@@ -155,9 +164,11 @@ impl Problems {
             self.add(field, "required");
             return None;
         }
-        let found = codes::code(list, code);
+        let found = self.words.code_or_label(list, code);
         if found.is_none() {
-            self.with(field, "unknown-value", code);
+            let like = self.words.like(list, code);
+            let problem = if like.is_empty() { "unknown-value" } else { "unknown-like" };
+            self.with(field, problem, if like.is_empty() { code } else { &like });
         }
         found
     }
@@ -210,7 +221,7 @@ impl Problems {
     }
 
     pub(super) fn done(self) -> Result<(), DeskError> {
-        if self.0.is_empty() { Ok(()) } else { Err(DeskError::Invalid(self.0)) }
+        if self.found.is_empty() { Ok(()) } else { Err(DeskError::Invalid(self.found)) }
     }
 
     fn field<T>(
@@ -271,8 +282,9 @@ pub(super) fn alerts_of(tables: &Tables, person: RecordId) -> Vec<AlertView> {
     alerts.map(|alert| AlertView { kind: alert.kind.as_ref().map(CodeView::from), text: alert.text.clone() }).collect()
 }
 
-pub(super) fn apply(person: &mut Person, input: &PersonInput) -> Result<(), DeskError> {
-    let mut problems = Problems::default();
+/// Takes over what was entered of a person.
+pub(super) fn apply(person: &mut Person, input: &PersonInput, words: &Arc<Vocabulary>) -> Result<(), DeskError> {
+    let mut problems = Problems::new(Arc::clone(words));
     let text = |_: &mut Problems, value: &str| Some(value.to_owned());
     if let Some(identity) = problems.word::<IdentityLevel>("identity", &input.identity) {
         person.identity = identity;
@@ -373,11 +385,12 @@ impl Desk {
         // Checked before the writer is bothered, and again in effect when the record is made there.
         let probe =
             Person::unknown(RecordId::new([0; 16]), casemesh_crypto::shred::KeyHandle::new([0; 16]), self.now(), None);
-        apply(&mut probe.clone(), &input)?;
+        let words = self.vocabulary();
+        apply(&mut probe.clone(), &input, &words)?;
         self.write("register_person", move |tx| {
             let key = tx.new_person_key();
             let mut person = Person::unknown(tx.fresh_id(), key, tx.now(), tx.staff());
-            apply(&mut person, &input)?;
+            apply(&mut person, &input, &words)?;
             tx.insert(&person)?;
             tx.about(person.id);
             Ok(person.id)
@@ -392,9 +405,10 @@ impl Desk {
         self.allow(Ask::People)?;
         self.visible_person(id)?;
         let id = self.office.index.read().standing(id);
+        let words = self.vocabulary();
         self.write("change_person", move |tx| {
             let mut sealed = tx.get::<Person>(Person::TOP, id)?.ok_or(DeskError::NotFound)?;
-            apply(&mut sealed.record, &input)?;
+            apply(&mut sealed.record, &input, &words)?;
             tx.about(id);
             Ok(tx.update(&sealed.record, revision)?)
         })
@@ -516,7 +530,7 @@ impl Desk {
     }
 
     fn consent_terms(&self, input: &ConsentInput, now: Timestamp) -> Result<ConsentTerms, DeskError> {
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let purpose: Option<Purpose> = problems.word("purpose", &input.purpose);
         let shares = matches!(purpose, Some(Purpose::ShareForService | Purpose::ShareForTransfer));
         let mut recipients: Vec<OfficeId> = Vec::new();

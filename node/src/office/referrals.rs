@@ -15,6 +15,7 @@ use crate::records::{
     Referral, SETTINGS_ID, Settings, StaffRole,
 };
 use crate::vault::{Record, Tx};
+use crate::vocabulary::Vocabulary;
 use casemesh_crypto::hash::{Digest, keyed_name};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::bounded::{List, Text};
@@ -26,6 +27,7 @@ use casemesh_protocol::referral::{Event, Fate, Note, Side, SignedEvent, State, S
 use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Answer wanted within so many days, by urgency: routine, urgent, emergency (domain.md 4f).
@@ -288,7 +290,7 @@ impl Desk {
         let records = self.office.index.read().records_of(client.id);
         let standing = records.first().copied().unwrap_or(client.id);
         let client = source.person(standing)?.ok_or(DeskError::NotFound)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let to: Option<OfficeId> = problems.word("to", &input.to);
         let service = problems.code("service", "service_type", &input.service);
         let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
@@ -398,14 +400,10 @@ impl Desk {
         }
     }
 
-    fn visible_referral(&self, id: RecordId) -> Result<std::sync::Arc<Referral>, DeskError> {
+    fn visible_referral(&self, id: RecordId) -> Result<Arc<Referral>, DeskError> {
         let tables = self.office.index.read();
         let referral = tables.referrals.get(&id).ok_or(DeskError::NotFound)?;
-        if self.sees_referral(&tables, referral) {
-            Ok(std::sync::Arc::clone(referral))
-        } else {
-            Err(DeskError::NotFound)
-        }
+        if self.sees_referral(&tables, referral) { Ok(Arc::clone(referral)) } else { Err(DeskError::NotFound) }
     }
 
     /// A referral: what was shared, what happened, what can be done.
@@ -446,7 +444,7 @@ impl Desk {
             preview: referral.preview.clone(),
             full,
             events: events.collect(),
-            steps: possible_steps(&referral, thread.state),
+            steps: possible_steps(&tables.vocabulary, &referral, thread.state),
             packets,
         })
     }
@@ -496,8 +494,8 @@ impl Desk {
             (Some(case), "completed") => self.recovered_in(case)?,
             _ => Vec::new(),
         };
-        let step = parse_step(&input, self.now().day(), recovered)?;
-        let office = std::sync::Arc::clone(&self.office);
+        let step = parse_step(self.problems(), &input, self.now().day(), recovered)?;
+        let office = Arc::clone(&self.office);
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             add_own_event(tx, &office.keys, &mut sealed.record, step)?;
@@ -601,8 +599,12 @@ fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
     person
 }
 
-fn parse_step(input: &AnswerInput, today: Day, recovered: Vec<Money>) -> Result<Step, DeskError> {
-    let mut problems = Problems::default();
+fn parse_step(
+    mut problems: Problems,
+    input: &AnswerInput,
+    today: Day,
+    recovered: Vec<Money>,
+) -> Result<Step, DeskError> {
     let note_text = problems.text("note", &input.note, casemesh_protocol::limits::NOTE_BYTES_MAX);
     let note = Note::cut(&note_text);
     let code = |problems: &mut Problems, list: &str| problems.code("code", list, &input.code);
@@ -648,7 +650,7 @@ fn parse_step(input: &AnswerInput, today: Day, recovered: Vec<Money>) -> Result<
 }
 
 /// Steps that a form offers to our side where the referral stands.
-fn possible_steps(referral: &Referral, state: State) -> Vec<String> {
+fn possible_steps(words: &Arc<Vocabulary>, referral: &Referral, state: State) -> Vec<String> {
     const OFFERED: &[&str] = &[
         "acknowledged",
         "info_requested",
@@ -674,7 +676,7 @@ fn possible_steps(referral: &Referral, state: State) -> Vec<String> {
             };
             let code = if **word == "closed" { String::new() } else { code(list).unwrap_or_default() };
             let probe = AnswerInput { step: (**word).to_owned(), code, note: "x".into(), on: String::new() };
-            parse_step(&probe, referral.expires.day(), Vec::new())
+            parse_step(Problems::new(Arc::clone(words)), &probe, referral.expires.day(), Vec::new())
                 .is_ok_and(|step| state.after(&step, referral.side()).is_ok())
         })
         .map(|word| (*word).to_owned())

@@ -1,7 +1,6 @@
 //! The desk register: one line per visitor, in twenty seconds; later a consult or a case in one step.
 
 use super::cases::{CaseInput, keys, new_case, parse_minutes};
-use super::people::Problems;
 use super::{CodeView, Desk, DeskError, RegisterView};
 use crate::policy::Ask;
 use crate::records::{Action, IdentityLevel, Person, RegisterLine, VisitOutcome};
@@ -36,7 +35,7 @@ impl Desk {
     /// When nothing was entered, or fields are wrong.
     pub fn add_line(&self, input: RegisterInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::Register)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let visitor = problems.text("visitor", &input.visitor, 400);
         let topic = problems.optional_code("topic", "case_type", &input.topic);
         let note = problems.text("note", &input.note, 4_000);
@@ -119,7 +118,7 @@ impl Desk {
     /// When the reason is missing or the line is not open any more.
     pub fn line_turned_away(&self, id: RecordId, reason: &str) -> Result<(), DeskError> {
         self.allow(Ask::Register)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let reason = problems.code("reason", "turnaway_reason", reason);
         problems.done()?;
         let Some(reason) = reason else { return Err(DeskError::NotFound) };

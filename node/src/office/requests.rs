@@ -140,7 +140,7 @@ impl Desk {
         if request.by == self.actor.staff {
             return Err(DeskError::Invalid(vec![FieldProblem::new("comment", "own-request")]));
         }
-        let mut problems = super::people::Problems::default();
+        let mut problems = self.problems();
         let comment = problems.text("comment", &input.comment, COMMENT_BYTES_MAX);
         if !input.approved && comment.is_empty() {
             problems.add("comment", "required");

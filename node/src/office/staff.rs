@@ -180,7 +180,7 @@ impl Desk {
     /// When fields are wrong or the sign-in name is taken.
     pub fn add_staff(&self, input: &StaffInput, cost: Cost) -> Result<StaffId, DeskError> {
         self.administers()?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let sign_in = problems.required_text("sign_in", &input.sign_in, 64);
         let name = problems.required_text("name", &input.name, 200);
         let roles = roles_of(&mut problems, &input.roles);
@@ -242,7 +242,7 @@ impl Desk {
     /// When fields are wrong, or there is no such account.
     pub fn change_roles(&self, staff: StaffId, input: &RolesInput) -> Result<(), DeskError> {
         self.administers()?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let roles = roles_of(&mut problems, &input.roles);
         let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, self.now());
         let slots = self.office.vault.key_file().map_err(key_error)?;
@@ -363,7 +363,7 @@ impl Desk {
     /// When fields are wrong.
     pub fn change_settings(&self, input: &SettingsInput) -> Result<(), DeskError> {
         self.administers()?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let name = problems.required_text("name", &input.name, 200);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
         let known = crate::packs::modules();

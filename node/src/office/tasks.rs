@@ -1,7 +1,6 @@
 //! Tasks: what somebody has to do by a day.
 
 use super::access::is_barred_from;
-use super::people::Problems;
 use super::{Desk, DeskError, PAGE_ROWS, TaskView};
 use crate::index::{Tables, TaskRow};
 use crate::policy::Ask;
@@ -95,7 +94,7 @@ impl Desk {
     /// When fields are wrong or this account may not write in the case.
     pub fn add_task(&self, case: RecordId, input: &TaskInput) -> Result<RecordId, DeskError> {
         self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let kind = if input.kind.is_empty() { Some(TaskKind::ToDo) } else { problems.word("kind", &input.kind) };
         let title = problems.required_text("title", &input.title, 400);
         let due = problems.day("due", &input.due);
@@ -168,7 +167,7 @@ impl Desk {
             tables.tasks.get(&id).and_then(|task| task.case).ok_or(DeskError::NotFound)?
         };
         self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = Problems::default();
+        let mut problems = self.problems();
         let resolution = problems.required_text("resolution", resolution, 4_000);
         problems.done()?;
         self.write_in_case("resolve_flag", case, move |tx, case| {

@@ -6,6 +6,7 @@ use crate::records::{
     CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, Request, StaffRole, TaskKind, TaskState,
     TaskTitle, Tier, Value,
 };
+use crate::vocabulary::Term;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State};
@@ -295,6 +296,31 @@ pub struct TaskView {
     pub case: Option<RecordId>,
     /// The case's number and client.
     pub about: String,
+}
+
+/// A code list, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CodeListView {
+    /// Its name.
+    pub name: String,
+    /// What it is called; empty for a list of this program, whose name stands in the catalogues.
+    pub title: String,
+    /// Where it was imported from.
+    pub source: String,
+    /// How many codes forms offer.
+    pub codes: usize,
+    /// Whether the office made or imported it.
+    pub own: bool,
+}
+
+/// A code of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TermView {
+    /// The list.
+    pub list: String,
+    /// The code.
+    #[serde(flatten)]
+    pub term: Term,
 }
 
 /// One answer of an entry.

@@ -68,6 +68,10 @@ casemesh_protocol::coded_enum!(
         Document = 21 "document",
         /// A grant or project that work is counted for.
         Grant = 22 "grant",
+        /// What the office says of a code list.
+        OfficeList = 23 "office_list",
+        /// A form that the office made or changed.
+        OfficeForm = 24 "office_form",
     }
 );
 

@@ -12,6 +12,7 @@ use axum::routing::get;
 use casemesh_node::forms::{self, About, FieldKind, FormField};
 use casemesh_node::office::{ActionInput, ActionView, Desk, DeskError};
 use casemesh_node::records::Tier;
+use casemesh_node::vocabulary::Vocabulary;
 use casemesh_protocol::id::RecordId;
 use serde::Deserialize;
 
@@ -35,12 +36,24 @@ struct Start {
 
 /// The forms for what an entry belongs to, with their names in the page's language.
 pub(crate) fn links(page: &Page, desk: &Desk, about: About) -> Vec<(String, String)> {
-    desk.forms(about).into_iter().map(|form| (form.id.clone(), page.word("form", &form.id))).collect()
+    desk.forms(about).into_iter().map(|form| (form.id.clone(), page.form_name(&form.id))).collect()
+}
+
+/// So many codes can be chosen from on one page.
+const OPTIONS_MAX: usize = 120;
+
+/// The lists of a form whose codes are explained.
+fn glossary(page: &Page, words: &Vocabulary, form: &forms::Form) -> Vec<(String, String)> {
+    let mut lists: Vec<&str> = form.asked().filter_map(|field| field.list.as_deref()).collect();
+    lists.sort_unstable();
+    lists.dedup();
+    let lists = lists.into_iter().filter(|list| words.has_list(list));
+    lists.map(|list| (format!("/lists/{list}"), page.list_name(list))).collect()
 }
 
 /// A field as the page shows it.
 struct Line {
-    field: &'static FormField,
+    field: FormField,
     label: String,
     options: Vec<(String, String)>,
 }
@@ -50,17 +63,24 @@ impl Line {
         self.field.kind == FieldKind::Text
     }
 
-    fn all_of(page: &Page, form: &'static forms::Form) -> Vec<Self> {
-        let line = |field: &'static FormField| Self {
-            field,
-            label: format!("form-field-{}", field.id.replace('_', "-")),
+    /// The fields that are asked; and those that are not any more, where an entry that is corrected has them.
+    fn all_of(page: &Page, definition: &forms::Form, form: &Form) -> Vec<Self> {
+        let is_there = |field: &&FormField| !field.retired || !form.get(&field.id).is_empty();
+        let line = |field: &FormField| Self {
+            label: page.form_field_name(Some(&definition.id), &field.id),
             options: match (field.kind, field.list.as_deref()) {
                 (FieldKind::YesNo, _) => page.options("yes_no"),
                 (_, Some(list)) => page.options(list),
                 _ => Vec::new(),
             },
+            field: field.clone(),
         };
-        form.fields.iter().map(line).collect()
+        definition.fields.iter().filter(is_there).map(line).collect()
+    }
+
+    /// Whether the list is too long to choose from: its code or label is typed.
+    fn is_typed(&self) -> bool {
+        self.options.is_empty() || self.options.len() > OPTIONS_MAX
     }
 }
 
@@ -74,6 +94,8 @@ struct EntryPage {
     action: String,
     back: String,
     lines: Vec<Line>,
+    /// Lists whose codes are explained.
+    glossary: Vec<(String, String)>,
     print: String,
     corrects: bool,
     /// The tiers to choose from; none where an entry is for all who see it.
@@ -133,7 +155,8 @@ impl Place {
 
 async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form: Form, start: Start) -> Response {
     let about = place.about();
-    let Some(definition) = forms::form(form_id).filter(|form| form.about == about) else {
+    let words = signed.desk.vocabulary();
+    let Some(definition) = words.form(form_id).filter(|form| form.about == about) else {
         return signed.refused(&DeskError::NotFound);
     };
     let (desk, base) = (signed.desk.clone(), place.base());
@@ -171,8 +194,9 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
     html_with(
         status,
         &EntryPage {
-            title: page.word("form", form_id),
-            lines: Line::all_of(&page, definition),
+            title: page.form_name(form_id),
+            glossary: glossary(&page, &words, definition),
+            lines: Line::all_of(&page, definition, &form),
             corrects: !form.get("corrects").is_empty(),
             print: format!("/forms/{form_id}/print"),
             about: line,
@@ -190,7 +214,8 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
 }
 
 async fn write(app: &App, place: Place, form_id: &str, Sent { signed, form }: Sent) -> Response {
-    let Some(definition) = forms::form(form_id) else { return signed.refused(&DeskError::NotFound) };
+    let words = signed.desk.vocabulary();
+    let Some(definition) = words.form(form_id) else { return signed.refused(&DeskError::NotFound) };
     let input = ActionInput {
         form: form_id.to_owned(),
         on: form.text("on"),
@@ -287,10 +312,10 @@ struct PrintPage {
 }
 
 async fn print(Path(form): Path<String>, signed: Signed) -> Response {
-    match forms::form(&form) {
+    match signed.desk.vocabulary().form(&form) {
         Some(definition) => html(&PrintPage {
-            title: signed.page.word("form", &form),
-            lines: Line::all_of(&signed.page, definition),
+            title: signed.page.form_name(&form),
+            lines: Line::all_of(&signed.page, definition, &Form::default()),
             page: signed.page,
         }),
         None => signed.refused(&DeskError::NotFound),

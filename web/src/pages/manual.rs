@@ -50,6 +50,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/requests", None),
     ("/emergency", Some(Ask::BreakGlass)),
     ("/collector", Some(Ask::SeeCollected)),
+    ("/lists", None),
     ("/staff", Some(Ask::Administer)),
     ("/log", Some(Ask::ReadLog)),
     ("/drafts/x", None),

@@ -17,6 +17,7 @@ mod register;
 mod session;
 mod staff;
 mod tasks;
+mod vocabulary;
 
 pub(crate) use cases::with_document_problems;
 pub(crate) use drafts::forget_what_was_sent;
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(drafts::routes())
         .merge(entries::routes())
         .merge(tasks::routes())
+        .merge(vocabulary::routes())
         .merge(referrals::routes())
         .merge(figures::routes())
         .merge(log::routes())
