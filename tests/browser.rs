@@ -433,6 +433,43 @@ async fn walk(tools: (String, PathBuf)) {
     walk.shows("These records turned out to be about this person").await;
     walk.press("form[action$='/unmerge']").await;
 
+    // A letter and what followed from it, what two clients share, free places, and the review of the team.
+    walk.go(&format!("{case_url}/entries/letter")).await;
+    let letter = [("direction", "out"), ("party_name", "Mr Venter"), ("subject", "Notice to leave")];
+    walk.fill("main form", &letter).await;
+    walk.press("main form").await;
+    let letter = value(&walk.page, "document.querySelector('.timeline li').id.slice(6)").await;
+    walk.go(&format!("{case_url}/entries/letter?follows={}", letter.as_str().unwrap())).await;
+    walk.fill("main form", &[("direction", "in"), ("party_name", "Mr Venter"), ("subject", "His answer")]).await;
+    walk.press("main form").await;
+    walk.go(&case_url).await;
+    walk.press(".timeline a[href*='follows='][href$='#write']").await;
+    walk.shows("follows from").await;
+    walk.check("case-follow").await;
+    walk.fill("form[action$='/actions']", &[("text", "We talk to his lawyer")]).await;
+    walk.press("form[action$='/actions']").await;
+    walk.go(&format!("{case_url}/chain")).await;
+    walk.shows("We talk to his lawyer").await;
+    walk.check("chain").await;
+    walk.go(&format!("{advice_base}links")).await;
+    walk.check("links").await;
+    walk.go(&format!("{advice_base}office/entries/place")).await;
+    walk.fill("main form", &[("stay_place", "Blue house"), ("places", "4")]).await;
+    walk.press("main form").await;
+    walk.go(&format!("{advice_base}places")).await;
+    walk.shows("Blue house").await;
+    walk.check("places").await;
+    walk.go(&format!("{advice_base}review?from=2020-01-01&to=x")).await;
+    walk.shows("is not a day").await;
+    walk.check("review-problem").await;
+    walk.go(&format!("{advice_base}review")).await;
+    assert!(!walk.text().await.contains("Nomvula"), "no client is named");
+    walk.fill(".cards form", &[("title", "Visit her together")]).await;
+    walk.press(".cards form").await;
+    walk.check("review").await;
+    walk.go(&format!("{advice_base}tasks?mine=false")).await;
+    walk.shows("Visit her together").await;
+
     // A flag, a grant, and the page that is turned towards the client.
     walk.go(&format!("{advice_base}grants")).await;
     walk.fill(
@@ -655,6 +692,8 @@ async fn walk(tools: (String, PathBuf)) {
             ("manual", "manual"),
             ("lists/incident_kind", "list"),
             ("forms", "forms"),
+            ("review", "review"),
+            ("places", "places"),
         ] {
             walk.go(&format!("{advice_base}{path}")).await;
             walk.check(&format!("{name}-{language}")).await;

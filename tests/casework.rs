@@ -584,3 +584,82 @@ fn a_correction_holds_when_the_office_opens_again() {
     let view = desk.case(case).unwrap();
     assert!(view.conflicts.is_empty() && view.tasks.is_empty(), "{:?}", view.conflicts);
 }
+
+#[test]
+fn places_chains_links_and_the_review_show_what_is_there_and_no_more() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let colleague = colleague(&office, "colleague");
+    let client = |desk: &Desk, name: &str, telephone: &str, area: &str| {
+        let known = |value: &str| FieldInput { state: "known".into(), value: value.into() };
+        let input = PersonInput {
+            identity: "self_declared".into(),
+            given: known(name),
+            telephone: known(telephone),
+            area: known(area),
+            ..PersonInput::default()
+        };
+        desk.register_person(input).unwrap()
+    };
+    let open = |desk: &Desk, person: RecordId, sealed: bool| {
+        let input = CaseInput { sealed, case_type: "eviction".into(), ..CaseInput::default() };
+        desk.open_case(vec![person], input).unwrap()
+    };
+    let anna = open(&desk, client(&desk, "Anna", "082 555 0101", "Hill"), false);
+    let bela = open(&desk, client(&desk, "Bela", "082 555 0199", "hill"), false);
+    let hidden = open(&colleague, client(&colleague, "Cora", "0825550101", "Hill"), true);
+
+    // Free places.
+    desk.add_office_entry(&filled("place", &[("stay_place", "Blue house"), ("places", "2")])).unwrap();
+    let stay = [("stay_place", "blue house"), ("stay_kind", "shelter"), ("arrived_on", "2026-01-05")];
+    let first = desk.add_action(anna, &filled("stay", &stay)).unwrap();
+    colleague.add_action(hidden, &filled("stay", &stay)).unwrap();
+    let free = |desk: &Desk| desk.places().unwrap().iter().map(|place| place.free).collect::<Vec<_>>();
+    assert_eq!(free(&desk), [Some(0)], "a bed is taken, whoever may see by whom");
+    let end = filled("stay_end", &[("left_on", "2026-02-05"), ("stay_end_reason", "own_wish")]);
+    desk.add_action(anna, &ActionInput { follows: first.to_string(), ..end }).unwrap();
+    assert_eq!(free(&desk), [Some(1)]);
+
+    // The chain of a case, by party.
+    let letter = |party: &str| filled("letter", &[("direction", "out"), ("party_name", party), ("subject", "Notice")]);
+    let sent = desk.add_action(anna, &letter("Mr Venter")).unwrap();
+    let answer = ActionInput { text: "He called back".into(), follows: sent.to_string(), ..ActionInput::default() };
+    desk.add_action(anna, &answer).unwrap();
+    let chains = desk.case_chains(anna).unwrap();
+    let of_party = chains.iter().find(|chain| chain.party == "Mr Venter").unwrap();
+    assert_eq!(of_party.steps.iter().map(|step| step.depth).collect::<Vec<_>>(), [0, 1]);
+    assert!(matches!(desk.case_chains(hidden), Err(DeskError::NotFound)));
+
+    // Links: by party, place and route; nothing of the hidden case.
+    for case in [anna, bela] {
+        let party = [("party_role", "landlord"), ("party_name", "Venter Mr"), ("telephone", "031 555 7000")];
+        desk.add_action(case, &filled("party", &party)).unwrap();
+    }
+    for (case, day) in [(anna, "2026-01-02"), (bela, "2026-01-03"), (hidden, "2026-01-04")] {
+        let desk = if case == hidden { &colleague } else { &desk };
+        let place = |place: &str, on: &str| filled("journey", &[("place", place), ("arrived_on", on)]);
+        desk.add_action(case, &place("Harare", "2026-01-01")).unwrap();
+        desk.add_action(case, &place("Musina", day)).unwrap();
+    }
+    let (links, more) = desk.find_links().unwrap();
+    let told: Vec<(&str, usize)> = links.iter().map(|link| (link.shared.as_str(), link.persons.len())).collect();
+    assert_eq!(told, [("telephone", 2), ("party", 2), ("route", 2), ("home_place", 2)]);
+    assert_eq!(more, 0);
+    assert!(links.iter().flat_map(|link| &link.persons).all(|person| person.name != "Cora"));
+    assert!(matches!(office.desk("admin").find_links(), Err(DeskError::Denied(_))));
+
+    // The review: what rests, and who is asked; without the hidden case.
+    let late = ActionInput { on: "2026-01-02".into(), text: "Found on paper".into(), ..ActionInput::default() };
+    desk.add_action(bela, &late).unwrap();
+    let today = casemesh_node::clock::Clock::system().now().day();
+    let period = casemesh_protocol::time::Period::new("2020-01-01".parse().unwrap(), today).unwrap();
+    let review = desk.review(period).unwrap();
+    let mine = review.rows.iter().find(|row| row.name == desk.name()).unwrap();
+    assert_eq!((mine.opened, mine.open, mine.no_task, mine.late), (2, 2, 1, 1), "the stay's end asks for follow-up");
+    assert_eq!(review.rows.iter().map(|row| row.open).sum::<usize>(), 2);
+    let talked: Vec<RecordId> = review.talk.iter().map(|one| one.summary.id).collect();
+    assert!(talked.contains(&bela) && !talked.contains(&hidden));
+    assert!(matches!(colleague.review(period), Err(DeskError::Denied(_))));
+}

@@ -236,7 +236,7 @@ fn the_matrix_of_operations_roles_and_relations() {
             for method in methods.as_object().unwrap().keys() {
                 for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 5 } else { 1 }) {
                     let mut url = address(path, place);
-                    if path.ends_with("/figures") || path.ends_with("/tables") || path.ends_with("/collected") {
+                    if ["/figures", "/tables", "/collected", "/review"].iter().any(|end| path.ends_with(end)) {
                         url.push_str("?from=2026-01-01&to=2026-12-31");
                     }
                     // Nobody comes by a case in passing: it is given to whom it belongs to.

@@ -1,11 +1,15 @@
 //! What the office knows in memory while it is open: rows to list, count and search by, kept in step with the
 //! vault. It is dropped when the office is locked.
 
+mod entries;
+
+pub use entries::{AlertRow, Entries, JourneyRow, LateRow, Occupied, PartyRow};
+
 use crate::names;
 use crate::records::{
-    Action, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Member, Outbox,
-    OutboxState, Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings,
-    Staff, Task, TaskKind, TaskState, TaskTitle, Value,
+    Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Member, Outbox, OutboxState,
+    Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings, Staff, Task,
+    TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -30,6 +34,8 @@ pub struct PersonRow {
     /// Whether the person may be counted.
     pub counting: CountingBasis,
     words: Vec<String>,
+    /// The home place, as written.
+    area: Box<str>,
     telephone: String,
     identifier: String,
     import_row: Option<RecordId>,
@@ -37,6 +43,16 @@ pub struct PersonRow {
 }
 
 impl PersonRow {
+    /// The home place, as written; empty where none is known.
+    pub fn area(&self) -> &str {
+        &self.area
+    }
+
+    /// The digits of the telephone; empty where none is known.
+    pub fn telephone(&self) -> &str {
+        &self.telephone
+    }
+
     /// How the words of the name sound, in one order.
     fn sound(&self) -> Vec<String> {
         skeletons(&self.name)
@@ -58,6 +74,8 @@ pub struct CaseRow {
     pub state: CaseState,
     /// When it was opened.
     pub opened: Day,
+    /// When it was closed.
+    pub closed: Option<Day>,
     /// Who is responsible.
     pub owner: Option<StaffId>,
     /// Who else works on it.
@@ -99,35 +117,6 @@ pub struct TaskRow {
     pub owner: Option<StaffId>,
     /// Where it stands.
     pub state: TaskState,
-}
-
-/// A party of a case, as the conflict check sees it.
-#[derive(Debug, Clone)]
-pub struct PartyRow {
-    /// In which case.
-    pub case: RecordId,
-    /// The name.
-    pub name: String,
-    skeletons: Vec<String>,
-}
-
-/// What stands on a person's page before everything else.
-#[derive(Debug, Clone)]
-pub struct AlertRow {
-    /// About whom.
-    pub person: RecordId,
-    /// What kind.
-    pub kind: Option<Code>,
-    /// What it says.
-    pub text: String,
-}
-
-/// What was confirmed about a person, and when.
-#[derive(Debug, Clone)]
-struct ConfirmedRow {
-    person: RecordId,
-    what: String,
-    on: Day,
 }
 
 /// Money, as figures see it.
@@ -187,12 +176,8 @@ pub struct Tables {
     /// Open tasks by the day they are due.
     pub due: BTreeSet<(Day, RecordId)>,
     open_tasks: HashMap<RecordId, BTreeSet<(Day, RecordId)>>,
-    parties: HashMap<RecordId, PartyRow>,
-    /// Entries that others correct.
-    corrected: HashSet<RecordId>,
-    /// Alerts about persons, by the entry that says so.
-    pub alerts: BTreeMap<RecordId, AlertRow>,
-    confirmed: HashMap<RecordId, ConfirmedRow>,
+    /// What entries say.
+    pub entries: Entries,
     /// Conflict lists that are not empty, by person.
     bars: HashMap<RecordId, Vec<StaffId>>,
     glasses: BTreeMap<RecordId, Arc<Glass>>,
@@ -207,8 +192,6 @@ pub struct Tables {
     members: HashMap<RecordId, BTreeSet<RecordId>>,
     /// Grants and projects.
     pub grants: BTreeMap<RecordId, Grant>,
-    /// Entries that are counted for a grant, and the day of each.
-    granted: HashMap<RecordId, (RecordId, Day)>,
     /// Requests for a second person's approval.
     pub requests: BTreeMap<RecordId, Arc<Request>>,
     /// Referrals.
@@ -314,6 +297,7 @@ impl Tables {
                 birth_year: person.birth.value().map(|birth| birth.year),
                 counting: person.counting,
                 words,
+                area: person.area.value().map(|area| area.trim().into()).unwrap_or_default(),
                 telephone: digits(person.telephone.value()),
                 identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default(),
                 import_row,
@@ -356,6 +340,7 @@ impl Tables {
                 case_type,
                 state: case.state,
                 opened: case.opened,
+                closed: case.closed.as_ref().map(|closure| closure.on),
                 owner: case.owner,
                 assigned: case.assigned.clone(),
                 sealed: case.sealed,
@@ -412,79 +397,6 @@ impl Tables {
     pub fn open_tasks_of(&self, case: RecordId) -> impl Iterator<Item = &TaskRow> {
         let open = self.open_tasks.get(&case).into_iter().flatten();
         open.filter_map(|(_, id)| self.tasks.get(id))
-    }
-
-    /// What an entry says that lists and checks need; an entry that corrects another takes its place.
-    fn put_action(&mut self, action: &Action) {
-        if let Some(corrected) = action.corrects {
-            self.remove_action(corrected);
-            self.corrected.insert(corrected);
-        }
-        // When the office opens, entries come in any order: the later one may have been seen already.
-        if self.corrected.contains(&action.id) {
-            return;
-        }
-        if let Some(grant) = action.grant {
-            self.granted.insert(action.id, (grant, action.on));
-        }
-        let text = |field: &str| match action.answer(field) {
-            Some(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let code = |field: &str| match action.answer(field) {
-            Some(Value::Code(code)) => Some(code.clone()),
-            _ => None,
-        };
-        match action.form.as_ref().map(|(form, _)| form.as_str()) {
-            Some("party") => {
-                if let Some(name) = text("party_name") {
-                    let skeletons = skeletons(&name);
-                    self.parties.insert(action.id, PartyRow { case: action.about, name, skeletons });
-                }
-            }
-            Some("alert") => {
-                let text = text("alert_text").unwrap_or_default();
-                let row = AlertRow { person: action.about, kind: code("alert_kind"), text };
-                self.alerts.insert(action.id, row);
-            }
-            Some("confirmed") => {
-                if let Some(what) = code("confirmed_what") {
-                    let row = ConfirmedRow { person: action.about, what: what.code.to_string(), on: action.on };
-                    self.confirmed.insert(action.id, row);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn remove_action(&mut self, id: RecordId) {
-        self.parties.remove(&id);
-        self.alerts.remove(&id);
-        self.confirmed.remove(&id);
-        self.granted.remove(&id);
-    }
-
-    /// The days of the entries that are counted for a grant.
-    pub fn granted_to(&self, grant: RecordId) -> impl Iterator<Item = Day> {
-        self.granted.values().filter(move |(to, _)| *to == grant).map(|(_, on)| *on)
-    }
-
-    /// When something about a person was last confirmed.
-    pub fn last_confirmed(&self, person: RecordId, what: &str) -> Option<Day> {
-        let records = self.records_of(person);
-        let rows = self.confirmed.values().filter(|row| records.contains(&row.person) && row.what == what);
-        rows.map(|row| row.on).max()
-    }
-
-    /// The parties of a case.
-    pub fn parties_of(&self, case: RecordId) -> impl Iterator<Item = &PartyRow> {
-        self.parties.values().filter(move |party| party.case == case)
-    }
-
-    /// Parties of any case whose name sounds like this one.
-    pub fn parties_like(&self, name: &str) -> impl Iterator<Item = &PartyRow> {
-        let asked = skeletons(name);
-        self.parties.values().filter(move |party| !asked.is_empty() && party.skeletons == asked)
     }
 
     fn put_referral(&mut self, referral: Referral) {
@@ -769,7 +681,7 @@ impl Tables {
             Kind::Case => self.remove_case(id),
             Kind::Payment => drop(self.payments.remove(&id)),
             Kind::Task => self.remove_task(id),
-            Kind::Action => self.remove_action(id),
+            Kind::Action => self.entries.remove(id),
             Kind::Referral => {
                 if let Some(gone) = self.referrals.remove(&id) {
                     self.threads.remove(&gone.thread);
@@ -833,7 +745,7 @@ impl Tables {
                 self.consents.entry(consent.person.id).or_default().insert(consent.id(), Arc::new(consent));
             }
             Kind::Task => self.put_task(minicbor::decode(plain)?),
-            Kind::Action => self.put_action(&minicbor::decode(plain)?),
+            Kind::Action => self.entries.put(&minicbor::decode(plain)?),
             Kind::Grant => {
                 let grant: Grant = minicbor::decode(plain)?;
                 self.grants.insert(grant.id, grant);

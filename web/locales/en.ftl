@@ -1680,3 +1680,57 @@ explain-form-outreach = Counts people whom you meet on the street or in the comm
 explain-form-meeting = Records what the office decides and who does it; fill it in during or right after a staff or partner meeting.
 explain-form-translation = Adds a translation of an entry in the case; fill it in when a colleague or the person needs another language.
 explain-form-client-says = Records what the person says is wrong or missing in their record; fill it in, in their words, when they see it.
+chain = What followed from what
+chain-what = Each letter, talk and hearing under the party that it was about, with what came after it.
+chain-nobody = Without a party
+back-to-case = Back to the case
+links = What clients have in common
+links-what = Only among the cases that you see. That two people share something proves nothing; look before you write anything down. What more than twenty people share is left out.
+links-none = Nothing is shared by two clients.
+links-more = { $count ->
+    [one] One more is not shown.
+   *[other] { $count } more are not shown.
+ }
+links-telephone = Same telephone
+links-party = Same party
+links-route = Same part of a journey
+links-home-place = Same home place
+places = Free places
+places-what = How many people can stay in each place, and how many stay there today. Everybody is counted, and nobody is named.
+places-none = No place was written down yet.
+places-taken = Taken
+places-free = Free
+places-write = Write down a place
+review = Review and case meeting
+review-what = For the meeting of the team: what came in, what rests, what is missing. A decision becomes a task of somebody. Without the tick below, no client is named, also on paper.
+review-names = Show the names of clients
+review-opened = Opened
+review-closed = Closed
+review-no-task = Nothing to do next
+review-no-type = No case type
+review-late = Written down late
+review-all = All
+review-types = Cases opened, by type
+review-talk = Cases to talk about
+review-decide = Write down a decision
+review-more = { $count ->
+    [one] One more case waits to be talked about.
+   *[other] { $count } more cases wait to be talked about.
+ }
+review-why-no-task = Nothing to do next
+review-why-flag = Flag
+review-why-overdue = Overdue task
+review-why-stale = Nothing happened for long
+review-why-unassigned = Nobody is responsible
+review-why-no-type = No case type
+form-place = Place to stay
+form-field-places = Places
+explain-form-place = Writes down a place where people can stay and how many fit in; fill it in again when the number changes.
+help-links = This page shows what clients have in common: a telephone, a party, a part of a journey, a home place. It looks only at what you may see, judges nobody, and that you looked is noted.
+help-places = A place is written down once with how many fit in, and again when that changes. Stays of the forms "stay begins" and "stay ends" fill and free it.
+help-review = The review is for the meeting of the team, once a week or once a quarter. Choose the days, go through the cases from the top, and write each decision down as a task with a name and a day.
+log-find-links = Looked for what clients have in common
+log-review = Looked at the review
+entry-follow = What followed
+entry-follow-x = What followed: { $what }
+entry-follows-not = it does not follow from this

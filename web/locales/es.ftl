@@ -1680,3 +1680,57 @@ explain-form-outreach = Cuenta a las personas con las que usted habla en la call
 explain-form-meeting = Registra lo que decide la oficina y quién lo hace; llénelo durante una reunión del personal o con organizaciones aliadas, o justo después.
 explain-form-translation = Agrega la traducción de una anotación del caso; llénelo cuando un colega o la persona necesite otro idioma.
 explain-form-client-says = Registra lo que, según la persona, está mal o falta en su registro; llénelo, con sus palabras, cuando ella lo vea.
+chain = Qué siguió a cada paso
+chain-what = Cada carta, conversación y audiencia, bajo la parte a la que se refería, con lo que vino después.
+chain-nobody = Sin ninguna parte
+back-to-case = Volver al caso
+links = Qué tienen en común los clientes
+links-what = Solo entre los casos que usted ve. Que dos personas compartan algo no prueba nada; fíjese bien antes de anotar algo. Lo que comparten más de veinte personas no se incluye.
+links-none = No hay nada que dos clientes tengan en común.
+links-more = { $count ->
+    [one] No se muestra una coincidencia más.
+   *[other] No se muestran { $count } coincidencias más.
+ }
+links-telephone = Mismo teléfono
+links-party = Misma parte
+links-route = Mismo tramo de un viaje
+links-home-place = Mismo lugar de residencia
+places = Cupos libres
+places-what = Cuántas personas pueden quedarse en cada lugar y cuántas se quedan hoy allí. Se cuenta a todas las personas y no se nombra a ninguna.
+places-none = Todavía no se ha anotado ningún lugar.
+places-taken = Ocupados
+places-free = Libres
+places-write = Anotar un lugar
+review = Revisión y reunión de casos
+review-what = Para la reunión del equipo: qué llegó, qué está detenido, qué falta. Una decisión se convierte en una tarea de alguien. Si no marca la casilla de abajo, no se nombra a ningún cliente, tampoco en papel.
+review-names = Mostrar los nombres de los clientes
+review-opened = Abiertos
+review-closed = Cerrados
+review-no-task = Sin nada pendiente por hacer
+review-no-type = Sin tipo de caso
+review-late = Anotado con retraso
+review-all = Total
+review-types = Casos abiertos, por tipo
+review-talk = Casos por conversar
+review-decide = Anotar una decisión
+review-more = { $count ->
+    [one] Queda un caso más por conversar.
+   *[other] Quedan { $count } casos más por conversar.
+ }
+review-why-no-task = Sin nada pendiente por hacer
+review-why-flag = Alerta
+review-why-overdue = Tarea fuera de plazo
+review-why-stale = Sin actividad hace tiempo
+review-why-unassigned = Sin responsable
+review-why-no-type = Sin tipo de caso
+form-place = Lugar de estadía
+form-field-places = Cupos
+explain-form-place = Anota un lugar donde se pueden quedar personas y cuántas caben; llénelo de nuevo cuando cambie el número.
+help-links = Esta página muestra qué tienen en común los clientes: un teléfono, una parte, un tramo de un viaje, un lugar de residencia. Solo mira lo que usted puede ver, no juzga a nadie, y queda anotado que usted la consultó.
+help-places = Un lugar se anota una vez, con cuántas personas caben, y de nuevo cuando eso cambia. Los formularios «Comienzo de la estadía» y «Fin de la estadía» ocupan y liberan los cupos.
+help-review = La revisión es para la reunión del equipo, una vez por semana o una vez por trimestre. Elija los días, recorra los casos desde arriba y anote cada decisión como una tarea con un nombre y un día.
+log-find-links = Buscó qué tienen en común los clientes
+log-review = Consultó la revisión
+entry-follow = Qué siguió
+entry-follow-x = Qué siguió: { $what }
+entry-follows-not = no sigue de esto

@@ -1680,3 +1680,57 @@ explain-form-outreach = Compte les personnes que vous rencontrez dans la rue ou 
 explain-form-meeting = Note ce que la structure décide et qui s’en charge ; à remplir pendant une réunion d’équipe ou de partenaires, ou juste après.
 explain-form-translation = Ajoute la traduction d’une note du dossier ; à remplir quand un collègue ou la personne a besoin d’une autre langue.
 explain-form-client-says = Note ce qui, selon la personne, est faux ou manque dans sa fiche ; à remplir, avec ses mots, quand elle la voit.
+chain = Ce qui a suivi chaque étape
+chain-what = Chaque courrier, discussion et audience, sous la partie concernée, avec ce qui est venu ensuite.
+chain-nobody = Sans partie
+back-to-case = Revenir au dossier
+links = Ce que les bénéficiaires ont en commun
+links-what = Seulement parmi les dossiers que vous voyez. Que deux personnes aient quelque chose en commun ne prouve rien ; regardez bien avant de noter quoi que ce soit. Ce que plus de vingt personnes ont en commun est laissé de côté.
+links-none = Il n’y a rien que deux bénéficiaires aient en commun.
+links-more = { $count ->
+    [one] { $count } autre point commun n’est pas affiché.
+   *[other] { $count } autres points communs ne sont pas affichés.
+ }
+links-telephone = Même téléphone
+links-party = Même partie
+links-route = Même étape d’un parcours
+links-home-place = Même lieu d’habitation
+places = Places libres
+places-what = Combien de personnes peuvent séjourner dans chaque lieu, et combien y séjournent aujourd’hui. Chaque personne est comptée, aucune n’est nommée.
+places-none = Aucun lieu n’a encore été noté.
+places-taken = Occupées
+places-free = Libres
+places-write = Noter un lieu
+review = Bilan et réunion sur les dossiers
+review-what = Pour la réunion d’équipe : ce qui est arrivé, ce qui est en attente, ce qui manque. Une décision devient la tâche de quelqu’un. Si la case ci-dessous n’est pas cochée, aucun/e bénéficiaire n’est nommé/e, même sur papier.
+review-names = Afficher les noms des bénéficiaires
+review-opened = Ouverts
+review-closed = Clos
+review-no-task = Rien de prévu pour la suite
+review-no-type = Sans type de dossier
+review-late = Noté en retard
+review-all = Total
+review-types = Dossiers ouverts, par type
+review-talk = Dossiers dont il faut parler
+review-decide = Noter une décision
+review-more = { $count ->
+    [one] Il reste { $count } autre dossier dont il faut parler.
+   *[other] Il reste { $count } autres dossiers dont il faut parler.
+ }
+review-why-no-task = Rien de prévu pour la suite
+review-why-flag = Alerte
+review-why-overdue = Tâche en retard
+review-why-stale = Sans activité depuis longtemps
+review-why-unassigned = Sans responsable
+review-why-no-type = Sans type de dossier
+form-place = Lieu de séjour
+form-field-places = Places
+explain-form-place = Note un lieu où des personnes peuvent séjourner et le nombre de places ; à remplir de nouveau quand ce nombre change.
+help-links = Cette page montre ce que les bénéficiaires ont en commun : un téléphone, une partie, une étape d’un parcours, un lieu d’habitation. Elle ne cherche que dans ce que vous pouvez voir, ne juge personne, et le fait que vous l’avez consultée est noté.
+help-places = Un lieu est noté une fois, avec son nombre de places, puis de nouveau quand ce nombre change. Les formulaires « Début du séjour » et « Fin du séjour » occupent et libèrent les places.
+help-review = Le bilan est fait pour la réunion d’équipe, une fois par semaine ou une fois par trimestre. Choisissez les jours, parcourez les dossiers à partir du haut et notez chaque décision comme une tâche, avec un nom et un jour.
+log-find-links = A cherché ce que les bénéficiaires ont en commun
+log-review = A consulté le bilan
+entry-follow = La suite
+entry-follow-x = La suite: { $what }
+entry-follows-not = cela n’en est pas la suite

@@ -1680,3 +1680,57 @@ explain-form-outreach = Inahesabu watu unaokutana nao mitaani au katika jamii, b
 explain-form-meeting = Inaandika ofisi inaamua nini na nani atafanya; ijaze wakati wa mkutano wa watumishi au washirika, au mara tu baada yake.
 explain-form-translation = Inaongeza tafsiri ya ingizo lililo katika kesi; ijaze mwenzako au mtu anapohitaji lugha nyingine.
 explain-form-client-says = Inaandika kile ambacho mtu anasema ni kosa au hakipo katika kumbukumbu yake; ijaze, kwa maneno yake, anapoiona.
+chain = Nini kilifuata baada ya nini
+chain-what = Kila barua, mazungumzo na kusikilizwa kwa kesi, chini ya mhusika anayehusika nayo, pamoja na kilichofuata.
+chain-nobody = Bila mhusika
+back-to-case = Rudi kwenye kesi
+links = Mambo ambayo wateja wanafanana
+links-what = Ni kati ya kesi unazoziona tu. Watu wawili kufanana katika jambo fulani hakuthibitishi chochote; angalia vizuri kabla ya kuandika lolote. Jambo ambalo watu zaidi ya ishirini wanafanana linaachwa nje.
+links-none = Hakuna jambo ambalo wateja wawili wanafanana.
+links-more = { $count ->
+    [one] Jambo moja zaidi halionyeshwi.
+   *[other] Mambo { $count } zaidi hayaonyeshwi.
+ }
+links-telephone = Simu ileile
+links-party = Mhusika yuleyule
+links-route = Sehemu ileile ya safari
+links-home-place = Eneo lilelile la makazi
+places = Nafasi zilizo wazi
+places-what = Watu wangapi wanaweza kukaa katika kila mahali, na wangapi wanakaa hapo leo. Kila mtu anahesabiwa, na hakuna anayetajwa jina.
+places-none = Bado hakuna mahali palipoandikwa.
+places-taken = Zilizojaa
+places-free = Zilizo wazi
+places-write = Andika mahali
+review = Mapitio na mkutano wa kesi
+review-what = Kwa ajili ya mkutano wa timu: kilichoingia, kilichosimama, kinachokosekana. Uamuzi unakuwa kazi ya mtu fulani. Bila kuweka alama hapa chini, hakuna mteja anayetajwa jina, hata kwenye karatasi.
+review-names = Onyesha majina ya wateja
+review-opened = Zilizofunguliwa
+review-closed = Zilizofungwa
+review-no-task = Hakuna kazi inayofuata
+review-no-type = Bila aina ya kesi
+review-late = Yaliyoandikwa kwa kuchelewa
+review-all = Jumla
+review-types = Kesi zilizofunguliwa, kwa aina
+review-talk = Kesi za kuzungumzia
+review-decide = Andika uamuzi
+review-more = { $count ->
+    [one] Kesi moja zaidi inasubiri kuzungumziwa.
+   *[other] Kesi { $count } zaidi zinasubiri kuzungumziwa.
+ }
+review-why-no-task = Hakuna kazi inayofuata
+review-why-flag = Jambo la kuangaliwa
+review-why-overdue = Kazi iliyochelewa
+review-why-stale = Haijashughulikiwa kwa muda mrefu
+review-why-unassigned = Haina anayeishughulikia
+review-why-no-type = Bila aina ya kesi
+form-place = Mahali pa kukaa
+form-field-places = Nafasi
+explain-form-place = Inaandika mahali ambapo watu wanaweza kukaa na idadi ya nafasi zilizopo; ijaze tena idadi inapobadilika.
+help-links = Ukurasa huu unaonyesha mambo ambayo wateja wanafanana: simu, mhusika, sehemu ya safari, eneo la makazi. Unaangalia tu yale unayoruhusiwa kuona, haumhukumu mtu yeyote, na inaandikwa kuwa uliangalia.
+help-places = Mahali panaandikwa mara moja pamoja na idadi ya nafasi zake, na tena idadi hiyo inapobadilika. Fomu "Kuanza kukaa" inajaza nafasi, na fomu "Mwisho wa ukaaji" inaifanya iwe wazi tena.
+help-review = Mapitio ni kwa ajili ya mkutano wa timu, mara moja kwa wiki au mara moja kwa robo mwaka. Chagua siku, pitia kesi kuanzia juu, na uandike kila uamuzi kuwa kazi yenye jina na siku.
+log-find-links = Alitafuta mambo ambayo wateja wanafanana
+log-review = Aliangalia mapitio
+entry-follow = Kilichofuata
+entry-follow-x = Kilichofuata: { $what }
+entry-follows-not = haifuati kutoka kwa hili

@@ -3,6 +3,7 @@
 //! (RFC 9457) with the fields that are wrong.
 
 mod access;
+mod oversight;
 mod people;
 mod vocabulary;
 
@@ -745,6 +746,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people/{id}/history", get(person_history))
         .route("/openapi.json", get(document))
         .merge(access::routes())
+        .merge(oversight::routes())
         .merge(people::routes())
         .merge(vocabulary::routes())
         .method_not_allowed_fallback(no_such_method)
@@ -824,6 +826,7 @@ struct Document;
 pub fn openapi() -> String {
     let document = Document::openapi()
         .merge_from(access::Document::openapi())
+        .merge_from(oversight::Document::openapi())
         .merge_from(people::Document::openapi())
         .merge_from(vocabulary::Document::openapi())
         .merge_from(crate::documents::Document::openapi());
@@ -872,6 +875,7 @@ mod tests {
         let sources = [
             include_str!("api.rs"),
             include_str!("api/access.rs"),
+            include_str!("api/oversight.rs"),
             include_str!("api/people.rs"),
             include_str!("api/vocabulary.rs"),
         ];

@@ -206,6 +206,12 @@ fn read_answers(
 }
 
 impl Desk {
+    /// Whether a module is on.
+    pub fn has_module(&self, module: &str) -> bool {
+        let settings = &self.office.index.read().settings;
+        settings.as_ref().is_some_and(|settings| settings.modules.iter().any(|on| on == module))
+    }
+
     /// The forms for what an entry belongs to.
     pub fn forms(&self, about: About) -> Vec<Arc<Form>> {
         let tables = self.office.index.read();
@@ -403,7 +409,7 @@ impl Desk {
     /// see them.
     pub(super) fn conflicts(&self, tables: &Tables, case: RecordId) -> Vec<ConflictView> {
         let mut found = Vec::new();
-        for party in tables.parties_of(case) {
+        for party in tables.entries.parties_of(case) {
             for (row, _) in tables.search(&party.name).into_iter().filter(|(row, reasons)| {
                 reasons.first() <= Some(&crate::index::MatchReason::SoundsLike)
                     && self.sees_person(tables, row.person.id)
@@ -416,7 +422,7 @@ impl Desk {
                     number: String::new(),
                 });
             }
-            for other in tables.parties_like(&party.name).filter(|other| other.case != case) {
+            for other in tables.entries.parties_like(&party.name).filter(|other| other.case != case) {
                 let Some(row) = tables.cases.get(&other.case).filter(|row| self.sees(tables, row)) else { continue };
                 found.push(ConflictView {
                     party: party.name.clone(),

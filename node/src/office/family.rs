@@ -171,7 +171,7 @@ impl Desk {
             tables.persons.get(&tables.standing(if is_carer { link.to.id } else { link.from.id }))
         });
         let cases: Vec<RecordId> = self.cases_of(tables, person).into_iter().map(|case| case.id).collect();
-        names.into_iter().any(|row| tables.parties_like(&row.name).any(|party| cases.contains(&party.case)))
+        names.into_iter().any(|row| tables.entries.parties_like(&row.name).any(|party| cases.contains(&party.case)))
     }
 
     pub(super) fn links(&self, tables: &Tables, person: RecordId) -> Vec<LinkView> {

@@ -54,7 +54,7 @@ impl Desk {
                 cases_promised: grant.cases,
                 cases: tagged.count(),
                 entries_promised: grant.entries,
-                entries: tables.granted_to(grant.id).filter(|day| in_time(*day)).count(),
+                entries: tables.entries.granted_to(grant.id).filter(|day| in_time(*day)).count(),
             }
         };
         Ok(tables.grants.values().rev().map(view).collect())

@@ -6,6 +6,7 @@
 mod access;
 mod account;
 mod cases;
+mod chain;
 mod documents;
 mod drafts;
 mod duplicates;
@@ -16,12 +17,14 @@ mod figures;
 mod grants;
 mod home;
 mod import;
+mod links;
 mod log;
 mod own;
 mod people;
 mod referrals;
 mod register;
 mod requests;
+mod review;
 mod staff;
 mod tasks;
 mod views;
@@ -39,12 +42,14 @@ pub use grants::GrantInput;
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
+pub use links::{GROUPS_MAX, Shared};
 pub use log::{FieldChange, HistoryView, LogCheck, LogFilter, LogRow, LogView, VersionView};
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
 pub use requests::DecisionInput;
+pub use review::TALK_MAX;
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use tasks::{TaskFilter, TaskInput};
 pub use views::*;

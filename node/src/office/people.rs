@@ -278,7 +278,7 @@ pub(super) fn country(text: &str) -> Option<Code> {
 /// What a colleague must know of a person before anything else.
 pub(super) fn alerts_of(tables: &Tables, person: RecordId) -> Vec<AlertView> {
     let records = tables.records_of(person);
-    let alerts = tables.alerts.values().filter(|alert| records.contains(&alert.person));
+    let alerts = tables.entries.alerts.values().filter(|alert| records.contains(&alert.person));
     alerts.map(|alert| AlertView { kind: alert.kind.as_ref().map(CodeView::from), text: alert.text.clone() }).collect()
 }
 
@@ -480,7 +480,7 @@ impl Desk {
             alerts: alerts_of(&tables, id),
             confirmed: ["contact", "address", "risk"]
                 .into_iter()
-                .filter_map(|what| Some((what.to_owned(), tables.last_confirmed(id, what)?)))
+                .filter_map(|what| Some((what.to_owned(), tables.entries.last_confirmed(&records, what)?)))
                 .collect(),
             entries,
             barred: {

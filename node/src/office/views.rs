@@ -1,5 +1,6 @@
 //! What the desk shows: the types of pages and of the JSON API.
 
+use super::links::Shared;
 use crate::calendars::Calendar;
 use crate::index::MatchReason;
 use crate::records::{
@@ -11,7 +12,7 @@ use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State};
 use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, SafeContact};
-use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -321,6 +322,109 @@ pub struct TermView {
     /// The code.
     #[serde(flatten)]
     pub term: Term,
+}
+
+/// What happened with one party of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PartyChain {
+    /// The party; empty for what names none.
+    pub party: String,
+    /// The entries in order: each before what followed from it.
+    pub steps: Vec<Step>,
+}
+
+/// An entry in a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Step {
+    /// How far in: 0 for one that follows from none.
+    pub depth: usize,
+    /// The entry.
+    pub entry: ActionView,
+}
+
+/// What several persons have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SharedBy {
+    /// What it is.
+    pub shared: Shared,
+    /// How it was written.
+    pub what: String,
+    /// The persons.
+    pub persons: Vec<SharedPerson>,
+}
+
+/// A person who has something in common with others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SharedPerson {
+    /// Who.
+    #[schema(value_type = String)]
+    pub person: RecordId,
+    /// The name.
+    pub name: String,
+    /// Their cases: id and number.
+    #[schema(value_type = Vec<(String, String)>)]
+    pub cases: Vec<(RecordId, String)>,
+}
+
+/// How full a place is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PlaceView {
+    /// What it is called.
+    pub name: String,
+    /// How many can stay there, if that was written down.
+    pub places: Option<u32>,
+    /// How many stay there.
+    pub taken: u32,
+    /// How many more can; below zero where too many stay.
+    pub free: Option<i64>,
+}
+
+/// The review of a period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReviewView {
+    /// The period.
+    #[schema(value_type = Object)]
+    pub period: Period,
+    /// Cases that were opened in it, by type.
+    pub by_type: Vec<(Option<CodeView>, usize)>,
+    /// Each colleague; the one without a name is nobody.
+    pub rows: Vec<ReviewRow>,
+    /// Cases to talk about.
+    pub talk: Vec<ReviewCase>,
+    /// How many more of them there are.
+    pub more: usize,
+}
+
+/// The cases of one colleague in a review.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReviewRow {
+    /// Who; empty for nobody.
+    pub name: String,
+    /// Cases opened in the period.
+    pub opened: usize,
+    /// Cases closed in the period.
+    pub closed: usize,
+    /// Cases that are open now.
+    pub open: usize,
+    /// Of them, in which nothing happened for long.
+    pub stale: usize,
+    /// Of them, with an overdue task.
+    pub overdue: usize,
+    /// Of them, without anything to do.
+    pub no_task: usize,
+    /// Of them, without a type.
+    pub no_type: usize,
+    /// Entries that were written down late in the period.
+    pub late: usize,
+}
+
+/// A case to talk about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReviewCase {
+    /// The case.
+    pub summary: CaseSummary,
+    /// Why: no_task, flag, overdue, stale, unassigned, no_type.
+    pub why: Vec<String>,
 }
 
 /// One answer of an entry.

@@ -11,11 +11,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, COUNTED_MAX, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS, PaymentInput,
-    ReferralInput, SharePreview,
+    ActionInput, ActionView, COUNTED_MAX, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS,
+    PaymentInput, ReferralInput, SharePreview,
 };
 use casemesh_node::records::{CaseState, PaymentKind, TaskKind, Tier};
 use casemesh_protocol::id::RecordId;
+use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -143,6 +144,8 @@ struct CasePage {
     tiers: &'static [Tier],
     grants: Vec<(RecordId, String)>,
     link_reasons: Vec<(String, String)>,
+    /// The entry that the note follows from.
+    after: Option<ActionView>,
     /// Colleagues, and whether each works on the case already.
     helpers: Vec<(String, String, bool)>,
 }
@@ -172,6 +175,11 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match app.run(move || desk.case(id)).await {
         Ok(case) => {
+            let mut form = form;
+            let after = case.actions.iter().find(|entry| entry.id.to_string() == form.get("follows")).cloned();
+            if let Some(after) = after.as_ref().filter(|_| form.get("tier").is_empty()) {
+                form.set("tier", after.tier.as_str());
+            }
             let open_money = money.is_some();
             let fresh = || Form::of(&[("currency", &signed.desk.currency()), ("kind", "recovered")]);
             html_with(
@@ -203,6 +211,7 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     page: signed.page,
                     case,
                     form,
+                    after,
                     open_money,
                     payment_kinds: PaymentKind::ALL,
                 },
@@ -212,8 +221,21 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
     }
 }
 
-async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    case_page(&app, signed, id, Returned::default()).await
+/// What the note on a case page follows from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct After {
+    follows: String,
+}
+
+async fn show(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    signed: Signed,
+    Query(after): Query<After>,
+) -> Response {
+    let note = Form::of(&[("follows", &after.follows)]);
+    case_page(&app, signed, id, Returned { note, ..Returned::default() }).await
 }
 
 async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
@@ -225,6 +247,7 @@ async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { sig
         next_action: form.text("next_action"),
         next_due: form.text("next_due"),
         tier: form.text("tier"),
+        follows: form.text("follows"),
         ..ActionInput::default()
     };
     let desk = signed.desk.clone();

@@ -18,15 +18,15 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Days {
+pub(crate) struct Days {
     #[serde(default)]
-    from: String,
+    pub(crate) from: String,
     #[serde(default)]
-    to: String,
+    pub(crate) to: String,
 }
 
 /// The period that two texts name; none when both are empty.
-fn period(from: &str, to: &str) -> Result<Option<Period>, Vec<FieldProblem>> {
+pub(crate) fn period(from: &str, to: &str) -> Result<Option<Period>, Vec<FieldProblem>> {
     if from.is_empty() && to.is_empty() {
         return Ok(None);
     }

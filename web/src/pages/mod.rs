@@ -11,6 +11,7 @@ mod hers;
 mod home;
 mod log;
 mod manual;
+mod oversight;
 mod people;
 mod referrals;
 mod register;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(grants::routes())
         .merge(hers::routes())
         .merge(manual::routes())
+        .merge(oversight::routes())
         .merge(people::routes())
         .merge(family::routes())
         .merge(cases::routes())

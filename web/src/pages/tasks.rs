@@ -70,7 +70,7 @@ async fn add(State(app): State<App>, Path(case): Path<RecordId>, Sent { signed, 
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.add_task(case, &input)).await {
-        Ok(_) => go(&format!("/cases/{case}")),
+        Ok(_) => back(&form, &format!("/cases/{case}")),
         Err(DeskError::Invalid(problems)) => {
             super::cases::with_task_problems(&app, signed, case, form.with_problems(problems)).await
         }

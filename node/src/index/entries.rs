@@ -1,0 +1,388 @@
+//! What entries say beyond their page: parties, alerts, confirmations, grants, journeys, stays. Entries come in any order
+//! when the office opens; one that corrects another takes its place.
+
+use super::skeletons;
+use crate::names;
+use crate::records::{Action, Tier, Value};
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::terms::Code;
+use casemesh_protocol::time::Day;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// An entry that was written down more than so many days after its day is late.
+const LATE_DAYS: i32 = 3;
+
+/// A party of a case, as the conflict check sees it.
+#[derive(Debug, Clone)]
+pub struct PartyRow {
+    /// In which case.
+    pub case: RecordId,
+    /// The name.
+    pub name: String,
+    /// The digits of the telephone.
+    pub telephone: String,
+    /// How the name sounds.
+    pub sound: Vec<String>,
+}
+
+/// What stands on a person's page before everything else.
+#[derive(Debug, Clone)]
+pub struct AlertRow {
+    /// About whom.
+    pub person: RecordId,
+    /// What kind.
+    pub kind: Option<Code>,
+    /// What it says.
+    pub text: String,
+}
+
+/// What was confirmed about a person, and when.
+#[derive(Debug, Clone)]
+struct ConfirmedRow {
+    person: RecordId,
+    what: String,
+    on: Day,
+}
+
+/// A place on a journey.
+#[derive(Debug, Clone)]
+pub struct JourneyRow {
+    /// In which case.
+    pub case: RecordId,
+    /// The place, as written.
+    pub place: String,
+    /// When it was reached, if known; else the day of the entry.
+    pub on: Day,
+    /// For whom the entry is.
+    pub tier: Tier,
+}
+
+/// A stay that began.
+#[derive(Debug, Clone)]
+struct StayRow {
+    case: RecordId,
+    place: String,
+    arrived: Day,
+}
+
+/// A stay that ended.
+#[derive(Debug, Clone)]
+struct StayEndRow {
+    case: RecordId,
+    follows: Option<RecordId>,
+    left: Day,
+}
+
+/// A place that the office has, and how many can stay there.
+#[derive(Debug, Clone)]
+struct PlaceRow {
+    name: String,
+    places: u32,
+    on: Day,
+}
+
+/// How full a place is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupied {
+    /// What the place is called.
+    pub name: String,
+    /// How many can stay there; none where nobody wrote it down.
+    pub places: Option<u32>,
+    /// How many stay there.
+    pub taken: u32,
+}
+
+/// An entry that was written down late.
+#[derive(Debug, Clone, Copy)]
+pub struct LateRow {
+    /// What it belongs to.
+    pub about: RecordId,
+    /// Who wrote it.
+    pub by: Option<StaffId>,
+    /// The day when it was written.
+    pub written: Day,
+}
+
+/// What entries say.
+#[derive(Debug, Default)]
+pub struct Entries {
+    /// Entries that others correct.
+    corrected: HashSet<RecordId>,
+    parties: HashMap<RecordId, PartyRow>,
+    parties_of: HashMap<RecordId, BTreeSet<RecordId>>,
+    parties_by_sound: HashMap<Vec<String>, BTreeSet<RecordId>>,
+    /// Alerts about persons, by the entry that says so.
+    pub alerts: BTreeMap<RecordId, AlertRow>,
+    confirmed: HashMap<RecordId, ConfirmedRow>,
+    /// Entries that are counted for a grant, and the day of each.
+    granted: HashMap<RecordId, (RecordId, Day)>,
+    journeys: BTreeMap<RecordId, JourneyRow>,
+    stays: HashMap<RecordId, StayRow>,
+    stay_ends: HashMap<RecordId, StayEndRow>,
+    places: HashMap<RecordId, PlaceRow>,
+    late: HashMap<RecordId, LateRow>,
+}
+
+fn text(action: &Action, field: &str) -> Option<String> {
+    match action.answer(field) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn code(action: &Action, field: &str) -> Option<Code> {
+    match action.answer(field) {
+        Some(Value::Code(code)) => Some(code.clone()),
+        _ => None,
+    }
+}
+
+fn day(action: &Action, field: &str) -> Option<Day> {
+    match action.answer(field) {
+        Some(Value::Day(day)) => Some(*day),
+        _ => None,
+    }
+}
+
+impl Entries {
+    /// Takes up an entry.
+    pub(super) fn put(&mut self, action: &Action) {
+        if let Some(corrected) = action.corrects {
+            self.remove(corrected);
+            self.corrected.insert(corrected);
+        }
+        // When the office opens, entries come in any order: the later one may have been seen already.
+        if self.corrected.contains(&action.id) {
+            return;
+        }
+        if let Some(grant) = action.grant {
+            self.granted.insert(action.id, (grant, action.on));
+        }
+        if action.by.is_some() && action.corrects.is_none() && action.on.days_to(action.at.day()) > LATE_DAYS {
+            let row = LateRow { about: action.about, by: action.by, written: action.at.day() };
+            self.late.insert(action.id, row);
+        }
+        match action.form.as_ref().map(|(form, _)| form.as_str()) {
+            Some("party") => self.put_party(action),
+            Some("alert") => {
+                let text = text(action, "alert_text").unwrap_or_default();
+                let row = AlertRow { person: action.about, kind: code(action, "alert_kind"), text };
+                self.alerts.insert(action.id, row);
+            }
+            Some("confirmed") => {
+                if let Some(what) = code(action, "confirmed_what") {
+                    let row = ConfirmedRow { person: action.about, what: what.code.to_string(), on: action.on };
+                    self.confirmed.insert(action.id, row);
+                }
+            }
+            Some("journey") => {
+                if let Some(place) = text(action, "place") {
+                    let on = day(action, "arrived_on").unwrap_or(action.on);
+                    let row = JourneyRow { case: action.about, place, on, tier: action.tier };
+                    self.journeys.insert(action.id, row);
+                }
+            }
+            Some("stay") => {
+                if let Some(place) = text(action, "stay_place") {
+                    let arrived = day(action, "arrived_on").unwrap_or(action.on);
+                    self.stays.insert(action.id, StayRow { case: action.about, place, arrived });
+                }
+            }
+            Some("stay_end") => {
+                let left = day(action, "left_on").unwrap_or(action.on);
+                self.stay_ends.insert(action.id, StayEndRow { case: action.about, follows: action.follows, left });
+            }
+            Some("place") => {
+                let places = match action.answer("places") {
+                    Some(Value::Number(places)) => u32::try_from(*places).unwrap_or(0),
+                    _ => 0,
+                };
+                if let Some(name) = text(action, "stay_place") {
+                    self.places.insert(action.id, PlaceRow { name, places, on: action.on });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn put_party(&mut self, action: &Action) {
+        let Some(name) = text(action, "party_name") else { return };
+        let sound = skeletons(&name);
+        let telephone = text(action, "telephone").map(|text| names::digits(&text)).unwrap_or_default();
+        self.parties_of.entry(action.about).or_default().insert(action.id);
+        self.parties_by_sound.entry(sound.clone()).or_default().insert(action.id);
+        self.parties.insert(action.id, PartyRow { case: action.about, name, telephone, sound });
+    }
+
+    /// Forgets an entry.
+    pub(super) fn remove(&mut self, id: RecordId) {
+        if let Some(row) = self.parties.remove(&id) {
+            if self.parties_of.get_mut(&row.case).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+                self.parties_of.remove(&row.case);
+            }
+            if self.parties_by_sound.get_mut(&row.sound).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+                self.parties_by_sound.remove(&row.sound);
+            }
+        }
+        self.alerts.remove(&id);
+        self.confirmed.remove(&id);
+        self.granted.remove(&id);
+        self.journeys.remove(&id);
+        self.stays.remove(&id);
+        self.stay_ends.remove(&id);
+        self.places.remove(&id);
+        self.late.remove(&id);
+    }
+
+    /// The days of the entries that are counted for a grant.
+    pub fn granted_to(&self, grant: RecordId) -> impl Iterator<Item = Day> {
+        self.granted.values().filter(move |(to, _)| *to == grant).map(|(_, on)| *on)
+    }
+
+    /// When something about a person was last confirmed, in any of the records that are theirs.
+    pub fn last_confirmed(&self, records: &[RecordId], what: &str) -> Option<Day> {
+        let rows = self.confirmed.values().filter(|row| records.contains(&row.person) && row.what == what);
+        rows.map(|row| row.on).max()
+    }
+
+    /// The parties of a case.
+    pub fn parties_of(&self, case: RecordId) -> impl Iterator<Item = &PartyRow> {
+        self.parties_of.get(&case).into_iter().flatten().filter_map(|id| self.parties.get(id))
+    }
+
+    /// Parties of any case whose name sounds like this one.
+    pub fn parties_like(&self, name: &str) -> impl Iterator<Item = &PartyRow> {
+        let sound = Some(skeletons(name)).filter(|sound| !sound.is_empty());
+        let ids = sound.and_then(|sound| self.parties_by_sound.get(&sound));
+        ids.into_iter().flatten().filter_map(|id| self.parties.get(id))
+    }
+
+    /// All parties.
+    pub fn parties(&self) -> impl Iterator<Item = &PartyRow> {
+        self.parties.values()
+    }
+
+    /// All places on journeys.
+    pub fn journeys(&self) -> impl Iterator<Item = &JourneyRow> {
+        self.journeys.values()
+    }
+
+    /// Entries that were written down late.
+    pub fn late(&self) -> impl Iterator<Item = &LateRow> {
+        self.late.values()
+    }
+
+    /// How full each place is on a day: those that the office wrote down, and those where somebody stays.
+    pub fn occupied(&self, today: Day) -> Vec<Occupied> {
+        let mut found: BTreeMap<Vec<String>, Occupied> = BTreeMap::new();
+        let mut latest: HashMap<Vec<String>, (Day, RecordId)> = HashMap::new();
+        for (id, place) in &self.places {
+            let key = names::words(&place.name);
+            let newest = latest.entry(key.clone()).or_insert((place.on, *id));
+            if *newest <= (place.on, *id) {
+                *newest = (place.on, *id);
+                found.insert(key, Occupied { name: place.name.clone(), places: Some(place.places), taken: 0 });
+            }
+        }
+        for (id, stay) in &self.stays {
+            if self.is_over(*id, stay, today) {
+                continue;
+            }
+            let one = found.entry(names::words(&stay.place)).or_insert_with(|| Occupied {
+                name: stay.place.clone(),
+                places: None,
+                taken: 0,
+            });
+            one.taken += 1;
+        }
+        found.into_values().collect()
+    }
+
+    /// Whether a stay has not begun or is over. An end says which stay it ends; one that does not ends the last stay of
+    /// its case that began before it.
+    fn is_over(&self, id: RecordId, stay: &StayRow, today: Day) -> bool {
+        let ends = self.stay_ends.values().filter(|end| end.case == stay.case && end.left <= today);
+        let ended = ends.into_iter().any(|end| match end.follows.filter(|follows| self.stays.contains_key(follows)) {
+            Some(follows) => follows == id,
+            None => {
+                let of_case = self.stays.iter().filter(|(_, other)| other.case == stay.case);
+                let before = of_case.filter(|(_, other)| other.arrived <= end.left);
+                before.max_by_key(|(other, row)| (row.arrived, **other)).is_some_and(|(last, _)| *last == id)
+            }
+        });
+        stay.arrived > today || ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Answer;
+    use casemesh_protocol::terms::FieldState;
+    use casemesh_protocol::time::Timestamp;
+
+    fn entry(id: u8, about: u8, form: &str, answers: &[(&str, Value)]) -> Action {
+        let kind = Code::new("form", 1, form, form).unwrap();
+        let on: Day = "2026-03-01".parse().unwrap();
+        let about = RecordId::new([about; 16]);
+        Action {
+            form: Some((form.to_owned(), 1)),
+            answers: answers
+                .iter()
+                .map(|(field, value)| Answer { field: (*field).into(), value: FieldState::Known(value.clone()) })
+                .collect(),
+            ..Action::note(RecordId::new([id; 16]), about, Vec::new(), kind, on, Timestamp::from_ms(0))
+        }
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    fn on(day: &str) -> Value {
+        Value::Day(day.parse().unwrap())
+    }
+
+    #[test]
+    fn free_places_follow_stays_and_their_ends_in_any_order() {
+        let stay = |id, case, place: &str, day: &str| {
+            entry(id, case, "stay", &[("stay_place", text(place)), ("arrived_on", on(day))])
+        };
+        let end = |id, case, day: &str| entry(id, case, "stay_end", &[("left_on", on(day))]);
+        let mut entries = vec![
+            entry(1, 0, "place", &[("stay_place", text("Room 2")), ("places", Value::Number(4))]),
+            stay(2, 10, "room 2", "2026-03-01"),
+            stay(3, 11, "Room 2", "2026-03-02"),
+            end(4, 11, "2026-03-05"),
+            stay(5, 11, "Room 2", "2026-04-01"),
+            stay(6, 12, "Aunt's house", "2026-03-03"),
+        ];
+        let mut ended = end(7, 12, "2026-06-01");
+        ended.follows = Some(RecordId::new([6; 16]));
+        entries.push(ended);
+        for turn in 0..entries.len() {
+            entries.rotate_left(turn);
+            let mut found = Entries::default();
+            entries.iter().for_each(|entry| found.put(entry));
+            let taken = |day: &str| -> Vec<(String, Option<u32>, u32)> {
+                let all = found.occupied(day.parse().unwrap()).into_iter();
+                all.map(|one| (one.name.to_lowercase(), one.places, one.taken)).collect()
+            };
+            assert_eq!(taken("2026-03-04"), [("aunt's house".into(), None, 1), ("room 2".into(), Some(4), 2)]);
+            assert_eq!(taken("2026-03-20"), [("aunt's house".into(), None, 1), ("room 2".into(), Some(4), 1)]);
+            assert_eq!(taken("2026-07-01"), [("room 2".into(), Some(4), 2)]);
+        }
+    }
+
+    #[test]
+    fn a_party_is_found_by_sound_until_its_entry_is_corrected() {
+        let mut found = Entries::default();
+        found.put(&entry(1, 10, "party", &[("party_name", text("Mohammed Kasim"))]));
+        assert_eq!(found.parties_like("Muhamad Qasim").count(), 1);
+        let mut corrected = entry(2, 10, "party", &[("party_name", text("Anna Peters"))]);
+        corrected.corrects = Some(RecordId::new([1; 16]));
+        found.put(&corrected);
+        assert_eq!(found.parties_like("Muhamad Qasim").count(), 0);
+        assert_eq!(found.parties_of(RecordId::new([10; 16])).count(), 1);
+    }
+}
