@@ -43,7 +43,7 @@ fn is_absent<T: std::fmt::Debug>(result: Result<T, DeskError>) -> bool {
 fn office_at(clock: &Clock) -> TestNode {
     let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
     office.node = Some(Node::start(office.folder.path(), clock.clone()).unwrap());
-    hire(&office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
+    hire(office.node(), &office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
     office
 }
 
@@ -304,7 +304,7 @@ fn the_conflict_list_hides_person_and_cases_until_a_second_person_lifts_it() {
     assert_eq!(problem(worker.assign_case(case, colleague.staff())), "owner-does-not-see");
     // Nobody lifts it alone.
     assert_eq!(problem(worker.lift_bar(person, colleague.staff())), "no-second-person");
-    hire(&admin, &worker, "second", "supervisor", false);
+    hire(office.node(), &admin, &worker, "second", "supervisor", false);
     worker.lift_bar(person, colleague.staff()).unwrap();
     assert!(is_absent(colleague.case(case)));
     let second = office.desk("second");
@@ -389,7 +389,7 @@ fn a_case_for_others_alone_does_not_exist() {
     office.start();
     let admin = office.desk("admin");
     let worker = office.desk("worker");
-    hire(&admin, &worker, "colleague", "caseworker", false);
+    hire(office.node(), &admin, &worker, "colleague", "caseworker", false);
     let colleague = office.desk("colleague");
     let open = worker.register_person(named("Open")).unwrap();
     worker.open_case(vec![open], CaseInput { summary: "seen by all".into(), ..CaseInput::default() }).unwrap();
@@ -436,4 +436,79 @@ fn a_case_for_others_alone_does_not_exist() {
     office.node().end_sessions(view.id);
     assert!(office.node().desk(&token).is_none());
     assert!(office.node().sign_in(&Knock::new("colleague", PASSWORD, "test")).is_err());
+}
+
+#[test]
+fn a_first_password_is_changed_and_a_forgotten_one_is_reset_by_two() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = clock();
+    let mut office = office_at(&clock);
+    let (admin, worker) = (office.desk("admin"), office.desk("worker"));
+    let cost = casemesh_crypto::passphrase::Cost::FLOOR;
+    let first = "a lantern on the way home";
+    let new = StaffInput {
+        sign_in: "nomsa".into(),
+        name: "Nomsa".into(),
+        roles: vec!["caseworker".into()],
+        password: first.into(),
+        unlocks: true,
+        ..StaffInput::default()
+    };
+    let nomsa = admin.add_staff(&new, cost).unwrap();
+    let opens = |office: &TestNode, password: &str| office.node().sign_in(&Knock::new("nomsa", password, "test")).ok();
+    let waiting = |desk: &Desk| desk.requests().unwrap().into_iter().find(|request| request.may_decide);
+    let approve = DecisionInput { approved: true, ..DecisionInput::default() };
+    // Until it is approved there is no way to the office key, not even for a locked node.
+    assert!(!admin.staff_list().unwrap().iter().any(|member| member.id == nomsa && member.unlocks));
+    assert!(opens(&office, first).is_none());
+    worker.decide(waiting(&worker).unwrap().id, &approve).unwrap();
+    let token = opens(&office, first).unwrap();
+    let desk = office.node().desk(&token).unwrap();
+    assert!(desk.must_change_password());
+    assert_eq!(problem(desk.change_password(first, first, cost)), "password-same");
+    desk.change_password(first, PASSWORD, cost).unwrap();
+    assert!(!desk.must_change_password() && opens(&office, first).is_none());
+    // She forgot it: the administrator thinks of another, and nothing happens before the supervisor approves.
+    let second = "four grey geese in a row";
+    assert!(matches!(worker.reset_password(nomsa, second, cost), Err(DeskError::Denied(_))));
+    assert_eq!(problem(admin.reset_password(nomsa, "short", cost)), "password-short");
+    assert!(admin.reset_password(nomsa, second, cost).unwrap(), "it waits");
+    assert_eq!(problem(admin.reset_password(nomsa, "another one that is long", cost)), "asked-before");
+    assert!(opens(&office, second).is_none() && office.node().desk(&token).is_some());
+    clock.advance_ms(1_000);
+    worker.decide(waiting(&worker).unwrap().id, &approve).unwrap();
+    assert!(office.node().desk(&token).is_none(), "her sessions ended");
+    assert!(opens(&office, PASSWORD).is_none());
+    let token = opens(&office, second).unwrap();
+    assert!(office.node().desk(&token).unwrap().must_change_password());
+    // It opens the locked office, too.
+    office.stop();
+    office.start();
+    assert!(opens(&office, second).is_some());
+}
+
+#[test]
+fn who_approves_is_ended_or_reset_only_with_a_third_person() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office_at(&clock());
+    let (admin, worker) = (office.desk("admin"), office.desk("worker"));
+    let second = hire(office.node(), &admin, &worker, "second", "administrator", false);
+    let lead = office.desk("second");
+    let waiting = |desk: &Desk| desk.requests().unwrap().into_iter().find(|request| request.may_decide);
+    assert!(admin.end_staff(second).unwrap(), "it waits");
+    assert!(waiting(&lead).is_none(), "nobody decides about themselves");
+    let mine = lead.requests().unwrap().into_iter().find(|request| request.decided_by.is_none()).unwrap();
+    let approve = DecisionInput { approved: true, ..DecisionInput::default() };
+    assert_eq!(problem(lead.decide(mine.id, &approve)), "own-request");
+    assert!(office.node().desk(&office.node().sign_in(&Knock::new("second", PASSWORD, "test")).unwrap()).is_some());
+    worker.decide(waiting(&worker).unwrap().id, &approve).unwrap();
+    assert!(office.node().sign_in(&Knock::new("second", PASSWORD, "test")).is_err());
+    // A caseworker approves nothing: her account ends at once, and her second factor is taken away at once.
+    let colleague = office.desk("colleague").staff();
+    assert!(!admin.reset_factor(colleague).unwrap());
+    assert!(!admin.end_staff(colleague).unwrap());
+    // Where nobody is left to ask, it is done at once, and stands in the log.
+    assert!(!admin.reset_factor(worker.staff()).unwrap());
 }

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// What the auditor chooses.
+const OWN_PASSWORD: &str = "a kettle sings at seven";
+
 const CHROMIUM: &str = "/usr/bin/chromium";
 
 pub(crate) struct Walk {
@@ -665,7 +668,12 @@ async fn walk(tools: (String, PathBuf)) {
     walk.fill("form[action='/account/factor/drop']", &[("code", codes[1].as_str().unwrap())]).await;
     walk.press("form[action='/account/factor/drop']").await;
 
+    // Whose password somebody else chose chooses another before everything else.
     walk.sign_in(&advice_base, "auditor").await;
+    walk.shows("Somebody else chose your password").await;
+    walk.check("account-first").await;
+    walk.fill("form[action='/account/password']", &[("current", PASSWORD), ("password", OWN_PASSWORD)]).await;
+    walk.press("form[action='/account/password']").await;
     walk.go(&format!("{advice_base}log")).await;
     walk.press("form[action='/log'][method='post']").await;
     walk.shows("entries in one unbroken chain").await;

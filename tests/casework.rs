@@ -39,7 +39,7 @@ fn office() -> TestNode {
 }
 
 fn colleague(office: &TestNode, name: &str) -> Desk {
-    hire(&office.desk("admin"), &office.desk("worker"), name, "caseworker", false);
+    hire(office.node(), &office.desk("admin"), &office.desk("worker"), name, "caseworker", false);
     office.desk(name)
 }
 
@@ -479,7 +479,7 @@ fn the_log_says_who_did_what_and_every_version_stays() {
     let _guard = runtime.enter();
     let mut office = office();
     let admin = office.desk("admin");
-    hire(&admin, &office.desk("worker"), "auditor", "auditor", false);
+    hire(office.node(), &admin, &office.desk("worker"), "auditor", "auditor", false);
     let colleague = colleague(&office, "colleague");
     let (desk, auditor) = (office.desk("worker"), office.desk("auditor"));
     let client = person(&desk, "Nomvula");

@@ -259,7 +259,7 @@ fn an_import_taken_back_keeps_whom_staff_worked_with() {
     assert!(worker.case(case).is_ok());
     assert_eq!(worker.cases(&everything).unwrap().1, 1);
 
-    hire(&admin, &worker, "late", "caseworker", true);
+    hire(office.node(), &admin, &worker, "late", "caseworker", true);
     drop((worker, admin));
     office.stop();
     office.start();

@@ -28,7 +28,7 @@ fn the_api_keeps_to_its_document_for_every_role() {
     let document = tempfile::NamedTempFile::with_suffix(".json").unwrap();
     std::fs::write(document.path(), casemesh_web::openapi()).unwrap();
     for role in StaffRole::ALL {
-        hire(&admin, &lead, role.as_str(), role.as_str(), false);
+        hire(&served.node, &admin, &lead, role.as_str(), role.as_str(), false);
         let token = sign_in(role.as_str());
         let status = Command::new(&schemathesis)
             .arg("run")

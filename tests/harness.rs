@@ -13,6 +13,8 @@ use casemesh_protocol::id::{OfficeId, StaffId};
 use std::time::{Duration, Instant};
 
 pub(crate) const PASSWORD: &str = "paper boats on a river";
+/// The password that an account begins with, and that its owner changes.
+pub(crate) const FIRST_PASSWORD: &str = "a lantern on the way home";
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
@@ -94,19 +96,22 @@ impl TestNode {
     }
 }
 
-/// An account of that name with one role, asked for by one and approved by another.
-pub(crate) fn hire(admin: &Desk, second: &Desk, name: &str, role: &str, unlocks: bool) -> StaffId {
+/// An account of that name with one role, asked for by one and approved by another, whose owner chose a password.
+pub(crate) fn hire(node: &Node, admin: &Desk, second: &Desk, name: &str, role: &str, unlocks: bool) -> StaffId {
     let input = StaffInput {
         sign_in: name.into(),
         name: name.into(),
         roles: vec![role.into()],
-        password: PASSWORD.into(),
+        password: FIRST_PASSWORD.into(),
         unlocks,
         ..StaffInput::default()
     };
     let staff = admin.add_staff(&input, Cost::FLOOR).unwrap();
     let open = second.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
     second.decide(open.id, &DecisionInput { approved: true, ..DecisionInput::default() }).unwrap();
+    let token = node.sign_in(&Knock::new(name, FIRST_PASSWORD, "test")).unwrap();
+    node.desk(&token).unwrap().change_password(FIRST_PASSWORD, PASSWORD, Cost::FLOOR).unwrap();
+    node.sign_out(&token);
     staff
 }
 

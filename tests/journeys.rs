@@ -103,9 +103,10 @@ async fn day(tools: (String, std::path::PathBuf)) {
     let (other, other_base) = served(&shelter, &network).await;
     let partner = shelter.office;
     let (admin, lead) = (desk(&office, "admin"), desk(&office, "worker"));
+    let node = office.node.clone();
     tokio::task::spawn_blocking(move || {
         for (name, role) in [("paralegal", "caseworker"), ("volunteer", "volunteer"), ("auditor", "auditor")] {
-            hire(&admin, &lead, name, role, false);
+            hire(&node, &admin, &lead, name, role, false);
         }
         let settings = SettingsInput {
             name: "Ugu Advice Office".into(),

@@ -48,6 +48,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/tasks/{id}/settle" => json!({ "state": "done" }),
         "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
+        operation if operation.ends_with("/reset-password") => json!({ "password": "" }),
         "post /api/v1/list-imports" => json!({ "mapping": "", "file": "", "dry_run": true }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),
         operation if ["/merge", "/unmerge", "/different"].iter().any(|end| operation.ends_with(end)) => {
@@ -181,7 +182,7 @@ fn the_matrix_of_operations_roles_and_relations() {
     let mut auditor = StaffId::new([0; 16]);
     for role in roles.iter().map(|role| role.as_str()).chain(["colleague"]) {
         let role_of = if role == "colleague" { "caseworker" } else { role };
-        let staff = hire(&admin, &lead, role, role_of, false);
+        let staff = hire(&served.node, &admin, &lead, role, role_of, false);
         if role == "auditor" {
             auditor = staff;
         }

@@ -205,7 +205,7 @@ fn merging_opens_nothing_that_was_shut() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
     let mut office = office();
-    hire(&office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
+    hire(office.node(), &office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
     let (desk, colleague) = (office.desk("worker"), office.desk("colleague"));
     let (one, other) =
         (desk.register_person(named("Anna", "A")).unwrap(), desk.register_person(named("Anne", "A")).unwrap());

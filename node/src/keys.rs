@@ -69,9 +69,9 @@ pub enum KeyError {
 }
 
 /// A staff member's way to the key.
-#[derive(Debug, Clone, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
-struct Slot {
+pub struct Slot {
     #[n(0)]
     staff: StaffId,
     /// Keyed hash of the sign-in name.
@@ -326,11 +326,33 @@ impl KeyFile {
         cost: Cost,
         rng: &mut impl CryptoRng,
     ) -> Result<(), KeyError> {
+        let slot = self.make_slot(keys, staff, name, password, cost, rng)?;
+        self.put_slot(slot);
+        Ok(())
+    }
+
+    /// A slot that opens nothing until it is put in its place.
+    ///
+    /// # Errors
+    /// When the password cannot be used.
+    pub fn make_slot(
+        &self,
+        keys: &Keys,
+        staff: StaffId,
+        name: &str,
+        password: &str,
+        cost: Cost,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Slot, KeyError> {
         let slot =
             PasswordSlot::seal(&keys.file_key, password, staff.as_bytes(), cost, rng).map_err(KeyError::Password)?;
-        self.slots.retain(|slot| slot.staff != staff);
-        self.slots.push(Slot { staff, name: self.name_hash(name), slot });
-        Ok(())
+        Ok(Slot { staff, name: self.name_hash(name), slot })
+    }
+
+    /// Puts a slot in its place: what opened the office for this staff member before does not any more.
+    pub fn put_slot(&mut self, slot: Slot) {
+        self.slots.retain(|other| other.staff != slot.staff);
+        self.slots.push(slot);
     }
 
     /// Takes a staff member's slot away.

@@ -224,6 +224,8 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
             factor: None,
             pin: None,
             ends: None,
+            first_password: false,
+            sessions_from: None,
         });
     }
     let shares =
@@ -633,7 +635,13 @@ impl Node {
         let now = self.inner.around.clock.now();
         let staff = self.sessions().touch(token, now)?;
         *self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        self.office()?.desk(staff)
+        let begun = self.sessions().begun(token)?;
+        let office = self.office()?;
+        if office.counts_from(staff).is_some_and(|from| begun < from) {
+            self.sessions().end(token);
+            return None;
+        }
+        office.desk(staff)
     }
 
     /// Locks a session behind its owner's PIN; without one it ends. Whether it can be opened again.

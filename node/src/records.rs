@@ -2,6 +2,7 @@
 //! come behind and are optional, so that old rows still read.
 
 use crate::calendars::Calendar;
+use crate::keys::Slot;
 use crate::vault::{Kind, Record};
 use casemesh_crypto::factor::FactorSecret;
 use casemesh_crypto::hash::Digest;
@@ -294,6 +295,12 @@ pub struct Staff {
     /// When the account ends by itself.
     #[n(10)]
     pub ends: Option<Timestamp>,
+    /// Whether the password is one that somebody else chose: the first thing to do is to choose another.
+    #[cbor(n(11), default)]
+    pub first_password: bool,
+    /// Sessions from before this do not count any more.
+    #[n(12)]
+    pub sessions_from: Option<Timestamp>,
 }
 
 impl Staff {
@@ -1281,7 +1288,7 @@ pub struct Glass {
 pub enum Asked {
     /// An account comes into use with these roles, until that time.
     #[n(0)]
-    Account(#[n(0)] StaffId, #[n(1)] Vec<StaffRole>, #[n(2)] Option<Timestamp>),
+    Account(#[n(0)] StaffId, #[n(1)] Vec<StaffRole>, #[n(2)] Option<Timestamp>, #[n(3)] Option<Slot>),
     /// A colleague is taken off the conflict list of a person.
     #[n(1)]
     LiftBar(#[n(0)] RecordId, #[n(1)] StaffId),
@@ -1291,6 +1298,37 @@ pub enum Asked {
     /// An entry of a case holds, a plan for example.
     #[n(3)]
     Entry(#[n(0)] RecordId, #[n(1)] RecordId),
+    /// An account ends.
+    #[n(4)]
+    End(#[n(0)] StaffId),
+    /// The second factor of an account is taken away.
+    #[n(5)]
+    ResetFactor(#[n(0)] StaffId),
+    /// An account gets another first password: a hash, or a slot where it opens the office.
+    #[n(6)]
+    ResetPassword(#[n(0)] StaffId, #[n(1)] Option<PasswordHash>, #[n(2)] Option<Slot>),
+}
+
+impl Asked {
+    /// The account that it is about, if it is about one. Nobody approves what is about themselves.
+    pub fn account(&self) -> Option<StaffId> {
+        match self {
+            Self::Account(staff, ..) | Self::End(staff) | Self::ResetFactor(staff) => Some(*staff),
+            Self::ResetPassword(staff, ..) => Some(*staff),
+            Self::LiftBar(..) | Self::Close(..) | Self::Entry(..) => None,
+        }
+    }
+
+    /// Whether two requests ask the same, whatever password was thought of.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Account(one, roles, ends, _), Self::Account(other, other_roles, other_ends, _)) => {
+                (one, roles, ends) == (other, other_roles, other_ends)
+            }
+            (Self::ResetPassword(one, ..), Self::ResetPassword(other, ..)) => one == other,
+            (one, other) => one == other,
+        }
+    }
 }
 
 /// A request for a second person's approval.

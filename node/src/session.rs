@@ -137,6 +137,11 @@ impl Sessions {
         Some(session.staff)
     }
 
+    /// When a session began.
+    pub fn begun(&self, token: &str) -> Option<Timestamp> {
+        self.0.get(&token::digest(token)).map(|session| session.begun)
+    }
+
     /// Locks a session behind its owner's PIN.
     pub fn lock(&mut self, token: &str) {
         if let Some(session) = self.0.get_mut(&token::digest(token)) {

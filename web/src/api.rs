@@ -97,9 +97,15 @@ impl FromRequestParts<App> for Caller {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
         let signed = token.and_then(|token| app.node.desk(&token).map(|desk| Self { desk, token }));
-        signed.ok_or_else(|| {
+        let caller = signed.ok_or_else(|| {
             Problem::new(StatusCode::UNAUTHORIZED, "error-sign-in", "sign in first: POST /api/v1/sign-in")
-        })
+        })?;
+        let is_way = ["/account/password", "/sign-out"].iter().any(|end| parts.uri.path().ends_with(end));
+        if !is_way && caller.desk.must_change_password() {
+            let title = "choose a password of your own first: POST /api/v1/account/password";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "error-first-password", title));
+        }
+        Ok(caller)
     }
 }
 
@@ -205,7 +211,7 @@ pub(crate) struct Made {
 /// Done; there is nothing more to say.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done {
-    /// Always true.
+    /// True; or false, when it waits for another person's approval.
     pub(crate) done: bool,
 }
 

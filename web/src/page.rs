@@ -160,6 +160,9 @@ impl Page {
                 let ends = ends.map(|ends| self.t1("request-until", "when", &self.when(&ends))).unwrap_or_default();
                 format!("{}: {} {ends}", self.t1("request-account", "name", name), roles.join(", "))
             }
+            RequestedView::End { name } => self.t1("request-end", "name", name),
+            RequestedView::ResetFactor { name } => self.t1("request-reset-factor", "name", name),
+            RequestedView::ResetPassword { name } => self.t1("request-reset-password", "name", name),
             RequestedView::LiftBar { name, staff, .. } => {
                 format!("{} – {name}", self.t1("request-lift-bar", "name", staff))
             }
@@ -171,7 +174,10 @@ impl Page {
     /// Where what a request is about can be seen.
     pub(crate) fn request_link(&self, request: &RequestView) -> Option<(String, String)> {
         match &request.asked {
-            RequestedView::Account { .. } => None,
+            RequestedView::Account { .. }
+            | RequestedView::End { .. }
+            | RequestedView::ResetFactor { .. }
+            | RequestedView::ResetPassword { .. } => None,
             RequestedView::LiftBar { person, name, .. } => Some((format!("/people/{person}"), name.clone())),
             RequestedView::Close { case, number, .. } => Some((format!("/cases/{case}"), number.clone())),
             RequestedView::Entry { case, number, entry } => {
@@ -500,14 +506,30 @@ impl Signed {
     }
 }
 
+/// Where somebody may go before they chose a password of their own.
+const BEFORE_OWN_PASSWORD: &[&str] =
+    &["/account", "/account/password", "/sign-out", "/language", "/lock", "/switch", "/account/sessions/end-others"];
+
+impl Signed {
+    /// The same, or the way to one's own password, if that must come first.
+    fn with_own_password(self, path: &str) -> Result<Self, Response> {
+        let is_way = BEFORE_OWN_PASSWORD.contains(&path);
+        if is_way || !self.desk.must_change_password() { Ok(self) } else { Err(go("/account#password-title")) }
+    }
+}
+
 impl FromRequestParts<App> for Signed {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        Self::new(app, &parts.headers, parts.uri.path()).ok_or_else(|| {
-            let then: String = form_urlencoded::byte_serialize(parts.uri.path().as_bytes()).collect();
-            go(&format!("/sign-in?then={then}"))
-        })
+        let path = parts.uri.path();
+        match Self::new(app, &parts.headers, path) {
+            Some(signed) => signed.with_own_password(path),
+            None => {
+                let then: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+                Err(go(&format!("/sign-in?then={then}")))
+            }
+        }
     }
 }
 
@@ -527,7 +549,7 @@ impl axum::extract::FromRequest<App> for Sent {
         let body = axum::body::Bytes::from_request(request, app).await.map_err(IntoResponse::into_response)?;
         let form = Form::read(&body);
         match Signed::new(app, &headers, &path) {
-            Some(signed) => Ok(Self { signed, form }),
+            Some(signed) => Ok(Self { signed: signed.with_own_password(&path)?, form }),
             None => Err(crate::pages::sign_in_keeping(app, &headers, &path, &form)),
         }
     }

@@ -233,6 +233,8 @@ impl Desk {
         let mut problems = self.problems();
         if let Some(problem) = password_problem(new, &[&member.sign_in, &member.name]) {
             problems.add("password", problem);
+        } else if new == current {
+            problems.add("password", "password-same");
         }
         problems.done()?;
         if unlocks {
@@ -240,8 +242,15 @@ impl Desk {
             let slot =
                 move |file: &mut KeyFile, keys: &Keys| file.set_slot(keys, id, &sign_in, &new, cost, &mut os_rng());
             self.office.vault.change_key_file(slot).map_err(refused)?;
-            self.office.vault.note_and_wait(Some(id), "change_password", None)?;
-            return Ok(());
+            if !member.first_password {
+                self.office.vault.note_and_wait(Some(id), "change_password", None)?;
+                return Ok(());
+            }
+            return self.write("change_password", move |tx| {
+                let mut sealed = own_record(tx, id)?;
+                sealed.record.first_password = false;
+                Ok(tx.update(&sealed.record, sealed.revision)?)
+            });
         }
         let hash = PasswordHash::new(new, cost, &mut os_rng())
             .map_err(|_| DeskError::Invalid(vec![FieldProblem::new("password", "password-long")]))?;
@@ -249,8 +258,14 @@ impl Desk {
         self.write("change_password", move |tx| {
             let mut sealed = own_record(tx, staff)?;
             sealed.record.password = Some(hash);
+            sealed.record.first_password = false;
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })
+    }
+
+    /// Whether the password is one that somebody else chose, so that nothing else is done before it is changed.
+    pub fn must_change_password(&self) -> bool {
+        self.office.member(self.actor.staff).is_some_and(|member| member.first_password)
     }
 
     /// Sets one's PIN.

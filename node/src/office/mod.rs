@@ -258,6 +258,11 @@ impl Office {
         Some(Desk { office: Arc::clone(self), actor, name: member.name.clone(), language: member.language.clone() })
     }
 
+    /// From when on sessions of a member of staff count: those from before ended with a change of the account.
+    pub fn counts_from(&self, staff: StaffId) -> Option<Timestamp> {
+        self.index.read().staff.get(&staff)?.sessions_from
+    }
+
     /// The settings.
     pub fn settings(&self) -> Option<Settings> {
         self.index.read().settings.clone()

@@ -3,10 +3,12 @@
 use super::{Desk, DeskError, FieldProblem, RequestView, RequestedView};
 use crate::index::Tables;
 use crate::policy::{Actor, Ask};
+use crate::keys::{KeyFile, Keys};
 use crate::records::{Action, Asked, Case, Decided, Person, Request, Staff};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
-use casemesh_protocol::id::RecordId;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -30,7 +32,7 @@ pub struct DecisionInput {
 pub(super) fn ask(tx: &mut Tx<'_>, subjects: Vec<KeyHandle>, asked: Asked) -> Result<RecordId, DeskError> {
     let by = tx.staff().ok_or(DeskError::NotFound)?;
     let open = tx.list::<Request>(Request::TOP)?.into_iter().map(|sealed| sealed.record);
-    if open.filter(|request| request.decided.is_none()).any(|request| request.asked == asked) {
+    if open.filter(|request| request.decided.is_none()).any(|request| request.asked.is_same(&asked)) {
         return Err(DeskError::Invalid(vec![FieldProblem::new("reason", "asked-before")]));
     }
     let request = Request { id: tx.fresh_id(), subjects, asked, by, at: tx.now(), decided: None };
@@ -40,19 +42,50 @@ pub(super) fn ask(tx: &mut Tx<'_>, subjects: Vec<KeyHandle>, asked: Asked) -> Re
 
 fn needed(asked: &Asked) -> Ask {
     match asked {
-        Asked::Account(..) => Ask::ApproveAccounts,
+        Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => Ask::ApproveAccounts,
         Asked::LiftBar(..) | Asked::Close(..) | Asked::Entry(..) => Ask::ApproveCases,
     }
 }
 
+fn change_account(
+    tx: &mut Tx<'_>,
+    staff: StaffId,
+    change: impl FnOnce(&mut Staff, Timestamp),
+) -> Result<(), DeskError> {
+    let id = RecordId::new(*staff.as_bytes());
+    let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+    change(&mut sealed.record, tx.now());
+    tx.about(id);
+    Ok(tx.update(&sealed.record, sealed.revision)?)
+}
+
+/// Ends an account. What was asked about it goes with it.
+fn end(tx: &mut Tx<'_>, staff: StaffId) -> Result<(), DeskError> {
+    change_account(tx, staff, |member, now| {
+        member.active = false;
+        member.sessions_from = Some(now);
+    })?;
+    for mut request in tx.list::<Request>(Request::TOP)? {
+        let is_this = matches!(request.record.asked, Asked::End(_));
+        if request.record.decided.is_none() && !is_this && request.record.asked.account() == Some(staff) {
+            let comment = "the account was ended".to_owned();
+            let by = tx.staff().ok_or(DeskError::NotFound)?;
+            request.record.decided = Some(Decided { at: tx.now(), by, approved: false, comment });
+            tx.update(&request.record, request.revision)?;
+        }
+    }
+    Ok(())
+}
+
 impl Desk {
-    /// Whether somebody else could approve this.
+    /// Whether somebody could approve this who neither asks nor is meant.
     pub(super) fn has_approver(&self, asked: &Asked) -> bool {
         let now = self.now();
         let tables = self.office.index.read();
         tables.staff.values().any(|member| {
             let actor = Actor { staff: member.id, roles: member.roles.clone(), small_office: self.actor.small_office };
-            member.id != self.actor.staff && member.is_in_use(now) && actor.may(needed(asked)).is_ok()
+            let is_third = member.id != self.actor.staff && Some(member.id) != asked.account();
+            is_third && member.is_in_use(now) && actor.may(needed(asked)).is_ok()
         })
     }
 
@@ -60,7 +93,7 @@ impl Desk {
     fn knows(&self, tables: &Tables, request: &Request) -> bool {
         let case = |id: &RecordId| tables.cases.get(id).is_some_and(|case| self.sees(tables, case));
         let about = match &request.asked {
-            Asked::Account(..) => true,
+            Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => true,
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
             Asked::Close(id, _) | Asked::Entry(id, _) => case(id),
         };
@@ -93,12 +126,14 @@ impl Desk {
     fn request_view(&self, tables: &Tables, request: &Request) -> RequestView {
         let number = |case: &RecordId| tables.cases.get(case).map(|case| case.number.clone()).unwrap_or_default();
         let name = |person: &RecordId| tables.persons.get(person).map(|row| row.name.clone()).unwrap_or_default();
+        let account = |staff: &StaffId| self.staff_name(tables, Some(*staff));
         let asked = match &request.asked {
-            Asked::Account(staff, roles, ends) => RequestedView::Account {
-                name: self.staff_name(tables, Some(*staff)),
-                roles: roles.clone(),
-                ends: *ends,
-            },
+            Asked::Account(staff, roles, ends, _) => {
+                RequestedView::Account { name: account(staff), roles: roles.clone(), ends: *ends }
+            }
+            Asked::End(staff) => RequestedView::End { name: account(staff) },
+            Asked::ResetFactor(staff) => RequestedView::ResetFactor { name: account(staff) },
+            Asked::ResetPassword(staff, ..) => RequestedView::ResetPassword { name: account(staff) },
             Asked::LiftBar(person, staff) => RequestedView::LiftBar {
                 person: *person,
                 name: name(person),
@@ -118,7 +153,10 @@ impl Desk {
             decided_by: request.decided.as_ref().map(|decided| self.staff_name(tables, Some(decided.by))),
             approved: request.decided.as_ref().is_some_and(|decided| decided.approved),
             comment: request.decided.as_ref().map(|decided| decided.comment.clone()).unwrap_or_default(),
-            may_decide: request.decided.is_none() && request.by != self.actor.staff && self.may(needed(&request.asked)),
+            may_decide: request.decided.is_none()
+                && request.by != self.actor.staff
+                && request.asked.account() != Some(self.actor.staff)
+                && self.may(needed(&request.asked)),
         }
     }
 
@@ -137,7 +175,7 @@ impl Desk {
             // An administrator decides about accounts as an administrator.
             self.administers()?;
         }
-        if request.by == self.actor.staff {
+        if request.by == self.actor.staff || request.asked.account() == Some(self.actor.staff) {
             return Err(DeskError::Invalid(vec![FieldProblem::new("comment", "own-request")]));
         }
         let mut problems = self.problems();
@@ -147,14 +185,10 @@ impl Desk {
         }
         problems.done()?;
         let (desk, approved) = (self.clone(), input.approved);
-        let never_used = match &request.asked {
-            Asked::Account(staff, ..) if !approved => {
-                let is_new = |member: &Staff| !member.active;
-                self.office.index.read().staff.get(staff).filter(|member| is_new(member)).map(|member| member.id)
-            }
-            _ => None,
-        };
-        let decided = self.write(if approved { "approve" } else { "refuse" }, move |tx| {
+        if approved {
+            self.before_carrying_out(&request.asked)?;
+        }
+        self.write(if approved { "approve" } else { "refuse" }, move |tx| {
             let mut sealed = tx.get::<Request>(Request::TOP, id)?.ok_or(DeskError::NotFound)?;
             if sealed.record.decided.is_some() {
                 return Err(crate::vault::VaultError::Conflict.into());
@@ -164,17 +198,33 @@ impl Desk {
                 desk.carry_out(tx, &sealed.record.asked)?;
             }
             Ok(tx.update(&sealed.record, sealed.revision)?)
-        });
-        // Who was refused keeps no way to the office key.
-        if let (Ok(()), Some(staff)) = (&decided, never_used) {
-            self.drop_slot(staff);
+        })?;
+        if let (true, Asked::End(staff)) = (approved, &request.asked) {
+            self.drop_slot(*staff);
         }
-        decided
+        Ok(())
+    }
+
+    /// What must hold, and what the key file must have, before an account is changed: a crash between leaves a slot for
+    /// an account that is not in use, and never an account without a way in.
+    pub(super) fn before_carrying_out(&self, asked: &Asked) -> Result<(), DeskError> {
+        match asked {
+            Asked::End(staff) => self.leaves_somebody(*staff),
+            Asked::Account(_, _, _, Some(slot)) | Asked::ResetPassword(_, _, Some(slot)) => {
+                let slot = slot.clone();
+                let put = |file: &mut KeyFile, _: &Keys| {
+                    file.put_slot(slot);
+                    Ok(())
+                };
+                self.office.vault.change_key_file(put).map_err(|error| DeskError::Partner(error.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn carry_out(&self, tx: &mut Tx<'_>, asked: &Asked) -> Result<(), DeskError> {
         match asked {
-            Asked::Account(staff, roles, ends) => {
+            Asked::Account(staff, roles, ends, _) => {
                 let id = RecordId::new(*staff.as_bytes());
                 let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
                 sealed.record.active = true;
@@ -182,6 +232,20 @@ impl Desk {
                 sealed.record.ends = *ends;
                 tx.about(id);
                 Ok(tx.update(&sealed.record, sealed.revision)?)
+            }
+            Asked::End(staff) => end(tx, *staff),
+            Asked::ResetFactor(staff) => change_account(tx, *staff, |member, now| {
+                member.factor = None;
+                member.sessions_from = Some(now);
+            }),
+            Asked::ResetPassword(staff, hash, _) => {
+                let hash = hash.clone();
+                change_account(tx, *staff, move |member, now| {
+                    member.password = hash;
+                    member.pin = None;
+                    member.first_password = true;
+                    member.sessions_from = Some(now);
+                })
             }
             Asked::LiftBar(person, staff) => {
                 tx.about(*person);

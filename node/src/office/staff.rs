@@ -3,9 +3,9 @@
 use super::people::Problems;
 use super::requests::ask;
 use super::{Desk, DeskError, StaffView};
-use crate::keys::{KeyError, KeyFile, Keys};
-use crate::policy::Ask;
-use crate::records::{Asked, Decided, Request, SETTINGS_ID, Settings, Staff, StaffRole};
+use crate::keys::{KeyError, Slot};
+use crate::policy::{Actor, Ask};
+use crate::records::{Asked, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::vault::Record;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
@@ -127,6 +127,11 @@ fn end_of(problems: &mut Problems, day: &str, hour: &str, now: Timestamp) -> Opt
     Some(ends)
 }
 
+fn hash_of(password: &str, cost: Cost) -> Result<PasswordHash, DeskError> {
+    let hash = PasswordHash::new(password, cost, &mut os_rng());
+    hash.map_err(|_| DeskError::Invalid(vec![super::FieldProblem::new("password", "password-long")]))
+}
+
 fn roles_of(problems: &mut Problems, words: &[String]) -> Vec<StaffRole> {
     let mut roles: Vec<StaffRole> = words.iter().filter_map(|role| problems.word("roles", role)).collect();
     if words.is_empty() {
@@ -193,31 +198,31 @@ impl Desk {
         }
         problems.done()?;
         let id = StaffId::random(&mut os_rng());
-        let hash = PasswordHash::new(&input.password, cost, &mut os_rng());
-        let password =
-            hash.map_err(|_| DeskError::Invalid(vec![super::FieldProblem::new("password", "password-long")]))?;
         let unlocks = input.unlocks;
-        let asked = Asked::Account(id, roles.clone(), ends);
-        let waits = self.has_approver(&asked);
-        let member = Staff {
+        let waits = self.has_approver(&Asked::Account(id, roles.clone(), ends, None));
+        let mut member = Staff {
             id,
             sign_in,
             name,
-            roles,
-            password: (!unlocks).then_some(password),
+            roles: roles.clone(),
+            password: None,
             active: !waits,
             language: None,
             made: self.now(),
             factor: None,
             pin: None,
             ends,
+            first_password: true,
+            sessions_from: None,
         };
-        let sign_in = member.sign_in.clone();
-        if unlocks {
-            let slot = |file: &mut KeyFile, keys: &Keys| {
-                file.set_slot(keys, id, &sign_in, &input.password, cost, &mut os_rng())
-            };
-            self.office.vault.change_key_file(slot).map_err(key_error)?;
+        let slot = if unlocks { Some(self.new_slot(&member, &input.password, cost)?) } else { None };
+        if !unlocks {
+            member.password = Some(hash_of(&input.password, cost)?);
+        }
+        let asked = Asked::Account(id, roles, ends, slot);
+        // Who waits for approval has no way to the office key yet.
+        if !waits {
+            self.before_carrying_out(&asked)?;
         }
         let added = self.write("add_staff", move |tx| {
             let key = crate::keys::name_key(&member.sign_in);
@@ -230,7 +235,7 @@ impl Desk {
             tx.about(member.id());
             if waits { ask(tx, Vec::new(), asked).map(drop) } else { Ok(()) }
         });
-        if added.is_err() && unlocks {
+        if added.is_err() && unlocks && !waits {
             self.drop_slot(id);
         }
         added.map(|()| id)
@@ -250,7 +255,7 @@ impl Desk {
             problems.add("roles", "volunteer-unlocks");
         }
         problems.done()?;
-        let asked = Asked::Account(staff, roles, ends);
+        let asked = Asked::Account(staff, roles, ends, None);
         let (desk, waits) = (self.clone(), self.has_approver(&asked));
         self.write("change_roles", move |tx| {
             let id = RecordId::new(*staff.as_bytes());
@@ -263,22 +268,72 @@ impl Desk {
         })
     }
 
-    /// Takes the second factor of somebody who lost telephone and printed codes away.
-    ///
-    /// # Errors
-    /// When there is no such account, or it is one's own.
-    pub fn reset_factor(&self, staff: StaffId) -> Result<(), DeskError> {
-        self.administers()?;
+    /// Does something to the account of somebody else; where the account approves things, or gets another password, a third
+    /// person approves it first, if there is one. Whether it waits for that.
+    fn do_or_ask(&self, action: &str, asked: Asked, always: bool) -> Result<bool, DeskError> {
+        let staff = asked.account().ok_or(DeskError::NotFound)?;
         if staff == self.actor.staff {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
         }
-        let id = RecordId::new(*staff.as_bytes());
-        self.write("reset_factor", move |tx| {
-            let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
-            sealed.record.factor = None;
-            tx.about(id);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
-        })
+        let approves = {
+            let tables = self.office.index.read();
+            let member = tables.staff.get(&staff).ok_or(DeskError::NotFound)?;
+            let roles = member.roles.clone();
+            Actor { staff, roles, small_office: self.actor.small_office }.may(Ask::ApproveAccounts).is_ok()
+        };
+        let waits = (always || approves) && self.has_approver(&asked);
+        let desk = self.clone();
+        let held = asked.clone();
+        if !waits {
+            self.before_carrying_out(&asked)?;
+        }
+        self.write(action, move |tx| {
+            tx.about(RecordId::new(*staff.as_bytes()));
+            if waits { ask(tx, Vec::new(), held).map(drop) } else { desk.carry_out(tx, &held) }
+        })?;
+        if let (false, Asked::End(staff)) = (waits, asked) {
+            self.drop_slot(staff);
+        }
+        Ok(waits)
+    }
+
+    /// Takes the second factor of somebody who lost telephone and printed codes away. Whether it waits for approval.
+    ///
+    /// # Errors
+    /// When there is no such account, or it is one's own.
+    pub fn reset_factor(&self, staff: StaffId) -> Result<bool, DeskError> {
+        self.administers()?;
+        self.do_or_ask("reset_factor", Asked::ResetFactor(staff), false)
+    }
+
+    /// Gives somebody who forgot the password another first one. Whether it waits for approval.
+    ///
+    /// # Errors
+    /// When there is no such account in use, it is one's own, or the password is too weak.
+    pub fn reset_password(&self, staff: StaffId, password: &str, cost: Cost) -> Result<bool, DeskError> {
+        self.administers()?;
+        let now = self.now();
+        let member = self.office.index.read().staff.get(&staff).cloned();
+        let member = member.filter(|member| member.is_in_use(now)).ok_or(DeskError::NotFound)?;
+        let mut problems = self.problems();
+        if let Some(problem) = password_problem(password, &[&member.sign_in, &member.name]) {
+            problems.add("password", problem);
+        }
+        problems.done()?;
+        let file = self.office.vault.key_file().map_err(key_error)?;
+        let (hash, slot) = if file.has_slot(staff) {
+            (None, Some(self.new_slot(&member, password, cost)?))
+        } else {
+            (Some(hash_of(password, cost)?), None)
+        };
+        self.do_or_ask("reset_password", Asked::ResetPassword(staff, hash, slot), true)
+    }
+
+    /// A slot for an account, which opens nothing until it is put in the key file.
+    fn new_slot(&self, member: &Staff, password: &str, cost: Cost) -> Result<Slot, DeskError> {
+        let file = self.office.vault.key_file().map_err(key_error)?;
+        let slot = file.make_slot(&self.office.keys, member.id, &member.sign_in, password, cost, &mut os_rng());
+        slot.map_err(key_error)
     }
 
     /// Whether this account may end the sessions of another.
@@ -291,45 +346,27 @@ impl Desk {
         Ok(())
     }
 
-    /// Ends an account: its sessions die with it, and its way to the office key.
+    /// Ends an account: its sessions die with it, and its way to the office key. Whether it waits for approval.
     ///
     /// # Errors
-    /// When it is one's own, or there is none.
-    pub fn end_staff(&self, staff: StaffId) -> Result<(), DeskError> {
+    /// When it is one's own, there is none, or nobody else could open the office any more.
+    pub fn end_staff(&self, staff: StaffId) -> Result<bool, DeskError> {
         self.administers()?;
-        if staff == self.actor.staff {
-            return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "own-account")]));
-        }
+        self.leaves_somebody(staff)?;
+        self.do_or_ask("end_staff", Asked::End(staff), false)
+    }
+
+    /// That somebody can still open the office when an account has ended.
+    pub(super) fn leaves_somebody(&self, staff: StaffId) -> Result<(), DeskError> {
         let file = self.office.vault.key_file().map_err(key_error)?;
-        let is_left = {
-            let tables = self.office.index.read();
-            let now = self.now();
-            tables.staff.values().any(|member| {
-                member.id != staff && member.is_in_use(now) && member.ends.is_none() && file.has_slot(member.id)
-            })
-        };
+        let tables = self.office.index.read();
+        let now = self.now();
+        let is_left = tables.staff.values().any(|member| {
+            member.id != staff && member.is_in_use(now) && member.ends.is_none() && file.has_slot(member.id)
+        });
         if file.has_slot(staff) && !is_left {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("staff", "last-unlocking")]));
         }
-        let id = RecordId::new(*staff.as_bytes());
-        self.write("end_staff", move |tx| {
-            let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
-            sealed.record.active = false;
-            tx.about(id);
-            tx.update(&sealed.record, sealed.revision)?;
-            // What was asked for the account goes with it.
-            for mut request in tx.list::<Request>(Request::TOP)? {
-                let is_open = request.record.decided.is_none();
-                if is_open && matches!(request.record.asked, Asked::Account(about, ..) if about == staff) {
-                    let comment = "the account was ended".to_owned();
-                    let by = tx.staff().ok_or(DeskError::NotFound)?;
-                    request.record.decided = Some(Decided { at: tx.now(), by, approved: false, comment });
-                    tx.update(&request.record, request.revision)?;
-                }
-            }
-            Ok::<(), DeskError>(())
-        })?;
-        self.drop_slot(staff);
         Ok(())
     }
 

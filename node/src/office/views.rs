@@ -676,6 +676,21 @@ pub enum RequestedView {
         #[schema(value_type = Option<String>)]
         ends: Option<Timestamp>,
     },
+    /// An account ends.
+    End {
+        /// Whose.
+        name: String,
+    },
+    /// The second factor of an account is taken away.
+    ResetFactor {
+        /// Whose.
+        name: String,
+    },
+    /// An account gets another first password.
+    ResetPassword {
+        /// Whose.
+        name: String,
+    },
     /// A colleague is taken off a conflict list.
     LiftBar {
         /// Whose list.

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
+use casemesh_node::node::Node;
 use casemesh_node::office::{AccountView, DecisionInput, DeskError, GlassInput, GlassView, RequestView, RolesInput};
 use casemesh_node::session::{SessionId, SessionView};
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -264,26 +265,43 @@ async fn change_roles(
     at_desk(&app, move || caller.desk.change_roles(id, &input).map(|()| DONE)).await
 }
 
+/// Another first password of an account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FirstPassword {
+    /// The password, which its owner changes at the next sign-in.
+    password: String,
+}
+
+/// After something that ends the sessions of an account, unless it waits for approval.
+fn done(node: &Node, staff: StaffId, waits: bool) -> Done {
+    if !waits {
+        node.end_sessions(staff);
+    }
+    Done { done: !waits }
+}
+
 #[utoipa::path(post, path = "/api/v1/staff/{id}/reset-factor", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn reset_factor(State(app): State<App>, caller: Caller, Path(id): Path<StaffId>) -> Answer<Done> {
     let node = app.node.clone();
-    let reset = move || -> Result<Done, DeskError> {
-        caller.desk.reset_factor(id)?;
-        node.end_sessions(id);
-        Ok(DONE)
-    };
-    at_desk(&app, reset).await
+    at_desk(&app, move || Ok(done(&node, id, caller.desk.reset_factor(id)?))).await
+}
+
+#[utoipa::path(post, path = "/api/v1/staff/{id}/reset-password", params(("id" = String, Path)), request_body = FirstPassword, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn reset_password(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<StaffId>,
+    Body(input): Body<FirstPassword>,
+) -> Answer<Done> {
+    let node = app.node.clone();
+    at_desk(&app, move || Ok(done(&node, id, caller.desk.reset_password(id, &input.password, Cost::FLOOR)?))).await
 }
 
 #[utoipa::path(post, path = "/api/v1/staff/{id}/end", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn end_staff(State(app): State<App>, caller: Caller, Path(id): Path<StaffId>) -> Answer<Done> {
     let node = app.node.clone();
-    let end = move || -> Result<Done, DeskError> {
-        caller.desk.end_staff(id)?;
-        node.end_sessions(id);
-        Ok(DONE)
-    };
-    at_desk(&app, end).await
+    at_desk(&app, move || Ok(done(&node, id, caller.desk.end_staff(id)?))).await
 }
 
 #[utoipa::path(post, path = "/api/v1/staff/{id}/end-sessions", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 403, body = Problem)))]
@@ -312,6 +330,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/cases/{id}/approvals/{entry}", post(ask_approval))
         .route("/staff/{id}/roles", post(change_roles))
         .route("/staff/{id}/reset-factor", post(reset_factor))
+        .route("/staff/{id}/reset-password", post(reset_password))
         .route("/staff/{id}/end", post(end_staff))
         .route("/staff/{id}/end-sessions", post(end_sessions))
 }
@@ -337,6 +356,7 @@ pub(super) fn routes() -> Router<App> {
     ask_approval,
     change_roles,
     reset_factor,
+    reset_password,
     end_staff,
     end_sessions
 ))]

@@ -46,6 +46,8 @@ fn status_of(form: &Form) -> StatusCode {
 #[template(path = "account.html")]
 struct AccountPage {
     page: Page,
+    /// Whether a password of their own comes before everything else.
+    first_password: bool,
     form: Form,
     account: AccountView,
     sessions: Vec<SessionView>,
@@ -74,7 +76,7 @@ impl AccountPage {
 fn account_page(app: &App, headers: &HeaderMap, signed: Signed, form: Form) -> Response {
     let token = token_of(app, headers).unwrap_or_default();
     let sessions = app.node.sessions_of(signed.desk.staff(), &token);
-    html_with(status_of(&form), &AccountPage { account: signed.desk.account(), page: signed.page, form, sessions })
+    html_with(status_of(&form), &AccountPage { first_password: signed.desk.must_change_password(), account: signed.desk.account(), page: signed.page, form, sessions })
 }
 
 async fn account(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Response {

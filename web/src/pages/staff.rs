@@ -20,6 +20,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/staff/{id}/end", post(end))
         .route("/staff/{id}/end-sessions", post(end_sessions))
         .route("/staff/{id}/reset-factor", post(reset_factor))
+        .route("/staff/{id}/reset-password", post(reset_password))
         .route("/staff/{id}/roles", post(roles))
         .route("/settings", post(settings))
 }
@@ -89,14 +90,29 @@ async fn add(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     }
 }
 
-async fn end(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. }: Sent) -> Response {
-    let desk = signed.desk.clone();
-    match app.run(move || desk.end_staff(id)).await {
-        Ok(()) => {
+/// After something that ends the sessions of an account, or waits for approval.
+fn done(app: &App, signed: &Signed, id: StaffId, done: Result<bool, DeskError>) -> Response {
+    match done {
+        Ok(true) => go("/requests"),
+        Ok(false) => {
             app.node.end_sessions(id);
             go("/staff")
         }
         Err(error) => signed.refused(&error),
+    }
+}
+
+async fn end(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. }: Sent) -> Response {
+    let desk = signed.desk.clone();
+    let ended = app.run(move || desk.end_staff(id)).await;
+    done(&app, &signed, id, ended)
+}
+
+async fn reset_password(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, form }: Sent) -> Response {
+    let (desk, password) = (signed.desk.clone(), form.text("password"));
+    match app.run(move || desk.reset_password(id, &password, Cost::FLOOR)).await {
+        Err(DeskError::Invalid(problems)) => staff_page(&app, signed, Form::default().with_problems(problems)).await,
+        reset => done(&app, &signed, id, reset),
     }
 }
 
@@ -113,13 +129,8 @@ async fn end_sessions(State(app): State<App>, Path(id): Path<StaffId>, Sent { si
 
 async fn reset_factor(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, .. }: Sent) -> Response {
     let desk = signed.desk.clone();
-    match app.run(move || desk.reset_factor(id)).await {
-        Ok(()) => {
-            app.node.end_sessions(id);
-            go("/staff")
-        }
-        Err(error) => signed.refused(&error),
-    }
+    let reset = app.run(move || desk.reset_factor(id)).await;
+    done(&app, &signed, id, reset)
 }
 
 async fn roles(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, form }: Sent) -> Response {
