@@ -151,7 +151,7 @@ fn a_pin_hands_the_computer_over_and_takes_it_back() {
     let clock = clock();
     let office = office_at(&clock);
     let node = office.node();
-    let here = Origin { source: "pages", label: "Browser".into(), browser: "this one".into() };
+    let here = Origin { source: "pages", label: "Browser".into(), browser: "this one".into(), scopes: Vec::new() };
     let knock = |name: &str| Knock { origin: here.clone(), ..Knock::new(name, PASSWORD, "pages") };
     let token = node.sign_in(&knock("worker")).unwrap();
     let desk = node.desk(&token).unwrap();

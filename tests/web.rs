@@ -1,6 +1,6 @@
 //! Raw HTTP against a node's pages: what is refused, and what stands on every answer.
 
-use crate::harness::{PASSWORD, TestNode, new_node};
+use crate::harness::{FIRST_PASSWORD, PASSWORD, TestNode, new_node};
 use casemesh::serve::Served;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use std::io::{Read as _, Write as _};
@@ -253,5 +253,55 @@ fn what_is_typed_is_kept_for_the_one_who_typed_it_until_it_is_sent() {
         assert_eq!(get(&cookie, &format!("/drafts/{link}")).status, 404);
         let long = format!("note={}&draft:path=/register", "x".repeat(300 * 1024));
         assert_eq!(post(&cookie, "/drafts", &long).status, 507);
+    });
+}
+
+#[test]
+fn a_token_is_narrowed_and_a_first_password_comes_before_everything() {
+    with_pages(|address| {
+        let json = ("Content-Type", "application/json");
+        let token_of = |name: &str, password: &str, scopes: &str| {
+            let body = format!(r#"{{"name": "{name}", "password": "{password}", "scopes": [{scopes}]}}"#);
+            let answer = send(address, "POST", "/api/v1/sign-in", &[json], &body);
+            (answer.status, answer.body)
+        };
+        let bearer = |answer: &str| {
+            let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+            format!("Bearer {}", answer["token"].as_str().unwrap())
+        };
+        let (status, why) = token_of("worker", PASSWORD, "\"flying:read\"");
+        assert_eq!(status, 422);
+        assert!(why.contains("is no scope"), "{why}");
+        let (_, narrow) = token_of("worker", PASSWORD, "\"people:read\"");
+        let narrow = bearer(&narrow);
+        let call = |method: &str, path: &str, token: &str, body: &str| {
+            send(address, method, path, &[json, ("Authorization", token)], body)
+        };
+        assert_eq!(call("POST", "/api/v1/people/search", &narrow, r#"{"text": "x"}"#).status, 200);
+        assert_eq!(call("GET", "/api/v1/session", &narrow, "").status, 200);
+        let refused = call("POST", "/api/v1/people", &narrow, r#"{"identity": "anonymous"}"#);
+        assert_eq!(refused.status, 403);
+        assert!(refused.body.contains("error-scope") && refused.body.contains("a scope of people"), "{}", refused.body);
+        assert_eq!(call("GET", "/api/v1/cases", &narrow, "").status, 403);
+
+        // An account that somebody else made does nothing before it has a password of its own.
+        let admin = bearer(&token_of("admin", PASSWORD, "").1);
+        let lead = bearer(&token_of("worker", PASSWORD, "").1);
+        let new = format!(
+            r#"{{"sign_in": "nomsa", "name": "Nomsa", "roles": ["caseworker"], "password": "{FIRST_PASSWORD}", "unlocks": false}}"#
+        );
+        assert_eq!(call("POST", "/api/v1/staff", &admin, &new).status, 200);
+        let requests = call("GET", "/api/v1/requests", &lead, "").body;
+        let requests: serde_json::Value = serde_json::from_str(&requests).unwrap();
+        let decide = format!("/api/v1/requests/{}/decide", requests[0]["id"].as_str().unwrap());
+        assert_eq!(call("POST", &decide, &lead, r#"{"approved": true}"#).status, 200);
+        let nomsa = bearer(&token_of("nomsa", FIRST_PASSWORD, "").1);
+        let home = call("GET", "/api/v1/home", &nomsa, "");
+        assert_eq!(home.status, 403);
+        assert!(home.body.contains("choose a password of your own first"), "{}", home.body);
+        let own = format!(r#"{{"current": "{FIRST_PASSWORD}", "password": "{PASSWORD}"}}"#);
+        let changed = call("POST", "/api/v1/account/password", &nomsa, &own);
+        assert_eq!(changed.status, 200, "{}", changed.body);
+        assert_eq!(call("GET", "/api/v1/home", &nomsa, "").status, 200);
     });
 }

@@ -7,7 +7,7 @@ use crate::net;
 use crate::office::{Desk, Office, Surroundings};
 use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::relay::{Relay, RelayConfig, RelayError};
-use crate::session::{IDLE_MS, Origin, PinRefusal, SessionId, SessionView, Sessions, Throttle};
+use crate::session::{IDLE_MS, Origin, Part, PinRefusal, SessionId, SessionView, Sessions, Throttle};
 use crate::vault::{Vault, VaultError};
 use casemesh_crypto::envelope::Urgency;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
@@ -642,6 +642,11 @@ impl Node {
             return None;
         }
         office.desk(staff)
+    }
+
+    /// Whether a token is good for a part of the API.
+    pub fn covers(&self, token: &str, part: Part, writes: bool) -> bool {
+        self.sessions().covers(token, part, writes)
     }
 
     /// Locks a session behind its owner's PIN; without one it ends. Whether it can be opened again.

@@ -4,11 +4,13 @@ use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::token;
 use casemesh_crypto::wire;
+use casemesh_protocol::coded_enum;
 use casemesh_protocol::id::StaffId;
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 casemesh_crypto::byte_newtype!(
     /// A session, as its owner may name it. It opens nothing.
@@ -32,6 +34,49 @@ const PIN_MISSES_MAX: u8 = 5;
 /// Longest name of a browser that is kept.
 const LABEL_BYTES_MAX: usize = 120;
 
+coded_enum!(
+    /// A part of the API that a program's token can be narrowed to.
+    Part {
+        /// The desk register.
+        Register = 1 "register",
+        /// Persons and families.
+        People = 2 "people",
+        /// Cases, their entries and tasks, and the office's book.
+        Cases = 3 "cases",
+        /// Referrals and partners.
+        Referrals = 4 "referrals",
+        /// Figures and tables.
+        Figures = 5 "figures",
+        /// Accounts, approvals, imports, lists, forms, the log.
+        Office = 6 "office",
+    }
+);
+
+/// What a program's token is good for, beside what its account may: written `figures:read` or `cases:write`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// Which part.
+    pub part: Part,
+    /// Whether it changes things there, too.
+    pub writes: bool,
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (part, what) = text.split_once(':').unwrap_or((text, ""));
+        match (part.parse(), what) {
+            (Ok(part), "read") => Ok(Self { part, writes: false }),
+            (Ok(part), "write") => Ok(Self { part, writes: true }),
+            _ => {
+                let parts: Vec<&str> = Part::ALL.iter().map(|part| part.as_str()).collect();
+                Err(format!("{text:?} is no scope; write one of {} and then :read or :write", parts.join(", ")))
+            }
+        }
+    }
+}
+
 /// Where somebody signs in from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -41,6 +86,8 @@ pub struct Origin {
     pub label: String,
     /// The random name of a browser, by which its workers find each other's locked sessions; empty for a program.
     pub browser: String,
+    /// What a program asks for; empty for all that the account may.
+    pub scopes: Vec<Scope>,
 }
 
 impl Origin {
@@ -61,6 +108,7 @@ struct Session {
     used: Timestamp,
     is_locked: bool,
     pin_misses: u8,
+    scopes: Vec<Scope>,
 }
 
 /// A session, as its owner sees it.
@@ -113,6 +161,7 @@ impl Sessions {
             used: now,
             is_locked: false,
             pin_misses: 0,
+            scopes: origin.scopes.clone(),
         })
     }
 
@@ -135,6 +184,14 @@ impl Sessions {
         }
         session.used = now;
         Some(session.staff)
+    }
+
+    /// Whether a session is good for a part of the API.
+    pub fn covers(&self, token: &str, part: Part, writes: bool) -> bool {
+        self.0.get(&token::digest(token)).is_some_and(|session| {
+            let is_it = |scope: &Scope| scope.part == part && (scope.writes || !writes);
+            session.scopes.is_empty() || session.scopes.iter().any(is_it)
+        })
     }
 
     /// When a session began.
@@ -331,6 +388,29 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
 
     #[test]
+    fn a_token_is_good_for_what_was_asked_and_no_more() {
+        let mut sessions = Sessions::default();
+        let staff = StaffId::new([1; 16]);
+        let scopes = vec!["figures:read".parse().unwrap(), "cases:write".parse().unwrap()];
+        let narrow = sessions.begin(staff, &Origin { scopes, ..Origin::of("api") }, NOW);
+        for (part, writes, covered) in [
+            (Part::Figures, false, true),
+            (Part::Figures, true, false),
+            (Part::Cases, false, true),
+            (Part::Cases, true, true),
+            (Part::People, false, false),
+        ] {
+            assert_eq!(sessions.covers(&narrow, part, writes), covered, "{part} {writes}");
+        }
+        let wide = sessions.begin(staff, &Origin::of("api"), NOW);
+        assert!(sessions.covers(&wide, Part::Office, true));
+        assert!(!sessions.covers("guess", Part::Figures, false));
+        for wrong in ["figures", "figures:all", "flying:read", ""] {
+            assert!(wrong.parse::<Scope>().unwrap_err().contains("register, people"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_session_ends_by_idleness_by_age_and_by_a_clock_set_back() {
         let mut sessions = Sessions::default();
         let (staff, origin) = (StaffId::new([1; 16]), Origin::of("pages"));
@@ -356,7 +436,7 @@ mod tests {
     fn a_locked_session_opens_with_its_pin_in_its_browser_alone() {
         let mut sessions = Sessions::default();
         let staff = StaffId::new([1; 16]);
-        let here = Origin { source: "pages", label: "x".repeat(500), browser: "here".into() };
+        let here = Origin { source: "pages", label: "x".repeat(500), browser: "here".into(), scopes: Vec::new() };
         let token = sessions.begin(staff, &here, NOW);
         assert_eq!(sessions.of(staff, &token, NOW)[0].label.len(), LABEL_BYTES_MAX);
         sessions.lock(&token);

@@ -11,7 +11,7 @@ use crate::App;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -26,7 +26,7 @@ use casemesh_node::office::{
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::{CaseState, TaskState};
-use casemesh_node::session::Origin;
+use casemesh_node::session::{Origin, Part, Scope};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::{Day, Period};
 use serde::de::DeserializeOwned;
@@ -105,8 +105,39 @@ impl FromRequestParts<App> for Caller {
             let title = "choose a password of your own first: POST /api/v1/account/password";
             return Err(Problem::new(StatusCode::FORBIDDEN, "error-first-password", title));
         }
+        if let Some(part) = part_of(parts.uri.path())
+            && !app.node.covers(&caller.token, part, writes(&parts.method, parts.uri.path()))
+        {
+            let title = format!("this token is not good for that; sign in with a scope of {part}");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "error-scope", title));
+        }
         Ok(caller)
     }
+}
+
+/// Calls that any token may make.
+const FOR_ANY_TOKEN: &[&str] = &["session", "sign-in", "sign-out", "openapi.json"];
+
+/// The part of the API that a call belongs to; none for those that any token may make. What is in no list belongs to the
+/// office.
+fn part_of(path: &str) -> Option<Part> {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    match first {
+        "register" => Some(Part::Register),
+        "people" | "families" | "duplicates" => Some(Part::People),
+        "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
+        "referrals" | "partners" => Some(Part::Referrals),
+        "figures" | "tables" | "collected" => Some(Part::Figures),
+        free if FOR_ANY_TOKEN.contains(&free) => None,
+        _ => Some(Part::Office),
+    }
+}
+
+/// Whether a call changes anything. A search goes by POST so that no name stands in an address.
+fn writes(method: &Method, path: &str) -> bool {
+    let only_looks = path.ends_with("/people/search") || path.ends_with("/referral-preview");
+    method != Method::GET && !only_looks
 }
 
 /// Somebody who may import: asked before their table is read.
@@ -191,6 +222,10 @@ pub(crate) struct SignIn {
     /// The code of the second factor, if the account has one.
     #[serde(default)]
     pub(crate) code: String,
+    /// What the token is to be good for, of what the account may: `register`, `people`, `cases`, `referrals`, `figures` or
+    /// `office`, then `:read` or `:write`. All of it when empty.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
 }
 
 /// A session.
@@ -291,11 +326,13 @@ struct Direction {
     outgoing: bool,
 }
 
-#[utoipa::path(post, path = "/api/v1/sign-in", request_body = SignIn, responses((status = 200, body = Session), (status = 401, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/sign-in", request_body = SignIn, responses((status = 200, body = Session), (status = 401, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 async fn sign_in(State(app): State<App>, headers: HeaderMap, Body(input): Body<SignIn>) -> Answer<Session> {
     let node = app.node.clone();
     let label = headers.get(header::USER_AGENT).and_then(|label| label.to_str().ok()).unwrap_or_default().to_owned();
-    let origin = Origin { label, ..Origin::of("api") };
+    let unknown = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", why);
+    let scopes: Result<Vec<Scope>, String> = input.scopes.iter().map(|scope| scope.parse()).collect();
+    let origin = Origin { label, scopes: scopes.map_err(unknown)?, ..Origin::of("api") };
     let knock = Knock { name: input.name, password: input.password, code: input.code, origin };
     let result = app.run(move || node.sign_in(&knock)).await;
     match result {

@@ -506,15 +506,17 @@ impl Signed {
     }
 }
 
+/// Where somebody chooses a password of their own.
+const OWN_PASSWORD: &str = "/account#password-title";
+
 /// Where somebody may go before they chose a password of their own.
 const BEFORE_OWN_PASSWORD: &[&str] =
     &["/account", "/account/password", "/sign-out", "/language", "/lock", "/switch", "/account/sessions/end-others"];
 
 impl Signed {
-    /// The same, or the way to one's own password, if that must come first.
-    fn with_own_password(self, path: &str) -> Result<Self, Response> {
-        let is_way = BEFORE_OWN_PASSWORD.contains(&path);
-        if is_way || !self.desk.must_change_password() { Ok(self) } else { Err(go("/account#password-title")) }
+    /// Whether a password of one's own must come first.
+    fn owes_password(&self, path: &str) -> bool {
+        !BEFORE_OWN_PASSWORD.contains(&path) && self.desk.must_change_password()
     }
 }
 
@@ -524,7 +526,8 @@ impl FromRequestParts<App> for Signed {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let path = parts.uri.path();
         match Self::new(app, &parts.headers, path) {
-            Some(signed) => signed.with_own_password(path),
+            Some(signed) if signed.owes_password(path) => Err(go(OWN_PASSWORD)),
+            Some(signed) => Ok(signed),
             None => {
                 let then: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
                 Err(go(&format!("/sign-in?then={then}")))
@@ -549,7 +552,8 @@ impl axum::extract::FromRequest<App> for Sent {
         let body = axum::body::Bytes::from_request(request, app).await.map_err(IntoResponse::into_response)?;
         let form = Form::read(&body);
         match Signed::new(app, &headers, &path) {
-            Some(signed) => Ok(Self { signed: signed.with_own_password(&path)?, form }),
+            Some(signed) if signed.owes_password(&path) => Err(go(OWN_PASSWORD)),
+            Some(signed) => Ok(Self { signed, form }),
             None => Err(crate::pages::sign_in_keeping(app, &headers, &path, &form)),
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Desk, DeskError, FieldProblem, RequestView, RequestedView};
 use crate::index::Tables;
-use crate::policy::{Actor, Ask};
 use crate::keys::{KeyFile, Keys};
+use crate::policy::{Actor, Ask};
 use crate::records::{Action, Asked, Case, Decided, Person, Request, Staff};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;

@@ -76,7 +76,16 @@ impl AccountPage {
 fn account_page(app: &App, headers: &HeaderMap, signed: Signed, form: Form) -> Response {
     let token = token_of(app, headers).unwrap_or_default();
     let sessions = app.node.sessions_of(signed.desk.staff(), &token);
-    html_with(status_of(&form), &AccountPage { first_password: signed.desk.must_change_password(), account: signed.desk.account(), page: signed.page, form, sessions })
+    html_with(
+        status_of(&form),
+        &AccountPage {
+            first_password: signed.desk.must_change_password(),
+            account: signed.desk.account(),
+            page: signed.page,
+            form,
+            sessions,
+        },
+    )
 }
 
 async fn account(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Response {

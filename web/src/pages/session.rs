@@ -100,7 +100,7 @@ async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
     let known_browser = browser_of(&app, &headers);
     let browser = known_browser.clone().unwrap_or_else(|| session_token(&mut os_rng()));
     let label = headers.get(header::USER_AGENT).and_then(|label| label.to_str().ok()).unwrap_or_default().to_owned();
-    let origin = Origin { source: "pages", label, browser: browser.clone() };
+    let origin = Origin { source: "pages", label, browser: browser.clone(), scopes: Vec::new() };
     let knock = Knock { name: name.clone(), password: form.text("password"), code: form.text("code"), origin };
     let node = app.node.clone();
     let result = app.run(move || node.sign_in(&knock)).await;
