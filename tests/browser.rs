@@ -436,6 +436,22 @@ async fn walk(tools: (String, PathBuf)) {
     walk.shows("These records turned out to be about this person").await;
     walk.press("form[action$='/unmerge']").await;
 
+    // Two people change one record: both values stand side by side, and nothing that was typed is lost.
+    walk.go(&format!("{person_url}/change")).await;
+    let meanwhile = format!(
+        "(async () => {{ const form = new FormData(document.querySelector('main form')); form.set('area', 'Hill'); form.set('telephone', '082 555 0102'); \
+         await fetch('{person_url}', {{ method: 'POST', body: new URLSearchParams(form) }}); }})()"
+    );
+    value(&walk.page, &meanwhile).await;
+    walk.fill("main form", &[("telephone", "082 555 0103"), ("alias", "Nono")]).await;
+    walk.press("main form").await;
+    walk.shows("Somebody else changed this record").await;
+    walk.shows("082 555 0102").await;
+    walk.check("person-beside").await;
+    walk.fill("main form", &[("telephone", "082 555 0101")]).await;
+    walk.press("main form").await;
+    walk.shows("Hill").await;
+
     // A letter and what followed from it, what two clients share, free places, and the review of the team.
     walk.go(&format!("{case_url}/entries/letter")).await;
     let letter = [("direction", "out"), ("party_name", "Mr Venter"), ("subject", "Notice to leave")];

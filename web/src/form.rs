@@ -67,8 +67,102 @@ impl Form {
         self.problems.iter().find(|problem| problem.field == name)
     }
 
+    /// The same texts in one line, to be read back with [`Self::read`].
+    pub(crate) fn line(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.pairs).finish()
+    }
+
     /// All that was typed, to carry it through a sign-in.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.pairs
+    }
+}
+
+/// Pairs of a form that are no field of the record.
+const NO_FIELDS: &[&str] = &["revision", "was", "then"];
+
+/// What two people wrote into one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Both {
+    pub(crate) field: String,
+    /// What stands there now: the text, and what is known of it.
+    pub(crate) theirs: (String, String),
+    /// What this form has.
+    pub(crate) mine: (String, String),
+}
+
+/// A form whose record somebody else changed while it was filled in.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) form: Form,
+    /// Fields that both changed, to different values: the form's stands in it.
+    pub(crate) both: Vec<Both>,
+    /// Fields that only the other changed: theirs stands in the form.
+    pub(crate) taken: Vec<Both>,
+}
+
+/// Brings two changes of one record together, from what stood there when the form was opened: what only one of them changed
+/// is kept, and where they differ both are shown. Nothing that was typed is lost.
+pub(crate) fn merge(was: &Form, theirs: &Form, mine: &Form) -> Merged {
+    let named = [was, theirs, mine].into_iter().flat_map(Form::pairs).map(|(name, _)| name.as_str());
+    let is_field = |name: &&str| !NO_FIELDS.contains(name) && !name.ends_with("_state");
+    let names: std::collections::BTreeSet<&str> = named.filter(is_field).collect();
+    let read = |form: &Form, name: &str| (form.text(name), form.text(&format!("{name}_state")));
+    let mut merged = Merged { form: Form::default(), both: Vec::new(), taken: Vec::new() };
+    for name in names {
+        let (before, others, own) = (read(was, name), read(theirs, name), read(mine, name));
+        let both = Both { field: name.to_owned(), theirs: others.clone(), mine: own.clone() };
+        let stays = match (others == before, own == before) {
+            (true, _) => own,
+            (false, true) => {
+                merged.taken.push(both);
+                others
+            }
+            (false, false) => {
+                if others != own {
+                    merged.both.push(both);
+                }
+                own
+            }
+        };
+        merged.form.set(name, stays.0);
+        merged.form.set(&format!("{name}_state"), stays.1);
+    }
+    merged.form.set("revision", theirs.get("revision"));
+    merged.form.set("was", theirs.line());
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_changes_of_one_record_come_together_and_nothing_is_lost() {
+        let was = Form::of(&[("given", "Anna"), ("family", "Khumalo"), ("telephone", "082"), ("revision", "3")]);
+        let was = Form::read(was.line().as_bytes());
+        let theirs = Form::of(&[
+            ("given", "Anna"),
+            ("family", "Dlamini"),
+            ("telephone", "083"),
+            ("interpreter", "on"),
+            ("revision", "4"),
+        ]);
+        let mine = Form::of(&[
+            ("given", "Hannah"),
+            ("given_state", "unsure"),
+            ("family", "Khumalo"),
+            ("telephone", "084"),
+            ("revision", "3"),
+        ]);
+        let merged = merge(&was, &theirs, &mine);
+        let fields = |all: &[Both]| all.iter().map(|both| both.field.clone()).collect::<Vec<_>>();
+        assert_eq!(fields(&merged.both), ["telephone"]);
+        assert_eq!(fields(&merged.taken), ["family", "interpreter"]);
+        let form = &merged.form;
+        assert_eq!((form.get("given"), form.get("given_state")), ("Hannah", "unsure"));
+        assert_eq!((form.get("family"), form.get("telephone"), form.on("interpreter")), ("Dlamini", "084", true));
+        assert_eq!(form.get("revision"), "4", "the next save is against what stands there now");
+        assert_eq!(Form::read(form.get("was").as_bytes()).get("telephone"), "083");
     }
 }

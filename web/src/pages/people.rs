@@ -1,7 +1,7 @@
 //! Finding and registering people; their consents.
 
 use crate::App;
-use crate::form::Form;
+use crate::form::{Both, Form, Merged, merge};
 use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
 use axum::Router;
@@ -14,6 +14,7 @@ use casemesh_node::forms::About;
 use casemesh_node::office::{ConsentInput, DeskError, Field, PartnerView, PersonHit, PersonInput, PersonView};
 use casemesh_node::policy::Ask;
 use casemesh_node::records::{CountingBasis, IdentityLevel};
+use casemesh_node::vault::VaultError;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{ConsentGiver, ConsentMethod, FieldGroup, Purpose, WithholdReason};
 
@@ -66,10 +67,26 @@ struct PersonFormPage {
     calendars: &'static [Calendar],
     sexes: Vec<(String, String)>,
     languages: Vec<(String, String)>,
+    beside: Beside,
+}
+
+/// What somebody else wrote meanwhile, field by field: its name, theirs, and what was typed.
+#[derive(Default)]
+struct Beside {
+    both: Vec<(String, String, String)>,
+    taken: Vec<(String, String, String)>,
 }
 
 fn person_form(signed: Signed, form: Form, action: String) -> Response {
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    person_form_beside(signed, form, action, Beside::default())
+}
+
+fn person_form_beside(signed: Signed, form: Form, action: String, beside: Beside) -> Response {
+    let status = match (form.problems().is_empty(), beside.both.is_empty() && beside.taken.is_empty()) {
+        (true, true) => StatusCode::OK,
+        (true, false) => StatusCode::CONFLICT,
+        (false, _) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
     let countings =
         CountingBasis::ALL.iter().copied().filter(|basis| *basis != CountingBasis::StatedAtImport).collect();
     html_with(
@@ -83,6 +100,7 @@ fn person_form(signed: Signed, form: Form, action: String) -> Response {
             identities: IdentityLevel::ALL,
             calendars: Calendar::ALL,
             countings,
+            beside,
         },
     )
 }
@@ -143,11 +161,47 @@ async fn register(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
 async fn change(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
     let (desk, input) = (signed.desk.clone(), input_of(&form));
     let revision = form.get("revision").parse().unwrap_or(0);
-    match app.run(move || desk.change_person(id, revision, input)).await {
-        Ok(()) => go(&format!("/people/{id}")),
+    let changed = app.run(move || match desk.change_person(id, revision, input) {
+        // What the other wrote, to be shown beside what was typed.
+        Err(DeskError::Vault(VaultError::Conflict)) => Ok(Some(desk.person(id)?)),
+        changed => changed.map(|()| None),
+    });
+    match changed.await {
+        Ok(None) => go(&format!("/people/{id}")),
+        Ok(Some(now)) => {
+            let was = Form::read(form.get("was").as_bytes());
+            let Merged { form, both, taken } = merge(&was, &filled(&now), &form);
+            if both.is_empty() && taken.is_empty() {
+                // What the other wrote is not in this form, or is the same: nobody has to look at it.
+                let (desk, input) = (signed.desk.clone(), input_of(&form));
+                return match app.run(move || desk.change_person(id, now.revision, input)).await {
+                    Ok(()) => go(&format!("/people/{id}")),
+                    Err(error) => signed.refused(&error),
+                };
+            }
+            let written =
+                |signed: &Signed, all: Vec<Both>| all.into_iter().map(|one| beside(&signed.page, &one)).collect();
+            let (both, taken) = (written(&signed, both), written(&signed, taken));
+            person_form_beside(signed, form, format!("/people/{id}"), Beside { both, taken })
+        }
         Err(DeskError::Invalid(problems)) => person_form(signed, form.with_problems(problems), format!("/people/{id}")),
         Err(error) => signed.refused(&error),
     }
+}
+
+/// What two people wrote into one field, as the page shows it: its name, what stands there now, what was typed.
+fn beside(page: &Page, both: &Both) -> (String, String, String) {
+    let text = |(text, state): &(String, String)| {
+        let label = page.vocabulary.code(&both.field, text).map(|code| page.wire_code(&code));
+        let text = match text.as_str() {
+            "on" => page.t("state-known"),
+            _ => label.unwrap_or_else(|| text.clone()),
+        };
+        let state = if state.is_empty() { String::new() } else { page.word("state", state) };
+        let parts = [text, state].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        if parts.is_empty() { "–".to_owned() } else { parts.join(", ") }
+    };
+    (page.field_name(&both.field), text(&both.theirs), text(&both.mine))
 }
 
 #[derive(Template)]
@@ -266,6 +320,7 @@ fn filled(person: &PersonView) -> Form {
     }
     form.set("safe_instructions", contact.instructions.as_str());
     form.set("code_word", contact.code_word.as_str());
+    form.set("was", form.line());
     form
 }
 
