@@ -435,6 +435,13 @@ async fn walk(tools: (String, PathBuf)) {
     walk.press("form[action$='/merge']").await;
     walk.shows("These records turned out to be about this person").await;
     walk.press("form[action$='/unmerge']").await;
+    walk.go(&format!("{advice_base}find")).await;
+    walk.fill("main form", &[("q", "Zanele Khumalo")]).await;
+    walk.press("main form").await;
+    walk.press("main a[href^='/people/']").await;
+    let bongani = value(&walk.page, "location.pathname").await;
+    walk.go(&format!("{advice_base}{}/erase", bongani.as_str().unwrap().trim_start_matches('/'))).await;
+    walk.check("erase").await;
 
     // Two people change one record: both values stand side by side, and nothing that was typed is lost.
     walk.go(&format!("{person_url}/change")).await;
@@ -451,6 +458,10 @@ async fn walk(tools: (String, PathBuf)) {
     walk.fill("main form", &[("telephone", "082 555 0101")]).await;
     walk.press("main form").await;
     walk.shows("Hill").await;
+
+    walk.go(&format!("{person_url}/erase")).await;
+    walk.shows("Close it first").await;
+    walk.check("erase-busy").await;
 
     // A letter and what followed from it, what two clients share, free places, and the review of the team.
     walk.go(&format!("{case_url}/entries/letter")).await;

@@ -48,6 +48,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/tasks/{id}/settle" => json!({ "state": "done" }),
         "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
+        operation if operation.ends_with("/erasure") => json!({ "reason": "" }),
         operation if operation.ends_with("/reset-password") => json!({ "password": "" }),
         "post /api/v1/list-imports" => json!({ "mapping": "", "file": "", "dry_run": true }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),

@@ -2,9 +2,10 @@
 
 use crate::harness::{TestNode, hire, new_node};
 use casemesh_node::office::{
-    CaseInput, ConsentInput, Desk, DeskError, FamilyInput, FamilyPerson, FieldInput, LinkInput, MemberInput,
-    PersonInput,
+    ActionInput, CaseFilter, CaseInput, ConsentInput, DecisionInput, Desk, DeskError, DocumentInput, FamilyInput,
+    FamilyPerson, FieldInput, LinkInput, MemberInput, PersonInput, TaskInput,
 };
+use casemesh_node::records::{CaseState, TaskState};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
 
@@ -241,4 +242,69 @@ fn merging_opens_nothing_that_was_shut() {
     worker.open_case(vec![sixth], CaseInput { sealed: true, ..CaseInput::default() }).unwrap();
     worker.merge(fifth, sixth).unwrap();
     assert!(matches!(colleague.person(fifth), Err(DeskError::NotFound)));
+}
+
+#[test]
+fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = office();
+    let (admin, desk) = (office.desk("admin"), office.desk("worker"));
+    hire(office.node(), &admin, &desk, "second", "supervisor", false);
+    let second = office.desk("second");
+    let anna = desk.register_person(named("Anna", "Peters")).unwrap();
+    let ben = desk.register_person(named("Ben", "Peters")).unwrap();
+    let alone = desk.open_case(vec![anna], CaseInput::default()).unwrap();
+    let shared = desk.open_case(vec![anna, ben], CaseInput::default()).unwrap();
+    let note = |text: &str| ActionInput { text: text.into(), ..ActionInput::default() };
+    desk.add_action(alone, &note("Only Anna's")).unwrap();
+    let task = TaskInput { title: "Call".into(), due: "2099-01-01".into(), ..TaskInput::default() };
+    let task = desk.add_task(shared, &task).unwrap();
+    let letter = DocumentInput { name: "letter.txt".into(), title: "Letter".into(), ..DocumentInput::default() };
+    desk.add_document(alone, &letter, b"dear Anna".to_vec()).unwrap();
+    let link = LinkInput { person: ben.to_string(), relation: "sibling".into(), ..LinkInput::default() };
+    desk.add_link(anna, &link).unwrap();
+    let files = || std::fs::read_dir(office.folder.path().join("documents")).unwrap().count();
+    assert_eq!(files(), 1);
+
+    assert!(desk.erasure(anna).unwrap().is_busy);
+    let in_the_way = [("reason".to_owned(), "erase-open-case".to_owned())];
+    assert_eq!(problems(desk.erase_person(anna, "She asked for it")), in_the_way);
+    for case in [alone, shared] {
+        desk.settle_task(task, TaskState::Done).ok();
+        desk.close_case(case, "resolved").unwrap();
+    }
+    assert_eq!(problems(desk.erase_person(anna, " ")), [("reason".to_owned(), "required".to_owned())]);
+    let view = desk.erasure(anna).unwrap();
+    assert_eq!((view.cases.len(), view.shared.len(), view.documents, view.needs_another), (1, 1, 1, true));
+    assert!(desk.erase_person(anna, "She asked for it").unwrap(), "it waits");
+    assert!(desk.person(anna).is_ok());
+    let open = second.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
+    let approve = DecisionInput { approved: true, ..DecisionInput::default() };
+    assert!(matches!(admin.decide(open.id, &approve), Err(DeskError::Denied(_) | DeskError::NotFound)));
+    second.decide(open.id, &approve).unwrap();
+
+    let gone = |office: &TestNode| {
+        let desk = office.desk("worker");
+        assert!(matches!(desk.person(anna), Err(DeskError::NotFound)));
+        assert!(matches!(desk.case(alone), Err(DeskError::NotFound)));
+        assert!(desk.search("Anna").unwrap().is_empty());
+        let view = desk.case(shared).unwrap();
+        assert_eq!(view.clients.iter().map(|client| client.id).collect::<Vec<_>>(), [ben]);
+        assert_eq!(desk.cases(&CaseFilter { closed: true, ..CaseFilter::default() }).unwrap().1, 1);
+        assert!(desk.person(ben).unwrap().links.is_empty());
+        // The case of the other goes on, and what is written there opens.
+        desk.set_case_state(shared, CaseState::Reopened).unwrap();
+        desk.add_action(shared, &note("Ben came alone")).unwrap();
+        desk.close_case(shared, "resolved").unwrap();
+    };
+    gone(&office);
+    assert_eq!(files(), 0);
+    assert!(second.requests().unwrap().iter().any(|request| request.approved), "that it was approved is left");
+    office.stop();
+    office.start();
+    gone(&office);
+    office.stop();
+    let checked = casemesh_node::vault::check(office.folder.path(), None, |_| ()).unwrap();
+    assert!(checked.journal.entries > 10, "the log still verifies");
 }

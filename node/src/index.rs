@@ -456,12 +456,31 @@ impl Tables {
         self.links.insert(link.id, Arc::new(link));
     }
 
-    fn put_merge(&mut self, person: &Person) {
-        if let Some(into) = self.merged_into.remove(&person.id)
+    fn remove_link(&mut self, id: RecordId) {
+        let Some(link) = self.links.remove(&id) else { return };
+        for person in [link.from.id, link.to.id] {
+            if self.links_of.get_mut(&person).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+                self.links_of.remove(&person);
+            }
+        }
+    }
+
+    fn remove_glass(&mut self, id: RecordId) {
+        if let Some(glass) = self.glasses.remove(&id) {
+            self.glass_until.remove(&(glass.staff, glass.case));
+        }
+    }
+
+    fn unmerge(&mut self, person: RecordId) {
+        if let Some(into) = self.merged_into.remove(&person)
             && let Some(merged) = self.merged_from.get_mut(&into)
         {
-            merged.remove(&person.id);
+            merged.remove(&person);
         }
+    }
+
+    fn put_merge(&mut self, person: &Person) {
+        self.unmerge(person.id);
         if let Some(into) = person.merged_into {
             self.merged_into.insert(person.id, into);
             self.merged_from.entry(into).or_default().insert(person.id);
@@ -677,8 +696,16 @@ impl Tables {
 
     fn remove(&mut self, kind: Kind, id: RecordId) {
         match kind {
-            Kind::Person => self.remove_person(id),
+            Kind::Person => {
+                self.remove_person(id);
+                self.unmerge(id);
+            }
             Kind::Case => self.remove_case(id),
+            Kind::Link => self.remove_link(id),
+            Kind::Glass => self.remove_glass(id),
+            Kind::Member => self.members.values_mut().for_each(|of_group| {
+                of_group.remove(&id);
+            }),
             Kind::Payment => drop(self.payments.remove(&id)),
             Kind::Task => self.remove_task(id),
             Kind::Action => self.entries.remove(id),

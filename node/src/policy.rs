@@ -54,6 +54,8 @@ pub enum Ask {
     Bar,
     /// Close a case without asking where closures are approved; approve what others ask about cases.
     ApproveCases,
+    /// Erase a person, and approve that another does.
+    Erase,
     /// Approve accounts.
     ApproveAccounts,
     /// Record or take back a consent for a client of a case or a new one.
@@ -106,7 +108,7 @@ impl Actor {
             }
             Ask::SeeTiers(relation) => self.reaches(relation) && (relation.assigned || relation.glass),
             Ask::BreakGlass => self.is(&[Caseworker, Supervisor]),
-            Ask::ReviewGlass | Ask::Bar | Ask::ApproveCases => self.is(&[Supervisor]),
+            Ask::ReviewGlass | Ask::Bar | Ask::ApproveCases | Ask::Erase => self.is(&[Supervisor]),
             Ask::ApproveAccounts => self.is(&[Supervisor, Administrator]),
             Ask::Refer(relation) => self.reaches(relation) && self.is(&[Caseworker, Supervisor]),
             Ask::AnswerReferrals => self.is(&[Caseworker, Supervisor, IntakeDesk]),
@@ -146,6 +148,7 @@ mod tests {
         ("import", Ask::Import),
         ("hand_over", Ask::HandOver),
         ("find_links", Ask::FindLinks),
+        ("erase", Ask::Erase),
         ("administer", Ask::Administer),
         ("read_log", Ask::ReadLog),
         ("break_glass", Ask::BreakGlass),

@@ -1307,6 +1307,9 @@ pub enum Asked {
     /// An account gets another first password: a hash, or a slot where it opens the office.
     #[n(6)]
     ResetPassword(#[n(0)] StaffId, #[n(1)] Option<PasswordHash>, #[n(2)] Option<Slot>),
+    /// A person is erased, for that reason. It names nobody: it stays when the person is gone.
+    #[n(7)]
+    Erase(#[n(0)] RecordId, #[n(1)] String),
 }
 
 impl Asked {
@@ -1315,7 +1318,7 @@ impl Asked {
         match self {
             Self::Account(staff, ..) | Self::End(staff) | Self::ResetFactor(staff) => Some(*staff),
             Self::ResetPassword(staff, ..) => Some(*staff),
-            Self::LiftBar(..) | Self::Close(..) | Self::Entry(..) => None,
+            Self::LiftBar(..) | Self::Close(..) | Self::Entry(..) | Self::Erase(..) => None,
         }
     }
 
@@ -1326,6 +1329,7 @@ impl Asked {
                 (one, roles, ends) == (other, other_roles, other_ends)
             }
             (Self::ResetPassword(one, ..), Self::ResetPassword(other, ..)) => one == other,
+            (Self::Erase(one, _), Self::Erase(other, _)) => one == other,
             (one, other) => one == other,
         }
     }

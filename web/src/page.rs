@@ -100,6 +100,7 @@ impl Page {
             "history" => "history",
             "grants" => "grants",
             "lists" => "lists",
+            "erase" => "erase",
             "review" => "review",
             "links" => "links",
             "places" => "places",
@@ -160,6 +161,12 @@ impl Page {
                 let ends = ends.map(|ends| self.t1("request-until", "when", &self.when(&ends))).unwrap_or_default();
                 format!("{}: {} {ends}", self.t1("request-account", "name", name), roles.join(", "))
             }
+            RequestedView::Erase { name, reason, .. } => {
+                format!(
+                    "{}: {reason}",
+                    self.t1("request-erase", "name", if name.is_empty() { "–" } else { name.as_str() })
+                )
+            }
             RequestedView::End { name } => self.t1("request-end", "name", name),
             RequestedView::ResetFactor { name } => self.t1("request-reset-factor", "name", name),
             RequestedView::ResetPassword { name } => self.t1("request-reset-password", "name", name),
@@ -174,6 +181,9 @@ impl Page {
     /// Where what a request is about can be seen.
     pub(crate) fn request_link(&self, request: &RequestView) -> Option<(String, String)> {
         match &request.asked {
+            RequestedView::Erase { person, name, .. } => {
+                Some(format!("/people/{person}/erase")).filter(|_| !name.is_empty()).map(|href| (href, name.clone()))
+            }
             RequestedView::Account { .. }
             | RequestedView::End { .. }
             | RequestedView::ResetFactor { .. }
@@ -353,6 +363,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["lists", ..] | ["forms", ..] => "lists",
         ["people" | "cases", _, "history"] => "history",
         ["people", _, "view"] => "hers",
+        ["people", _, "erase"] => "erase",
         ["people", _, "others" | "links"] => "others",
         ["people", _, "compare", _] | ["duplicates"] => "duplicates",
         ["people", ..] => "person",

@@ -57,7 +57,7 @@ impl Office {
         self.around.folder.join("documents")
     }
 
-    fn document_file(&self, file: &Digest) -> PathBuf {
+    pub(super) fn document_file(&self, file: &Digest) -> PathBuf {
         self.document_folder().join(format!("{file}.doc"))
     }
 }

@@ -11,6 +11,7 @@ mod documents;
 mod drafts;
 mod duplicates;
 mod entries;
+mod erasure;
 mod exchange;
 mod family;
 mod figures;

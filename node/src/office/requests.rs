@@ -44,6 +44,7 @@ fn needed(asked: &Asked) -> Ask {
     match asked {
         Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => Ask::ApproveAccounts,
         Asked::LiftBar(..) | Asked::Close(..) | Asked::Entry(..) => Ask::ApproveCases,
+        Asked::Erase(..) => Ask::Erase,
     }
 }
 
@@ -95,6 +96,8 @@ impl Desk {
         let about = match &request.asked {
             Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => true,
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
+            // Of one who is gone, that it was asked is left.
+            Asked::Erase(person, _) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
             Asked::Close(id, _) | Asked::Entry(id, _) => case(id),
         };
         about && (request.by == self.actor.staff || self.may(needed(&request.asked)))
@@ -141,6 +144,9 @@ impl Desk {
             },
             Asked::Close(case, reason) => {
                 RequestedView::Close { case: *case, number: number(case), reason: reason.into() }
+            }
+            Asked::Erase(person, reason) => {
+                RequestedView::Erase { person: *person, name: name(person), reason: reason.clone() }
             }
             Asked::Entry(case, entry) => RequestedView::Entry { case: *case, number: number(case), entry: *entry },
         };
@@ -205,11 +211,12 @@ impl Desk {
         Ok(())
     }
 
-    /// What must hold, and what the key file must have, before an account is changed: a crash between leaves a slot for
+    /// What must be done before the decision is written: an erasure; and what the key file must have. A crash between leaves a slot for
     /// an account that is not in use, and never an account without a way in.
     pub(super) fn before_carrying_out(&self, asked: &Asked) -> Result<(), DeskError> {
         match asked {
             Asked::End(staff) => self.leaves_somebody(*staff),
+            Asked::Erase(person, _) => self.erase_now(*person),
             Asked::Account(_, _, _, Some(slot)) | Asked::ResetPassword(_, _, Some(slot)) => {
                 let slot = slot.clone();
                 let put = |file: &mut KeyFile, _: &Keys| {
@@ -233,6 +240,8 @@ impl Desk {
                 tx.about(id);
                 Ok(tx.update(&sealed.record, sealed.revision)?)
             }
+            // Done before: an erasure is no command among others.
+            Asked::Erase(..) => Ok(()),
             Asked::End(staff) => end(tx, *staff),
             Asked::ResetFactor(staff) => change_account(tx, *staff, |member, now| {
                 member.factor = None;

@@ -427,6 +427,30 @@ pub struct ReviewCase {
     pub why: Vec<String>,
 }
 
+/// What an erasure of a person takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErasureView {
+    /// Who.
+    #[schema(value_type = String)]
+    pub person: RecordId,
+    /// Their name.
+    pub name: String,
+    /// Cases that go as a whole.
+    pub cases: Vec<String>,
+    /// Cases that others have, too: they stay, without the person, and words about the person may stand in them.
+    pub shared: Vec<String>,
+    /// Cases that are open, or have an open referral: they stand in the way.
+    pub busy: Vec<String>,
+    /// Whether anything stands in the way.
+    pub is_busy: bool,
+    /// Documents that go.
+    pub documents: usize,
+    /// Offices that got a referral: they keep what they have read until they are asked.
+    pub told: Vec<String>,
+    /// Whether somebody else must approve it.
+    pub needs_another: bool,
+}
+
 /// One answer of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AnswerView {
@@ -690,6 +714,16 @@ pub enum RequestedView {
     ResetPassword {
         /// Whose.
         name: String,
+    },
+    /// A person is erased.
+    Erase {
+        /// Who.
+        #[schema(value_type = String)]
+        person: RecordId,
+        /// Their name, as long as they are there.
+        name: String,
+        /// Why.
+        reason: String,
     },
     /// A colleague is taken off a conflict list.
     LiftBar {

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use casemesh_node::office::{
-    DuplicateView, FamilyInput, Field, GrantInput, GrantView, LinkInput, MemberInput, OwnView, PersonView,
+    DuplicateView, ErasureView, FamilyInput, Field, GrantInput, GrantView, LinkInput, MemberInput, OwnView, PersonView,
 };
 use casemesh_protocol::id::RecordId;
 use serde::{Deserialize, Serialize};
@@ -192,6 +192,29 @@ async fn own_view(State(app): State<App>, caller: Caller, Path(id): Path<RecordI
     at_desk(&app, move || caller.desk.own_view(id)).await
 }
 
+/// Why a person is erased.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ErasureReason {
+    /// Why, without a name: it stays when the person is gone.
+    reason: String,
+}
+
+#[utoipa::path(get, path = "/api/v1/people/{id}/erasure", params(("id" = String, Path)), responses((status = 200, body = ErasureView), (status = 403, body = Problem), (status = 404, body = Problem)))]
+async fn erasure(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<ErasureView> {
+    at_desk(&app, move || caller.desk.erasure(id)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/people/{id}/erasure", params(("id" = String, Path)), request_body = ErasureReason, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn erase(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<RecordId>,
+    Body(input): Body<ErasureReason>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.erase_person(id, &input.reason).map(|waits| Done { done: !waits })).await
+}
+
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/families", post(register_family))
@@ -205,6 +228,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/people/{id}/unmerge", post(unmerge))
         .route("/people/{id}/different", post(are_different))
         .route("/people/{id}/view", get(own_view))
+        .route("/people/{id}/erasure", get(erasure).post(erase))
         .route("/grants", get(grants).post(add_grant))
         .route("/cases/{id}/grants", post(tag_case))
         .route("/cases/{id}/links", post(link_case))
@@ -224,6 +248,8 @@ pub(super) fn routes() -> Router<App> {
     unmerge,
     are_different,
     own_view,
+    erasure,
+    erase,
     grants,
     add_grant,
     tag_case,

@@ -52,6 +52,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/collector", Some(Ask::SeeCollected)),
     ("/places", Some(Ask::SeeFigures)),
     ("/review", Some(Ask::HandOver)),
+    ("/people/x/erase", Some(Ask::Erase)),
     ("/links", Some(Ask::FindLinks)),
     ("/lists", None),
     ("/staff", Some(Ask::Administer)),

@@ -11,7 +11,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::calendars::Calendar;
 use casemesh_node::forms::About;
-use casemesh_node::office::{ConsentInput, DeskError, Field, PartnerView, PersonHit, PersonInput, PersonView};
+use casemesh_node::office::{
+    ConsentInput, DeskError, ErasureView, Field, PartnerView, PersonHit, PersonInput, PersonView,
+};
 use casemesh_node::policy::Ask;
 use casemesh_node::records::{CountingBasis, IdentityLevel};
 use casemesh_node::vault::VaultError;
@@ -25,6 +27,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people", post(register))
         .route("/people/{id}", get(show).post(change))
         .route("/people/{id}/change", get(change_form))
+        .route("/people/{id}/erase", get(erase_form).post(erase))
         .route("/people/{id}/consents/new", get(consent_form))
         .route("/people/{id}/consents", post(record_consent))
         .route("/people/{id}/consents/{consent}/withdraw", post(withdraw_consent))
@@ -215,6 +218,7 @@ pub(super) struct PersonPage {
     forms: Vec<(String, String)>,
     href: String,
     may_bar: bool,
+    may_erase: bool,
     staff: Vec<(StaffId, String)>,
 }
 
@@ -256,6 +260,7 @@ impl PersonPage {
                     forms: super::entries::links(&signed.page, &signed.desk, About::Person),
                     href: format!("/people/{}", person.id),
                     may_bar: signed.desk.may(Ask::Bar),
+                    may_erase: signed.desk.may(Ask::Erase),
                     staff: signed.desk.everybody_else(),
                     outcomes: signed.page.options("closure_reason"),
                     page: signed.page,
@@ -328,6 +333,37 @@ async fn change_form(State(app): State<App>, Path(id): Path<RecordId>, signed: S
     let desk = signed.desk.clone();
     match app.run(move || desk.person(id)).await {
         Ok(person) => person_form(signed, filled(&person), format!("/people/{id}")),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "erase.html")]
+struct ErasePage {
+    page: Page,
+    form: Form,
+    erasure: ErasureView,
+}
+
+async fn erase_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Response {
+    let desk = signed.desk.clone();
+    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    match app.run(move || desk.erasure(id)).await {
+        Ok(erasure) => html_with(status, &ErasePage { page: signed.page, form, erasure }),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn erase_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    erase_page(&app, signed, id, Form::default()).await
+}
+
+async fn erase(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let (desk, reason) = (signed.desk.clone(), form.text("reason"));
+    match app.run(move || desk.erase_person(id, &reason)).await {
+        Ok(true) => go("/requests"),
+        Ok(false) => go("/find"),
+        Err(DeskError::Invalid(problems)) => erase_page(&app, signed, id, form.with_problems(problems)).await,
         Err(error) => signed.refused(&error),
     }
 }

@@ -1,0 +1,269 @@
+//! Erasing a person: the keys go, and with them everything that stands under them, wherever a copy lies; then the rows.
+//! Cases that the person has together with others stay theirs, without the person.
+
+use super::requests::ask;
+use super::{Desk, DeskError, ErasureView, FieldProblem};
+use crate::disk;
+use crate::index::{CaseRow, Tables};
+use crate::policy::Ask;
+use crate::records::{
+    Action, Asked, Case, Consent, Document, Glass, Link, Member, Outbox, Payment, Person, Referral, RegisterLine, Task,
+};
+use crate::vault::{Erasure, Record, Tx, VaultError};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::id::RecordId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Longest reason.
+const REASON_BYTES_MAX: usize = 1_000;
+/// Rows of one command.
+const BATCH_ROWS: usize = 200;
+
+/// A row that goes with a person: what it is, under what it is kept, and its id.
+#[derive(Debug, Clone, Copy)]
+enum Row {
+    Person(RecordId),
+    Case(RecordId),
+    Action(RecordId, RecordId),
+    Task(RecordId, RecordId),
+    Payment(RecordId, RecordId),
+    Document(RecordId, RecordId),
+    Consent(RecordId, RecordId),
+    Member(RecordId, RecordId),
+    Referral(RecordId),
+    Outbox(RecordId),
+    Line(RecordId),
+    Link(RecordId),
+    Glass(RecordId),
+}
+
+impl Row {
+    fn remove(self, tx: &mut Tx<'_>) -> Result<(), VaultError> {
+        match self {
+            Self::Person(id) => tx.remove_id::<Person>(Person::TOP, id),
+            Self::Case(id) => tx.remove_id::<Case>(Case::TOP, id),
+            Self::Action(parent, id) => tx.remove_id::<Action>(parent, id),
+            Self::Task(parent, id) => tx.remove_id::<Task>(parent, id),
+            Self::Payment(parent, id) => tx.remove_id::<Payment>(parent, id),
+            Self::Document(parent, id) => tx.remove_id::<Document>(parent, id),
+            Self::Consent(parent, id) => tx.remove_id::<Consent>(parent, id),
+            Self::Member(parent, id) => tx.remove_id::<Member>(parent, id),
+            Self::Referral(id) => tx.remove_id::<Referral>(Referral::TOP, id),
+            Self::Outbox(id) => tx.remove_id::<Outbox>(Outbox::TOP, id),
+            Self::Line(id) => tx.remove_id::<RegisterLine>(RegisterLine::TOP, id),
+            Self::Link(id) => tx.remove_id::<Link>(Link::TOP, id),
+            Self::Glass(id) => tx.remove_id::<Glass>(Glass::TOP, id),
+        }
+    }
+}
+
+/// What an erasure takes.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    rows: Vec<Row>,
+    /// Sealed files of documents.
+    files: Vec<Digest>,
+    keys: Vec<KeyHandle>,
+}
+
+/// The cases of a person: those that are theirs alone, and those that they have together with others.
+fn cases_of(tables: &Tables, person: RecordId) -> (Vec<&CaseRow>, Vec<&CaseRow>) {
+    let records = tables.records_of(person);
+    tables.all_cases_of(person).partition(|case| case.clients.iter().all(|client| records.contains(client)))
+}
+
+fn is_busy(tables: &Tables, case: &CaseRow) -> bool {
+    let open_referral = |id: RecordId| {
+        let mut of_case = tables.referrals.values().filter(move |referral| referral.case == Some(id));
+        of_case.any(|referral| referral.state().is_before_acceptance() || referral.state().is_at_work())
+    };
+    case.state.is_open() || open_referral(case.id)
+}
+
+impl Plan {
+    /// Everything that stands under a person, from the view and the index.
+    fn of(tx: &Tx<'_>, tables: &Tables, person: RecordId) -> Result<Self, VaultError> {
+        let mut plan = Self::default();
+        let records = tables.records_of(person);
+        for id in &records {
+            if let Some(sealed) = tx.get::<Person>(Person::TOP, *id)? {
+                plan.keys.push(sealed.record.key);
+            }
+            plan.rows.push(Row::Person(*id));
+            plan.under(tx.list::<Action>(*id)?, |id, parent| Row::Action(parent, id));
+            plan.under(tx.list::<Consent>(*id)?, |id, parent| Row::Consent(parent, id));
+            plan.under(tx.list::<Member>(*id)?, |id, parent| Row::Member(parent, id));
+        }
+        let (alone, shared) = cases_of(tables, person);
+        for case in &alone {
+            plan.rows.push(Row::Case(case.id));
+            plan.under(tx.list::<Action>(case.id)?, |id, parent| Row::Action(parent, id));
+            plan.under(tx.list::<Task>(case.id)?, |id, parent| Row::Task(parent, id));
+            plan.under(tx.list::<Payment>(case.id)?, |id, parent| Row::Payment(parent, id));
+            let documents = tx.list::<Document>(case.id)?;
+            let versions = documents.iter().flat_map(|document| &document.record.versions);
+            plan.files.extend(versions.map(|version| version.file));
+            plan.under(documents, |id, parent| Row::Document(parent, id));
+            let glasses = tables.glasses().filter(|glass| glass.case == case.id);
+            plan.rows.extend(glasses.map(|glass| Row::Glass(glass.id)));
+        }
+        let is_theirs = |referral: &Referral| {
+            let of_case = referral.case.is_some_and(|case| alone.iter().any(|row| row.id == case));
+            of_case || referral.client.is_some_and(|client| records.contains(&client))
+        };
+        for referral in tables.referrals.values().filter(|referral| is_theirs(referral)) {
+            plan.keys.push(referral.key);
+            plan.rows.push(Row::Referral(referral.id));
+            let packets = tables.outbox.values().filter(|row| row.referral == Some(referral.id));
+            plan.rows.extend(packets.map(|row| Row::Outbox(row.id)));
+        }
+        let lines = tables.lines.values().filter(|line| plan.keys.contains(&line.key)).map(|line| Row::Line(line.id));
+        let lines: Vec<Row> = lines.collect();
+        plan.rows.extend(lines);
+        plan.rows.extend(tables.links_of(person).map(|link| Row::Link(link.id)));
+        debug_assert!(shared.iter().all(|case| !case.clients.is_empty()));
+        plan.keys.sort_unstable();
+        plan.keys.dedup();
+        Ok(plan)
+    }
+
+    fn under<R: Record>(&mut self, rows: Vec<crate::vault::Sealed<R>>, row: fn(RecordId, RecordId) -> Row) {
+        self.rows.extend(rows.into_iter().map(|sealed| row(sealed.record.id(), sealed.record.parent())));
+    }
+}
+
+/// Takes a person out of a case that is others', too: what is written there from now on is about the others.
+fn leave(tx: &mut Tx<'_>, case: RecordId, records: &[RecordId], keys: &[KeyHandle]) -> Result<(), DeskError> {
+    let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok(()) };
+    sealed.record.clients.retain(|client| !records.contains(&client.id));
+    tx.update(&sealed.record, sealed.revision)?;
+    let stays = |subjects: &mut Vec<KeyHandle>| subjects.retain(|key| !keys.contains(key));
+    for mut sealed in tx.list::<Task>(case)? {
+        stays(&mut sealed.record.subjects);
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    for mut sealed in tx.list::<Payment>(case)? {
+        stays(&mut sealed.record.subjects);
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    for mut sealed in tx.list::<Document>(case)? {
+        stays(&mut sealed.record.subjects);
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    Ok(())
+}
+
+fn in_the_way(field: &str) -> DeskError {
+    DeskError::Invalid(vec![FieldProblem::new(field, "erase-open-case")])
+}
+
+impl Desk {
+    /// What an erasure of a person would take, and what stands in its way.
+    ///
+    /// # Errors
+    /// When there is no such person for this account, or it may not erase.
+    pub fn erasure(&self, person: RecordId) -> Result<ErasureView, DeskError> {
+        self.allow(Ask::Erase)?;
+        self.visible_person(person)?;
+        let asked = Asked::Erase(person, String::new());
+        let needs_another = self.has_approver(&asked);
+        let documents: usize = {
+            let cases: Vec<RecordId> = {
+                let tables = self.office.index.read();
+                cases_of(&tables, person).0.iter().map(|case| case.id).collect()
+            };
+            let count = |case: RecordId| self.office.vault.list::<Document>(case).map(|all| all.len());
+            cases.into_iter().map(count).sum::<Result<usize, VaultError>>()?
+        };
+        let tables = self.office.index.read();
+        let (alone, shared) = cases_of(&tables, person);
+        let numbers = |cases: &[&CaseRow]| -> Vec<String> {
+            cases.iter().filter(|case| self.sees(&tables, case)).map(|case| case.number.clone()).collect()
+        };
+        let busy: Vec<&CaseRow> = alone.iter().chain(&shared).copied().filter(|case| is_busy(&tables, case)).collect();
+        let records = tables.records_of(person);
+        let told = tables
+            .referrals
+            .values()
+            .filter(|referral| referral.outgoing && referral.client.is_some_and(|client| records.contains(&client)));
+        let told: BTreeSet<String> = told.map(|referral| referral.partner_name.clone()).collect();
+        Ok(ErasureView {
+            person: tables.standing(person),
+            name: tables.persons.get(&tables.standing(person)).map(|row| row.name.clone()).unwrap_or_default(),
+            cases: numbers(&alone),
+            shared: numbers(&shared),
+            busy: numbers(&busy),
+            is_busy: !busy.is_empty(),
+            documents,
+            told: told.into_iter().collect(),
+            needs_another,
+        })
+    }
+
+    /// Erases a person, or asks another supervisor to approve it, where there is one. Whether it waits.
+    ///
+    /// # Errors
+    /// When there is no such person for this account, no reason is given, or a case or referral is still open.
+    pub fn erase_person(&self, person: RecordId, reason: &str) -> Result<bool, DeskError> {
+        let view = self.erasure(person)?;
+        let mut problems = self.problems();
+        let reason = problems.required_text("reason", reason, REASON_BYTES_MAX);
+        if view.is_busy {
+            problems.add("reason", "erase-open-case");
+        }
+        problems.done()?;
+        if view.needs_another {
+            let asked = Asked::Erase(view.person, reason);
+            self.write("ask_erasure", move |tx| {
+                tx.about(view.person);
+                ask(tx, Vec::new(), asked).map(drop)
+            })?;
+            return Ok(true);
+        }
+        self.erase_now(view.person)?;
+        Ok(false)
+    }
+
+    /// Erases a person. One who is gone already is no error: an approval that a crash cut off is simply given again.
+    pub(super) fn erase_now(&self, person: RecordId) -> Result<(), DeskError> {
+        if !self.office.index.read().persons.contains_key(&person) {
+            return Ok(());
+        }
+        let index = Arc::clone(&self.office.index);
+        self.write("erase_person", move |tx| {
+            let (records, shared) = {
+                let tables = index.read();
+                let (alone, shared) = cases_of(&tables, person);
+                if alone.iter().chain(&shared).any(|case| is_busy(&tables, case)) {
+                    return Err(in_the_way("comment"));
+                }
+                (tables.records_of(person), shared.iter().map(|case| case.id).collect::<Vec<_>>())
+            };
+            let mut keys = Vec::new();
+            for id in &records {
+                keys.extend(tx.get::<Person>(Person::TOP, *id)?.map(|sealed| sealed.record.key));
+            }
+            tx.about(person);
+            shared.into_iter().try_for_each(|case| leave(tx, case, &records, &keys))
+        })?;
+        let index = Arc::clone(&self.office.index);
+        let plan = self.office.vault.erase(Some(self.actor.staff), move |tx| {
+            let plan = Plan::of(tx, &index.read(), person)?;
+            let erasure = Erasure { persons: plan.keys.clone(), redacted: Vec::new() };
+            Ok((plan, erasure))
+        })?;
+        // From here on nothing opens any more; what follows makes room.
+        for batch in plan.rows.chunks(BATCH_ROWS) {
+            let batch = batch.to_vec();
+            self.write("erase_person", move |tx| {
+                Ok::<(), DeskError>(batch.into_iter().try_for_each(|row| row.remove(tx))?)
+            })?;
+        }
+        for file in &plan.files {
+            disk::remove(&self.office.document_file(file)).map_err(VaultError::Disk)?;
+        }
+        Ok(())
+    }
+}
