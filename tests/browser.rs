@@ -739,6 +739,23 @@ async fn walk(tools: (String, PathBuf)) {
         }
     }
 
+    // Languages of which the first pages are there: the mechanism carries their scripts.
+    for language in ["am", "km", "my", "ne", "th", "vi"] {
+        walk.go(&advice_base).await;
+        walk.press(&format!("button[name='language'][value='{language}']")).await;
+        assert_eq!(value(&walk.page, "document.documentElement.lang").await, language);
+        for (path, name) in [("", "home"), ("find", "find")] {
+            walk.go(&format!("{advice_base}{path}")).await;
+            walk.check(&format!("{name}-{language}")).await;
+        }
+    }
+    for (url, name) in [(&person_url, "person-my"), (&case_url, "case-my"), (&referral_url, "referral-my")] {
+        walk.go(&advice_base).await;
+        walk.press("button[name='language'][value='my']").await;
+        walk.go(url).await;
+        walk.check(name).await;
+    }
+
     // Signed out, the way back shows nothing.
     walk.press("form[action='/sign-out']").await;
     walk.go(&case_url).await;

@@ -308,3 +308,38 @@ fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
     let checked = casemesh_node::vault::check(office.folder.path(), None, |_| ()).unwrap();
     assert!(checked.journal.entries > 10, "the log still verifies");
 }
+
+#[test]
+fn names_numbers_and_dates_come_in_any_script() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    for (name, beginning, telephone, birth, calendar) in [
+        ("ሰላም ተስፋዬ", "ተስፋ", "0911-2233", "1979-01-01", "ethiopic"),
+        ("အောင် စန်း", "စန်း", "၀၉၄၅၁၂၃၄", "၁၉၈၆-၀၉-၀၇", "gregorian"),
+        ("សុខ វណ្ណា", "វណ្ណ", "០៩២៣៤៥៦៧", "១៩៨៦-០៩-០៧", "gregorian"),
+        ("सीता थापा", "थापा", "९८४१२३४५", "२०४३-०५-२२", "bikram_sambat"),
+        ("สมชาย ใจดี", "ใจดี", "๐๘๑๒๓๔๕๖", "๒๕๒๙-๐๙-๐๗", "buddhist"),
+        ("Nguyễn Văn Đức", "nguyen van duc", "0912 345 678", "1986-09-07", "gregorian"),
+    ] {
+        let input = PersonInput {
+            identity: "self_declared".into(),
+            local_name: known(name),
+            telephone: known(telephone),
+            birth: known(birth),
+            birth_calendar: calendar.into(),
+            ..PersonInput::default()
+        };
+        let id = desk.register_person(input).unwrap();
+        let finds = |text: &str| desk.search(text).unwrap().iter().any(|hit| hit.id == id);
+        assert!(finds(name) && finds(beginning), "{name}");
+        assert!(finds(telephone), "{telephone}");
+        let view = desk.person(id).unwrap();
+        assert_eq!(view.name, name);
+        assert_eq!(
+            view.birth.value.as_deref(),
+            Some("1986-09-07").filter(|_| calendar != "ethiopic").or(Some("1986-09-11"))
+        );
+    }
+}

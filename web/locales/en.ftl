@@ -1764,3 +1764,4 @@ problem-erase-open-case = A case or referral of this person is still open. Close
 help-erase = A person is erased when they ask for it and no law says that the record must be kept. The page says what goes, what stays with others, and who else must be asked. A second supervisor approves it.
 log-ask-erasure = Asked to erase a person
 log-erase-person = Erased a person
+language-partial = More languages, in part

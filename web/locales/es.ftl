@@ -1764,3 +1764,4 @@ problem-erase-open-case = Esta persona todavía tiene un caso o una derivación 
 help-erase = Los datos de una persona se borran cuando ella lo pide y ninguna ley dice que haya que conservar su registro. La página dice qué desaparece, qué se queda con otros y a quién más hay que pedírselo. Otro/a supervisor/a lo aprueba.
 log-ask-erasure = Pidió borrar los datos de una persona
 log-erase-person = Borró los datos de una persona
+language-partial = Más idiomas, en parte

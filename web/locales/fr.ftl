@@ -1764,3 +1764,4 @@ problem-erase-open-case = Cette personne a encore un dossier ou une orientation 
 help-erase = Les données d’une personne sont effacées quand elle le demande et qu’aucune loi n’oblige à garder sa fiche. La page dit ce qui disparaît, ce qui reste chez d’autres, et à qui d’autre il faut adresser la demande. Un/e deuxième superviseur/e l’approuve.
 log-ask-erasure = A demandé d’effacer les données d’une personne
 log-erase-person = A effacé les données d’une personne
+language-partial = D’autres langues, en partie

@@ -1764,3 +1764,4 @@ problem-erase-open-case = Kuna kesi au rufaa ya mtu huyu ambayo bado iko wazi. I
 help-erase = Taarifa za mtu zinafutwa akiomba mwenyewe na ikiwa hakuna sheria inayosema kumbukumbu yake lazima ihifadhiwe. Ukurasa unasema nini kinafutwa, nini kinabaki kwa wengine, na nani mwingine lazima aombwe. Msimamizi wa pili anaidhinisha.
 log-ask-erasure = Aliomba taarifa za mtu zifutwe
 log-erase-person = Alifuta taarifa za mtu
+language-partial = Lugha zaidi, kwa sehemu

@@ -2,7 +2,7 @@
 
 use crate::App;
 use crate::form::Form;
-use crate::i18n::{self, LANGUAGES, Language};
+use crate::i18n::{self, LANGUAGES, Language, PARTIAL};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -342,6 +342,16 @@ impl Page {
 
     pub(crate) fn languages(&self) -> &'static [Language] {
         LANGUAGES
+    }
+
+    /// Whether the page's language has a part of the words alone.
+    pub(crate) fn is_partial(&self) -> bool {
+        PARTIAL.iter().any(|language| language.code == self.language.code)
+    }
+
+    /// Languages that have the words of the first pages.
+    pub(crate) fn partial_languages(&self) -> &'static [Language] {
+        PARTIAL
     }
 
     pub(crate) fn is_here(&self, href: &str) -> bool {
