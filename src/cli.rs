@@ -88,6 +88,9 @@ enum Command {
         /// Also measure the desk with so many cases in the office
         #[arg(long)]
         cases: Vec<usize>,
+        /// Open this folder and tell what that takes: what the bench starts another process for
+        #[arg(long, hide = true)]
+        resident: Option<PathBuf>,
     },
     /// Say in plain words how this office's node is
     Doctor {
@@ -366,7 +369,8 @@ fn run(command: Command) -> Result<ExitCode> {
             let numbers = at_counter(&folder, &name, |counter| counter.numbers(period))?;
             show_stats(&numbers, json)?;
         }
-        Command::Bench { json, cases } => bench::run(json, &cases)?,
+        Command::Bench { resident: Some(folder), .. } => bench::tell_resident(&folder)?,
+        Command::Bench { json, cases, resident: None } => bench::run(json, &cases)?,
         Command::Doctor { folder } => doctor(&folder)?,
         Command::Openapi => say(casemesh_web::openapi()),
     }

@@ -2,8 +2,10 @@
 //! vault. It is dropped when the office is locked.
 
 mod entries;
+mod ids;
 
 pub use entries::{AlertRow, Entries, JourneyRow, LateRow, Occupied, PartyRow};
+pub use ids::Ids;
 
 use crate::names;
 use crate::records::{
@@ -20,6 +22,7 @@ use casemesh_protocol::statistics::{CaseFact, Facts, PaymentFact, ReferralFact};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// A person, as lists and search see it.
@@ -33,11 +36,11 @@ pub struct PersonRow {
     pub birth_year: Option<i16>,
     /// Whether the person may be counted.
     pub counting: CountingBasis,
-    words: Vec<String>,
+    words: Box<[Box<str>]>,
     /// The home place, as written.
     area: Box<str>,
-    telephone: String,
-    identifier: String,
+    telephone: Box<str>,
+    identifier: Box<str>,
     import_row: Option<RecordId>,
     different_from: Vec<RecordId>,
 }
@@ -67,7 +70,7 @@ pub struct CaseRow {
     /// Its number.
     pub number: String,
     /// Whose.
-    pub clients: Vec<RecordId>,
+    pub clients: Box<[RecordId]>,
     /// Its type.
     pub case_type: Option<Arc<Code>>,
     /// Where it stands.
@@ -79,13 +82,13 @@ pub struct CaseRow {
     /// Who is responsible.
     pub owner: Option<StaffId>,
     /// Who else works on it.
-    pub assigned: Vec<StaffId>,
+    pub assigned: Box<[StaffId]>,
     /// Only for who is assigned.
     pub sealed: bool,
     /// The last thing that happened.
     pub last_activity: Timestamp,
     /// Coded facts.
-    pub facts: Vec<Arc<Code>>,
+    pub facts: Box<[Arc<Code>]>,
     /// Grants that the work is counted for.
     pub grants: Box<[RecordId]>,
 }
@@ -166,7 +169,7 @@ pub struct Tables {
     /// Cases.
     pub cases: HashMap<RecordId, CaseRow>,
     /// Cases by client.
-    pub cases_of: HashMap<RecordId, BTreeSet<RecordId>>,
+    pub cases_of: HashMap<RecordId, Ids>,
     /// Open cases, and closed ones, by the last thing that happened in them.
     open_by_touch: BTreeSet<(Timestamp, RecordId)>,
     closed_by_touch: BTreeSet<(Timestamp, RecordId)>,
@@ -214,8 +217,8 @@ pub struct Tables {
     pub import_rows: HashMap<RecordId, RecordId>,
     /// Consents by person.
     pub consents: HashMap<RecordId, BTreeMap<RecordId, Arc<Consent>>>,
-    words: BTreeMap<String, BTreeSet<RecordId>>,
-    skeletons: HashMap<String, BTreeSet<RecordId>>,
+    words: BTreeMap<Box<str>, Ids>,
+    skeletons: HashMap<Box<str>, Ids>,
     codes: HashSet<Arc<Code>>,
 }
 
@@ -277,8 +280,8 @@ impl Tables {
         words.sort();
         words.dedup();
         for word in &words {
-            self.words.entry(word.clone()).or_default().insert(person.id);
-            self.skeletons.entry(names::skeleton(word)).or_default().insert(person.id);
+            self.words.entry(word.as_str().into()).or_default().insert(person.id);
+            self.skeletons.entry(names::skeleton(word).into()).or_default().insert(person.id);
         }
         self.put_merge(person);
         if !person.barred.is_empty() {
@@ -296,10 +299,10 @@ impl Tables {
                 name: person.display_name(),
                 birth_year: person.birth.value().map(|birth| birth.year),
                 counting: person.counting,
-                words,
+                words: words.iter().map(|word| word.as_str().into()).collect(),
                 area: person.area.value().map(|area| area.trim().into()).unwrap_or_default(),
-                telephone: digits(person.telephone.value()),
-                identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default(),
+                telephone: digits(person.telephone.value()).into(),
+                identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default().into(),
                 import_row,
                 different_from: person.different_from.clone(),
             },
@@ -310,12 +313,12 @@ impl Tables {
         let Some(row) = self.persons.remove(&id) else { return };
         self.bars.remove(&id);
         for word in &row.words {
-            if self.words.get_mut(word).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+            if self.words.get_mut(word).is_some_and(|ids| ids.remove(&id)) {
                 self.words.remove(word);
             }
             let skeleton = names::skeleton(word);
-            if self.skeletons.get_mut(&skeleton).is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
-                self.skeletons.remove(&skeleton);
+            if self.skeletons.get_mut(skeleton.as_str()).is_some_and(|ids| ids.remove(&id)) {
+                self.skeletons.remove(skeleton.as_str());
             }
         }
         if let Some(row) = row.import_row {
@@ -342,7 +345,7 @@ impl Tables {
                 opened: case.opened,
                 closed: case.closed.as_ref().map(|closure| closure.on),
                 owner: case.owner,
-                assigned: case.assigned.clone(),
+                assigned: case.assigned.clone().into_boxed_slice(),
                 sealed: case.sealed,
                 last_activity: case.last_activity,
                 facts,
@@ -367,7 +370,7 @@ impl Tables {
         let Some(row) = self.cases.remove(&id) else { return };
         self.by_touch(row.state).remove(&(row.last_activity, id));
         for client in &row.clients {
-            if self.cases_of.get_mut(client).is_some_and(|cases| cases.remove(&id) && cases.is_empty()) {
+            if self.cases_of.get_mut(client).is_some_and(|cases| cases.remove(&id)) {
                 self.cases_of.remove(client);
             }
         }
@@ -426,7 +429,7 @@ impl Tables {
     pub fn all_cases_of(&self, person: RecordId) -> impl Iterator<Item = &CaseRow> {
         let records = self.records_of(person);
         let ids: BTreeSet<RecordId> =
-            records.iter().filter_map(|id| self.cases_of.get(id)).flatten().copied().collect();
+            records.iter().filter_map(|id| self.cases_of.get(id)).flat_map(Ids::iter).copied().collect();
         ids.into_iter().filter_map(|id| self.cases.get(&id))
     }
 
@@ -541,7 +544,14 @@ impl Tables {
             self.find(&names_only, |word| self.with_beginning(word), MatchReason::Name, &mut found);
             self.find(
                 &names_only,
-                |word| self.skeletons.get(&names::skeleton(word)).cloned().unwrap_or_default(),
+                |word| {
+                    self.skeletons
+                        .get(names::skeleton(word).as_str())
+                        .into_iter()
+                        .flat_map(Ids::iter)
+                        .copied()
+                        .collect()
+                },
                 MatchReason::SoundsLike,
                 &mut found,
             );
@@ -553,7 +563,7 @@ impl Tables {
                 if digits.len() >= 5 && row.telephone.ends_with(&digits) {
                     found.entry(row.person.id).or_default().insert(MatchReason::Telephone);
                 }
-                if number.len() >= 4 && row.identifier == number {
+                if number.len() >= 4 && *row.identifier == *number {
                     found.entry(row.person.id).or_default().insert(MatchReason::Identifier);
                 }
             }
@@ -598,7 +608,7 @@ impl Tables {
 
     fn with_beginning(&self, word: &str) -> BTreeSet<RecordId> {
         self.words
-            .range(word.to_owned()..)
+            .range::<str, _>((Bound::Included(word), Bound::Unbounded))
             .take_while(|(known, _)| known.starts_with(word))
             .flat_map(|(_, ids)| ids.iter().copied())
             .take(CANDIDATES_MAX)
@@ -614,10 +624,10 @@ impl Tables {
             let id = row.person.id;
             let mut put = |reason, key: Vec<String>| seen.entry((reason, key)).or_default().push(id);
             if row.telephone.len() >= 5 {
-                put(MatchReason::Telephone, vec![row.telephone.clone()]);
+                put(MatchReason::Telephone, vec![row.telephone.to_string()]);
             }
             if row.identifier.len() >= 4 {
-                put(MatchReason::Identifier, vec![row.identifier.clone()]);
+                put(MatchReason::Identifier, vec![row.identifier.to_string()]);
             }
             if let Some(year) = row.birth_year.filter(|_| row.words.len() >= 2) {
                 let mut key = row.sound();

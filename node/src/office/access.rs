@@ -4,7 +4,7 @@ use super::cases::keys;
 use super::requests::ask;
 use super::tasks::{NewTask, add_task};
 use super::{Desk, DeskError, FieldProblem, GlassView};
-use crate::index::{CaseRow, Tables};
+use crate::index::{CaseRow, Ids, Tables};
 use crate::policy::{Ask, Relation};
 use crate::records::{Asked, Case, Glass, Person, PersonRef, Settled, TaskKind, TaskTitle};
 use crate::vault::{Record, Tx};
@@ -69,7 +69,8 @@ impl Desk {
         }
         // Each record that has cases must be there by its own cases: a merging never opens what was shut.
         tables.records_of(person).into_iter().all(|record| {
-            let of_record = tables.cases_of.get(&record).into_iter().flatten().filter_map(|id| tables.cases.get(id));
+            let of_record =
+                tables.cases_of.get(&record).into_iter().flat_map(Ids::iter).filter_map(|id| tables.cases.get(id));
             let mut cases = of_record.peekable();
             cases.peek().is_none() || cases.any(|case| self.sees(tables, case) || !self.is_hidden(tables, case))
         })

@@ -7,6 +7,7 @@
 
 use super::cases::next_number;
 use super::{Desk, DeskError};
+use crate::index::Ids;
 use crate::policy::Ask;
 use crate::records::{Action, Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
 use crate::vault::{Erasure, Record, Tx, VaultError};
@@ -553,7 +554,8 @@ impl Desk {
         let (undone, rows) = self.office.vault.erase(Some(self.actor.staff), move |tx| {
             let persons: Vec<(RecordId, Vec<RecordId>, bool)> = {
                 let tables = index.read();
-                let cases = |person: &RecordId| tables.cases_of.get(person).into_iter().flatten().copied().collect();
+                let cases =
+                    |person: &RecordId| tables.cases_of.get(person).into_iter().flat_map(Ids::iter).copied().collect();
                 let row = |person: &RecordId| (*person, cases(person), tables.is_leaned_on(*person));
                 tables.import_rows.values().map(row).collect()
             };
