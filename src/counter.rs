@@ -3,7 +3,7 @@
 
 use crate::cli::{ask_secret, runtime};
 use crate::client::{Client, Refused};
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{Knock, Node, NodeError, Reach, SignInError, pages_of};
 use casemesh_node::office::{
@@ -52,7 +52,11 @@ pub(crate) fn at_counter<T>(folder: &Path, name: &str, work: impl FnOnce(&Counte
                     }
                     answered => answered?,
                 };
-                node.desk(&token).context("the session ended")
+                let desk = node.desk(&token).context("the session ended")?;
+                if desk.must_change_password() {
+                    bail!("somebody else chose this password; choose one of your own on the pages first");
+                }
+                Ok(desk)
             };
             let result = signed_in().and_then(|desk| work(&Counter::Here(&desk)));
             node.stop();

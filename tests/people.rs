@@ -262,6 +262,9 @@ fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
     let task = desk.add_task(shared, &task).unwrap();
     let letter = DocumentInput { name: "letter.txt".into(), title: "Letter".into(), ..DocumentInput::default() };
     desk.add_document(alone, &letter, b"dear Anna".to_vec()).unwrap();
+    let group = desk.register_person(PersonInput { is_group: true, ..named("Farm", "dwellers") }).unwrap();
+    let member = MemberInput { name: "Anna P".into(), person: anna.to_string(), ..MemberInput::default() };
+    desk.set_member(group, &member).unwrap();
     let link = LinkInput { person: ben.to_string(), relation: "sibling".into(), ..LinkInput::default() };
     desk.add_link(anna, &link).unwrap();
     let files = || std::fs::read_dir(office.folder.path().join("documents")).unwrap().count();
@@ -280,9 +283,23 @@ fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
     assert!(desk.erase_person(anna, "She asked for it").unwrap(), "it waits");
     assert!(desk.person(anna).is_ok());
     let open = second.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
+    // Sent back, it cannot be approved from another window.
+    let send_back = DecisionInput { approved: false, comment: "Ask her again".into() };
+    let yes = DecisionInput { approved: true, ..DecisionInput::default() };
+    second.decide(open.id, &send_back).unwrap();
+    assert!(second.decide(open.id, &yes).is_err() && desk.person(anna).is_ok());
+    // Records that were merged since are not what was asked.
+    assert!(desk.erase_person(anna, "She asked again").unwrap());
+    let open = second.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
+    let twin = desk.register_person(named("Thea", "Petersen")).unwrap();
+    desk.merge(anna, twin).unwrap();
+    assert_eq!(problems(second.decide(open.id, &yes)), [("comment".to_owned(), "erase-changed".to_owned())]);
+    desk.unmerge(anna, twin).unwrap();
     let approve = DecisionInput { approved: true, ..DecisionInput::default() };
     assert!(matches!(admin.decide(open.id, &approve), Err(DeskError::Denied(_) | DeskError::NotFound)));
     second.decide(open.id, &approve).unwrap();
+
+    assert!(matches!(desk.decide(open.id, &approve), Err(DeskError::Invalid(_))), "not one's own, and not twice");
 
     let gone = |office: &TestNode| {
         let desk = office.desk("worker");
@@ -293,6 +310,7 @@ fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
         assert_eq!(view.clients.iter().map(|client| client.id).collect::<Vec<_>>(), [ben]);
         assert_eq!(desk.cases(&CaseFilter { closed: true, ..CaseFilter::default() }).unwrap().1, 1);
         assert!(desk.person(ben).unwrap().links.is_empty());
+        assert!(desk.person(group).unwrap().members.is_empty(), "nor on the roll of a group");
         // The case of the other goes on, and what is written there opens.
         desk.set_case_state(shared, CaseState::Reopened).unwrap();
         desk.add_action(shared, &note("Ben came alone")).unwrap();

@@ -283,6 +283,12 @@ fn a_token_is_narrowed_and_a_first_password_comes_before_everything() {
         assert_eq!(refused.status, 403);
         assert!(refused.body.contains("error-scope") && refused.body.contains("a scope of people"), "{}", refused.body);
         assert_eq!(call("GET", "/api/v1/cases", &narrow, "").status, 403);
+        // Sent as a page's cookie it opens nothing at all.
+        let signed_in = sign_in(address);
+        let name = signed_in.split('=').next().unwrap();
+        let cookie = format!("{name}={}", narrow.trim_start_matches("Bearer "));
+        assert_eq!(send(address, "GET", "/cases", &[("Cookie", signed_in.as_str())], "").status, 200);
+        assert_eq!(send(address, "GET", "/cases", &[("Cookie", cookie.as_str())], "").status, 303);
 
         // An account that somebody else made does nothing before it has a password of its own.
         let admin = bearer(&token_of("admin", PASSWORD, "").1);

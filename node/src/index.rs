@@ -447,6 +447,11 @@ impl Tables {
         has(self.merged_from.get(&person)) || has(self.links_of.get(&person))
     }
 
+    /// The groups that have a roll.
+    pub fn groups(&self) -> impl Iterator<Item = RecordId> {
+        self.members.iter().filter(|(_, roll)| !roll.is_empty()).map(|(group, _)| *group)
+    }
+
     /// How many members are on the roll of a group.
     pub fn members_of(&self, group: RecordId) -> usize {
         self.members.get(&group).map_or(0, BTreeSet::len)

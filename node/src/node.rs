@@ -644,6 +644,12 @@ impl Node {
         office.desk(staff)
     }
 
+    /// The desk of a page's session. A token that was narrowed to parts of the API opens no page.
+    pub fn page_desk(&self, token: &str) -> Option<Desk> {
+        let is_whole = self.sessions().is_whole(token);
+        if is_whole { self.desk(token) } else { None }
+    }
+
     /// Whether a token is good for a part of the API.
     pub fn covers(&self, token: &str, part: Part, writes: bool) -> bool {
         self.sessions().covers(token, part, writes)

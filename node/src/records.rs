@@ -1307,9 +1307,10 @@ pub enum Asked {
     /// An account gets another first password: a hash, or a slot where it opens the office.
     #[n(6)]
     ResetPassword(#[n(0)] StaffId, #[n(1)] Option<PasswordHash>, #[n(2)] Option<Slot>),
-    /// A person is erased, for that reason. It names nobody: it stays when the person is gone.
+    /// A person is erased, for that reason, with all the records that are theirs. It names nobody: it stays when the
+    /// person is gone.
     #[n(7)]
-    Erase(#[n(0)] RecordId, #[n(1)] String),
+    Erase(#[n(0)] RecordId, #[n(1)] String, #[n(2)] Vec<RecordId>),
 }
 
 impl Asked {
@@ -1329,7 +1330,7 @@ impl Asked {
                 (one, roles, ends) == (other, other_roles, other_ends)
             }
             (Self::ResetPassword(one, ..), Self::ResetPassword(other, ..)) => one == other,
-            (Self::Erase(one, _), Self::Erase(other, _)) => one == other,
+            (Self::Erase(one, ..), Self::Erase(other, ..)) => one == other,
             (one, other) => one == other,
         }
     }

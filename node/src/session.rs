@@ -194,6 +194,11 @@ impl Sessions {
         })
     }
 
+    /// Whether a session is good for everything that its account may: a page's cookie is, a narrowed token is not.
+    pub fn is_whole(&self, token: &str) -> bool {
+        self.0.get(&token::digest(token)).is_some_and(|session| session.scopes.is_empty())
+    }
+
     /// When a session began.
     pub fn begun(&self, token: &str) -> Option<Timestamp> {
         self.0.get(&token::digest(token)).map(|session| session.begun)

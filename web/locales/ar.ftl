@@ -1805,3 +1805,4 @@ help-erase = تُمحى بيانات الشخص حين يطلب ذلك ولا ي
 log-ask-erasure = طلب محو بيانات شخص
 log-erase-person = محو بيانات شخص
 language-partial = لغات أخرى، جزئيًا
+problem-erase-changed = دُمجت سجلات أو فُصلت منذ هذا الطلب. أعده واطلب من جديد

@@ -1765,3 +1765,4 @@ help-erase = A person is erased when they ask for it and no law says that the re
 log-ask-erasure = Asked to erase a person
 log-erase-person = Erased a person
 language-partial = More languages, in part
+problem-erase-changed = Records were merged or taken apart since this was asked. Send it back and ask again

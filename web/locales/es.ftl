@@ -1765,3 +1765,4 @@ help-erase = Los datos de una persona se borran cuando ella lo pide y ninguna le
 log-ask-erasure = Pidió borrar los datos de una persona
 log-erase-person = Borró los datos de una persona
 language-partial = Más idiomas, en parte
+problem-erase-changed = Desde que se pidió se unieron o separaron registros. Devuélvalo y pídalo de nuevo

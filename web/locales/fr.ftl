@@ -1765,3 +1765,4 @@ help-erase = Les données d’une personne sont effacées quand elle le demande 
 log-ask-erasure = A demandé d’effacer les données d’une personne
 log-erase-person = A effacé les données d’une personne
 language-partial = D’autres langues, en partie
+problem-erase-changed = Des fiches ont été fusionnées ou séparées depuis la demande. Renvoyez-la et demandez à nouveau

@@ -1765,3 +1765,4 @@ help-erase = Taarifa za mtu zinafutwa akiomba mwenyewe na ikiwa hakuna sheria in
 log-ask-erasure = Aliomba taarifa za mtu zifutwe
 log-erase-person = Alifuta taarifa za mtu
 language-partial = Lugha zaidi, kwa sehemu
+problem-erase-changed = Kumbukumbu ziliunganishwa au kutenganishwa tangu ombi hili. Lirudishe na uombe tena

@@ -235,6 +235,13 @@ impl Page {
         offered.map(|term| (term.code.clone(), self.term(list, &term))).collect()
     }
 
+    /// The codes of a list with their texts, and the one that a form has already, also when it is not offered any more: what
+    /// was written down does not go because somebody saves the form.
+    pub(crate) fn options_with(&self, list: &str, current: &str) -> Vec<(String, String)> {
+        let shown = self.vocabulary.terms(list).filter(|term| term.offered || term.code == current);
+        shown.map(|term| (term.code.clone(), self.term(list, &term))).collect()
+    }
+
     /// The label of a code in the page's language, where it has one.
     pub(crate) fn term(&self, list: &str, term: &Term) -> String {
         let translated = if term.own { None } else { self.language.maybe(&code_key(list, &term.code)) };
@@ -476,7 +483,7 @@ pub(crate) fn outside_language(headers: &HeaderMap) -> Language {
 impl Signed {
     fn new(app: &App, headers: &HeaderMap, path: &str) -> Option<Self> {
         let token = token_of(app, headers)?;
-        let desk = app.node.desk(&token)?;
+        let desk = app.node.page_desk(&token)?;
         let language = desk.language().map_or_else(|| outside_language(headers), i18n::language);
         let mut links = vec![Link { href: "/", key: "nav-home" }];
         let mut add = |allowed: bool, href, key| {

@@ -7,8 +7,10 @@ use crate::records::{Action, Tier, Value};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Day;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// An entry is followed through so many corrections.
+const CORRECTIONS_MAX: usize = 64;
 /// An entry that was written down more than so many days after its day is late.
 const LATE_DAYS: i32 = 3;
 
@@ -63,6 +65,7 @@ struct StayRow {
     case: RecordId,
     place: String,
     arrived: Day,
+    tier: Tier,
 }
 
 /// A stay that ended.
@@ -106,8 +109,8 @@ pub struct LateRow {
 /// What entries say.
 #[derive(Debug, Default)]
 pub struct Entries {
-    /// Entries that others correct.
-    corrected: HashSet<RecordId>,
+    /// Entries that others correct, and by which.
+    corrected: HashMap<RecordId, RecordId>,
     parties: HashMap<RecordId, PartyRow>,
     parties_of: HashMap<RecordId, BTreeSet<RecordId>>,
     parties_by_sound: HashMap<Vec<String>, BTreeSet<RecordId>>,
@@ -149,10 +152,10 @@ impl Entries {
     pub(super) fn put(&mut self, action: &Action) {
         if let Some(corrected) = action.corrects {
             self.remove(corrected);
-            self.corrected.insert(corrected);
+            self.corrected.insert(corrected, action.id);
         }
         // When the office opens, entries come in any order: the later one may have been seen already.
-        if self.corrected.contains(&action.id) {
+        if self.corrected.contains_key(&action.id) {
             return;
         }
         if let Some(grant) = action.grant {
@@ -185,7 +188,8 @@ impl Entries {
             Some("stay") => {
                 if let Some(place) = text(action, "stay_place") {
                     let arrived = day(action, "arrived_on").unwrap_or(action.on);
-                    self.stays.insert(action.id, StayRow { case: action.about, place, arrived });
+                    let row = StayRow { case: action.about, place, arrived, tier: action.tier };
+                    self.stays.insert(action.id, row);
                 }
             }
             Some("stay_end") => {
@@ -272,8 +276,9 @@ impl Entries {
         self.late.values()
     }
 
-    /// How full each place is on a day: those that the office wrote down, and those where somebody stays.
-    pub fn occupied(&self, today: Day) -> Vec<Occupied> {
+    /// How full each place is on a day: those that the office wrote down, where everybody counts, and other places of stays
+    /// that the asker may see.
+    pub fn occupied(&self, today: Day, is_seen: impl Fn(RecordId, Tier) -> bool) -> Vec<Occupied> {
         let mut found: BTreeMap<Vec<String>, Occupied> = BTreeMap::new();
         let mut latest: HashMap<Vec<String>, (Day, RecordId)> = HashMap::new();
         for (id, place) in &self.places {
@@ -284,33 +289,57 @@ impl Entries {
                 found.insert(key, Occupied { name: place.name.clone(), places: Some(place.places), taken: 0 });
             }
         }
-        for (id, stay) in &self.stays {
-            if self.is_over(*id, stay, today) {
+        for stay in self.present(today) {
+            let key = names::words(&stay.place);
+            if !found.contains_key(&key) && !is_seen(stay.case, stay.tier) {
                 continue;
             }
-            let one = found.entry(names::words(&stay.place)).or_insert_with(|| Occupied {
-                name: stay.place.clone(),
-                places: None,
-                taken: 0,
-            });
+            let name = || stay.place.clone();
+            let one = found.entry(key).or_insert_with(|| Occupied { name: name(), places: None, taken: 0 });
             one.taken += 1;
         }
         found.into_values().collect()
     }
 
-    /// Whether a stay has not begun or is over. An end says which stay it ends; one that does not ends the last stay of
-    /// its case that began before it.
-    fn is_over(&self, id: RecordId, stay: &StayRow, today: Day) -> bool {
-        let ends = self.stay_ends.values().filter(|end| end.case == stay.case && end.left <= today);
-        let ended = ends.into_iter().any(|end| match end.follows.filter(|follows| self.stays.contains_key(follows)) {
-            Some(follows) => follows == id,
-            None => {
-                let of_case = self.stays.iter().filter(|(_, other)| other.case == stay.case);
-                let before = of_case.filter(|(_, other)| other.arrived <= end.left);
-                before.max_by_key(|(other, row)| (row.arrived, **other)).is_some_and(|(last, _)| *last == id)
+    /// The stays that began and are not over on a day.
+    fn present(&self, today: Day) -> Vec<&StayRow> {
+        type OfCase<'a> = (Vec<(RecordId, &'a StayRow)>, Vec<&'a StayEndRow>);
+        let mut cases: HashMap<RecordId, OfCase<'_>> = HashMap::new();
+        for (id, stay) in self.stays.iter().filter(|(_, stay)| stay.arrived <= today) {
+            cases.entry(stay.case).or_default().0.push((*id, stay));
+        }
+        for end in self.stay_ends.values().filter(|end| end.left <= today) {
+            cases.entry(end.case).or_default().1.push(end);
+        }
+        cases.into_values().flat_map(|(stays, ends)| self.open_of(stays, ends)).collect()
+    }
+
+    /// The stays of a case that no end ends. An end says which stay it ends; one that does not ends the earliest stay that
+    /// began before that day and is open still, or on that day where there is no earlier.
+    fn open_of<'a>(
+        &self,
+        mut stays: Vec<(RecordId, &'a StayRow)>,
+        mut ends: Vec<&StayEndRow>,
+    ) -> impl Iterator<Item = &'a StayRow> + use<'a> {
+        stays.sort_by_key(|(id, stay)| (stay.arrived, *id));
+        ends.sort_by_key(|end| (end.follows.is_none(), end.left));
+        for end in ends {
+            let named = end.follows.map(|id| self.standing(id));
+            let at = stays.iter().position(|(id, _)| named == Some(*id)).or_else(|| {
+                let before = stays.iter().position(|(_, stay)| stay.arrived < end.left);
+                before.or_else(|| stays.iter().position(|(_, stay)| stay.arrived == end.left))
+            });
+            if let Some(at) = at {
+                stays.remove(at);
             }
-        });
-        stay.arrived > today || ended
+        }
+        stays.into_iter().map(|(_, stay)| stay)
+    }
+
+    /// The entry that stands in the place of one.
+    fn standing(&self, id: RecordId) -> RecordId {
+        let next = |id: &RecordId| self.corrected.get(id).copied();
+        std::iter::successors(Some(id), next).take(CORRECTIONS_MAX).last().unwrap_or(id)
     }
 }
 
@@ -365,13 +394,41 @@ mod tests {
             let mut found = Entries::default();
             entries.iter().for_each(|entry| found.put(entry));
             let taken = |day: &str| -> Vec<(String, Option<u32>, u32)> {
-                let all = found.occupied(day.parse().unwrap()).into_iter();
+                let all = found.occupied(day.parse().unwrap(), |_, _| true).into_iter();
                 all.map(|one| (one.name.to_lowercase(), one.places, one.taken)).collect()
             };
             assert_eq!(taken("2026-03-04"), [("aunt's house".into(), None, 1), ("room 2".into(), Some(4), 2)]);
             assert_eq!(taken("2026-03-20"), [("aunt's house".into(), None, 1), ("room 2".into(), Some(4), 1)]);
             assert_eq!(taken("2026-07-01"), [("room 2".into(), Some(4), 2)]);
+            let only_written_down = found.occupied("2026-03-04".parse().unwrap(), |_, _| false);
+            assert_eq!(only_written_down.len(), 1, "another place is named to who may see the stay");
         }
+    }
+
+    #[test]
+    fn who_moves_on_a_day_leaves_the_first_place_and_two_who_leave_free_two() {
+        let stay =
+            |id, place: &str, day: &str| entry(id, 10, "stay", &[("stay_place", text(place)), ("arrived_on", on(day))]);
+        let end = |id, day: &str| entry(id, 10, "stay_end", &[("left_on", on(day))]);
+        let present = |entries: &[Action], day: &str| {
+            let mut found = Entries::default();
+            entries.iter().for_each(|entry| found.put(entry));
+            let mut places: Vec<String> =
+                found.present(day.parse().unwrap()).into_iter().map(|stay| stay.place.clone()).collect();
+            places.sort();
+            places
+        };
+        let moved = [stay(1, "A", "2026-03-01"), end(2, "2026-03-05"), stay(3, "B", "2026-03-05")];
+        assert_eq!(present(&moved, "2026-03-06"), ["B"]);
+        let family =
+            [stay(1, "A", "2026-03-01"), stay(2, "B", "2026-03-01"), end(3, "2026-03-05"), end(4, "2026-03-07")];
+        assert_eq!(present(&family, "2026-03-06").len(), 1);
+        assert!(present(&family, "2026-03-08").is_empty());
+        let mut corrected = stay(5, "C", "2026-03-01");
+        corrected.corrects = Some(RecordId::new([1; 16]));
+        let mut ended = end(6, "2026-03-05");
+        ended.follows = Some(RecordId::new([1; 16]));
+        assert_eq!(present(&[moved[2].clone(), corrected, ended], "2026-03-06"), ["B"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{ActionView, Desk, DeskError, PartyChain, Step};
 use crate::names;
 use casemesh_protocol::id::RecordId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fields of forms that name who it was about.
 const PARTY_FIELDS: &[&str] = &["party_name", "provider"];
@@ -40,15 +40,22 @@ pub(super) fn chains(entries: Vec<ActionView>) -> Vec<PartyChain> {
     roots.sort_by_key(order);
     followers.values_mut().for_each(|all| all.sort_by_key(order));
     let mut found: BTreeMap<Vec<String>, PartyChain> = BTreeMap::new();
+    let mut shown: BTreeSet<RecordId> = BTreeSet::new();
     let mut walk = |root: &ActionView| {
         let mut steps: Vec<Step> = Vec::new();
         let mut party = None;
         let mut open = vec![(0, root)];
         while let Some((depth, entry)) = open.pop() {
+            if !shown.insert(entry.id) {
+                continue;
+            }
             party = party.or_else(|| party_of(entry));
             steps.push(Step { depth: depth.min(DEPTH_MAX), entry: entry.clone() });
             let next = followers.get(&entry.id).into_iter().flatten().rev();
             open.extend(next.map(|next| (depth + 1, *next)));
+        }
+        if steps.is_empty() {
+            return;
         }
         let name = party.unwrap_or_default();
         let key = names::words(&name);
@@ -56,6 +63,10 @@ pub(super) fn chains(entries: Vec<ActionView>) -> Vec<PartyChain> {
         chain.steps.extend(steps);
     };
     roots.into_iter().for_each(&mut walk);
+    // What follows from itself in a circle, which only a program can write, is not lost either.
+    let mut left: Vec<&ActionView> = current.values().copied().collect();
+    left.sort_by_key(order);
+    left.into_iter().for_each(&mut walk);
     // What names no party comes first in that order and is shown last.
     let mut chains: Vec<PartyChain> = found.into_values().collect();
     if chains.first().is_some_and(|chain| chain.party.is_empty()) {
@@ -146,6 +157,6 @@ mod tests {
         let chains_of = chains(vec![wrong, right, entry(3, "2026-01-05", "", Some(1))]);
         assert_eq!(told(&chains_of), [("Mr Venter".into(), vec![(0, 2), (1, 3)])]);
         let circle = vec![entry(1, "2026-01-01", "", Some(2)), entry(2, "2026-01-02", "", Some(1))];
-        assert!(chains(circle).is_empty(), "no journal can hold one: an entry follows from an earlier one");
+        assert_eq!(told(&chains(circle)), [(String::new(), vec![(0, 1), (1, 2)])]);
     }
 }

@@ -91,8 +91,11 @@ impl NewEntry {
                 tier = earlier;
             }
         }
+        let mut follows = self.follows;
         if let Some(corrected) = self.corrects {
             self.replace(tx, about, case, corrected)?;
+            // What it followed from, it follows from still.
+            follows = follows.or(self.known(tx, about, corrected)?.follows);
         }
         let action = Action {
             text: self.text,
@@ -100,7 +103,7 @@ impl NewEntry {
             by: tx.staff(),
             form: self.form.as_ref().map(|form| (form.id.clone(), forms::VERSION)),
             answers: self.answers,
-            follows: self.follows,
+            follows,
             corrects: self.corrects,
             tier,
             grant: self.grant,
@@ -191,7 +194,7 @@ fn read_answers(
     let mut answers = Vec::with_capacity(form.fields.len());
     for field in &form.fields {
         let input = given.get(&field.id).unwrap_or(&nothing);
-        if field.required && input.value.trim().is_empty() && input.state.is_empty() {
+        if field.required && !field.retired && input.value.trim().is_empty() && input.state.is_empty() {
             problems.add(&field.id, "required");
             continue;
         }

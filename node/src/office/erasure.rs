@@ -7,7 +7,8 @@ use crate::disk;
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
 use crate::records::{
-    Action, Asked, Case, Consent, Document, Glass, Link, Member, Outbox, Payment, Person, Referral, RegisterLine, Task,
+    Action, Asked, Case, Consent, Decided, Document, Glass, Link, Member, Outbox, Payment, Person, Referral,
+    RegisterLine, Request, Task,
 };
 use crate::vault::{Erasure, Record, Tx, VaultError};
 use casemesh_crypto::hash::Digest;
@@ -66,6 +67,8 @@ struct Plan {
     /// Sealed files of documents.
     files: Vec<Digest>,
     keys: Vec<KeyHandle>,
+    /// Content keys of rows that are about others, too, and name the person.
+    redacted: Vec<KeyHandle>,
 }
 
 /// The cases of a person: those that are theirs alone, and those that they have together with others.
@@ -96,7 +99,7 @@ impl Plan {
             plan.under(tx.list::<Consent>(*id)?, |id, parent| Row::Consent(parent, id));
             plan.under(tx.list::<Member>(*id)?, |id, parent| Row::Member(parent, id));
         }
-        let (alone, shared) = cases_of(tables, person);
+        let (alone, _) = cases_of(tables, person);
         for case in &alone {
             plan.rows.push(Row::Case(case.id));
             plan.under(tx.list::<Action>(case.id)?, |id, parent| Row::Action(parent, id));
@@ -122,8 +125,19 @@ impl Plan {
         let lines = tables.lines.values().filter(|line| plan.keys.contains(&line.key)).map(|line| Row::Line(line.id));
         let lines: Vec<Row> = lines.collect();
         plan.rows.extend(lines);
-        plan.rows.extend(tables.links_of(person).map(|link| Row::Link(link.id)));
-        debug_assert!(shared.iter().all(|case| !case.clients.is_empty()));
+        for link in tables.links_of(person) {
+            plan.rows.push(Row::Link(link.id));
+            plan.redacted.extend(tx.key_of::<Link>(Link::TOP, link.id)?);
+        }
+        // A group lives on without the member.
+        for group in tables.groups().filter(|group| !records.contains(group)) {
+            for member in tx.list::<Member>(group)? {
+                if member.record.person.is_some_and(|person| records.contains(&person.id)) {
+                    plan.rows.push(Row::Member(group, member.record.id));
+                    plan.redacted.extend(tx.key_of::<Member>(group, member.record.id)?);
+                }
+            }
+        }
         plan.keys.sort_unstable();
         plan.keys.dedup();
         Ok(plan)
@@ -167,12 +181,12 @@ impl Desk {
     pub fn erasure(&self, person: RecordId) -> Result<ErasureView, DeskError> {
         self.allow(Ask::Erase)?;
         self.visible_person(person)?;
-        let asked = Asked::Erase(person, String::new());
-        let needs_another = self.has_approver(&asked);
+        let needs_another = self.has_approver(&Asked::Erase(person, String::new(), Vec::new()));
         let documents: usize = {
             let cases: Vec<RecordId> = {
                 let tables = self.office.index.read();
-                cases_of(&tables, person).0.iter().map(|case| case.id).collect()
+                let (alone, _) = cases_of(&tables, person);
+                alone.iter().filter(|case| self.sees(&tables, case)).map(|case| case.id).collect()
             };
             let count = |case: RecordId| self.office.vault.list::<Document>(case).map(|all| all.len());
             cases.into_iter().map(count).sum::<Result<usize, VaultError>>()?
@@ -184,10 +198,10 @@ impl Desk {
         };
         let busy: Vec<&CaseRow> = alone.iter().chain(&shared).copied().filter(|case| is_busy(&tables, case)).collect();
         let records = tables.records_of(person);
-        let told = tables
-            .referrals
-            .values()
-            .filter(|referral| referral.outgoing && referral.client.is_some_and(|client| records.contains(&client)));
+        let told = tables.referrals.values().filter(|referral| {
+            let is_theirs = referral.client.is_some_and(|client| records.contains(&client));
+            referral.outgoing && is_theirs && self.sees_referral(&tables, referral)
+        });
         let told: BTreeSet<String> = told.map(|referral| referral.partner_name.clone()).collect();
         Ok(ErasureView {
             person: tables.standing(person),
@@ -214,22 +228,37 @@ impl Desk {
             problems.add("reason", "erase-open-case");
         }
         problems.done()?;
+        let records = self.office.index.read().records_of(view.person);
+        let asked = Asked::Erase(view.person, reason, records.clone());
         if view.needs_another {
-            let asked = Asked::Erase(view.person, reason);
             self.write("ask_erasure", move |tx| {
                 tx.about(view.person);
                 ask(tx, Vec::new(), asked).map(drop)
             })?;
             return Ok(true);
         }
-        self.erase_now(view.person)?;
+        self.erase_now(view.person, &records)?;
+        // Why it was done stays, also where nobody else had to be asked.
+        self.write("erase_person", move |tx| {
+            let by = tx.staff().ok_or(DeskError::NotFound)?;
+            let decided = Some(Decided { at: tx.now(), by, approved: true, comment: String::new() });
+            let request = Request { id: tx.fresh_id(), subjects: Vec::new(), asked, by, at: tx.now(), decided };
+            Ok::<(), DeskError>(tx.insert(&request)?)
+        })?;
         Ok(false)
     }
 
     /// Erases a person. One who is gone already is no error: an approval that a crash cut off is simply given again.
-    pub(super) fn erase_now(&self, person: RecordId) -> Result<(), DeskError> {
-        if !self.office.index.read().persons.contains_key(&person) {
-            return Ok(());
+    /// What was asked is what is erased: when records were merged or taken apart since, it is asked again.
+    pub(super) fn erase_now(&self, person: RecordId, asked: &[RecordId]) -> Result<(), DeskError> {
+        {
+            let tables = self.office.index.read();
+            if !tables.persons.contains_key(&person) {
+                return Ok(());
+            }
+            if tables.records_of(person) != asked {
+                return Err(DeskError::Invalid(vec![FieldProblem::new("comment", "erase-changed")]));
+            }
         }
         let index = Arc::clone(&self.office.index);
         self.write("erase_person", move |tx| {
@@ -250,8 +279,14 @@ impl Desk {
         })?;
         let index = Arc::clone(&self.office.index);
         let plan = self.office.vault.erase(Some(self.actor.staff), move |tx| {
-            let plan = Plan::of(tx, &index.read(), person)?;
-            let erasure = Erasure { persons: plan.keys.clone(), redacted: Vec::new() };
+            let tables = index.read();
+            let (alone, shared) = cases_of(&tables, person);
+            // Somebody opened a case again since the last look: nothing was destroyed yet.
+            if !shared.is_empty() || alone.iter().any(|case| is_busy(&tables, case)) {
+                return Err(VaultError::Conflict);
+            }
+            let plan = Plan::of(tx, &tables, person)?;
+            let erasure = Erasure { persons: plan.keys.clone(), redacted: plan.redacted.clone() };
             Ok((plan, erasure))
         })?;
         // From here on nothing opens any more; what follows makes room.

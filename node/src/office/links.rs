@@ -50,7 +50,9 @@ struct Groups(BTreeMap<(Shared, Vec<String>), (String, BTreeSet<RecordId>)>);
 
 impl Groups {
     fn put(&mut self, shared: Shared, key: Vec<String>, written: &str, persons: impl IntoIterator<Item = RecordId>) {
-        if key.iter().all(String::is_empty) {
+        let mut persons = persons.into_iter().peekable();
+        // What stands in a case that the asker does not see names no group.
+        if key.iter().all(String::is_empty) || persons.peek().is_none() {
             return;
         }
         let group = self.0.entry((shared, key)).or_insert_with(|| (written.to_owned(), BTreeSet::new()));

@@ -203,6 +203,8 @@ pub struct Office {
     reading_log: Mutex<()>,
     /// Held while an import is run or taken back.
     importing: Mutex<()>,
+    /// Held while a request is decided: what is done before the decision is written is done once.
+    deciding: Mutex<()>,
     /// Who looked at which record lately.
     looks: Mutex<HashMap<Look, Timestamp>>,
     /// Wrong codes of a second factor by people who are signed in, and when the last one was.
@@ -237,6 +239,7 @@ impl Office {
             around,
             releasing: Mutex::default(),
             importing: Mutex::default(),
+            deciding: Mutex::default(),
             reading_log: Mutex::default(),
             looks: Mutex::default(),
             wrong_codes: Mutex::default(),

@@ -10,7 +10,7 @@ use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use utoipa::ToSchema;
 
 /// Requests that are listed.
@@ -85,7 +85,9 @@ impl Desk {
         let tables = self.office.index.read();
         tables.staff.values().any(|member| {
             let actor = Actor { staff: member.id, roles: member.roles.clone(), small_office: self.actor.small_office };
-            let is_third = member.id != self.actor.staff && Some(member.id) != asked.account();
+            // Who is on the conflict list of a person does not know of the request.
+            let is_shut_out = matches!(asked, Asked::Erase(person, ..) if tables.is_barred(*person, member.id));
+            let is_third = member.id != self.actor.staff && Some(member.id) != asked.account() && !is_shut_out;
             is_third && member.is_in_use(now) && actor.may(needed(asked)).is_ok()
         })
     }
@@ -97,7 +99,7 @@ impl Desk {
             Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => true,
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
             // Of one who is gone, that it was asked is left.
-            Asked::Erase(person, _) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
+            Asked::Erase(person, ..) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
             Asked::Close(id, _) | Asked::Entry(id, _) => case(id),
         };
         about && (request.by == self.actor.staff || self.may(needed(&request.asked)))
@@ -145,7 +147,7 @@ impl Desk {
             Asked::Close(case, reason) => {
                 RequestedView::Close { case: *case, number: number(case), reason: reason.into() }
             }
-            Asked::Erase(person, reason) => {
+            Asked::Erase(person, reason, _) => {
                 RequestedView::Erase { person: *person, name: name(person), reason: reason.clone() }
             }
             Asked::Entry(case, entry) => RequestedView::Entry { case: *case, number: number(case), entry: *entry },
@@ -191,6 +193,11 @@ impl Desk {
         }
         problems.done()?;
         let (desk, approved) = (self.clone(), input.approved);
+        let _alone = self.office.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.office.vault.get::<Request>(Request::TOP, id)?.ok_or(DeskError::NotFound)?;
+        if held.record.decided.is_some() {
+            return Err(crate::vault::VaultError::Conflict.into());
+        }
         if approved {
             self.before_carrying_out(&request.asked)?;
         }
@@ -216,7 +223,7 @@ impl Desk {
     pub(super) fn before_carrying_out(&self, asked: &Asked) -> Result<(), DeskError> {
         match asked {
             Asked::End(staff) => self.leaves_somebody(*staff),
-            Asked::Erase(person, _) => self.erase_now(*person),
+            Asked::Erase(person, _, records) => self.erase_now(*person, records),
             Asked::Account(_, _, _, Some(slot)) | Asked::ResetPassword(_, _, Some(slot)) => {
                 let slot = slot.clone();
                 let put = |file: &mut KeyFile, _: &Keys| {

@@ -3,7 +3,7 @@
 use super::{CodeView, Desk, DeskError, ReviewCase, ReviewRow, ReviewView};
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
-use crate::records::TaskKind;
+use crate::records::{TaskKind, Tier};
 use casemesh_protocol::id::StaffId;
 use casemesh_protocol::time::{Day, Period};
 use std::collections::BTreeMap;
@@ -106,7 +106,11 @@ impl Desk {
     pub fn places(&self) -> Result<Vec<super::PlaceView>, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let today = self.now().day();
-        let occupied = self.office.index.read().entries.occupied(today);
+        let tables = self.office.index.read();
+        let occupied = tables.entries.occupied(today, |case, tier| {
+            let Some(row) = tables.cases.get(&case).filter(|row| self.sees(&tables, row)) else { return false };
+            tier == Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(&tables, row)))
+        });
         let view = |one: crate::index::Occupied| super::PlaceView {
             free: one.places.map(|places| i64::from(places) - i64::from(one.taken)),
             name: one.name,

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Codes of one list.
-const CODES_MAX: usize = 20_000;
+const CODES_MAX: usize = 5_000;
+/// Letters of one list: it is one record.
+const LIST_BYTES_MAX: usize = 512 * 1024;
 /// Longest label: what a coded value can carry.
 const LABEL_BYTES_MAX: usize = 200;
 /// Longest explanation.
@@ -129,6 +131,15 @@ pub struct ListsReport {
     pub problems: Vec<(usize, String)>,
 }
 
+/// A list as it is read from a file.
+struct Taken {
+    /// How the file calls it.
+    called: String,
+    bytes: usize,
+    seen: BTreeSet<String>,
+    list: OfficeList,
+}
+
 /// Lists that were read from a file.
 #[derive(Debug)]
 pub struct ReadLists {
@@ -138,8 +149,8 @@ pub struct ReadLists {
 
 /// A key of a list: small Latin letters, digits and underscores.
 fn plain_key(text: &str) -> String {
-    let plain: String =
-        text.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let latin = any_ascii::any_ascii(text).to_ascii_lowercase();
+    let plain: String = latin.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     plain.trim_matches('_').to_owned()
 }
 
@@ -163,8 +174,9 @@ impl ListMapping {
     /// When a key is unknown or missing: with the line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mapping: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        if plain_key(&mapping.prefix).is_empty() {
-            return Err("`prefix` needs a letter or digit: names of imported lists begin with it".into());
+        let prefix = plain_key(&mapping.prefix);
+        if prefix.is_empty() || prefix.starts_with("own") {
+            return Err("`prefix` needs a letter or digit, and not `own`: names of imported lists begin with it".into());
         }
         Ok(mapping)
     }
@@ -195,7 +207,7 @@ impl ListMapping {
     /// When the file as a whole cannot be used.
     pub fn read(&self, bytes: &[u8]) -> Result<ReadLists, String> {
         let mut report = ListsReport { source: self.source.clone(), ..ListsReport::default() };
-        let mut lists: BTreeMap<String, OfficeList> = BTreeMap::new();
+        let mut lists: BTreeMap<String, Taken> = BTreeMap::new();
         for (at, entry) in Self::entries(bytes)?.into_iter().enumerate() {
             report.entries += 1;
             if self.skip.iter().any(|(key, value)| entry.get(key) == Some(value)) {
@@ -210,10 +222,10 @@ impl ListMapping {
             }
         }
         report.lists = lists.len();
-        Ok(ReadLists { lists, report })
+        Ok(ReadLists { lists: lists.into_iter().map(|(name, taken)| (name, taken.list)).collect(), report })
     }
 
-    fn take(&self, entry: &BTreeMap<String, String>, lists: &mut BTreeMap<String, OfficeList>) -> Result<(), String> {
+    fn take(&self, entry: &BTreeMap<String, String>, lists: &mut BTreeMap<String, Taken>) -> Result<(), String> {
         let part = |key: &str| -> Result<&str, String> {
             let found = entry.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
             found.ok_or_else(|| format!("it has no {key:?}"))
@@ -229,18 +241,27 @@ impl ListMapping {
             return Err(format!("its list, code or text is too long: {code:?}"));
         }
         let title = self.titles.get(list).cloned().unwrap_or_else(|| list.replace('_', " "));
-        let known = lists.entry(name.clone()).or_insert_with(|| OfficeList {
-            title,
-            source: self.source.clone(),
-            ..OfficeList::new(<OfficeList as Record>::TOP, &name)
+        let known = lists.entry(name.clone()).or_insert_with(|| Taken {
+            called: list.to_owned(),
+            bytes: 0,
+            seen: BTreeSet::new(),
+            list: OfficeList {
+                title,
+                source: self.source.clone(),
+                ..OfficeList::new(<OfficeList as Record>::TOP, &name)
+            },
         });
-        if known.codes.iter().any(|other| other.code == code) {
+        if known.called != list {
+            return Err(format!("{list:?} and {:?} would be one list here; rename one in the file", known.called));
+        }
+        if !known.seen.insert(code.to_owned()) {
             return Err(format!("the list {list:?} has the code {code:?} twice"));
         }
-        if known.codes.len() >= CODES_MAX {
-            return Err(format!("the list {list:?} has more than {CODES_MAX} codes"));
+        known.bytes += code.len() + label.len() + explanation.len();
+        if known.list.codes.len() >= CODES_MAX || known.bytes > LIST_BYTES_MAX {
+            return Err(format!("the list {list:?} has more than {CODES_MAX} codes, or is too long; split it"));
         }
-        known.codes.push(OfficeCode {
+        known.list.codes.push(OfficeCode {
             code: code.to_owned(),
             label: label.to_owned(),
             explanation: explanation.to_owned(),
@@ -250,38 +271,47 @@ impl ListMapping {
     }
 }
 
-impl ReadLists {
-    /// What an office's lists become, and what is new in them. A code that the office retired stays so; one that the
-    /// file does not have any more stays.
-    fn against(&self, words: &Vocabulary) -> (ListsReport, Vec<OfficeList>) {
-        let mut report = self.report.clone();
-        let mut changed = Vec::new();
-        for (name, read) in &self.lists {
-            let known = words.own(name);
-            let mut list = known.cloned().unwrap_or_else(|| OfficeList { codes: Vec::new(), ..read.clone() });
-            let mut at: BTreeMap<String, usize> =
-                list.codes.iter().enumerate().map(|(at, code)| (code.code.clone(), at)).collect();
-            for code in &read.codes {
-                match at.get(&code.code).copied().and_then(|at| list.codes.get_mut(at)) {
-                    Some(known) if known.label == code.label && known.explanation == code.explanation => {
-                        report.known += 1;
-                    }
-                    Some(known) => {
-                        report.changed += 1;
-                        *known = OfficeCode { retired: known.retired, ..code.clone() };
-                    }
-                    None => {
-                        report.new += 1;
-                        at.insert(code.code.clone(), list.codes.len());
-                        list.codes.push(code.clone());
-                    }
-                }
+/// Brings a list that was read into what the office has of it: how many codes are new, changed, and known as they are. A
+/// code that the office retired stays so; one that the file does not have any more stays.
+fn bring(list: &mut OfficeList, read: &OfficeList) -> (usize, usize, usize) {
+    let (mut new, mut changed, mut known) = (0, 0, 0);
+    if list.codes.is_empty() {
+        list.title.clone_from(&read.title);
+        list.source.clone_from(&read.source);
+    }
+    let at: BTreeMap<String, usize> = list.codes.iter().enumerate().map(|(at, code)| (code.code.clone(), at)).collect();
+    for code in &read.codes {
+        match at.get(&code.code).copied().and_then(|at| list.codes.get_mut(at)) {
+            Some(held) if held.label == code.label && held.explanation == code.explanation => known += 1,
+            Some(held) => {
+                changed += 1;
+                *held = OfficeCode { retired: held.retired, ..code.clone() };
             }
-            if known != Some(&list) {
-                changed.push(list);
+            None => {
+                new += 1;
+                list.codes.push(code.clone());
             }
         }
-        (report, changed)
+    }
+    (new, changed, known)
+}
+
+impl ReadLists {
+    /// What an office's lists would become: what is new in them, and the lists that change.
+    fn against(&self, words: &Vocabulary) -> (ListsReport, Vec<&OfficeList>) {
+        let mut report = self.report.clone();
+        let mut changing = Vec::new();
+        for (name, read) in &self.lists {
+            let mut list = words.own(name).cloned().unwrap_or_else(|| OfficeList::new(OfficeList::TOP, name));
+            let (new, changed, known) = bring(&mut list, read);
+            report.new += new;
+            report.changed += changed;
+            report.known += known;
+            if new + changed > 0 {
+                changing.push(read);
+            }
+        }
+        (report, changing)
     }
 }
 
@@ -455,14 +485,13 @@ impl Desk {
     /// When the account may not.
     pub fn import_lists(&self, read: &ReadLists, dry_run: bool) -> Result<ListsReport, DeskError> {
         self.administers()?;
-        let (report, changed) = read.against(&self.vocabulary());
-        if !dry_run && !changed.is_empty() {
+        let (report, changing) = read.against(&self.vocabulary());
+        for read in changing.into_iter().filter(|_| !dry_run).cloned() {
+            // One command a list, from what stands on the disk then: what somebody adds meanwhile stays.
             self.write("import_lists", move |tx| {
-                changed.into_iter().try_for_each(|read| {
-                    change_list(tx, &read.name.clone(), |list| {
-                        *list = OfficeList { id: list.id, ..read };
-                        Ok(())
-                    })
+                change_list(tx, &read.name.clone(), |list| {
+                    bring(list, &read);
+                    Ok(())
                 })
             })?;
         }
@@ -522,7 +551,8 @@ impl Desk {
                 None if given.label.trim().is_empty() && given.id.is_empty() => {}
                 None => {
                     let Some(mut field) = read_field(&mut problems, at + 1, &words, given) else { continue };
-                    field.id = id_of(&given.label, |id| ids.contains(id));
+                    // What is known of a field stands in a form beside it under its name and `_state`.
+                    field.id = id_of(&given.label, |id| ids.contains(id) || id.ends_with("_state"));
                     ids.insert(field.id.clone());
                     fields.push(field);
                 }
@@ -606,7 +636,14 @@ mod tests {
         assert_eq!((first.entries, first.lists, first.new, first.known), (6, 2, 3, 0));
         assert_eq!((first.skipped, first.refused), (1, 2));
         assert!(first.problems[0].1.contains("twice") && first.problems[1].1.contains("item_id"), "{first:?}");
+        let brought = |words: &Vocabulary, read: &OfficeList| {
+            let mut list =
+                words.own(&read.name).cloned().unwrap_or_else(|| OfficeList::new(OfficeList::TOP, &read.name));
+            bring(&mut list, read);
+            list
+        };
         for list in changed {
+            let list = brought(&words, list);
             words.put_list(list);
         }
         assert_eq!(words.own("them_care_type_id").unwrap().title, "Kinds of care");
@@ -620,16 +657,27 @@ mod tests {
     fn a_new_label_changes_the_code_and_a_retired_one_stays_so() {
         let mapping = ListMapping::parse(MAPPING).unwrap();
         let mut words = Vocabulary::default();
-        let (_, mut first) = mapping.read(FILE).unwrap().against(&words);
-        for list in &mut first {
+        for mut list in mapping.read(FILE).unwrap().lists.into_values() {
             list.codes[0].retired = true;
+            words.put_list(list);
         }
-        first.into_iter().for_each(|list| words.put_list(list));
         let text = String::from_utf8_lossy(FILE).replace("With kin", "With relatives");
-        let (report, changed) = mapping.read(text.as_bytes()).unwrap().against(&words);
+        let read = mapping.read(text.as_bytes()).unwrap();
+        let (report, changed) = read.against(&words);
         assert_eq!((report.new, report.changed), (0, 1));
         assert_eq!(changed.len(), 1);
-        assert!(changed[0].codes[0].retired && changed[0].codes[0].label == "With relatives");
+        let mut list = words.own("them_care_type_id").unwrap().clone();
+        bring(&mut list, changed[0]);
+        assert!(list.codes[0].retired && list.codes[0].label == "With relatives");
+    }
+
+    #[test]
+    fn lists_of_any_script_stay_apart() {
+        let mapping = ListMapping::parse("source='s'\nlist='l'\ncode='c'\nlabel='t'\nprefix='x'").unwrap();
+        let read = mapping.read("l,c,t\nРайон,1,Hill\nОбласть,1,Tal\nWard A,1,A\nward-a,2,B\n".as_bytes()).unwrap();
+        assert_eq!(read.report.lists, 3);
+        assert!(read.report.problems[0].1.contains("would be one list here"), "{:?}", read.report.problems);
+        assert!(ListMapping::parse("source='s'\nlist='l'\ncode='c'\nlabel='t'\nprefix='own'").is_err());
     }
 
     #[test]

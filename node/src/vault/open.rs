@@ -201,7 +201,7 @@ impl Shared {
 }
 
 /// The key handle in the head of a stored value.
-fn handle_of(value: &[u8]) -> Option<KeyHandle> {
+pub(super) fn handle_of(value: &[u8]) -> Option<KeyHandle> {
     KeyHandle::from_slice(value.get(11..27)?)
 }
 

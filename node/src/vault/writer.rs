@@ -235,6 +235,15 @@ impl Tx<'_> {
         self.write(record, revision)
     }
 
+    /// The handle of the key that the present version of a record is sealed under.
+    ///
+    /// # Errors
+    /// When the view fails.
+    pub fn key_of<R: Record>(&self, parent: RecordId, id: RecordId) -> Result<Option<KeyHandle>, VaultError> {
+        let row = self.row(&self.shared.row_key(R::KIND, parent, id))?;
+        Ok(row.and_then(|value| super::open::handle_of(&value)))
+    }
+
     /// Removes a record, whether or not it can still be read.
     ///
     /// # Errors

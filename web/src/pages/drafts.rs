@@ -83,7 +83,7 @@ pub(crate) async fn forget_what_was_sent(State(app): State<App>, request: Reques
     let response = next.run(request).await;
     if response.status().is_redirection()
         && let Some(page) = query
-        && let Some(desk) = token.and_then(|token| app.node.desk(&token))
+        && let Some(desk) = token.and_then(|token| app.node.page_desk(&token))
     {
         app.run(move || desk.drop_draft(&desk.draft_id(&path, &page))).await;
     }

@@ -65,12 +65,13 @@ impl Line {
 
     /// The fields that are asked; and those that are not any more, where an entry that is corrected has them.
     fn all_of(page: &Page, definition: &forms::Form, form: &Form) -> Vec<Self> {
-        let is_there = |field: &&FormField| !field.retired || !form.get(&field.id).is_empty();
+        let is_answered = |id: &str| !form.get(id).is_empty() || !form.get(&format!("{id}_state")).is_empty();
+        let is_there = |field: &&FormField| !field.retired || is_answered(&field.id);
         let line = |field: &FormField| Self {
             label: page.form_field_name(Some(&definition.id), &field.id),
             options: match (field.kind, field.list.as_deref()) {
                 (FieldKind::YesNo, _) => page.options("yes_no"),
-                (_, Some(list)) => page.options(list),
+                (_, Some(list)) => page.options_with(list, form.get(&field.id)),
                 _ => Vec::new(),
             },
             field: field.clone(),

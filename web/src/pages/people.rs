@@ -95,8 +95,8 @@ fn person_form_beside(signed: Signed, form: Form, action: String, beside: Beside
     html_with(
         status,
         &PersonFormPage {
-            sexes: signed.page.options("sex"),
-            languages: signed.page.options("language"),
+            sexes: signed.page.options_with("sex", form.get("sex")),
+            languages: signed.page.options_with("language", form.get("language")),
             page: signed.page,
             form,
             action,

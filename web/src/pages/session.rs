@@ -228,7 +228,7 @@ async fn unlock(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Resp
 async fn language(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     let form = Form::read(&body);
     let chosen = i18n::language(form.get("language"));
-    if let Some(desk) = token_of(&app, &headers).and_then(|token| app.node.desk(&token)) {
+    if let Some(desk) = token_of(&app, &headers).and_then(|token| app.node.page_desk(&token)) {
         app.run(move || {
             if let Err(error) = desk.choose_language(chosen.code) {
                 tracing::warn!(%error, "a language could not be kept");

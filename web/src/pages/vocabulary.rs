@@ -101,12 +101,14 @@ fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
         Err(error) => return signed.refused(&error),
     };
     let (total, page) = (found.len(), &signed.page);
+    let pages = total.div_ceil(TERMS_ROWS);
+    let at = look.page.min(pages.saturating_sub(1));
     let line = |view: TermView| Line {
         label: page.term(&name, &view.term),
         explanation: page.explanation(&name, &view.term),
         view,
     };
-    let lines = found.into_iter().skip(look.page * TERMS_ROWS).take(TERMS_ROWS).map(line).collect();
+    let lines = found.into_iter().skip(at * TERMS_ROWS).take(TERMS_ROWS).map(line).collect();
     html_with(
         status_of(&form),
         &ListPage {
@@ -115,8 +117,8 @@ fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
             may_change: signed.desk.may(Ask::Administer),
             lines,
             total,
-            at: look.page,
-            pages: total.div_ceil(TERMS_ROWS),
+            at,
+            pages,
             text: look.text,
             page: signed.page,
             form,
