@@ -3,7 +3,7 @@
 use crate::harness::{TestNode, hire, new_node};
 use casemesh_node::office::{
     ActionInput, CaseFilter, CaseInput, ConsentInput, DecisionInput, Desk, DeskError, DocumentInput, FamilyInput,
-    FamilyPerson, FieldInput, LinkInput, MemberInput, PersonInput, TaskInput,
+    FamilyPerson, FieldInput, LinkInput, Mapping, MemberInput, PersonInput, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskState};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -359,5 +359,33 @@ fn names_numbers_and_dates_come_in_any_script() {
             view.birth.value.as_deref(),
             Some("1986-09-07").filter(|_| calendar != "ethiopic").or(Some("1986-09-11"))
         );
+    }
+}
+
+#[test]
+fn an_erased_person_does_not_come_back_with_the_same_file() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut office = office();
+    let desk = office.desk("worker");
+    let mapping =
+        "source = \"old system\"\n[columns.year]\nfield = \"opened_year\"\n[columns.name]\nfield = \"given\"\n";
+    let reading = |desk: &Desk| {
+        let table = b"year,name\n2012,Anna\n2013,Ben\n";
+        Mapping::parse(mapping).unwrap().read(table, &desk.vocabulary()).unwrap()
+    };
+    assert_eq!(desk.run_import(reading(&desk), |_| ()).unwrap().new, 2);
+    let anna = desk.search("Anna").unwrap()[0].id;
+    assert!(!desk.erase_person(anna, "She asked for it").unwrap(), "nobody else could approve");
+    assert!(desk.search("Anna").unwrap().is_empty());
+    let why = desk.requests().unwrap().into_iter().find(|request| request.approved).unwrap();
+    assert!(format!("{:?}", why.asked).contains("She asked for it"));
+    for _ in 0..2 {
+        let desk = office.desk("worker");
+        let report = desk.run_import(reading(&desk), |_| ()).unwrap();
+        assert_eq!((report.new, report.known), (0, 2));
+        assert!(desk.search("Anna").unwrap().is_empty());
+        office.stop();
+        office.start();
     }
 }

@@ -215,6 +215,8 @@ pub struct Tables {
     pub imports: BTreeMap<RecordId, Import>,
     /// Imported rows, and the persons they became.
     pub import_rows: HashMap<RecordId, RecordId>,
+    /// Keyed marks of imported rows whose persons were erased.
+    pub erased_rows: HashSet<Digest>,
     /// Consents by person.
     pub consents: HashMap<RecordId, BTreeMap<RecordId, Arc<Consent>>>,
     words: BTreeMap<Box<str>, Ids>,
@@ -780,6 +782,7 @@ impl Tables {
             }
             Kind::Import => {
                 let import: Import = minicbor::decode(plain)?;
+                self.erased_rows.extend(&import.erased);
                 self.imports.insert(import.id, import);
             }
             Kind::Consent => {

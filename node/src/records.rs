@@ -1248,6 +1248,9 @@ pub struct Import {
     /// Who started it.
     #[n(5)]
     pub by: Option<StaffId>,
+    /// Keyed marks of rows whose persons were erased since: they do not come in again.
+    #[cbor(n(6), default)]
+    pub erased: Vec<Digest>,
 }
 
 /// Emergency access of one member of staff to one case, for a short time: what "breaking the glass" leaves behind.

@@ -1,16 +1,17 @@
 //! Erasing a person: the keys go, and with them everything that stands under them, wherever a copy lies; then the rows.
 //! Cases that the person has together with others stay theirs, without the person.
 
+use super::import::mark_of;
 use super::requests::ask;
 use super::{Desk, DeskError, ErasureView, FieldProblem};
 use crate::disk;
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
 use crate::records::{
-    Action, Asked, Case, Consent, Decided, Document, Glass, Link, Member, Outbox, Payment, Person, Referral,
-    RegisterLine, Request, Task,
+    Action, Asked, Case, Consent, Decided, Document, Glass, Import, ImportMark, Link, Member, Outbox, Payment, Person,
+    Referral, RegisterLine, Request, Task,
 };
-use crate::vault::{Erasure, Record, Tx, VaultError};
+use crate::vault::{Erasure, Record, Sealed, Tx, VaultError};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
@@ -143,7 +144,7 @@ impl Plan {
         Ok(plan)
     }
 
-    fn under<R: Record>(&mut self, rows: Vec<crate::vault::Sealed<R>>, row: fn(RecordId, RecordId) -> Row) {
+    fn under<R: Record>(&mut self, rows: Vec<Sealed<R>>, row: fn(RecordId, RecordId) -> Row) {
         self.rows.extend(rows.into_iter().map(|sealed| row(sealed.record.id(), sealed.record.parent())));
     }
 }
@@ -260,7 +261,7 @@ impl Desk {
                 return Err(DeskError::Invalid(vec![FieldProblem::new("comment", "erase-changed")]));
             }
         }
-        let index = Arc::clone(&self.office.index);
+        let (index, marks) = (Arc::clone(&self.office.index), self.office.row_marks());
         self.write("erase_person", move |tx| {
             let (records, shared) = {
                 let tables = index.read();
@@ -272,7 +273,15 @@ impl Desk {
             };
             let mut keys = Vec::new();
             for id in &records {
-                keys.extend(tx.get::<Person>(Person::TOP, *id)?.map(|sealed| sealed.record.key));
+                let Some(Sealed { record: person, .. }) = tx.get::<Person>(Person::TOP, *id)? else { continue };
+                keys.push(person.key);
+                // The row that brought them does not bring them again.
+                if let Some(ImportMark { import, row }) = person.import
+                    && let Some(mut sealed) = tx.get::<Import>(Import::TOP, import)?
+                {
+                    sealed.record.erased.push(mark_of(&marks, row));
+                    tx.update(&sealed.record, sealed.revision)?;
+                }
             }
             tx.about(person);
             shared.into_iter().try_for_each(|case| leave(tx, case, &records, &keys))

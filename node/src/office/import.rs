@@ -6,13 +6,14 @@
 //! are separate people.
 
 use super::cases::next_number;
-use super::{Desk, DeskError};
-use crate::index::Ids;
+use super::{Desk, DeskError, Office};
+use crate::index::{Ids, Tables};
 use crate::policy::Ask;
 use crate::records::{Action, Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
 use crate::vault::{Erasure, Record, Tx, VaultError};
 use crate::vocabulary::Vocabulary;
-use casemesh_crypto::hash::sha256;
+use casemesh_crypto::hash::{Digest, keyed_name, sha256};
+use casemesh_crypto::secret::Secret;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::terms::{Code, FieldState};
@@ -489,7 +490,8 @@ impl Desk {
         self.allow(Ask::Import)?;
         let tables = self.office.index.read();
         let mut report = reading.report.clone();
-        report.known = reading.rows.iter().filter(|row| tables.import_rows.contains_key(&row.key)).count() as u64;
+        let marks = self.office.row_marks();
+        report.known = reading.rows.iter().filter(|row| is_known(&tables, &marks, row.key)).count() as u64;
         report.new = (reading.rows.len() as u64).saturating_sub(report.known);
         Ok(report)
     }
@@ -508,14 +510,16 @@ impl Desk {
             if reading.report.basis.is_some() { CountingBasis::StatedAtImport } else { CountingBasis::NotStated };
         let source = reading.report.source.clone();
         let import = self.write("begin_import", move |tx| {
-            let import = Import { id: tx.fresh_id(), source, at: tx.now(), added: 0, undone: false, by: tx.staff() };
+            let (id, at, by) = (tx.fresh_id(), tx.now(), tx.staff());
+            let import = Import { id, source, at, added: 0, undone: false, by, erased: Vec::new() };
             tx.insert(&import)?;
             tx.about(import.id);
             Ok(import.id)
         })?;
         let new: Vec<Row> = {
+            let marks = self.office.row_marks();
             let tables = self.office.index.read();
-            reading.rows.into_iter().filter(|row| !tables.import_rows.contains_key(&row.key)).collect()
+            reading.rows.into_iter().filter(|row| !is_known(&tables, &marks, row.key)).collect()
         };
         let mut done = 0;
         for batch in new.chunks(BATCH_ROWS) {
@@ -607,6 +611,24 @@ impl Desk {
             undone: import.undone,
         };
         Ok(tables.imports.values().map(view).collect())
+    }
+}
+
+/// The mark by which a row is known again whose person was erased: nobody without the office key can try names on it.
+pub(super) fn mark_of(marks: &Secret, row: RecordId) -> Digest {
+    keyed_name(marks, &[row.as_bytes()])
+}
+
+/// Whether a row came in before, whatever became of its person.
+fn is_known(tables: &Tables, marks: &Secret, row: RecordId) -> bool {
+    tables.import_rows.contains_key(&row)
+        || (!tables.erased_rows.is_empty() && tables.erased_rows.contains(&mark_of(marks, row)))
+}
+
+impl Office {
+    /// The key of the marks of erased rows.
+    pub(super) fn row_marks(&self) -> Secret {
+        self.keys.subkey("erased-rows")
     }
 }
 
