@@ -92,7 +92,7 @@ fn a_form_of_the_office_is_filled_in_changed_and_corrected() {
             field("Kind of farm", "code", &list),
             field("Dwellers", "number", ""),
         ],
-        retired: false,
+        ..FormInput::default()
     };
     assert!(matches!(desk.put_form(None, &form), Err(DeskError::Denied(_))));
     let nothing = FormInput { fields: vec![field("", "line", "")], ..form.clone() };
@@ -113,6 +113,11 @@ fn a_form_of_the_office_is_filled_in_changed_and_corrected() {
     let seen = desk.case(case).unwrap();
     assert_eq!(seen.actions[0].kind.label, "Farm visit");
     assert_eq!(seen.actions[0].answers[1].value.value.as_deref(), Some("Wine"));
+    // Who changes what somebody else changed meanwhile is told, and overwrites nothing.
+    let read = admin.form_revision(&id).unwrap();
+    let stale = FormInput { revision: Some(read.wrapping_sub(1)), ..form.clone() };
+    assert!(matches!(admin.put_form(Some(&id), &stale), Err(DeskError::Vault(_))));
+    form.revision = Some(read);
     // A field is left out and one comes in; what kind of answer a field has does not change any more.
     form.fields = vec![
         FormFieldInput { id: "own_farm".into(), ..field("Name of the farm", "number", "") },
@@ -134,7 +139,8 @@ fn a_form_of_the_office_is_filled_in_changed_and_corrected() {
         "an answer to a field that was left out stays"
     );
     // A retired form takes no new entries; those there are can be corrected.
-    admin.put_form(Some(&id), &FormInput { retired: true, ..form }).unwrap();
+    assert!(admin.put_form(Some(&id), &form).is_err(), "the revision was used up");
+    admin.put_form(Some(&id), &FormInput { retired: true, revision: None, ..form }).unwrap();
     assert_eq!(problems(desk.add_action(case, &visit(&[("own_farm", "x")])))[0].0, "form");
     let last = desk.case(case).unwrap().actions[0].id;
     let again = ActionInput { corrects: last.to_string(), ..visit(&[("own_farm", "Rose Hill 2")]) };
@@ -193,7 +199,7 @@ fn lists_of_others_are_imported_once_and_chosen_from() {
         title: "Origin".into(),
         about: "case".into(),
         fields: vec![field("Ward", "code", "area_gwrd")],
-        retired: false,
+        ..FormInput::default()
     };
     let form = admin.put_form(None, &form).unwrap();
     let case = case(&desk, "eviction").unwrap();

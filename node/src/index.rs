@@ -449,6 +449,12 @@ impl Tables {
         has(self.merged_from.get(&person)) || has(self.links_of.get(&person))
     }
 
+    /// Whether a referral of a case is under way.
+    pub fn has_open_referral(&self, case: RecordId) -> bool {
+        let mut of_case = self.referrals.values().filter(|referral| referral.case == Some(case));
+        of_case.any(|referral| referral.state().is_before_acceptance() || referral.state().is_at_work())
+    }
+
     /// The groups that have a roll.
     pub fn groups(&self) -> impl Iterator<Item = RecordId> {
         self.members.iter().filter(|(_, roll)| !roll.is_empty()).map(|(group, _)| *group)

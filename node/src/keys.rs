@@ -360,11 +360,6 @@ impl KeyFile {
         self.slots.retain(|slot| slot.staff != staff);
     }
 
-    /// Whether nobody but this staff member can open the office.
-    pub fn is_last_slot(&self, staff: StaffId) -> bool {
-        self.has_slot(staff) && self.slots.iter().all(|slot| slot.staff == staff)
-    }
-
     /// Whether a staff member can open the office.
     pub fn has_slot(&self, staff: StaffId) -> bool {
         self.slots.iter().any(|slot| slot.staff == staff)

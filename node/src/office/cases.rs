@@ -328,17 +328,11 @@ impl Desk {
     /// What stands in the way of closing a case.
     pub(super) fn nothing_open(&self, case: RecordId) -> Result<(), DeskError> {
         let mut problems = self.problems();
-        let open_referral = {
-            let tables = self.office.index.read();
-            tables.referrals.values().any(|referral| {
-                referral.case == Some(case)
-                    && (referral.state().is_before_acceptance() || referral.state().is_at_work())
-            })
-        };
-        if open_referral {
+        let tables = self.office.index.read();
+        if tables.has_open_referral(case) {
             problems.add("reason", "referral-open");
         }
-        if self.office.index.read().open_tasks_of(case).next().is_some() {
+        if tables.open_tasks_of(case).next().is_some() {
             problems.add("reason", "task-open");
         }
         problems.done()

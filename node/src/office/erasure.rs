@@ -79,11 +79,7 @@ fn cases_of(tables: &Tables, person: RecordId) -> (Vec<&CaseRow>, Vec<&CaseRow>)
 }
 
 fn is_busy(tables: &Tables, case: &CaseRow) -> bool {
-    let open_referral = |id: RecordId| {
-        let mut of_case = tables.referrals.values().filter(move |referral| referral.case == Some(id));
-        of_case.any(|referral| referral.state().is_before_acceptance() || referral.state().is_at_work())
-    };
-    case.state.is_open() || open_referral(case.id)
+    case.state.is_open() || tables.has_open_referral(case.id)
 }
 
 impl Plan {
@@ -113,9 +109,9 @@ impl Plan {
             let glasses = tables.glasses().filter(|glass| glass.case == case.id);
             plan.rows.extend(glasses.map(|glass| Row::Glass(glass.id)));
         }
-        let is_theirs = |referral: &Referral| {
-            let of_case = referral.case.is_some_and(|case| alone.iter().any(|row| row.id == case));
-            of_case || referral.client.is_some_and(|client| records.contains(&client))
+        let is_theirs = |referral: &Referral| match referral.client {
+            Some(client) => records.contains(&client),
+            None => referral.case.is_some_and(|case| alone.iter().any(|row| row.id == case)),
         };
         for referral in tables.referrals.values().filter(|referral| is_theirs(referral)) {
             plan.keys.push(referral.key);
@@ -141,6 +137,10 @@ impl Plan {
         }
         plan.keys.sort_unstable();
         plan.keys.dedup();
+        // Whatever points here: the key of somebody else is never destroyed.
+        let others = tables.persons.values().filter(|row| !records.contains(&row.person.id));
+        let others: BTreeSet<KeyHandle> = others.map(|row| row.person.key).collect();
+        plan.keys.retain(|key| !others.contains(key));
         Ok(plan)
     }
 
@@ -168,10 +168,6 @@ fn leave(tx: &mut Tx<'_>, case: RecordId, records: &[RecordId], keys: &[KeyHandl
         tx.update(&sealed.record, sealed.revision)?;
     }
     Ok(())
-}
-
-fn in_the_way(field: &str) -> DeskError {
-    DeskError::Invalid(vec![FieldProblem::new(field, "erase-open-case")])
 }
 
 impl Desk {
@@ -267,7 +263,7 @@ impl Desk {
                 let tables = index.read();
                 let (alone, shared) = cases_of(&tables, person);
                 if alone.iter().chain(&shared).any(|case| is_busy(&tables, case)) {
-                    return Err(in_the_way("comment"));
+                    return Err(DeskError::Invalid(vec![FieldProblem::new("comment", "erase-open-case")]));
                 }
                 (tables.records_of(person), shared.iter().map(|case| case.id).collect::<Vec<_>>())
             };

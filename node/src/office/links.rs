@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 /// What so many share says nothing any more: the name of the town, the number of the office.
 const SHARED_BY_MAX: usize = 20;
 /// Groups that are shown.
-pub const GROUPS_MAX: usize = 100;
+const GROUPS_MAX: usize = 100;
 /// Shortest telephone number.
 const DIGITS_MIN: usize = 5;
 

@@ -43,14 +43,13 @@ pub use grants::GrantInput;
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
-pub use links::{GROUPS_MAX, Shared};
+pub use links::Shared;
 pub use log::{FieldChange, HistoryView, LogCheck, LogFilter, LogRow, LogView, VersionView};
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
 pub use requests::DecisionInput;
-pub use review::TALK_MAX;
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use tasks::{TaskFilter, TaskInput};
 pub use views::*;

@@ -218,8 +218,8 @@ impl Desk {
         Ok(())
     }
 
-    /// What must be done before the decision is written: an erasure; and what the key file must have. A crash between leaves a slot for
-    /// an account that is not in use, and never an account without a way in.
+    /// What must be done before the decision is written: an erasure, and what the key file must have. A crash between
+    /// leaves a slot for an account that is not in use, and never an account without a way in.
     pub(super) fn before_carrying_out(&self, asked: &Asked) -> Result<(), DeskError> {
         match asked {
             Asked::End(staff) => self.leaves_somebody(*staff),
@@ -239,13 +239,12 @@ impl Desk {
     pub(super) fn carry_out(&self, tx: &mut Tx<'_>, asked: &Asked) -> Result<(), DeskError> {
         match asked {
             Asked::Account(staff, roles, ends, _) => {
-                let id = RecordId::new(*staff.as_bytes());
-                let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
-                sealed.record.active = true;
-                sealed.record.roles = roles.clone();
-                sealed.record.ends = *ends;
-                tx.about(id);
-                Ok(tx.update(&sealed.record, sealed.revision)?)
+                let (roles, ends) = (roles.clone(), *ends);
+                change_account(tx, *staff, move |member, _| {
+                    member.active = true;
+                    member.roles = roles;
+                    member.ends = ends;
+                })
             }
             // Done before: an erasure is no command among others.
             Asked::Erase(..) => Ok(()),

@@ -9,7 +9,7 @@ use casemesh_protocol::time::{Day, Period};
 use std::collections::BTreeMap;
 
 /// Cases to talk about on one page.
-pub const TALK_MAX: usize = 50;
+const TALK_MAX: usize = 50;
 
 /// Why a case is talked about, the words of the catalogues (`review-why-WORD`).
 fn reasons(tables: &Tables, case: &CaseRow, today: Day, is_stale: bool) -> Vec<&'static str> {

@@ -81,6 +81,8 @@ pub struct FormInput {
     pub fields: Vec<FormFieldInput>,
     /// Not offered any more.
     pub retired: bool,
+    /// The revision that was read; none to change whatever stands there.
+    pub revision: Option<u64>,
 }
 
 /// What the entries of a file of lists are: a JSON array of objects, or CSV with headings. Keys of nested objects are
@@ -503,6 +505,17 @@ impl Desk {
         self.vocabulary().forms().map(Arc::clone).collect()
     }
 
+    /// How often the office changed a form: what a change names, so that nobody's is overwritten unseen.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn form_revision(&self, id: &str) -> Result<u64, DeskError> {
+        let held = self.office.vault.list::<OfficeForm>(OfficeForm::TOP)?;
+        let mut held = held.into_iter();
+        let is_it = |held: &Sealed<OfficeForm>| read_form(&held.record).is_some_and(|form| form.id == id);
+        Ok(held.find(is_it).map_or(0, |held| held.revision))
+    }
+
     /// Makes a form of the office's own, or changes one; or says which fields a form of this program has here. Its id.
     ///
     /// # Errors
@@ -514,6 +527,10 @@ impl Desk {
         let held = self.office.vault.list::<OfficeForm>(OfficeForm::TOP)?;
         let read = |held: &Sealed<OfficeForm>| read_form(&held.record).filter(|form| Some(form.id.as_str()) == id);
         let held = held.into_iter().find_map(|held| Some((read(&held)?, held)));
+        let revision = held.as_ref().map_or(0, |(_, held)| held.revision);
+        if input.revision.is_some_and(|read| read != revision) {
+            return Err(VaultError::Conflict.into());
+        }
         let known = match (&held, id) {
             (Some((form, _)), _) => Some(form.clone()),
             (None, Some(id)) => Some(Form::clone(words.form(id).ok_or(DeskError::NotFound)?)),

@@ -25,6 +25,14 @@ pub(crate) struct Days {
     pub(crate) to: String,
 }
 
+impl Days {
+    /// The form with the days of the period; with what was typed where that names none.
+    pub(crate) fn shown(self, period: Option<Period>) -> Form {
+        let (from, to) = period.map_or((self.from, self.to), |period| (period.from.to_string(), period.to.to_string()));
+        Form::of(&[("from", &from), ("to", &to)])
+    }
+}
+
 /// The period that two texts name; none when both are empty.
 pub(crate) fn period(from: &str, to: &str) -> Result<Option<Period>, Vec<FieldProblem>> {
     if from.is_empty() && to.is_empty() {
@@ -76,17 +84,7 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
         Some(Ok((figures, table))) => (Some(figures), table),
         Some(Err(error)) => return signed.refused(&error),
     };
-    let mut form = Form::default();
-    match period {
-        Some(period) => {
-            form.set("from", period.from.to_string());
-            form.set("to", period.to.to_string());
-        }
-        None => {
-            form.set("from", days.from);
-            form.set("to", days.to);
-        }
-    }
+    let form = days.shown(period);
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let form = form.with_problems(std::mem::take(&mut problems));
     html_with(status, &FiguresPage { page: signed.page, form, figures, table })

@@ -126,17 +126,7 @@ async fn review(State(app): State<App>, signed: Signed, Query(asked): Query<Aske
         Ok(period) => (period.or_else(|| quarter(today)), Vec::new()),
         Err(problems) => (None, problems),
     };
-    let mut form = Form::default();
-    match period {
-        Some(period) => {
-            form.set("from", period.from.to_string());
-            form.set("to", period.to.to_string());
-        }
-        None => {
-            form.set("from", days.from);
-            form.set("to", days.to);
-        }
-    }
+    let mut form = days.shown(period);
     form.set("names", if asked.names { "true" } else { "" });
     let desk = signed.desk.clone();
     let loaded = app.run(move || {

@@ -263,12 +263,9 @@ fn fill(form: &mut Form, definition: &forms::Form) {
     form.set("retired", if definition.retired { "on" } else { "" });
 }
 
-fn edit_page(signed: Signed, definition: Option<&forms::Form>, mut form: Form) -> Response {
+fn edit_page(signed: Signed, definition: Option<&forms::Form>, form: Form) -> Response {
     if !signed.desk.may(Ask::Administer) {
         return signed.refused(&DeskError::Denied(casemesh_node::policy::Denied));
-    }
-    if let Some(definition) = definition.filter(|_| form.pairs().is_empty()) {
-        fill(&mut form, definition);
     }
     let page = signed.page;
     let known: &[FormField] = definition.map_or(&[], |definition| &definition.fields);
@@ -327,6 +324,7 @@ fn input_of(form: &Form) -> FormInput {
         about: form.text("about"),
         fields: all.filter(|field| !field.id.is_empty() || !field.label.trim().is_empty()).collect(),
         retired: form.on("retired"),
+        revision: form.get("revision").parse().ok(),
     }
 }
 
@@ -334,9 +332,19 @@ async fn new_form(signed: Signed) -> Response {
     edit_page(signed, None, Form::default())
 }
 
-async fn form(Path(id): Path<String>, signed: Signed) -> Response {
+async fn form(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Response {
+    let (desk, asked) = (signed.desk.clone(), id.clone());
+    let revision = match app.run(move || desk.form_revision(&asked)).await {
+        Ok(revision) => revision,
+        Err(error) => return signed.refused(&error),
+    };
     match signed.desk.vocabulary().form(&id) {
-        Some(definition) => edit_page(signed, Some(definition), Form::default()),
+        Some(definition) => {
+            let mut form = Form::default();
+            fill(&mut form, definition);
+            form.set("revision", revision.to_string());
+            edit_page(signed, Some(definition), form)
+        }
         None => signed.refused(&DeskError::NotFound),
     }
 }
