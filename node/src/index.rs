@@ -36,7 +36,8 @@ pub struct PersonRow {
     pub birth_year: Option<i16>,
     /// Whether the person may be counted.
     pub counting: CountingBasis,
-    words: Box<[Box<str>]>,
+    /// The words of all names, each once, with spaces between.
+    words: Box<str>,
     /// The home place, as written.
     area: Box<str>,
     telephone: Box<str>,
@@ -164,10 +165,10 @@ pub struct Tables {
     pub vocabulary: Arc<Vocabulary>,
     /// Staff.
     pub staff: BTreeMap<StaffId, Staff>,
-    /// Persons.
-    pub persons: HashMap<RecordId, PersonRow>,
+    /// Persons, boxed: a third of a map's slots are empty.
+    pub persons: HashMap<RecordId, Box<PersonRow>>,
     /// Cases.
-    pub cases: HashMap<RecordId, CaseRow>,
+    pub cases: HashMap<RecordId, Box<CaseRow>>,
     /// Cases by client.
     pub cases_of: HashMap<RecordId, Ids>,
     /// Open cases, and closed ones, by the last thing that happened in them.
@@ -296,25 +297,25 @@ impl Tables {
         let digits = |field: Option<&String>| field.map(|text| names::digits(text)).unwrap_or_default();
         self.persons.insert(
             person.id,
-            PersonRow {
+            Box::new(PersonRow {
                 person: person.reference(),
                 name: person.display_name(),
                 birth_year: person.birth.value().map(|birth| birth.year),
                 counting: person.counting,
-                words: words.iter().map(|word| word.as_str().into()).collect(),
+                words: words.join(" ").into(),
                 area: person.area.value().map(|area| area.trim().into()).unwrap_or_default(),
                 telephone: digits(person.telephone.value()).into(),
                 identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default().into(),
                 import_row,
                 different_from: person.different_from.clone(),
-            },
+            }),
         );
     }
 
     fn remove_person(&mut self, id: RecordId) {
         let Some(row) = self.persons.remove(&id) else { return };
         self.bars.remove(&id);
-        for word in &row.words {
+        for word in row.words.split_whitespace() {
             if self.words.get_mut(word).is_some_and(|ids| ids.remove(&id)) {
                 self.words.remove(word);
             }
@@ -338,7 +339,7 @@ impl Tables {
         let facts = case.facts.iter().map(|code| self.share(code)).collect();
         self.cases.insert(
             case.id,
-            CaseRow {
+            Box::new(CaseRow {
                 id: case.id,
                 number: case.number.clone(),
                 clients: case.clients.iter().map(|client| client.id).collect(),
@@ -352,7 +353,7 @@ impl Tables {
                 last_activity: case.last_activity,
                 facts,
                 grants: case.grants.clone().into_boxed_slice(),
-            },
+            }),
         );
     }
 
@@ -365,7 +366,7 @@ impl Tables {
         let mut open = self.open_by_touch.iter().rev().peekable();
         let mut closed = self.closed_by_touch.iter().rev().take(if with_closed { usize::MAX } else { 0 }).peekable();
         std::iter::from_fn(move || if open.peek() >= closed.peek() { open.next() } else { closed.next() })
-            .filter_map(|(_, id)| self.cases.get(id))
+            .filter_map(|(_, id)| self.cases.get(id).map(Box::as_ref))
     }
 
     fn remove_case(&mut self, id: RecordId) {
@@ -432,7 +433,7 @@ impl Tables {
         let records = self.records_of(person);
         let ids: BTreeSet<RecordId> =
             records.iter().filter_map(|id| self.cases_of.get(id)).flat_map(Ids::iter).copied().collect();
-        ids.into_iter().filter_map(|id| self.cases.get(&id))
+        ids.into_iter().filter_map(|id| self.cases.get(&id).map(Box::as_ref))
     }
 
     /// The relations of a person with other registered persons.
@@ -642,7 +643,7 @@ impl Tables {
             if row.identifier.len() >= 4 {
                 put(MatchReason::Identifier, vec![row.identifier.to_string()]);
             }
-            if let Some(year) = row.birth_year.filter(|_| row.words.len() >= 2) {
+            if let Some(year) = row.birth_year.filter(|_| row.words.contains(' ')) {
                 let mut key = row.sound();
                 key.push(year.to_string());
                 put(MatchReason::SoundsLike, key);

@@ -1,5 +1,5 @@
-//! A set of ids, of which most are tiny: a person has one case, a rare name one bearer. A vector of the right length takes a
-//! tenth of a tree then; a set that grows becomes a tree.
+//! A set of ids, of which most are tiny: a person has one case, a rare name one bearer. One id lies in the set itself, a few
+//! in a vector of the right length, a tenth of a tree; a set that grows becomes a tree.
 
 use casemesh_protocol::id::RecordId;
 use std::collections::BTreeSet;
@@ -10,6 +10,8 @@ const FEW_MAX: usize = 32;
 /// A set of ids, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ids {
+    /// The only one.
+    One(RecordId),
     /// In order, each once.
     Few(Vec<RecordId>),
     /// Too many to shift.
@@ -26,6 +28,13 @@ impl Ids {
     /// Adds an id.
     pub fn insert(&mut self, id: RecordId) {
         match self {
+            Self::One(only) if *only == id => {}
+            Self::One(only) => {
+                let mut both = vec![*only, id];
+                both.sort_unstable();
+                *self = Self::Few(both);
+            }
+            Self::Few(ids) if ids.is_empty() => *self = Self::One(id),
             Self::Few(ids) => {
                 let Err(at) = ids.binary_search(&id) else { return };
                 if ids.len() < FEW_MAX {
@@ -46,6 +55,12 @@ impl Ids {
     /// Takes an id away. Whether the set is empty now.
     pub fn remove(&mut self, id: &RecordId) -> bool {
         match self {
+            Self::One(only) => {
+                if only == id {
+                    *self = Self::default();
+                }
+                matches!(self, Self::Few(_))
+            }
             Self::Few(ids) => {
                 if let Ok(at) = ids.binary_search(id) {
                     ids.remove(at);
@@ -61,11 +76,12 @@ impl Ids {
 
     /// The ids, in order.
     pub fn iter(&self) -> impl Iterator<Item = &RecordId> {
-        let (few, many) = match self {
-            Self::Few(ids) => (Some(ids), None),
-            Self::Many(ids) => (None, Some(ids)),
+        let (few, many): (&[RecordId], _) = match self {
+            Self::One(only) => (std::slice::from_ref(only), None),
+            Self::Few(ids) => (ids, None),
+            Self::Many(ids) => (&[], Some(ids)),
         };
-        few.into_iter().flatten().chain(many.into_iter().flatten())
+        few.iter().chain(many.into_iter().flatten())
     }
 }
 
