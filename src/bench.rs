@@ -277,6 +277,7 @@ impl Pair {
                 small_office: true,
                 factor_to_administer: false,
                 currency: "ZAR".parse()?,
+                zone: "UTC".into(),
                 language: "en".into(),
                 area: String::new(),
                 services: vec![],

@@ -19,6 +19,7 @@ use casemesh_node::office::{FILE_BYTES_MAX, ImportError, ImportReport, ImportVie
 use casemesh_node::packs;
 use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
+use casemesh_node::zone::Zone;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::time::{Day, Period};
 use clap::{Parser, Subcommand};
@@ -140,6 +141,9 @@ struct InitArguments {
     /// The currency that forms start with
     #[arg(long, default_value = "ZAR")]
     currency: String,
+    /// The time zone, a name of the IANA database; by default that of this computer
+    #[arg(long, default_value_t = Zone::of_computer(), value_parser = known_zone)]
+    zone: String,
     /// Where other nodes reach this one; by default a free port on this computer
     #[arg(long)]
     listen: Option<String>,
@@ -299,6 +303,11 @@ fn say_error(error: &anyhow::Error) {
     eprintln!("casemesh: {error:#}");
 }
 
+fn known_zone(name: &str) -> Result<String, String> {
+    let zone = Zone::named(name).map(|_| name.to_owned());
+    zone.ok_or_else(|| "there is no such time zone; write a place such as Africa/Johannesburg".into())
+}
+
 /// Prints one line for a person or a program.
 pub(crate) fn say(line: impl std::fmt::Display) {
     // A reader that went away needs no more lines.
@@ -456,6 +465,7 @@ fn init(arguments: &InitArguments) -> Result<()> {
         factor_to_administer: !arguments.no_second_factor && !arguments.practice,
         currency: arguments.currency.parse().map_err(|error| input(format!("--currency: {error}")))?,
         language: "en".into(),
+        zone: arguments.zone.clone(),
         area: arguments.area.clone(),
         services,
         hubs,

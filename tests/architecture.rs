@@ -197,3 +197,30 @@ fn dependencies_keep_to_floors_sources_and_licences() {
         assert!(acceptable, "{name} is under {licence:?}");
     }
 }
+
+/// A worker judges the risk that a person is in, in their own words: no code adds it up, ranks by it or sorts by it.
+#[test]
+fn no_code_computes_or_ranks_the_risk_of_a_person() {
+    let shows = ["node/src/office/cases.rs", "node/src/office/views.rs"];
+    for folder in ["node/src", "protocol/src", "web/src", "src"] {
+        for (path, text) in sources(&root().join(folder)) {
+            let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            let text = code(&text);
+            for word in ["risk_score", "risk_rank", "vulnerability_score", "RiskScore", "RiskLevel", "by_risk"] {
+                assert!(!text.contains(word), "{word} in {name}");
+            }
+            // The level is read in one place, which shows the last one that somebody wrote.
+            assert!(
+                !text.contains("\"risk_level\"") || name.ends_with("codes.rs") || shows.contains(&name.as_str()),
+                "{name}"
+            );
+        }
+    }
+    let cases = fs::read_to_string(root().join("node/src/office/cases.rs")).unwrap();
+    assert_eq!(code(&cases).matches("\"risk_level\"").count(), 1);
+    for computed in ["risk_level.cmp", "match level", "level.code.parse"] {
+        assert!(!code(&cases).contains(computed), "{computed}");
+    }
+    let packs = fs::read_to_string(root().join("node/packs/forms.toml")).unwrap();
+    assert!(!packs.contains("score_of"), "no form adds answers up");
+}

@@ -32,6 +32,10 @@ pub(crate) struct Walk {
     _profile: tempfile::TempDir,
 }
 
+/// Bytes of a page, and of all styles and scripts, as they go over the line.
+const PAGE_BYTES_MAX: i64 = 30_000;
+const PARTS_BYTES_MAX: i64 = 60_000;
+
 pub(crate) async fn value(page: &Page, script: &str) -> serde_json::Value {
     let parameters =
         EvaluateParams::builder().expression(script).await_promise(true).return_by_value(true).build().unwrap();
@@ -204,10 +208,34 @@ impl Walk {
             let file = self.shots.join(format!("{name}-{suffix}.png"));
             self.page.save_screenshot(parameters, file).await.unwrap();
         }
+        // The narrowest screens, and letters of twice the size (WCAG 1.4.10 and 1.4.4).
+        for (pixels, letters) in [(320, "100%"), (1200, "200%")] {
+            width(&self.page, pixels).await;
+            let script = format!(
+                "(() => {{ const root = document.documentElement; root.style.fontSize = {letters:?}; const width = root.scrollWidth; root.style.fontSize = ''; return width; }})()"
+            );
+            let overflow = value(&self.page, &script).await;
+            assert!(
+                overflow.as_i64().unwrap() <= pixels,
+                "{name}: {overflow} pixels at {pixels}, letters of {letters}"
+            );
+        }
         width(&self.page, 1200).await;
+        self.weigh(name).await;
         let title = value(&self.page, "document.title").await;
         assert!(title.as_str().is_some_and(|title| title.len() > 11), "{name}: {title}");
         assert_eq!(value(&self.page, "document.querySelectorAll('h1').length").await, 1, "{name}: one h1");
+    }
+
+    /// That page, styles and scripts are small enough for a poor line, as they go over it.
+    async fn weigh(&self, name: &str) {
+        let script = "(() => { const page = performance.getEntriesByType('navigation')[0]; const parts = performance.getEntriesByType('resource').filter(part => part.name.includes('/a/')); return [page.encodedBodySize, parts.reduce((sum, part) => sum + part.encodedBodySize, 0)]; })()";
+        let sizes = value(&self.page, script).await;
+        let (page, parts) = (sizes[0].as_i64().unwrap(), sizes[1].as_i64().unwrap());
+        assert!(
+            page <= PAGE_BYTES_MAX && parts <= PARTS_BYTES_MAX,
+            "{name}: page {page} bytes, styles and scripts {parts}"
+        );
     }
 
     pub(crate) async fn sign_in(&self, base: &str, name: &str) {
@@ -270,8 +298,18 @@ async fn walk(tools: (String, PathBuf)) {
     walk.press("main form").await;
     walk.shows("Asked about her pension").await;
     walk.check("register").await;
+    walk.press("a[href$='#case']").await;
+    walk.shows("For whom?").await;
+    walk.check("register-line").await;
     walk.press("form[action$='/case']").await;
     walk.shows("Gogo Maria").await;
+    // What the case is was not said yet.
+    walk.press("a[href$='/edit']").await;
+    walk.fill("main form[data-keep]", &[("summary", "Her pension stopped."), ("find", "zz")]).await;
+    walk.press("button[name='search']").await;
+    walk.check("case-edit").await;
+    walk.press("main form[data-keep] > button").await;
+    walk.shows("Her pension stopped.").await;
     walk.check("case-from-line").await;
 
     // Search first, then register.

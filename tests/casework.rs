@@ -3,8 +3,8 @@
 use crate::harness::{TestNode, eventually, hire, new_node};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseFilter, CaseInput, Desk, DeskError, DocumentInput, FieldInput, GrantInput, LinkInput, LogFilter,
-    LogRow, PersonInput, SettingsInput, TaskFilter, TaskInput,
+    ActionInput, CaseChange, CaseFilter, CaseInput, Desk, DeskError, DocumentInput, FieldInput, GrantInput, LinkInput,
+    LogFilter, LogRow, PaymentInput, PersonInput, RegisterInput, SettingsInput, TaskChange, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -662,4 +662,222 @@ fn places_chains_links_and_the_review_show_what_is_there_and_no_more() {
     let talked: Vec<RecordId> = review.talk.iter().map(|one| one.summary.id).collect();
     assert!(talked.contains(&bela) && !talked.contains(&hidden));
     assert!(matches!(colleague.review(period), Err(DeskError::Denied(_))));
+}
+
+#[test]
+fn a_case_is_changed_where_its_first_words_were_wrong() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let (mother, child, stranger) = (person(&desk, "Nomvula"), person(&desk, "Sipho"), person(&desk, "Zanele"));
+    let case = desk.open_case(vec![mother], CaseInput::default()).unwrap();
+    let read = desk.case(case).unwrap();
+    let change = CaseChange {
+        revision: read.revision,
+        case_type: "eviction".into(),
+        summary: "The landlord changed the locks.".into(),
+        clients: vec![mother, child],
+        ..CaseChange::default()
+    };
+    desk.change_case_details(case, &change).unwrap();
+    let view = desk.case(case).unwrap();
+    assert_eq!(view.summary.case_type.as_ref().unwrap().code, "eviction");
+    assert_eq!(view.clients.len(), 2);
+    assert_eq!(desk.person(child).unwrap().cases.len(), 1, "the case is the child's too");
+    // Who wrote on the older page is told.
+    let late = CaseChange { summary: "Another word".into(), ..change.clone() };
+    assert_eq!(desk.change_case_details(case, &late).unwrap_err().key(), "error-conflict");
+    assert_eq!(desk.case(case).unwrap().text, "The landlord changed the locks.");
+    let nobody = CaseChange { revision: view.revision, clients: vec![], ..change.clone() };
+    assert_eq!(problems(desk.change_case_details(case, &nobody)), [("clients".into(), "client-needed".into())]);
+    // What it was stays to be seen.
+    let history = desk.case_history(case).unwrap();
+    let fields: Vec<&str> = history.versions.iter().flat_map(|v| &v.changes).map(|c| c.field.as_str()).collect();
+    assert!(["clients", "case_type", "summary"].iter().all(|field| fields.contains(field)), "{fields:?}");
+
+    // Nobody is on both sides: a client's name as the other side is asked about before the case is there.
+    let against = |name: &str| CaseInput { other_party: name.into(), ..CaseInput::default() };
+    let before = desk.cases(&CaseFilter::default()).unwrap().1;
+    let found = problems(desk.open_case(vec![stranger], against("Nomvulla")));
+    assert_eq!(found, [("other_party".into(), "conflict-found".into())]);
+    assert_eq!(desk.cases(&CaseFilter::default()).unwrap().1, before);
+    let sure = CaseInput { despite_conflict: true, ..against("Nomvulla") };
+    let opened = desk.open_case(vec![stranger], sure).unwrap();
+    assert_eq!(desk.case(opened).unwrap().conflicts.len(), 1, "and it stands on the case");
+    // The other way round: a client who is the other side of a colleague's client.
+    let found = problems(desk.open_case(vec![mother], CaseInput::default()));
+    assert_eq!(found, [("other_party".into(), "conflict-found".into())]);
+}
+
+#[test]
+fn money_and_notes_that_were_wrong_are_struck_out_and_stay_to_be_read() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let today = desk.today();
+    let case = desk.open_case(vec![person(&desk, "Nomvula")], CaseInput::default()).unwrap();
+    let money = |kind: &str, amount: &str, paid: String| PaymentInput {
+        kind: kind.into(),
+        amount: amount.into(),
+        currency: "ZAR".into(),
+        paid,
+        ..PaymentInput::default()
+    };
+    let recovered = || {
+        let period = casemesh_protocol::time::Period::new(today.plus_days(-1), today).unwrap();
+        let figures = desk.figures(period).unwrap().figures;
+        let money = figures.into_iter().find(|figure| figure.indicator.to_string().contains("amount")).unwrap();
+        money.cells.into_iter().map(|cell| cell.value).collect::<Vec<_>>()
+    };
+    let wrong = desk.add_payment(case, money("recovered", "15000", today.to_string())).unwrap();
+    assert_eq!(recovered(), ["15000.00"]);
+    let right = PaymentInput { corrects: wrong.to_string(), ..money("recovered", "1500", today.to_string()) };
+    let right_id = desk.add_payment(case, right.clone()).unwrap();
+    assert_eq!(recovered(), ["1500.00"]);
+    assert_eq!(desk.add_payment(case, right).unwrap_err().key(), "error-conflict", "corrected once");
+    let void = PaymentInput { corrects: right_id.to_string(), void: true, ..PaymentInput::default() };
+    assert_eq!(problems(desk.add_payment(case, void.clone())), [("note".into(), "required".into())]);
+    desk.add_payment(case, PaymentInput { note: "another client's".into(), ..void }).unwrap();
+    assert!(recovered().is_empty());
+    assert_eq!(desk.case(case).unwrap().payments.len(), 3, "all of it stays to be read");
+
+    // A promise has a day to come, and somebody looks then.
+    let day = today.plus_days(20);
+    let promised = desk.add_payment(case, money("promised", "300", day.to_string())).unwrap();
+    let tasks = desk.case(case).unwrap().tasks;
+    assert_eq!((tasks.len(), tasks[0].due), (1, day));
+    let kept = PaymentInput { corrects: promised.to_string(), ..money("recovered", "300", today.to_string()) };
+    desk.add_payment(case, kept).unwrap();
+    assert!(desk.case(case).unwrap().tasks.is_empty());
+
+    // A note is corrected, an alert is lifted.
+    let note = desk.add_action(case, &ActionInput { text: "She rang.".into(), ..ActionInput::default() }).unwrap();
+    let fixed = ActionInput { text: "Her sister rang.".into(), corrects: note.to_string(), ..ActionInput::default() };
+    desk.add_action(case, &fixed).unwrap();
+    let party =
+        desk.add_action(case, &filled("party", &[("party_role", "landlord"), ("party_name", "Botha")])).unwrap();
+    let gone = ActionInput {
+        form: "party".into(),
+        corrects: party.to_string(),
+        void: true,
+        text: "wrong case".into(),
+        ..ActionInput::default()
+    };
+    desk.add_action(case, &gone).unwrap();
+    assert!(
+        desk.open_case(vec![person(&desk, "Botha")], CaseInput::default()).is_ok(),
+        "struck out, nobody is a party"
+    );
+    let view = desk.case(case).unwrap();
+    assert_eq!(view.actions.iter().filter(|entry| entry.corrected_by.is_some()).count(), 2);
+}
+
+#[test]
+fn a_line_becomes_a_consult_and_a_consult_a_case_for_somebody_who_is_known() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let known = person(&desk, "Nomvula Dlamini");
+    let yesterday = desk.today().plus_days(-1);
+    let line = desk
+        .add_line(RegisterInput {
+            visitor: "nomvula dlamini".into(),
+            on: yesterday.to_string(),
+            ..RegisterInput::default()
+        })
+        .unwrap();
+    assert_eq!(desk.register(Some(yesterday)).unwrap().len(), 1);
+    assert_eq!(desk.register(Some(desk.today())).unwrap().len(), 0);
+    assert_eq!(desk.line(line).unwrap().days_late, 1);
+    let more = RegisterInput {
+        visitor: "Nomvula Dlamini".into(),
+        note: "Grant stopped".into(),
+        advice: "Go to the office with the letter".into(),
+        channel: "walk_in".into(),
+        ..RegisterInput::default()
+    };
+    desk.change_line(line, &more).unwrap();
+    desk.line_turned_away(line, "conflict_of_interest").unwrap();
+    desk.line_to_consult(line).unwrap();
+    assert_eq!(desk.line(line).unwrap().outcome, "consult", "a mistaken outcome is no end");
+    assert_eq!(desk.line_persons(line).unwrap()[0].id, known);
+    let case = desk.line_to_case(line, Some(known)).unwrap();
+    let view = desk.case(case).unwrap();
+    assert_eq!(view.clients[0].id, known, "nobody is registered twice");
+    assert!(view.actions[0].text.contains("Grant stopped") && view.actions[0].text.contains("Go to the office"));
+    assert_eq!(desk.line_to_case(line, None).unwrap_err().key(), "error-conflict");
+    assert_eq!(desk.change_line(line, &more).unwrap_err().key(), "error-conflict");
+    assert_eq!(desk.search("nomvula").unwrap().len(), 1);
+    // By the number of the case, too.
+    let hits = desk.search(&view.summary.number).unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.id).collect::<Vec<_>>(), [known]);
+}
+
+#[test]
+fn tasks_are_given_on_and_the_late_ones_come_to_who_leads() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let (desk, colleague) = (office.desk("worker"), colleague(&office, "colleague"));
+    let today = desk.today();
+    let case = colleague.open_case(vec![person(&colleague, "Nomvula")], CaseInput::default()).unwrap();
+    let task = |title: &str, due: i32| TaskInput {
+        title: title.into(),
+        due: today.plus_days(due).to_string(),
+        ..TaskInput::default()
+    };
+    let late = colleague.add_task(case, &task("Call the school", -10)).unwrap();
+    colleague.add_task(case, &task("Write the letter", -1)).unwrap();
+    let home = desk.home().unwrap();
+    assert_eq!(home.escalated.iter().map(|task| task.id).collect::<Vec<_>>(), [late]);
+    assert!(colleague.home().unwrap().escalated.is_empty(), "she knows already");
+    let change = TaskChange { due: today.plus_days(2).to_string(), owner: desk.staff().to_string() };
+    desk.change_task(late, &change).unwrap();
+    let moved = desk.task(late).unwrap();
+    assert_eq!((moved.due, moved.mine), (today.plus_days(2), true));
+    assert!(desk.home().unwrap().escalated.is_empty());
+    // One that belongs to no case.
+    let office_task = desk.add_office_task(&task("Buy paper", 1)).unwrap();
+    assert!(desk.task(office_task).unwrap().case.is_none() && desk.task(office_task).unwrap().mine);
+    assert_eq!(problems(desk.add_office_task(&TaskInput::default())).len(), 2);
+}
+
+#[test]
+fn the_same_service_twice_is_asked_about() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let (desk, colleague) = (office.desk("worker"), colleague(&office, "colleague"));
+    let case = desk.open_case(vec![person(&desk, "Nomvula")], CaseInput::default()).unwrap();
+    desk.assign_case(case, colleague.staff()).unwrap();
+    let service = filled("service", &[("service", "safe_house")]);
+    colleague.add_action(case, &service).unwrap();
+    colleague.add_action(case, &service).unwrap();
+    assert_eq!(problems(desk.add_action(case, &service)), [("service".into(), "service-again".into())]);
+    desk.add_action(case, &ActionInput { again: true, ..service }).unwrap();
+}
+
+#[test]
+fn home_says_what_others_changed_since_the_last_time() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let clock = casemesh_node::clock::Clock::set_to(casemesh_node::clock::Clock::system().now());
+    let mut office = TestNode::new(&new_node("Office", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    office.node = Some(casemesh_node::node::Node::start(office.folder.path(), clock.clone()).unwrap());
+    let desk = office.desk("worker");
+    let colleague = colleague(&office, "colleague");
+    let case = colleague.open_case(vec![person(&colleague, "Nomvula")], CaseInput::default()).unwrap();
+    clock.advance_ms(3_600_000);
+    let colleague = office.desk("colleague");
+    assert!(colleague.home().unwrap().changed.is_empty(), "her own work is no news");
+    clock.advance_ms(3_600_000);
+    desk.add_action(case, &ActionInput { text: "The school rang.".into(), ..ActionInput::default() }).unwrap();
+    clock.advance_ms(3_600_000);
+    let colleague = office.desk("colleague");
+    let home = colleague.home().unwrap();
+    assert_eq!(home.changed.iter().map(|case| case.id).collect::<Vec<_>>(), [case]);
+    assert!(home.since.is_some());
 }

@@ -180,6 +180,7 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
                 currency: "ZAR".into(),
                 paid: today.to_string(),
                 note: "Deposit".into(),
+                ..PaymentInput::default()
             },
         )
         .unwrap();

@@ -45,6 +45,7 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
         small_office: true,
         factor_to_administer: false,
         currency: "ZAR".parse().unwrap(),
+        zone: "UTC".into(),
         language: "en".into(),
         area: "Test district".into(),
         services: casemesh_node::codes::code("service_type", "safe_house").into_iter().collect(),

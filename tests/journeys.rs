@@ -267,7 +267,11 @@ async fn volunteer(walk: &Walk, office: &casemesh::serve::Served, base: &str) {
     assert!(text.contains("Bongani") && !text.contains("Zanele"), "{text}");
     walk.go(&format!("{base}cases/{shown}")).await;
     walk.shows("About Bongani").await;
-    assert!(!walk.text().await.contains("Write what happened"), "a volunteer only reads");
+    walk.fill("section[aria-labelledby='write'] form", &[("text", "I went to the clinic with him.")]).await;
+    walk.press("section[aria-labelledby='write'] form").await;
+    walk.shows("I went to the clinic with him.").await;
+    let text = walk.text().await;
+    assert!(!text.contains("Close the case") && !text.contains("Record money"), "a volunteer changes nothing else");
     walk.check("day-volunteer-case").await;
     walk.go(&format!("{base}cases/{hidden}")).await;
     walk.shows("There is no such page or record").await;

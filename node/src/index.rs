@@ -15,6 +15,7 @@ use crate::records::{
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
+use crate::zone::Zone;
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::referral::{Side, Step};
@@ -88,6 +89,8 @@ pub struct CaseRow {
     pub sealed: bool,
     /// The last thing that happened.
     pub last_activity: Timestamp,
+    /// Whose it was.
+    pub last_by: Option<StaffId>,
     /// Coded facts.
     pub facts: Box<[Arc<Code>]>,
     /// Grants that the work is counted for.
@@ -161,6 +164,8 @@ pub struct OutboxRow {
 pub struct Tables {
     /// The office's settings.
     pub settings: Option<Settings>,
+    /// The time zone of the office.
+    pub zone: Zone,
     /// Code lists and forms.
     pub vocabulary: Arc<Vocabulary>,
     /// Staff.
@@ -175,8 +180,11 @@ pub struct Tables {
     open_by_touch: BTreeSet<(Timestamp, RecordId)>,
     closed_by_touch: BTreeSet<(Timestamp, RecordId)>,
     payments: HashMap<RecordId, PaymentRow>,
+    corrected_payments: HashSet<RecordId>,
     /// Tasks.
     pub tasks: HashMap<RecordId, TaskRow>,
+    /// Referrals that a task followed from.
+    pub chased: HashSet<RecordId>,
     /// Open tasks by the day they are due.
     pub due: BTreeSet<(Day, RecordId)>,
     open_tasks: HashMap<RecordId, BTreeSet<(Day, RecordId)>>,
@@ -244,8 +252,10 @@ pub enum MatchReason {
     Name,
     /// Every word sounds alike.
     SoundsLike,
-    /// The year of birth, beside the name.
+    /// The year of birth, beside the name or alone.
     BirthYear,
+    /// The number of one of the person's cases.
+    CaseNumber,
 }
 
 impl MatchReason {
@@ -257,6 +267,7 @@ impl MatchReason {
             Self::Name => "name",
             Self::SoundsLike => "sounds_like",
             Self::BirthYear => "birth_year",
+            Self::CaseNumber => "case_number",
         }
     }
 }
@@ -351,6 +362,7 @@ impl Tables {
                 assigned: case.assigned.clone().into_boxed_slice(),
                 sealed: case.sealed,
                 last_activity: case.last_activity,
+                last_by: case.last_by,
                 facts,
                 grants: case.grants.clone().into_boxed_slice(),
             }),
@@ -387,7 +399,10 @@ impl Tables {
                 self.open_tasks.entry(case).or_default().insert((task.due, task.id));
             }
         }
-        let Task { id, case, kind, title, due, owner, state, .. } = task;
+        let Task { id, case, kind, title, due, owner, state, from, .. } = task;
+        if kind == TaskKind::FollowUp {
+            self.chased.extend(from);
+        }
         self.tasks.insert(id, TaskRow { id, case, kind, title, due, owner, state });
     }
 
@@ -570,6 +585,13 @@ impl Tables {
                 &mut found,
             );
         }
+        if let ([], [year]) = (names_only.as_slice(), years.as_slice()) {
+            let asked = year.parse::<i16>().ok();
+            let born = self.persons.values().filter(|row| row.birth_year.is_some() && row.birth_year == asked);
+            for row in born.take(CANDIDATES_MAX) {
+                found.entry(row.person.id).or_default();
+            }
+        }
         let digits = names::digits(text);
         let number = text.trim().to_lowercase();
         if digits.len() >= 5 || number.len() >= 4 {
@@ -670,16 +692,24 @@ impl Tables {
         pairs.into_iter().map(|((one, other), reason)| (one, other, reason)).collect()
     }
 
+    /// The case of a number, whoever may see it.
+    pub fn case_numbered(&self, number: &str) -> Option<&CaseRow> {
+        let number = names::ascii_digits(number.trim()).to_uppercase();
+        self.cases.values().map(Box::as_ref).find(|row| row.number.to_uppercase() == number)
+    }
+
     /// Whether the client of a case may be counted.
     pub fn counted(&self, case: &CaseRow) -> bool {
         case.clients.iter().all(|client| self.persons.get(client).is_some_and(|person| person.counting.counts()))
     }
 
-    /// All that the figures are computed from.
-    pub fn facts(&self) -> Facts {
+    /// What the figures are computed from: of all cases, or of those that somebody may see.
+    pub fn facts(&self, is_in: impl Fn(&CaseRow) -> bool) -> Facts {
+        let is_case_in = |case: &RecordId| self.cases.get(case).is_none_or(|case| is_in(case));
         let cases = self
             .cases
             .values()
+            .filter(|case| is_in(case))
             .map(|case| CaseFact {
                 opened: case.opened,
                 case_type: case.case_type.as_deref().cloned(),
@@ -689,7 +719,7 @@ impl Tables {
         let referrals = self
             .referrals
             .values()
-            .filter(|referral| referral.outgoing)
+            .filter(|referral| referral.outgoing && referral.case.as_ref().is_none_or(is_case_in))
             .filter_map(|referral| {
                 let thread = referral.thread();
                 let sent = thread.applied().find_map(|(event, _)| {
@@ -698,7 +728,7 @@ impl Tables {
                 })?;
                 let client = referral.client.and_then(|client| self.persons.get(&client));
                 Some(ReferralFact {
-                    sent: sent.day(),
+                    sent: self.zone.day(sent),
                     state: referral.state(),
                     counted: client.is_none_or(|client| client.counting.counts()),
                 })
@@ -707,7 +737,7 @@ impl Tables {
         let payments = self
             .payments
             .values()
-            .filter(|payment| payment.kind == PaymentKind::Recovered)
+            .filter(|payment| payment.kind == PaymentKind::Recovered && is_case_in(&payment.case))
             .map(|payment| PaymentFact {
                 paid: payment.paid,
                 money: payment.money,
@@ -750,6 +780,7 @@ impl Tables {
             Kind::Settings => {
                 let settings: Settings = minicbor::decode(plain)?;
                 Arc::make_mut(&mut self.vocabulary).set_pack(&settings.pack);
+                self.zone = Zone::named(&settings.zone).unwrap_or_default();
                 self.settings = Some(settings);
             }
             Kind::OfficeList => Arc::make_mut(&mut self.vocabulary).put_list(minicbor::decode(plain)?),
@@ -762,8 +793,15 @@ impl Tables {
             Kind::Case => self.put_case(&minicbor::decode(plain)?),
             Kind::Payment => {
                 let payment: Payment = minicbor::decode(plain)?;
-                let Payment { id, case, kind, money, paid, recovered_here, .. } = payment;
-                self.payments.insert(id, PaymentRow { case, kind, money, paid, recovered_here });
+                let Payment { id, case, kind, money, paid, recovered_here, corrects, void, .. } = payment;
+                if let Some(corrected) = corrects {
+                    self.payments.remove(&corrected);
+                    self.corrected_payments.insert(corrected);
+                }
+                // When the office opens, the later one may have been seen already.
+                if !void && !self.corrected_payments.contains(&id) {
+                    self.payments.insert(id, PaymentRow { case, kind, money, paid, recovered_here });
+                }
             }
             Kind::Referral => self.put_referral(minicbor::decode(plain)?),
             Kind::Outbox => {

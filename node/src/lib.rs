@@ -24,3 +24,4 @@ pub mod spool;
 pub mod store;
 pub mod vault;
 pub mod vocabulary;
+pub mod zone;

@@ -143,6 +143,8 @@ pub struct NewNode {
     pub currency: Currency,
     /// The language of people who did not choose one.
     pub language: String,
+    /// The time zone, a name of the IANA database.
+    pub zone: String,
     /// Whether accounts that administer need a second factor.
     pub factor_to_administer: bool,
     /// The area it serves.
@@ -226,6 +228,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
             ends: None,
             first_password: false,
             sessions_from: None,
+            signed_in: None,
         });
     }
     let shares =
@@ -252,6 +255,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         },
         approve_closure: false,
         factor_to_administer: new.factor_to_administer,
+        zone: new.zone.clone(),
     };
     debug_assert_eq!(crate::vault::Record::id(&settings), SETTINGS_ID);
     vault.write(None, "init", move |tx| {
@@ -615,7 +619,7 @@ impl Node {
                 *inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
                 let token = inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(staff, origin, now);
                 if let Some(office) = self.office() {
-                    office.vault().note(Some(staff), "sign_in", None);
+                    office.signed_in(staff);
                 }
                 // What waited while the office was locked is looked at now.
                 drop(self.stop.try_send(Turn::Look));

@@ -256,6 +256,9 @@ pub struct Settings {
     /// Whether accounts that administer need a second factor.
     #[cbor(n(10), default)]
     pub factor_to_administer: bool,
+    /// The time zone, a name of the IANA database; UTC when empty.
+    #[cbor(n(11), default)]
+    pub zone: String,
 }
 
 /// A member of staff.
@@ -301,6 +304,9 @@ pub struct Staff {
     /// Sessions from before this do not count any more.
     #[n(12)]
     pub sessions_from: Option<Timestamp>,
+    /// When they signed in last, and the time before: what changed since then is new to them.
+    #[n(13)]
+    pub signed_in: Option<(Timestamp, Option<Timestamp>)>,
 }
 
 impl Staff {
@@ -600,6 +606,9 @@ pub struct Case {
     /// Grants that the work is counted for.
     #[cbor(n(18), default)]
     pub grants: Vec<RecordId>,
+    /// Whose was the last thing that happened; none where it came from another office.
+    #[n(19)]
+    pub last_by: Option<StaffId>,
 }
 
 /// Why and when a case was closed.
@@ -767,6 +776,9 @@ pub struct Action {
     /// The grant that it is counted for.
     #[n(14)]
     pub grant: Option<RecordId>,
+    /// Whether it says only that the one it corrects was a mistake, or holds no more, and why.
+    #[cbor(n(15), default)]
+    pub void: bool,
 }
 
 impl Action {
@@ -791,7 +803,27 @@ impl Action {
             corrects: None,
             tier: Tier::Normal,
             grant: None,
+            void: false,
         }
+    }
+
+    /// The other side of a case, of whom only the name is known yet.
+    pub fn party(
+        id: RecordId,
+        case: RecordId,
+        subjects: Vec<KeyHandle>,
+        name: &str,
+        on: Day,
+        at: Timestamp,
+    ) -> Option<Self> {
+        let kind = Code::new(Self::FORM_LIST, crate::forms::VERSION, "party", "party").ok()?;
+        let role = crate::codes::code("party_role", "respondent")?;
+        let answer = |field: &str, value| Answer { field: field.into(), value: FieldState::Known(value) };
+        Some(Self {
+            form: Some(("party".into(), crate::forms::VERSION)),
+            answers: vec![answer("party_role", Value::Code(role)), answer("party_name", Value::Text(name.to_owned()))],
+            ..Self::note(id, case, subjects, kind, on, at)
+        })
     }
 
     /// The answer to a field, if it is known.
@@ -891,6 +923,12 @@ pub struct Payment {
     /// When it was written.
     #[n(9)]
     pub at: Timestamp,
+    /// The payment whose place it takes.
+    #[n(10)]
+    pub corrects: Option<RecordId>,
+    /// Whether it says only that the one it corrects was written by mistake.
+    #[cbor(n(11), default)]
+    pub void: bool,
 }
 
 /// A consent of a person.
@@ -1171,6 +1209,15 @@ pub struct RegisterLine {
     /// Who wrote it.
     #[n(8)]
     pub by: Option<StaffId>,
+    /// The day of the visit, where it is written down later; else the day of `at`.
+    #[n(9)]
+    pub on: Option<Day>,
+    /// What was advised.
+    #[cbor(n(10), default)]
+    pub advice: String,
+    /// How the visitor came to us: code of the list `contact_channel`.
+    #[n(11)]
+    pub channel: Option<Code>,
 }
 
 /// What became of a visit.

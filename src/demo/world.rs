@@ -143,6 +143,7 @@ fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Re
         small_office: true,
         factor_to_administer: false,
         currency: "ZAR".parse()?,
+        zone: "UTC".into(),
         language: "en".into(),
         area: plan.area.to_owned(),
         services: plan.services.iter().filter_map(|code| codes::code("service_type", code)).collect(),

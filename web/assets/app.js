@@ -72,7 +72,10 @@ addEventListener("keyup", (event) => {
     document.body.hidden = true;
     leaving = true;
     for (const keep of keepers) keep();
-    document.querySelector("[data-lock]")?.form.submit();
+    const form = document.querySelector("[data-lock]")?.form;
+    if (!form) return;
+    form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "then", value: "/away" }));
+    form.submit();
   }
 });
 

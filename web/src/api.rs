@@ -5,6 +5,7 @@
 mod access;
 mod oversight;
 mod people;
+mod register;
 mod vocabulary;
 
 use crate::App;
@@ -13,16 +14,16 @@ use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, St
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
-    ActionInput, ActionView, AnswerInput, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView, ConsentInput,
-    Desk, DeskError, FieldProblem, FiguresView, HistoryView, HomeView, ImportError, ImportReport, ImportView, LogCheck,
-    LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput,
-    ReferralSummary, ReferralView, RegisterInput, RegisterView, SharePreview, StaffInput, StaffView, TablePreview,
-    TaskFilter, TaskInput, TaskView, Undone,
+    ActionInput, ActionView, AnswerInput, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView,
+    ConsentInput, Desk, DeskError, FieldProblem, FiguresView, HistoryView, HomeView, ImportError, ImportReport,
+    ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView,
+    ReferralInput, ReferralSummary, ReferralView, SettingsInput, SharePreview, StaffInput, StaffView, TablePreview,
+    TaskChange, TaskFilter, TaskInput, TaskView, Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::{CaseState, TaskState};
@@ -358,36 +359,6 @@ async fn home(State(app): State<App>, caller: Caller) -> Answer<HomeView> {
     at_desk(&app, move || caller.desk.home()).await
 }
 
-#[utoipa::path(get, path = "/api/v1/register", responses((status = 200, body = Vec<RegisterView>), (status = 401, body = Problem), (status = 403, body = Problem)))]
-async fn register(State(app): State<App>, caller: Caller) -> Answer<Vec<RegisterView>> {
-    at_desk(&app, move || caller.desk.register(None)).await
-}
-
-#[utoipa::path(post, path = "/api/v1/register", request_body = RegisterInput, responses((status = 200, body = Made), (status = 422, body = Problem)))]
-async fn add_line(State(app): State<App>, caller: Caller, Body(input): Body<RegisterInput>) -> Answer<Made> {
-    at_desk(&app, move || caller.desk.add_line(input).map(|id| Made { id })).await
-}
-
-#[utoipa::path(post, path = "/api/v1/register/{id}/consult", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn line_to_consult(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Done> {
-    at_desk(&app, move || caller.desk.line_to_consult(id).map(|()| DONE)).await
-}
-
-#[utoipa::path(post, path = "/api/v1/register/{id}/case", params(("id" = String, Path)), responses((status = 200, body = Made), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn line_to_case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Made> {
-    at_desk(&app, move || caller.desk.line_to_case(id).map(|id| Made { id })).await
-}
-
-#[utoipa::path(post, path = "/api/v1/register/{id}/turn-away", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn turn_away(
-    State(app): State<App>,
-    Path(id): Path<RecordId>,
-    caller: Caller,
-    Body(input): Body<Reason>,
-) -> Answer<Done> {
-    at_desk(&app, move || caller.desk.line_turned_away(id, &input.reason).map(|()| DONE)).await
-}
-
 /// A search is a POST, so that no name stands in an address or a log.
 #[utoipa::path(post, path = "/api/v1/people/search", request_body = Search, responses((status = 200, body = Vec<PersonHit>), (status = 403, body = Problem)))]
 async fn search(State(app): State<App>, caller: Caller, Body(input): Body<Search>) -> Answer<Vec<PersonHit>> {
@@ -433,7 +404,7 @@ async fn withdraw_consent(
     at_desk(&app, move || caller.desk.withdraw_consent(id, consent).map(|()| DONE)).await
 }
 
-#[utoipa::path(get, path = "/api/v1/cases", params(("mine" = Option<bool>, Query), ("closed" = Option<bool>, Query), ("page" = Option<usize>, Query)), responses((status = 200, body = Cases), (status = 403, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/cases", params(("mine" = Option<bool>, Query), ("closed" = Option<bool>, Query), ("stale" = Option<bool>, Query), ("unassigned" = Option<bool>, Query), ("owner" = Option<String>, Query), ("case_type" = Option<String>, Query), ("page" = Option<usize>, Query)), responses((status = 200, body = Cases), (status = 403, body = Problem)))]
 async fn cases(State(app): State<App>, caller: Caller, Query(filter): Query<CaseFilter>) -> Answer<Cases> {
     at_desk(&app, move || caller.desk.cases(&filter).map(|(cases, total)| Cases { cases, total })).await
 }
@@ -446,6 +417,16 @@ async fn open_case(State(app): State<App>, caller: Caller, Body(input): Body<New
 #[utoipa::path(get, path = "/api/v1/cases/{id}", params(("id" = String, Path)), responses((status = 200, body = CaseView), (status = 404, body = Problem)))]
 async fn case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<CaseView> {
     at_desk(&app, move || caller.desk.case(id)).await
+}
+
+#[utoipa::path(put, path = "/api/v1/cases/{id}", params(("id" = String, Path)), request_body = CaseChange, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn change_case(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<CaseChange>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.change_case_details(id, &input).map(|()| DONE)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/actions", params(("id" = String, Path)), request_body = ActionInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
@@ -499,6 +480,21 @@ async fn add_task(
 struct Settle {
     /// done or cancelled.
     state: TaskState,
+}
+
+#[utoipa::path(post, path = "/api/v1/tasks", request_body = TaskInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn add_office_task(State(app): State<App>, caller: Caller, Body(input): Body<TaskInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.add_office_task(&input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(put, path = "/api/v1/tasks/{id}", params(("id" = String, Path)), request_body = TaskChange, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn change_task(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<TaskChange>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.change_task(id, &input).map(|()| DONE)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/settle", params(("id" = String, Path)), request_body = Settle, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -671,6 +667,33 @@ async fn case_history(State(app): State<App>, caller: Caller, Path(id): Path<Rec
     at_desk(&app, move || caller.desk.case_history(id)).await
 }
 
+/// Whose work goes to whom.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandOver {
+    /// Who leaves.
+    #[schema(value_type = String)]
+    pub(crate) from: StaffId,
+    /// Who takes over.
+    #[schema(value_type = String)]
+    pub(crate) to: StaffId,
+}
+
+#[utoipa::path(post, path = "/api/v1/staff/hand-over", request_body = HandOver, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn hand_over(State(app): State<App>, caller: Caller, Body(input): Body<HandOver>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.hand_over(input.from, input.to).map(|()| DONE)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/settings", responses((status = 200, body = SettingsInput), (status = 403, body = Problem)))]
+async fn settings(State(app): State<App>, caller: Caller) -> Answer<SettingsInput> {
+    at_desk(&app, move || caller.desk.settings().map(SettingsInput::from)).await
+}
+
+#[utoipa::path(put, path = "/api/v1/settings", request_body = SettingsInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn change_settings(State(app): State<App>, caller: Caller, Body(input): Body<SettingsInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.change_settings(&input).map(|()| DONE)).await
+}
+
 #[utoipa::path(get, path = "/api/v1/people/{id}/history", params(("id" = String, Path)), responses((status = 200, body = HistoryView), (status = 404, body = Problem)))]
 async fn person_history(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<HistoryView> {
     at_desk(&app, move || caller.desk.person_history(id)).await
@@ -751,24 +774,21 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sign-in", post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/home", get(home))
-        .route("/register", get(register).post(add_line))
-        .route("/register/{id}/consult", post(line_to_consult))
-        .route("/register/{id}/case", post(line_to_case))
-        .route("/register/{id}/turn-away", post(turn_away))
         .route("/people/search", post(search))
         .route("/people", post(register_person))
         .route("/people/{id}", get(person).put(change_person))
         .route("/people/{id}/consents", post(record_consent))
         .route("/people/{id}/consents/{consent}/withdraw", post(withdraw_consent))
         .route("/cases", get(cases).post(open_case))
-        .route("/cases/{id}", get(case))
+        .route("/cases/{id}", get(case).put(change_case))
         .route("/cases/{id}/actions", post(add_action))
         .route("/cases/{id}/tasks", post(add_task))
         .route("/cases/{id}/state", post(set_case_state))
         .route("/cases/{id}/owner", post(assign_case))
         .route("/people/{id}/entries", post(add_person_entry))
         .route("/office/entries", get(office_entries).post(add_office_entry))
-        .route("/tasks", get(tasks))
+        .route("/tasks", get(tasks).post(add_office_task))
+        .route("/tasks/{id}", put(change_task))
         .route("/tasks/{id}/settle", post(settle_task))
         .route("/cases/{id}/payments", post(add_payment))
         .route("/cases/{id}/close", post(close_case))
@@ -783,6 +803,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/tables", get(table_preview).post(approve_table))
         .route("/collected", get(collected))
         .route("/staff", get(staff).post(add_staff))
+        .route("/staff/hand-over", post(hand_over))
+        .route("/settings", get(settings).put(change_settings))
         .route("/session", get(session))
         .route("/log", get(log))
         .route("/cases/{id}/history", get(case_history))
@@ -791,6 +813,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(access::routes())
         .merge(oversight::routes())
         .merge(people::routes())
+        .merge(register::routes())
         .merge(vocabulary::routes())
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_call);
@@ -815,11 +838,6 @@ pub(crate) fn long_routes() -> Router<App> {
         sign_in,
         sign_out,
         home,
-        register,
-        add_line,
-        line_to_consult,
-        line_to_case,
-        turn_away,
         search,
         register_person,
         person,
@@ -829,12 +847,15 @@ pub(crate) fn long_routes() -> Router<App> {
         cases,
         open_case,
         case,
+        change_case,
         add_action,
         add_person_entry,
         office_entries,
         add_office_entry,
         tasks,
         add_task,
+        add_office_task,
+        change_task,
         settle_task,
         set_case_state,
         assign_case,
@@ -853,6 +874,9 @@ pub(crate) fn long_routes() -> Router<App> {
         collected,
         staff,
         add_staff,
+        hand_over,
+        settings,
+        change_settings,
         session,
         log,
         check_log,
@@ -871,6 +895,7 @@ pub fn openapi() -> String {
         .merge_from(access::Document::openapi())
         .merge_from(oversight::Document::openapi())
         .merge_from(people::Document::openapi())
+        .merge_from(register::Document::openapi())
         .merge_from(vocabulary::Document::openapi())
         .merge_from(crate::documents::Document::openapi());
     let mut document = serde_json::to_value(document).unwrap_or_default();
@@ -920,6 +945,7 @@ mod tests {
             include_str!("api/access.rs"),
             include_str!("api/oversight.rs"),
             include_str!("api/people.rs"),
+            include_str!("api/register.rs"),
             include_str!("api/vocabulary.rs"),
         ];
         let routed = sources

@@ -30,6 +30,13 @@ impl Form {
         self.pairs.push((name.to_owned(), value.into()));
     }
 
+    /// The form with another text in a field.
+    pub(crate) fn replaced(mut self, name: &str, value: String) -> Self {
+        self.pairs.retain(|(known, _)| known != name);
+        self.pairs.push((name.to_owned(), value));
+        self
+    }
+
     /// The text of a field.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.pairs.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)

@@ -13,8 +13,9 @@ use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
 use casemesh_node::vocabulary::{Term, Vocabulary};
+use casemesh_node::zone::Zone;
 use casemesh_protocol::terms::Code;
-use casemesh_protocol::time::Timestamp;
+use casemesh_protocol::time::{Day, Timestamp};
 use fluent_bundle::FluentValue;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub(crate) struct Page {
     pub(crate) vocabulary: Arc<Vocabulary>,
     /// The field that a practised worker starts in; none when the page is read first.
     pub(crate) focus: &'static str,
+    /// The time zone of the office.
+    pub(crate) zone: Zone,
     /// Whether the person can lock the session and come back with a PIN.
     pub(crate) has_pin: bool,
 }
@@ -63,6 +66,7 @@ impl Page {
             notice: None,
             vocabulary: Arc::default(),
             focus: "",
+            zone: Zone::default(),
             has_pin: false,
         }
     }
@@ -329,12 +333,17 @@ impl Page {
         }
     }
 
-    /// Day and minute, in UTC.
+    /// Day and minute in the office.
     pub(crate) fn when(&self, at: &Timestamp) -> String {
-        at.to_string().replace('T', " ").chars().take(16).collect()
+        self.zone.shown(*at)
     }
 
-    /// The hour and minute, in UTC.
+    /// The day in the office.
+    pub(crate) fn day_of(&self, at: &Timestamp) -> Day {
+        self.zone.day(*at)
+    }
+
+    /// The hour and minute in the office.
     pub(crate) fn hour(&self, at: &Timestamp) -> String {
         self.when(at).chars().skip(11).collect()
     }
@@ -374,9 +383,12 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["register", ..] => "register",
         ["find"] => "find",
         ["people"] | ["people", "new"] | ["people", _, "change"] => "person-form",
-        ["people", _, "cases", ..] => "case-form",
+        ["people", _, "cases", ..] | ["cases", _, "edit"] => "case-form",
         ["people", _, "consents", ..] => "consent",
-        ["people" | "cases" | "office", .., "entries", _] | ["forms", _, "print"] | ["cases", _, "actions"] => "entry",
+        ["people" | "cases" | "office", .., "entries", _]
+        | ["forms", _, "print"]
+        | ["blank", _]
+        | ["cases", _, "actions"] => "entry",
         ["lists", ..] | ["forms", ..] => "lists",
         ["people" | "cases", _, "history"] => "history",
         ["people", _, "view"] => "hers",
@@ -511,6 +523,7 @@ impl Signed {
             notice: None,
             vocabulary: desk.vocabulary(),
             focus: "",
+            zone: desk.zone(),
             has_pin: desk.has_pin(),
         };
         Some(Self { desk, page })

@@ -4,9 +4,10 @@
 use super::skeletons;
 use crate::names;
 use crate::records::{Action, Tier, Value};
+use crate::zone::Zone;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::Code;
-use casemesh_protocol::time::Day;
+use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An entry is followed through so many corrections.
@@ -102,8 +103,10 @@ pub struct LateRow {
     pub about: RecordId,
     /// Who wrote it.
     pub by: Option<StaffId>,
-    /// The day when it was written.
-    pub written: Day,
+    /// The day it is of.
+    on: Day,
+    /// When it was written.
+    written: Timestamp,
 }
 
 /// What entries say.
@@ -117,13 +120,15 @@ pub struct Entries {
     /// Alerts about persons, by the entry that says so.
     pub alerts: BTreeMap<RecordId, AlertRow>,
     confirmed: HashMap<RecordId, ConfirmedRow>,
-    /// Entries that are counted for a grant, and the day of each.
-    granted: HashMap<RecordId, (RecordId, Day)>,
+    /// Entries that are counted for a grant: which, what each belongs to, and its day.
+    granted: HashMap<RecordId, (RecordId, RecordId, Day)>,
     journeys: BTreeMap<RecordId, JourneyRow>,
     stays: HashMap<RecordId, StayRow>,
     stay_ends: HashMap<RecordId, StayEndRow>,
     places: HashMap<RecordId, PlaceRow>,
     late: HashMap<RecordId, LateRow>,
+    /// Who cares for whom, where only the name is known.
+    carers: HashMap<RecordId, (RecordId, String)>,
 }
 
 fn text(action: &Action, field: &str) -> Option<String> {
@@ -155,18 +160,24 @@ impl Entries {
             self.corrected.insert(corrected, action.id);
         }
         // When the office opens, entries come in any order: the later one may have been seen already.
-        if self.corrected.contains_key(&action.id) {
+        if self.corrected.contains_key(&action.id) || action.void {
             return;
         }
         if let Some(grant) = action.grant {
-            self.granted.insert(action.id, (grant, action.on));
+            self.granted.insert(action.id, (grant, action.about, action.on));
         }
-        if action.by.is_some() && action.corrects.is_none() && action.on.days_to(action.at.day()) > LATE_DAYS {
-            let row = LateRow { about: action.about, by: action.by, written: action.at.day() };
+        // In some zones it is a day later than in UTC.
+        if action.by.is_some() && action.corrects.is_none() && action.on.days_to(action.at.day()) >= LATE_DAYS {
+            let row = LateRow { about: action.about, by: action.by, on: action.on, written: action.at };
             self.late.insert(action.id, row);
         }
         match action.form.as_ref().map(|(form, _)| form.as_str()) {
             Some("party") => self.put_party(action),
+            Some("relation") if action.answer("is_caregiver") == Some(&Value::YesNo(true)) => {
+                if let Some(name) = text(action, "relative_name") {
+                    self.carers.insert(action.id, (action.about, name));
+                }
+            }
             Some("alert") => {
                 let text = text(action, "alert_text").unwrap_or_default();
                 let row = AlertRow { person: action.about, kind: code(action, "alert_kind"), text };
@@ -236,17 +247,24 @@ impl Entries {
         self.stay_ends.remove(&id);
         self.places.remove(&id);
         self.late.remove(&id);
+        self.carers.remove(&id);
     }
 
-    /// The days of the entries that are counted for a grant.
-    pub fn granted_to(&self, grant: RecordId) -> impl Iterator<Item = Day> {
-        self.granted.values().filter(move |(to, _)| *to == grant).map(|(_, on)| *on)
+    /// The entries that are counted for a grant: what each belongs to, and its day.
+    pub fn granted_to(&self, grant: RecordId) -> impl Iterator<Item = (RecordId, Day)> {
+        self.granted.values().filter(move |(to, ..)| *to == grant).map(|(_, about, on)| (*about, *on))
     }
 
     /// When something about a person was last confirmed, in any of the records that are theirs.
     pub fn last_confirmed(&self, records: &[RecordId], what: &str) -> Option<Day> {
         let rows = self.confirmed.values().filter(|row| records.contains(&row.person) && row.what == what);
         rows.map(|row| row.on).max()
+    }
+
+    /// Names of those who care for a person and are not registered.
+    pub fn carers_of(&self, records: &[RecordId]) -> impl Iterator<Item = &str> {
+        let rows = self.carers.values().filter(|(person, _)| records.contains(person));
+        rows.map(|(_, name)| name.as_str())
     }
 
     /// The parties of a case.
@@ -271,9 +289,10 @@ impl Entries {
         self.journeys.values()
     }
 
-    /// Entries that were written down late.
-    pub fn late(&self) -> impl Iterator<Item = &LateRow> {
-        self.late.values()
+    /// Entries that were written down late, and the day when each was written.
+    pub fn late(&self, zone: &Zone) -> impl Iterator<Item = (&LateRow, Day)> {
+        let dated = self.late.values().map(|late| (late, zone.day(late.written)));
+        dated.filter(|(late, written)| late.on.days_to(*written) > LATE_DAYS)
     }
 
     /// How full each place is on a day: those that the office wrote down, where everybody counts, and other places of stays
@@ -348,7 +367,6 @@ mod tests {
     use super::*;
     use crate::records::Answer;
     use casemesh_protocol::terms::FieldState;
-    use casemesh_protocol::time::Timestamp;
 
     fn entry(id: u8, about: u8, form: &str, answers: &[(&str, Value)]) -> Action {
         let kind = Code::new("form", 1, form, form).unwrap();

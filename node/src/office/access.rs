@@ -169,7 +169,7 @@ impl Desk {
             // Who is responsible learns of it as work that is due.
             let owner = sealed.owner.filter(|owner| *owner != staff);
             let title = TaskTitle::Form("review_emergency_access".into());
-            let task = NewTask { kind: TaskKind::Review, title, due: tx.now().day().plus_days(REVIEW_DAYS) };
+            let task = NewTask { kind: TaskKind::Review, title, due: super::today(tx)?.plus_days(REVIEW_DAYS) };
             add_task(tx, Some(case), &keys(&sealed.clients), task, owner, Some(glass.id))?;
             Ok(case)
         })
@@ -259,7 +259,7 @@ impl Desk {
     /// When one of the accounts is not in use, or this account may not say so.
     pub fn share_case(&self, case: RecordId, staff: Vec<StaffId>) -> Result<(), DeskError> {
         let relation = self.may_in_case(case, Ask::AssignCase)?;
-        staff.iter().try_for_each(|staff| self.active_staff(*staff))?;
+        staff.iter().try_for_each(|staff| self.case_staff(*staff))?;
         let desk = self.clone();
         self.assign_in_case("share_case", case, move |tx, case| {
             for one in &staff {

@@ -21,6 +21,8 @@ const SPARE_SYMBOLS: usize = 10;
 /// Wrong codes in a row, after which no code is looked at for a while.
 const WRONG_CODES_MAX: u32 = 5;
 const WRONG_CODES_WAIT_MS: u64 = 15 * 60_000;
+/// A sign-in within this time of another is the same one.
+const SAME_SIGN_IN_MS: u64 = 30 * 60_000;
 /// Digits of a PIN.
 const PIN_DIGITS: std::ops::RangeInclusive<usize> = 6..=12;
 
@@ -95,6 +97,26 @@ fn spend(factor: &mut Factor, code: &str, now_s: u64) -> bool {
 
 fn own_record(tx: &Tx<'_>, staff: StaffId) -> Result<crate::vault::Sealed<Staff>, DeskError> {
     tx.get::<Staff>(Staff::TOP, RecordId::new(*staff.as_bytes()))?.ok_or(DeskError::NotFound)
+}
+
+impl Office {
+    /// Notes that somebody signed in, so that home can say what is new to them. A sign-in soon after another, as after a power
+    /// cut, is the same one.
+    pub fn signed_in(&self, staff: StaffId) {
+        let stamped = self.vault.write(Some(staff), "sign_in", move |tx| {
+            let id = RecordId::new(*staff.as_bytes());
+            let mut sealed = tx.get::<Staff>(Staff::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let now = tx.now();
+            sealed.record.signed_in = Some(match sealed.record.signed_in {
+                Some((last, before)) if now.ms_since(last) < SAME_SIGN_IN_MS => (last, before),
+                earlier => (now, earlier.map(|(last, _)| last)),
+            });
+            Ok::<_, DeskError>(tx.update(&sealed.record, sealed.revision)?)
+        });
+        if let Err(error) = stamped {
+            tracing::warn!(%error, "a sign-in could not be noted");
+        }
+    }
 }
 
 impl Desk {

@@ -5,14 +5,16 @@ use super::entries::TEXT_BYTES_MAX;
 use super::people::{Problems, alerts_of};
 use super::requests::ask;
 use super::tasks::{NewTask, add_task, hand_over_tasks};
-use super::{CaseSummary, CaseView, ClientView, CodeView, Desk, DeskError, Field, PaymentView};
+use super::{
+    ActionView, CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, PaymentView,
+};
 use crate::index::{CaseRow, Tables};
 use crate::policy::{Ask, Relation};
 use crate::records::{
-    Asked, Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Task, TaskKind,
-    TaskState, TaskTitle,
+    Action, Asked, Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Staff,
+    Task, TaskKind, TaskState, TaskTitle,
 };
-use crate::vault::{Record, Tx};
+use crate::vault::{Record, Sealed, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
@@ -36,22 +38,51 @@ pub struct CaseInput {
     pub sealed: bool,
     /// A mediation: the office takes no side.
     pub mediation: bool,
+    /// The day on the paper, where it is opened later; today when empty.
+    pub opened: String,
+    /// The name of the other side, for the check that nobody is on both.
+    pub other_party: String,
+    /// Whether the case is opened although somebody has the name of a party.
+    pub despite_conflict: bool,
+}
+
+/// What a case is, as changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaseChange {
+    /// The revision that was read.
+    pub revision: u64,
+    /// Code of the list `case_type`; empty when not yet known.
+    pub case_type: String,
+    /// In the worker's words.
+    pub summary: String,
+    /// Only for who is assigned.
+    pub sealed: bool,
+    /// A mediation: the office takes no side.
+    pub mediation: bool,
+    /// Whose case it is.
+    #[schema(value_type = Vec<String>)]
+    pub clients: Vec<RecordId>,
 }
 
 /// Money as entered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PaymentInput {
-    /// claimed, agreed or recovered.
+    /// claimed, agreed, recovered, offered, promised, bounced, in_kind, cost or waived.
     pub kind: String,
     /// The amount, for example 1250.50.
     pub amount: String,
     /// Three letters.
     pub currency: String,
-    /// When it was paid.
+    /// When it was paid; for a promise, the day until which it is promised.
     pub paid: String,
     /// Who paid, how it was shown.
     pub note: String,
+    /// The payment whose place it takes.
+    pub corrects: String,
+    /// Whether it says only that the one it corrects was written by mistake; all but the note is empty then.
+    pub void: bool,
 }
 
 /// Which cases to list.
@@ -66,10 +97,18 @@ pub struct CaseFilter {
     pub stale: bool,
     /// Only those that nobody is responsible for.
     pub unassigned: bool,
+    /// Only those of this member of staff; empty for all.
+    pub owner: String,
+    /// Only those of this type, a code of the list `case_type`; empty for all.
+    pub case_type: String,
     /// The page, from 0.
     pub page: usize,
 }
 
+/// Longest name of a party.
+const PARTY_BYTES_MAX: usize = 400;
+/// Clients of one case.
+const CLIENTS_MAX: usize = 50;
 /// Rows of a page of cases.
 pub const PAGE_ROWS: usize = 25;
 /// So many cases are counted and can be leafed through; who looks for one among more searches.
@@ -136,17 +175,107 @@ impl Desk {
         let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
         let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
         let next_action = parse_next(&mut problems, &input.next_action, &input.next_due);
+        let opened = problems.day("opened", &input.opened);
+        if opened.is_some_and(|opened| opened > self.today()) {
+            problems.add("opened", "in-the-future");
+        }
+        let other_party = problems.text("other_party", &input.other_party, PARTY_BYTES_MAX);
+        let owner = self.opener();
+        if input.sealed && owner.is_none() {
+            problems.add("sealed", "seal-needs-owner");
+        }
         if clients.is_empty() {
             problems.add("clients", "client-needed");
         }
-        problems.done()?;
         clients.iter().try_for_each(|client| self.visible_person(*client))?;
-        self.write("open_case", move |tx| {
-            let mut references = Vec::with_capacity(clients.len());
-            for client in &clients {
-                references.push(tx.get::<Person>(Person::TOP, *client)?.ok_or(DeskError::NotFound)?.record.reference());
+        let conflicts = self.conflicts_before(&clients, &other_party);
+        if !input.despite_conflict {
+            for conflict in conflicts {
+                let with = if conflict.number.is_empty() { conflict.name } else { conflict.number };
+                problems.with("other_party", "conflict-found", format!("{} – {with}", conflict.party));
             }
-            new_case(tx, references, case_type, summary, next_action, &input)
+        }
+        problems.done()?;
+        self.write("open_case", move |tx| {
+            let references = references(tx, &clients)?;
+            let case = new_case(
+                tx,
+                references.clone(),
+                NewCase { case_type, summary, next: next_action, owner, opened, input },
+            )?;
+            if !other_party.is_empty() {
+                let on = opened.map_or_else(|| super::today(tx), Ok)?;
+                let party = Action::party(tx.fresh_id(), case, keys(&references), &other_party, on, tx.now());
+                let party = party.ok_or(DeskError::NotFound)?;
+                tx.insert(&Action { by: tx.staff(), ..party })?;
+            }
+            Ok(case)
+        })
+    }
+
+    /// Who is responsible for a case that this account opens: itself, if it works with cases.
+    pub(super) fn opener(&self) -> Option<StaffId> {
+        let works = self.may(Ask::SeeCase(Relation { assigned: true, ..Relation::default() }));
+        works.then_some(self.actor.staff)
+    }
+
+    /// Changes what a case is and whose. Who may see it is changed by those who assign cases.
+    ///
+    /// # Errors
+    /// When fields are wrong, somebody else changed the case meanwhile, or this account may not.
+    pub fn change_case_details(&self, case: RecordId, input: &CaseChange) -> Result<(), DeskError> {
+        let relation = self.may_in_case(case, Ask::WriteCase)?;
+        let mut problems = self.problems();
+        let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
+        let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
+        let mut clients = input.clients.clone();
+        clients.dedup();
+        if clients.is_empty() {
+            problems.add("clients", "client-needed");
+        }
+        if clients.len() > CLIENTS_MAX {
+            problems.with("clients", "too-many-links", CLIENTS_MAX);
+        }
+        let before = self.visible_case(case)?.record;
+        let known = |client: &RecordId| before.clients.iter().any(|known| known.id == *client);
+        clients.iter().filter(|client| !known(client)).try_for_each(|client| self.visible_person(*client))?;
+        {
+            let tables = self.office.index.read();
+            let mut referred = tables.referrals.values().filter(|referral| referral.case == Some(case));
+            if referred.any(|referral| referral.client.is_some_and(|client| !clients.contains(&client))) {
+                problems.add("clients", "client-was-referred");
+            }
+        }
+        if input.sealed != before.sealed {
+            self.allow(Ask::AssignCase(relation))?;
+            if before.owner.is_none() {
+                problems.add("sealed", "seal-needs-owner");
+            }
+        }
+        problems.done()?;
+        let (desk, input) = (self.clone(), input.clone());
+        self.change_case("change_case", case, Ask::WriteCase, move |tx, case, revision| {
+            if revision != input.revision {
+                return Err(crate::vault::VaultError::Conflict.into());
+            }
+            let added = references(tx, &clients)?;
+            let works_on_it: Vec<StaffId> = case.owner.into_iter().chain(case.assigned.iter().copied()).collect();
+            for staff in works_on_it {
+                if is_barred_from(tx, &desk.all_records(&added), staff)? {
+                    return Err(DeskError::Invalid(vec![super::FieldProblem::new("clients", "owner-does-not-see")]));
+                }
+            }
+            // What is only unknown, refused or unsure stays so until a type is chosen.
+            match case_type {
+                Some(code) => case.case_type = FieldState::Known(code),
+                None if case.case_type.value().is_some() => case.case_type = FieldState::NotAsked,
+                None => {}
+            }
+            case.summary = summary;
+            case.sealed = input.sealed;
+            case.mediation = input.mediation;
+            case.clients = added;
+            Ok(())
         })
     }
 
@@ -159,8 +288,14 @@ impl Desk {
         self.allow(Ask::People)?;
         let tables = self.office.index.read();
         let (me, now) = (Some(self.actor.staff), self.now());
+        let owner: Option<StaffId> = filter.owner.parse().ok();
         let rows = tables
             .latest_cases(filter.closed)
+            .filter(|case| filter.owner.is_empty() || (owner.is_some() && case.owner == owner))
+            .filter(|case| {
+                filter.case_type.is_empty()
+                    || case.case_type.as_ref().is_some_and(|code| code.code.as_str() == filter.case_type)
+            })
             .filter(|case| self.sees(&tables, case))
             .filter(|case| !filter.mine || case.owner == me)
             .filter(|case| !filter.unassigned || case.owner.is_none())
@@ -189,10 +324,11 @@ impl Desk {
         let payments = self.office.vault.list::<Payment>(id)?;
         let mut clients = Vec::new();
         for client in &case.clients {
-            let (standing, members, alerts) = {
+            let (standing, members, alerts, contact_confirmed) = {
                 let tables = self.office.index.read();
                 let standing = tables.standing(client.id);
-                (standing, tables.members_of(standing), alerts_of(&tables, standing))
+                let confirmed = tables.entries.last_confirmed(&tables.records_of(standing), "contact");
+                (standing, tables.members_of(standing), alerts_of(&tables, standing), confirmed)
             };
             if let Some(person) = self.office.vault.get::<Person>(Person::TOP, standing)? {
                 clients.push(ClientView {
@@ -202,9 +338,11 @@ impl Desk {
                     telephone: Field::text(&person.record.telephone),
                     safe_contact: person.record.safe_contact,
                     alerts,
+                    contact_confirmed,
                 });
             }
         }
+        let corrected: Vec<RecordId> = payments.iter().filter_map(|payment| payment.record.corrects).collect();
         let tables = self.office.index.read();
         let row = tables.cases.get(&id).ok_or(DeskError::NotFound)?;
         let relation = self.relation_in(&tables, row);
@@ -215,7 +353,11 @@ impl Desk {
             .filter(|referral| referral.case == Some(id))
             .map(|referral| self.referral_summary(&tables, referral))
             .collect();
+        let consents: Vec<ConsentView> =
+            case.clients.iter().flat_map(|client| self.consents_of(&tables, client.id)).collect();
         Ok(CaseView {
+            risk: risk_of(&actions),
+            before_closing: before_closing(&actions, payments.is_empty(), &consents),
             summary: self.summary(&tables, row),
             revision: sealed.revision,
             text: case.summary,
@@ -226,6 +368,10 @@ impl Desk {
             payments: payments
                 .into_iter()
                 .map(|sealed| PaymentView {
+                    id: sealed.record.id,
+                    corrected: corrected.contains(&sealed.record.id),
+                    corrects: sealed.record.corrects,
+                    void: sealed.record.void,
                     kind: sealed.record.kind,
                     amount: sealed.record.money.amount(),
                     currency: sealed.record.money.currency.to_string(),
@@ -236,12 +382,13 @@ impl Desk {
                 })
                 .collect(),
             referrals,
-            consents: case.clients.iter().flat_map(|client| self.consents_of(&tables, client.id)).collect(),
+            consents,
             closed: case.closed.as_ref().map(|closure| closure.on),
             closure_reason: case.closed.as_ref().map(|closure| CodeView::from(&closure.reason)),
             sealed: case.sealed,
             facts: case.facts.iter().map(CodeView::from).collect(),
             may_write: self.may(Ask::WriteCase(relation)),
+            may_note: self.may(Ask::NoteInCase(relation)),
             may_assign: self.may(Ask::AssignCase(relation)),
             sees_tiers: self.may(Ask::SeeTiers(relation)),
             assigned: case.assigned.iter().map(|staff| (*staff, self.staff_name(&tables, Some(*staff)))).collect(),
@@ -260,6 +407,13 @@ impl Desk {
     /// When fields are wrong or this account may not write in the case.
     pub fn add_payment(&self, case: RecordId, input: PaymentInput) -> Result<RecordId, DeskError> {
         self.may_in_case(case, Ask::WriteCase)?;
+        let corrects = match input.corrects.as_str() {
+            "" => None,
+            id => Some(id.parse::<RecordId>().map_err(|_| DeskError::NotFound)?),
+        };
+        if let (true, Some(corrected)) = (input.void, corrects) {
+            return self.void_payment(case, corrected, &input.note);
+        }
         let mut problems = self.problems();
         let kind: Option<PaymentKind> = problems.word("kind", &input.kind);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
@@ -275,7 +429,8 @@ impl Desk {
         if kind == Some(PaymentKind::Recovered) && paid.is_none() && input.paid.trim().is_empty() {
             problems.add("paid", "paid-needed");
         }
-        if paid.is_some_and(|paid| paid > self.now().day()) {
+        let is_promise = kind == Some(PaymentKind::Promised);
+        if paid.is_some_and(|paid| paid > self.today()) && !is_promise {
             problems.add("paid", "in-the-future");
         }
         let note = problems.text("note", &input.note, 4_000);
@@ -293,7 +448,29 @@ impl Desk {
                 recovered_here: true,
                 by: tx.staff(),
                 at: tx.now(),
+                corrects,
+                void: false,
             };
+            correct_payment(tx, &payment)?;
+            tx.insert(&payment)?;
+            if let Some(due) = paid.filter(|_| is_promise) {
+                let task = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("promise".into()), due };
+                add_task(tx, Some(case.id), &payment.subjects, task, case.owner, Some(payment.id))?;
+            }
+            Ok(payment.id)
+        })
+    }
+
+    /// Says that a payment was written by mistake. It stays to be seen, and counts nowhere.
+    fn void_payment(&self, case: RecordId, corrected: RecordId, note: &str) -> Result<RecordId, DeskError> {
+        let mut problems = self.problems();
+        let note = problems.required_text("note", note, 4_000);
+        problems.done()?;
+        self.write_in_case("void_payment", case, move |tx, case| {
+            let earlier = tx.get::<Payment>(case.id, corrected)?.ok_or(DeskError::NotFound)?.record;
+            let (by, at) = (tx.staff(), tx.now());
+            let payment = Payment { id: tx.fresh_id(), corrects: Some(corrected), void: true, note, by, at, ..earlier };
+            correct_payment(tx, &payment)?;
             tx.insert(&payment)?;
             Ok(payment.id)
         })
@@ -319,8 +496,9 @@ impl Desk {
             return self
                 .write_in_case("ask_closure", case, move |tx, case| ask(tx, keys(&case.clients), asked).map(drop));
         }
+        let today = self.today();
         self.write_in_case("close_case", case, move |tx, case| {
-            close(case, reason, tx.now());
+            close(case, reason, tx.now(), today);
             Ok(())
         })
     }
@@ -359,7 +537,7 @@ impl Desk {
     /// When there is no such account in use, or this account may not write in the case.
     pub fn assign_case(&self, case: RecordId, owner: StaffId) -> Result<(), DeskError> {
         let relation = self.may_in_case(case, Ask::AssignCase)?;
-        self.active_staff(owner)?;
+        self.case_staff(owner)?;
         let desk = self.clone();
         self.assign_in_case("assign_case", case, move |tx, case| {
             if owner == desk.actor.staff {
@@ -380,7 +558,7 @@ impl Desk {
     /// When the account may not, or one of the accounts does not exist.
     pub fn hand_over(&self, from: StaffId, to: StaffId) -> Result<(), DeskError> {
         self.allow(Ask::HandOver)?;
-        self.active_staff(to)?;
+        self.case_staff(to)?;
         let takes_over = to == self.actor.staff;
         if takes_over && self.active_staff(from).is_ok() && from != to {
             return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "not-by-oneself")]));
@@ -430,9 +608,19 @@ impl Desk {
         Ok(is_barred_from(tx, &records, to)? || is_barred_from(tx, &records, self.actor.staff)?)
     }
 
+    /// That an account is in use.
     pub(super) fn active_staff(&self, staff: StaffId) -> Result<(), DeskError> {
+        self.staff_who(staff, |_| true)
+    }
+
+    /// That an account is in use and works with cases: nobody else is responsible for one.
+    pub(super) fn case_staff(&self, staff: StaffId) -> Result<(), DeskError> {
+        self.staff_who(staff, works)
+    }
+
+    fn staff_who(&self, staff: StaffId, holds: impl Fn(&Staff) -> bool) -> Result<(), DeskError> {
         let tables = self.office.index.read();
-        let known = tables.staff.get(&staff).is_some_and(|member| member.is_in_use(self.now()));
+        let known = tables.staff.get(&staff).is_some_and(|member| member.is_in_use(self.now()) && holds(member));
         if known { Ok(()) } else { Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "unknown-value")])) }
     }
 
@@ -450,11 +638,7 @@ impl Desk {
     }
 
     pub(super) fn colleagues_in(&self, tables: &Tables) -> Vec<(StaffId, String)> {
-        use crate::records::StaffRole::{Caseworker, Supervisor, Volunteer};
-        let works = |member: &&crate::records::Staff| {
-            member.is_in_use(self.now())
-                && member.roles.iter().any(|role| matches!(role, Caseworker | Supervisor | Volunteer))
-        };
+        let works = |member: &&Staff| member.is_in_use(self.now()) && works(member);
         tables.staff.values().filter(works).map(|member| (member.id, member.name.clone())).collect()
     }
 
@@ -465,7 +649,17 @@ impl Desk {
         case: RecordId,
         change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<T, DeskError> {
-        self.change_case(action, case, Ask::WriteCase, change)
+        self.change_case(action, case, Ask::WriteCase, |tx, case, _| change(tx, case))
+    }
+
+    /// Writes down in a case what was done.
+    pub(super) fn note_in_case<T: Send + 'static>(
+        &self,
+        action: &str,
+        case: RecordId,
+        change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, DeskError> {
+        self.change_case(action, case, Ask::NoteInCase, |tx, case, _| change(tx, case))
     }
 
     /// Changes who works on a case or may see it.
@@ -475,7 +669,7 @@ impl Desk {
         case: RecordId,
         change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<T, DeskError> {
-        self.change_case(action, case, Ask::AssignCase, change)
+        self.change_case(action, case, Ask::AssignCase, |tx, case, _| change(tx, case))
     }
 
     fn change_case<T: Send + 'static>(
@@ -483,7 +677,7 @@ impl Desk {
         action: &str,
         case: RecordId,
         needed: fn(Relation) -> Ask,
-        change: impl FnOnce(&mut Tx<'_>, &mut Case) -> Result<T, DeskError> + Send + 'static,
+        change: impl FnOnce(&mut Tx<'_>, &mut Case, u64) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<T, DeskError> {
         self.may_in_case(case, needed)?;
         let desk = self.clone();
@@ -491,8 +685,9 @@ impl Desk {
             let mut sealed = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
             let relation = desk.relation_at(tx, &sealed.record)?;
             desk.actor.may(needed(relation))?;
-            let value = change(tx, &mut sealed.record)?;
+            let value = change(tx, &mut sealed.record, sealed.revision)?;
             sealed.record.last_activity = tx.now();
+            sealed.record.last_by = tx.staff();
             if sealed.record.state == CaseState::Opened {
                 sealed.record.state = CaseState::InProgress;
             }
@@ -534,10 +729,73 @@ impl Desk {
     }
 }
 
+/// How a worker judged the risk last: their own word, and nothing that a program made of it.
+fn risk_of(entries: &[ActionView]) -> Option<(Day, CodeView)> {
+    let stands = |entry: &&ActionView| entry.corrected_by.is_none() && !entry.void;
+    let judged = entries.iter().filter(stands).filter(|entry| entry.form.as_deref() == Some("risk"));
+    let code = |field: &Field| {
+        let (list, code, label) = (field.list.clone()?, field.code.clone()?, field.value.clone()?);
+        Some(CodeView { list, code, label })
+    };
+    let levels = judged.filter_map(|entry| {
+        let level = entry.answers.iter().find(|answer| answer.field == "risk_level")?;
+        Some((entry.on, entry.at, code(&level.value)?))
+    });
+    levels.max_by_key(|(on, at, _)| (*on, *at)).map(|(on, _, level)| (on, level))
+}
+
+/// What is usually done before a case is closed, and was not. It stops nobody: not every case has money, and not everybody
+/// can be asked.
+fn before_closing(entries: &[ActionView], no_money: bool, consents: &[ConsentView]) -> Vec<&'static str> {
+    let has =
+        |form: &str| entries.iter().any(|entry| entry.form.as_deref() == Some(form) && entry.corrected_by.is_none());
+    let checks = [
+        (!has("feedback"), "no_feedback"),
+        (no_money, "no_money"),
+        (consents.iter().any(|consent| consent.status == "given"), "consent_holds"),
+    ];
+    checks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect()
+}
+
+/// Whether somebody works with cases: others are never responsible for one.
+fn works(member: &Staff) -> bool {
+    use crate::records::StaffRole::{Caseworker, Supervisor, Volunteer};
+    member.roles.iter().any(|role| matches!(role, Caseworker | Supervisor | Volunteer))
+}
+
+/// How other records point to persons, inside a command.
+fn references(tx: &Tx<'_>, clients: &[RecordId]) -> Result<Vec<PersonRef>, DeskError> {
+    let reference = |client: &RecordId| -> Result<PersonRef, DeskError> {
+        Ok(tx.get::<Person>(Person::TOP, *client)?.ok_or(DeskError::NotFound)?.record.reference())
+    };
+    clients.iter().map(reference).collect()
+}
+
+/// Takes the place of the payment that another one corrects: none is corrected twice, and what it led to is settled.
+fn correct_payment(tx: &mut Tx<'_>, payment: &Payment) -> Result<(), DeskError> {
+    let Some(corrected) = payment.corrects else { return Ok(()) };
+    let payments = tx.list::<Payment>(payment.case)?;
+    let earlier = payments.iter().find(|earlier| earlier.record.id == corrected).ok_or(DeskError::NotFound)?;
+    if !earlier.record.recovered_here {
+        return Err(DeskError::Invalid(vec![super::FieldProblem::new("corrects", "payment-of-partner")]));
+    }
+    if payments.iter().any(|other| other.record.corrects == Some(corrected)) {
+        return Err(crate::vault::VaultError::Conflict.into());
+    }
+    super::tasks::settle_from(tx, payment.case, corrected)
+}
+
+/// The payments that stand: neither corrected nor written by mistake.
+pub(super) fn standing_payments(payments: Vec<Sealed<Payment>>) -> Vec<Payment> {
+    let corrected: Vec<RecordId> = payments.iter().filter_map(|payment| payment.record.corrects).collect();
+    let payments = payments.into_iter().map(|payment| payment.record);
+    payments.filter(|payment| !payment.void && !corrected.contains(&payment.id)).collect()
+}
+
 /// Closes a case, inside a command.
-pub(super) fn close(case: &mut Case, reason: Code, now: Timestamp) {
+pub(super) fn close(case: &mut Case, reason: Code, now: Timestamp, today: Day) {
     case.state = CaseState::Closed;
-    case.closed = Some(Closure { on: now.day(), reason });
+    case.closed = Some(Closure { on: today, reason });
     case.last_activity = now;
 }
 
@@ -558,16 +816,23 @@ pub(super) fn keys(clients: &[PersonRef]) -> Vec<KeyHandle> {
     clients.iter().map(|client| client.key).collect()
 }
 
+/// A case that was checked.
+#[derive(Default)]
+pub(super) struct NewCase {
+    pub(super) case_type: Option<Code>,
+    pub(super) summary: String,
+    pub(super) next: Option<NewTask>,
+    /// Who is responsible; nobody where an intake desk opens it, until a supervisor gives it to somebody.
+    pub(super) owner: Option<StaffId>,
+    /// The day on the paper; today when none.
+    pub(super) opened: Option<Day>,
+    pub(super) input: CaseInput,
+}
+
 /// Makes a case inside a command.
-pub(super) fn new_case(
-    tx: &mut Tx<'_>,
-    clients: Vec<PersonRef>,
-    case_type: Option<Code>,
-    summary: String,
-    next: Option<NewTask>,
-    input: &CaseInput,
-) -> Result<RecordId, DeskError> {
-    let opened = tx.now().day();
+pub(super) fn new_case(tx: &mut Tx<'_>, clients: Vec<PersonRef>, new: NewCase) -> Result<RecordId, DeskError> {
+    let NewCase { case_type, summary, next, owner, opened, input } = new;
+    let opened = opened.map_or_else(|| super::today(tx), Ok)?;
     let number = next_number(tx, opened)?;
     let case = Case {
         id: tx.fresh_id(),
@@ -578,7 +843,7 @@ pub(super) fn new_case(
         state: CaseState::Opened,
         opened,
         closed: None,
-        owner: tx.staff(),
+        owner,
         assigned: Vec::new(),
         sealed: input.sealed,
         last_activity: tx.now(),
@@ -589,6 +854,7 @@ pub(super) fn new_case(
         linked: Vec::new(),
         mediation: input.mediation,
         grants: Vec::new(),
+        last_by: tx.staff(),
     };
     tx.insert(&case)?;
     if let Some(next) = next {

@@ -117,6 +117,7 @@ mod tests {
             tier: Tier::Normal,
             approval: None,
             grant: None,
+            void: false,
         }
     }
 

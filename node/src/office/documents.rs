@@ -94,7 +94,7 @@ impl Desk {
     /// # Errors
     /// When it is too long, a picture that cannot be cleaned, or this account may not write in the case.
     pub fn add_document(&self, case: RecordId, input: &DocumentInput, bytes: Vec<u8>) -> Result<RecordId, DeskError> {
-        let relation = self.may_in_case(case, Ask::WriteCase)?;
+        let relation = self.may_in_case(case, Ask::NoteInCase)?;
         let mut problems = self.problems();
         let earlier: Option<RecordId> =
             if input.document.is_empty() { None } else { problems.word("document", &input.document) };
@@ -133,7 +133,7 @@ impl Desk {
         disk::replace(&path, &sealed).map_err(VaultError::Disk)?;
         let (tier, media_type) = (tier.unwrap_or_default(), Kind::of(&bytes).media_type().to_owned());
         let length = bytes.len() as u64;
-        let added = self.write_in_case("add_document", case, move |tx, case| {
+        let added = self.note_in_case("add_document", case, move |tx, case| {
             let version = DocumentVersion {
                 file,
                 key: *key.expose(),

@@ -59,7 +59,7 @@ impl Desk {
     /// # Errors
     /// When one of them does not exist for this account, or they are one already.
     pub fn merge(&self, stays: RecordId, goes: RecordId) -> Result<(), DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         let (stays, goes) = self.two(stays, goes)?;
         let desk = self.clone();
         self.write("merge", move |tx| {
@@ -84,7 +84,7 @@ impl Desk {
     /// # Errors
     /// When that record was not merged into this person.
     pub fn unmerge(&self, person: RecordId, merged: RecordId) -> Result<(), DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         self.visible_person(person)?;
         self.write("unmerge", move |tx| {
             let mut sealed = tx.get::<Person>(Person::TOP, merged)?.ok_or(DeskError::NotFound)?;
@@ -102,7 +102,7 @@ impl Desk {
     /// # Errors
     /// When one of them does not exist for this account, or they were merged.
     pub fn are_different(&self, one: RecordId, other: RecordId) -> Result<(), DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         let (one, other) = self.two(one, other)?;
         self.write("are_different", move |tx| {
             let mut sealed = tx.get::<Person>(Person::TOP, one)?.ok_or(DeskError::NotFound)?;

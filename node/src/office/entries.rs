@@ -23,6 +23,10 @@ use utoipa::ToSchema;
 
 /// Longest text of a note or summary.
 pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// The field of a service's type.
+const SERVICE_FIELD: &str = "service";
+/// A service that a colleague wrote down so many days before or after is asked about.
+const SAME_SERVICE_DAYS: i32 = 3;
 /// Longest line of an answer.
 const LINE_BYTES_MAX: usize = 400;
 
@@ -54,6 +58,10 @@ pub struct ActionInput {
     pub next_action: String,
     /// Until when.
     pub next_due: String,
+    /// Whether the service is written down although a colleague has just written down the same.
+    pub again: bool,
+    /// Whether it says only that the one it corrects was a mistake, or holds no more; the text says why.
+    pub void: bool,
 }
 
 /// An entry that was checked.
@@ -71,6 +79,7 @@ pub(super) struct NewEntry {
     /// Whether the writer sees all tiers: an entry that they do not see can be neither followed nor corrected.
     sees_tiers: bool,
     tasks: Vec<NewTask>,
+    void: bool,
 }
 
 impl NewEntry {
@@ -107,6 +116,7 @@ impl NewEntry {
             corrects: self.corrects,
             tier,
             grant: self.grant,
+            void: self.void,
             ..Action::note(tx.fresh_id(), about, subjects.to_vec(), self.kind, self.on, tx.now())
         };
         tx.insert(&action)?;
@@ -225,7 +235,10 @@ impl Desk {
     }
 
     pub(super) fn read_entry(&self, about: About, input: &ActionInput) -> Result<NewEntry, DeskError> {
-        let today = self.now().day();
+        let today = self.today();
+        if input.void {
+            return self.read_void(about, input, today);
+        }
         let mut problems = self.problems();
         let on = problems.day("on", &input.on).unwrap_or(today);
         if on > today {
@@ -301,7 +314,59 @@ impl Desk {
             grant,
             sees_tiers: false,
             tasks,
+            void: false,
         })
+    }
+
+    /// That an earlier entry was a mistake, or holds no more. It has the form of that entry and answers nothing.
+    fn read_void(&self, about: About, input: &ActionInput, today: Day) -> Result<NewEntry, DeskError> {
+        let mut problems = self.problems();
+        let corrects: Option<RecordId> = problems.word("corrects", &input.corrects);
+        let text = problems.required_text("text", &input.text, TEXT_BYTES_MAX);
+        let form = self.vocabulary().form(&input.form).filter(|form| form.about == about).cloned();
+        let kind = match &form {
+            Some(form) => {
+                let title = form.title.as_ref().unwrap_or(&form.id);
+                Code::new(Action::FORM_LIST, forms::VERSION, &form.id, title).ok()
+            }
+            None => problems.code("kind", "action_kind", if input.kind.is_empty() { "note" } else { &input.kind }),
+        };
+        problems.done()?;
+        Ok(NewEntry {
+            kind: kind.ok_or(DeskError::NotFound)?,
+            on: today,
+            text,
+            minutes: None,
+            form,
+            answers: Vec::new(),
+            follows: None,
+            corrects,
+            tier: Tier::Normal,
+            grant: None,
+            sees_tiers: false,
+            tasks: Vec::new(),
+            void: true,
+        })
+    }
+
+    /// That a colleague wrote the same service down within the last days.
+    fn same_service(&self, case: RecordId, entry: &NewEntry) -> Result<Option<FieldProblem>, DeskError> {
+        let service = entry.answers.iter().find(|answer| answer.field == SERVICE_FIELD);
+        let Some(Value::Code(service)) = service.and_then(|answer| answer.value.value()) else { return Ok(None) };
+        let me = self.name();
+        let earlier = self.case_entries(case)?.into_iter().find(|earlier| {
+            let is_same = |answer: &AnswerView| {
+                answer.field == SERVICE_FIELD && answer.value.code.as_deref() == Some(service.code.as_str())
+            };
+            let days = earlier.on.days_to(entry.on).abs();
+            days <= SAME_SERVICE_DAYS
+                && earlier.by != me
+                && earlier.corrected_by.is_none()
+                && earlier.answers.iter().any(is_same)
+        });
+        Ok(earlier.map(|earlier| {
+            FieldProblem::with(SERVICE_FIELD, "service-again", format!("{}, {}", earlier.by, earlier.on))
+        }))
     }
 
     /// Writes an entry of a case.
@@ -309,13 +374,19 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or this account may not write in the case.
     pub fn add_action(&self, case: RecordId, input: &ActionInput) -> Result<RecordId, DeskError> {
-        let relation = self.may_in_case(case, Ask::WriteCase)?;
+        let relation = self.may_in_case(case, Ask::NoteInCase)?;
         let mut entry = self.read_entry(About::Case, input)?;
         entry.sees_tiers = self.may(Ask::SeeTiers(relation));
         if entry.tier != Tier::Normal && !entry.sees_tiers {
             return Err(DeskError::Invalid(vec![FieldProblem::new("tier", "tier-not-yours")]));
         }
-        self.write_in_case("add_action", case, move |tx, case| {
+        if entry.corrects.is_none()
+            && !input.again
+            && let Some(problem) = self.same_service(case, &entry)?
+        {
+            return Err(DeskError::Invalid(vec![problem]));
+        }
+        self.note_in_case("add_action", case, move |tx, case| {
             entry.store(tx, case.id, Some(case.id), &keys(&case.clients), case.owner)
         })
     }
@@ -325,7 +396,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or there is no such person for this account.
     pub fn add_person_entry(&self, person: RecordId, input: &ActionInput) -> Result<RecordId, DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         self.visible_person(person)?;
         let entry = self.read_entry(About::Person, input)?;
         self.write("add_person_entry", move |tx| {
@@ -391,7 +462,7 @@ impl Desk {
             text: entry.text,
             minutes: entry.minutes,
             by: self.staff_name(&tables, entry.by),
-            days_late: entry.on.days_to(entry.at.day()).try_into().unwrap_or(0),
+            days_late: entry.on.days_to(tables.zone.day(entry.at)).try_into().unwrap_or(0),
             at: entry.at,
             form: entry.form.map(|(form, _)| form),
             answers: entry
@@ -403,6 +474,7 @@ impl Desk {
             corrects: entry.corrects,
             tier: entry.tier,
             grant: entry.grant,
+            void: entry.void,
             approval: asked.get(&entry.id).copied(),
         };
         Ok(entries.into_iter().map(view).collect())
@@ -434,6 +506,51 @@ impl Desk {
                     case: Some(other.case),
                     number: row.number.clone(),
                 });
+            }
+        }
+        let clients = tables.cases.get(&case).map(|row| row.clients.to_vec()).unwrap_or_default();
+        found.extend(self.clients_as_parties(tables, &clients, Some(case)));
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Clients who have the name of a party in another case that this account may see.
+    fn clients_as_parties(&self, tables: &Tables, clients: &[RecordId], case: Option<RecordId>) -> Vec<ConflictView> {
+        let mut found = Vec::new();
+        for client in clients.iter().filter_map(|client| tables.persons.get(&tables.standing(*client))) {
+            let parties = tables.entries.parties_like(&client.name).filter(|party| Some(party.case) != case);
+            for party in parties {
+                let Some(row) = tables.cases.get(&party.case).filter(|row| self.sees(tables, row)) else { continue };
+                found.push(ConflictView {
+                    party: client.name.clone(),
+                    name: party.name.clone(),
+                    person: None,
+                    case: Some(party.case),
+                    number: row.number.clone(),
+                });
+            }
+        }
+        found
+    }
+
+    /// What speaks against opening a case: somebody registered has the name of the other side, or a client has the name of a
+    /// party elsewhere.
+    pub(super) fn conflicts_before(&self, clients: &[RecordId], other_party: &str) -> Vec<ConflictView> {
+        let tables = self.office.index.read();
+        let mut found = self.clients_as_parties(&tables, clients, None);
+        if !other_party.is_empty() {
+            for (row, reasons) in tables.search(other_party) {
+                let by_name = reasons.first() <= Some(&crate::index::MatchReason::SoundsLike);
+                if by_name && !clients.contains(&row.person.id) && self.sees_person(&tables, row.person.id) {
+                    found.push(ConflictView {
+                        party: other_party.to_owned(),
+                        name: row.name.clone(),
+                        person: Some(row.person.id),
+                        case: None,
+                        number: String::new(),
+                    });
+                }
             }
         }
         found.sort();

@@ -7,9 +7,11 @@
 //! repeats a step that has no second effect.
 
 use super::referrals::{add_own_event, next_event, touch_case};
+use super::tasks::{NewTask, add_task, settle_from};
 use super::{DeskError, Office};
 use crate::records::{
-    Case, Collected, Consent, Facts, HeldEvent, Outbox, OutboxState, Payment, PaymentKind, Referral, Seen,
+    Case, Collected, Consent, Facts, HeldEvent, Outbox, OutboxState, Payment, PaymentKind, Referral, Seen, TaskKind,
+    TaskTitle,
 };
 use crate::spool::{Fact, OutRow};
 use crate::vault::{Record, Tx, VaultError};
@@ -24,7 +26,7 @@ use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
 use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing};
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
-use casemesh_protocol::referral::{SignedEvent, State, Step};
+use casemesh_protocol::referral::{SignedEvent, Step};
 use casemesh_protocol::statistics::Table;
 use casemesh_protocol::terms::{Money, Purpose};
 use casemesh_protocol::time::Timestamp;
@@ -161,6 +163,7 @@ impl Office {
         self.take_facts();
         self.take_in();
         self.expire_referrals();
+        self.chase_referrals();
         self.release_outbox();
     }
 
@@ -618,6 +621,32 @@ impl Office {
         }
     }
 
+    /// Makes a task of every referral that nobody answered in time: once for each.
+    fn chase_referrals(&self) {
+        let now = self.around.clock.now();
+        let silent: Vec<RecordId> = {
+            let tables = self.index.read();
+            let is_silent = |referral: &&Arc<Referral>| {
+                referral.outgoing
+                    && referral.case.is_some()
+                    && referral.respond_by <= now
+                    && !tables.chased.contains(&referral.id)
+                    && referral.state().is_before_acceptance()
+            };
+            tables.referrals.values().filter(is_silent).map(|referral| referral.id).collect()
+        };
+        for id in silent {
+            let chased = self.vault.write(None, "referral_silent", move |tx| {
+                let referral = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?.record;
+                tx.about(id);
+                find_another(tx, &referral)
+            });
+            if let Err(error) = chased {
+                tracing::warn!(%error, "a silent referral could not be made a task");
+            }
+        }
+    }
+
     /// The client took the consent back: every open referral under it ends, the other office is told, and what is
     /// under way and has not arrived is taken back.
     pub(super) fn end_referrals_under(
@@ -705,8 +734,9 @@ fn after_event(
     step: &Step,
 ) -> Result<(), DeskError> {
     match (step, referral.outgoing) {
-        // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds.
-        (Step::Accepted { .. }, true) if referral.thread().state == State::Accepted => release_full(tx, keys, referral),
+        // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
+        // any order: the other office may be at work already when we read that it accepted.
+        (Step::Accepted { .. }, true) if awaits_full(referral) => release_full(tx, keys, referral),
         (Step::Completed { recovered, .. }, true) => {
             let amounts: Vec<Money> = recovered.iter().copied().collect();
             for money in amounts {
@@ -718,11 +748,37 @@ fn after_event(
             }
         }
         (_, true) => match referral.case {
-            Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
+            Some(case) => {
+                touch_case(tx, case, "letter_in", &referral.partner_name.clone())?;
+                settle_from(tx, case, referral.id)?;
+                if matches!(step, Step::Declined { .. } | Step::Rerouted { .. } | Step::Failed { .. }) {
+                    return find_another(tx, referral);
+                }
+                Ok(())
+            }
             None => Ok(()),
         },
         (_, false) => Ok(()),
     }
+}
+
+/// Whether the other office works on a referral and was not sent the full packet.
+fn awaits_full(referral: &Referral) -> bool {
+    let thread = referral.thread();
+    let is_released = thread.applied().any(|(event, _)| matches!(event.event.step, Step::Released { .. }));
+    thread.state.is_at_work() && !is_released
+}
+
+/// Somebody must look for another office: the one that was asked does not help, or says nothing.
+fn find_another(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
+    let Some(id) = referral.case else { return Ok(()) };
+    let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
+    if !case.state.is_open() {
+        return Ok(());
+    }
+    let due = super::today(tx)?;
+    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("find_another".into()), due };
+    add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
 }
 
 fn release_full(tx: &mut Tx<'_>, keys: &crate::keys::Keys, referral: &mut Referral) -> Result<(), DeskError> {
@@ -759,10 +815,12 @@ fn note_reported(tx: &mut Tx<'_>, referral: &Referral, money: Money) -> Result<(
         subjects: super::cases::keys(&sealed.record.clients),
         kind: PaymentKind::Recovered,
         money,
-        paid: Some(tx.now().day()),
+        paid: Some(super::today(tx)?),
         note: referral.partner_name.clone(),
         recovered_here: false,
         by: None,
         at: tx.now(),
+        corrects: None,
+        void: false,
     })?)
 }

@@ -1,6 +1,6 @@
 //! Families and groups: relations between registered persons, one intake for a family, and the roll of a group.
 
-use super::cases::{new_case, parse_next};
+use super::cases::{NewCase, new_case, parse_next};
 use super::entries::TEXT_BYTES_MAX;
 use super::people::{FieldInput, PersonInput, Problems, apply};
 use super::{CaseInput, CodeView, Desk, DeskError, Field, FieldProblem, LinkView, MemberView};
@@ -117,7 +117,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong, or one of the persons does not exist for this account.
     pub fn add_link(&self, person: RecordId, input: &LinkInput) -> Result<RecordId, DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         self.visible_person(person)?;
         let mut problems = self.problems();
         let other: Option<RecordId> = problems.word("person", &input.person);
@@ -149,7 +149,7 @@ impl Desk {
     /// # Errors
     /// When there is no such relation for this account.
     pub fn end_link(&self, person: RecordId, link: RecordId) -> Result<(), DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         self.visible_person(person)?;
         let records = self.office.index.read().records_of(person);
         self.write("end_link", move |tx| {
@@ -157,7 +157,7 @@ impl Desk {
             if !records.contains(&sealed.record.from.id) && !records.contains(&sealed.record.to.id) {
                 return Err(DeskError::NotFound);
             }
-            sealed.record.ended = Some(tx.now().day());
+            sealed.record.ended = Some(super::today(tx)?);
             tx.about(person);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })
@@ -166,12 +166,14 @@ impl Desk {
     /// Whether somebody who cares for a person has the name of a party in one of the person's cases.
     pub(super) fn caregiver_is_party(&self, tables: &Tables, person: RecordId) -> bool {
         let caring = tables.links_of(person).filter(|link| link.is_caregiver && link.ended.is_none());
-        let names = caring.filter_map(|link| {
+        let registered = caring.filter_map(|link| {
             let is_carer = tables.standing(link.from.id) == person;
             tables.persons.get(&tables.standing(if is_carer { link.to.id } else { link.from.id }))
         });
         let cases: Vec<RecordId> = self.cases_of(tables, person).into_iter().map(|case| case.id).collect();
-        names.into_iter().any(|row| tables.entries.parties_like(&row.name).any(|party| cases.contains(&party.case)))
+        let records = tables.records_of(person);
+        let mut names = registered.map(|row| row.name.as_str()).chain(tables.entries.carers_of(&records));
+        names.any(|name| tables.entries.parties_like(name).any(|party| cases.contains(&party.case)))
     }
 
     pub(super) fn links(&self, tables: &Tables, person: RecordId) -> Vec<LinkView> {
@@ -227,6 +229,10 @@ impl Desk {
         if opens && !input.people.iter().any(|one| one.is_client) {
             problems.add("people", "client-needed");
         }
+        let owner = self.opener();
+        if opens && input.case.sealed && owner.is_none() {
+            problems.add("sealed", "seal-needs-owner");
+        }
         problems.done()?;
         self.write("register_family", move |tx| {
             let mut people: Vec<Person> = Vec::with_capacity(input.people.len());
@@ -255,7 +261,8 @@ impl Desk {
             let clients = people.iter().zip(&input.people).filter(|(_, one)| one.is_client);
             let clients = clients.map(|(person, _)| person.reference()).collect();
             let case = if opens {
-                Some(new_case(tx, clients, case_type, summary, next, &input.case)?)
+                let opened = None;
+                Some(new_case(tx, clients, NewCase { case_type, summary, next, owner, opened, input: input.case })?)
             } else {
                 tx.about(first.id);
                 None
@@ -289,7 +296,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong, it is no group, or somebody else changed the member meanwhile.
     pub fn set_member(&self, group: RecordId, input: &MemberInput) -> Result<RecordId, DeskError> {
-        self.allow(Ask::RecordConsent)?;
+        self.allow(Ask::KeepPeople)?;
         self.visible_person(group)?;
         let mut problems = self.problems();
         let optional = |problems: &mut Problems, field: &str, text: &str| -> Option<RecordId> {

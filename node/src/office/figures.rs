@@ -2,9 +2,9 @@
 
 use super::exchange::Outward;
 use super::{CodeView, Desk, DeskError};
-use crate::index::Tables;
+use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
-use crate::records::{Collected, Release};
+use crate::records::{Collected, Release, StaffRole};
 use crate::vault::Record;
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::Role;
@@ -136,10 +136,11 @@ fn figure_view(figure: &Figure) -> FigureView {
 }
 
 /// Cases of a period, of people who may be counted, by each coded fact that any of them has.
-fn facts_of(tables: &Tables, period: Period) -> Vec<FactView> {
+fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) -> Vec<FactView> {
     let mut lists: BTreeMap<String, (u64, BTreeMap<CodeView, u64>)> = BTreeMap::new();
     let mut cases = 0u64;
-    for case in tables.cases.values().filter(|case| period.contains(case.opened) && tables.counted(case)) {
+    let shown = |case: &CaseRow| period.contains(case.opened) && tables.counted(case) && counts(case);
+    for case in tables.cases.values().filter(|case| shown(case)) {
         cases += 1;
         for code in &case.facts {
             *lists.entry(code.list.to_string()).or_default().1.entry(CodeView::from(code.as_ref())).or_default() += 1;
@@ -159,15 +160,22 @@ fn facts_of(tables: &Tables, period: Period) -> Vec<FactView> {
 }
 
 impl Desk {
-    /// The office's own three numbers.
+    /// Whether a case is in the figures that this account sees: who reports for the office counts all cases and sees none;
+    /// everybody else counts those that they may see, so that no count tells of another.
+    pub(super) fn counts(&self, tables: &Tables, case: &CaseRow) -> bool {
+        self.has_role(StaffRole::Reporting) || self.sees(tables, case)
+    }
+
+    /// The three numbers, of the cases that this account counts.
     ///
     /// # Errors
     /// When the account may not see figures.
     pub fn figures(&self, period: Period) -> Result<FiguresView, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let tables = self.office.index.read();
-        let figures = statistics::compute(&tables.facts(), period);
-        let facts = facts_of(&tables, period);
+        let counts = |case: &CaseRow| self.counts(&tables, case);
+        let figures = statistics::compute(&tables.facts(counts), period);
+        let facts = facts_of(&tables, period, counts);
         drop(tables);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         Ok(FiguresView { period, figures: figures.iter().map(figure_view).collect(), facts })
@@ -188,7 +196,7 @@ impl Desk {
     pub fn table_preview(&self, period: Period) -> Result<TablePreview, DeskError> {
         self.allow(Ask::ApproveTable)?;
         let tables = self.office.index.read();
-        let figures = statistics::compute(&tables.facts(), period);
+        let figures = statistics::compute(&tables.facts(|_| true), period);
         let earlier = tables.releases.values().filter(|release| release.table.period == period);
         let last = earlier.max_by_key(|release| release.table.release);
         Ok(TablePreview {
@@ -212,11 +220,11 @@ impl Desk {
             return Err(DeskError::Partner("the network has no collector".into()));
         };
         let mut problems = self.problems();
-        if period.to > self.now().day() {
+        if period.to > self.today() {
             problems.add("to", "period-open");
         }
         problems.done()?;
-        let figures = statistics::compute(&self.office.index.read().facts(), period);
+        let figures = statistics::compute(&self.office.index.read().facts(|_| true), period);
         let office = self.office.keys.office;
         let id = self.write("approve_table", move |tx| {
             let releases = tx.list::<Release>(Release::TOP)?;
@@ -257,11 +265,12 @@ impl Desk {
     /// When the account may not see it.
     pub fn collected(&self, period: Option<Period>) -> Result<CollectedView, DeskError> {
         self.allow(Ask::SeeCollected)?;
+        let today = self.today();
         let tables = self.office.index.read();
         let mut periods: Vec<Period> = tables.collected.values().map(|collected| collected.table.period).collect();
         periods.sort_unstable();
         periods.dedup();
-        let this_year = || Period::year(self.now().day().year());
+        let this_year = || Period::year(today.year());
         let period = period.or(periods.last().copied()).or_else(this_year).ok_or(DeskError::NotFound)?;
         let mut latest: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
         for collected in tables.collected.values().filter(|collected| collected.table.period == period) {

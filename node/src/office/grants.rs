@@ -2,7 +2,7 @@
 
 use super::people::Problems;
 use super::{CodeView, Desk, DeskError, FieldProblem, GrantView, LinkedCaseView};
-use crate::index::Tables;
+use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
 use crate::records::{Case, Grant};
 use crate::vault::Record;
@@ -38,13 +38,18 @@ impl Desk {
     /// Grants, the latest first, with what was promised and what was done.
     ///
     /// # Errors
-    /// When the account may not see figures: a count is of all cases, whoever may see them.
+    /// When the account may not see figures.
     pub fn grants(&self) -> Result<Vec<GrantView>, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let tables = self.office.index.read();
+        let counts = |case: &CaseRow| self.counts(&tables, case);
         let view = |grant: &Grant| {
             let in_time = |day| grant.from <= day && day <= grant.to;
-            let tagged = tables.cases.values().filter(|case| case.grants.contains(&grant.id) && in_time(case.opened));
+            let is_of = |case: &CaseRow| case.grants.contains(&grant.id) && in_time(case.opened) && counts(case);
+            let entries = tables
+                .entries
+                .granted_to(grant.id)
+                .filter(|(about, day)| in_time(*day) && tables.cases.get(about).is_none_or(|case| counts(case)));
             GrantView {
                 id: grant.id,
                 name: grant.name.clone(),
@@ -52,9 +57,9 @@ impl Desk {
                 from: grant.from,
                 to: grant.to,
                 cases_promised: grant.cases,
-                cases: tagged.count(),
+                cases: tables.cases.values().filter(|case| is_of(case)).count(),
                 entries_promised: grant.entries,
-                entries: tables.entries.granted_to(grant.id).filter(|day| in_time(*day)).count(),
+                entries: entries.count(),
             }
         };
         Ok(tables.grants.values().rev().map(view).collect())
@@ -62,7 +67,7 @@ impl Desk {
 
     /// The grants that work can be counted for now.
     pub fn open_grants(&self) -> Vec<(RecordId, String)> {
-        let today = self.now().day();
+        let today = self.today();
         let tables = self.office.index.read();
         let open = tables.grants.values().filter(|grant| grant.to >= today);
         open.map(|grant| (grant.id, grant.name.clone())).collect()
@@ -139,10 +144,9 @@ impl Desk {
         let number = problems.required_text("number", number, 100);
         let why = problems.code("why", "case_link", why);
         problems.done()?;
-        let number = crate::names::ascii_digits(&number).to_uppercase();
         let other = {
             let tables = self.office.index.read();
-            let found = tables.cases.values().find(|row| row.number.to_uppercase() == number && row.id != case);
+            let found = tables.case_numbered(&number).filter(|row| row.id != case);
             found.filter(|row| self.may(Ask::WriteCase(self.relation_in(&tables, row)))).map(|row| row.id)
         };
         let absent = || DeskError::Invalid(vec![FieldProblem::new("number", "no-such-case")]);

@@ -2,25 +2,35 @@
 
 use super::cases::latest;
 use super::{Desk, DeskError, HomeView, LoadView, TaskView};
-use crate::index::CaseRow;
+use crate::index::{CaseRow, Tables, TaskRow};
 use crate::policy::Ask;
+use crate::records::TaskKind;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::referral::State;
+use casemesh_protocol::time::Day;
 
 /// Days ahead that count as due.
 const SOON_DAYS: i32 = 7;
+/// A colleague's task that is overdue for more than so many days comes to who leads; a deadline or a hearing at once.
+const ESCALATED_DAYS: i32 = 3;
 /// Rows of each part of the page.
 const ROWS_MAX: usize = 25;
 /// Cases of mine on the page.
 const CASES_MAX: usize = 10;
 
 impl Desk {
+    fn late_tasks(&self, tables: &Tables, today: Day, is_late: impl Fn(&&TaskRow) -> bool) -> Vec<TaskView> {
+        let overdue = tables.due.iter().take_while(|(day, _)| *day < today).filter_map(|(_, id)| tables.tasks.get(id));
+        let late = overdue.filter(is_late).filter(|task| self.sees_task(tables, task));
+        late.take(ROWS_MAX).map(|task| self.task_view(tables, task)).collect()
+    }
+
     /// Due work, the most pressing first.
     ///
     /// # Errors
     /// Never; what an account may not see is not there.
     pub fn home(&self) -> Result<HomeView, DeskError> {
-        let today = self.now().day();
+        let today = self.today();
         let me = Some(self.actor.staff);
         let tables = self.office.index.read();
         let visible: Vec<&CaseRow> = tables.latest_cases(false).filter(|case| self.sees(&tables, case)).collect();
@@ -80,7 +90,28 @@ impl Desk {
             )
         };
         let outgoing = listed(true).filter(|r| r.case.is_some() && (r.overdue || needs_us(r.state)));
+        let since =
+            tables.staff.get(&self.actor.staff).and_then(|member| member.signed_in).and_then(|(_, before)| before);
+        let is_news = |case: &&&CaseRow| {
+            let is_mine = case.owner == me || me.is_some_and(|me| case.assigned.contains(&me));
+            is_mine && case.last_by != me && since.is_some_and(|since| case.last_activity > since)
+        };
+        let is_late = |task: &&TaskRow| {
+            let days = if matches!(task.kind, TaskKind::Deadline | TaskKind::Hearing) { 0 } else { ESCALATED_DAYS };
+            task.owner.is_some() && task.owner != me && task.due.days_to(today) > days
+        };
+        let escalated = if leads { self.late_tasks(&tables, today, is_late) } else { Vec::new() };
+        let week_ago = today.plus_days(-SOON_DAYS);
+        let late_entries = tables.entries.late(&tables.zone).filter(|(late, written)| {
+            leads && *written >= week_ago && tables.cases.get(&late.about).is_some_and(|case| self.sees(&tables, case))
+        });
+        let late_entries = late_entries.count();
         Ok(HomeView {
+            today,
+            since,
+            changed: visible.iter().filter(is_news).take(ROWS_MAX).map(|case| self.summary(&tables, case)).collect(),
+            escalated,
+            late_entries,
             due,
             team,
             unassigned: if leads { visible.iter().filter(|case| case.owner.is_none()).count() } else { 0 },

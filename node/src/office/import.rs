@@ -710,6 +710,7 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         linked: Vec::new(),
         mediation: false,
         grants: Vec::new(),
+        last_by: None,
     };
     Ok(tx.insert(&case)?)
 }

@@ -3,9 +3,10 @@
 use super::{Desk, DeskError, Field, FieldProblem};
 use crate::index::Tables;
 use crate::policy::Ask;
-use crate::records::{Case, Person, Staff};
+use crate::records::{Case, Person, PersonRef, Staff};
 use crate::vault::{LogEntry, Record};
 use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::terms::FieldState;
 use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::PoisonError;
@@ -108,7 +109,11 @@ fn word(text: &str) -> Field {
     Field { state: "known".into(), value: Some(text.to_owned()), code: None, list: None }
 }
 
-fn person_fields(person: &Person, is_masked: bool) -> Vec<(&'static str, Field)> {
+fn person_fields(
+    person: &Person,
+    is_masked: bool,
+    staff_names: impl Fn(&[StaffId]) -> Field,
+) -> Vec<(&'static str, Field)> {
     let safe = &person.safe_contact;
     let ways = [(safe.call, "call"), (safe.text, "text"), (safe.voicemail, "voicemail"), (safe.post, "post")];
     let ways: Vec<&str> = ways.into_iter().filter(|(on, _)| *on).map(|(_, way)| way).collect();
@@ -130,17 +135,47 @@ fn person_fields(person: &Person, is_masked: bool) -> Vec<(&'static str, Field)>
         ("safe_instructions", word(safe.instructions.as_str())),
         ("code_word", word(safe.code_word.as_str())),
         ("counting", word(person.counting.as_str())),
+        ("age_band", Field::code(&person.age_band)),
+        ("interpreter", yes_no(person.interpreter)),
+        ("address_protected", yes_no(person.address_protected)),
+        ("is_group", yes_no(person.is_group)),
+        ("birth_said", word(&person.birth_said.as_ref().map(|(_, said)| said.clone()).unwrap_or_default())),
+        ("merged", yes_no(person.merged_into.is_some())),
+        ("barred", staff_names(&person.barred)),
     ]
 }
 
-fn case_fields(case: &Case, staff_name: impl Fn(Option<StaffId>) -> String) -> Vec<(&'static str, Field)> {
+fn yes_no(yes: bool) -> Field {
+    let code = if yes { "yes" } else { "no" };
+    Field { state: "known".into(), value: Some(code.into()), code: Some(code.into()), list: Some("yes_no".into()) }
+}
+
+fn case_fields(
+    case: &Case,
+    clients: Field,
+    staff_name: impl Fn(Option<StaffId>) -> String,
+) -> Vec<(&'static str, Field)> {
+    let assigned: Vec<String> = case.assigned.iter().map(|staff| staff_name(Some(*staff))).collect();
+    let reason = case.closed.as_ref().map(|closure| closure.reason.clone());
     vec![
         ("case_type", Field::code(&case.case_type)),
         ("summary", word(&case.summary)),
         ("state", word(case.state.as_str())),
         ("owner", word(&staff_name(case.owner))),
-        ("sealed", word(if case.sealed { "yes" } else { "no" })),
+        ("sealed", yes_no(case.sealed)),
+        ("clients", clients),
+        ("assigned", word(&assigned.join(", "))),
+        ("mediation", yes_no(case.mediation)),
+        ("linked", word(&count(case.linked.len()))),
+        ("grants", word(&count(case.grants.len()))),
+        ("closed_on", word(&case.closed.as_ref().map(|closure| closure.on.to_string()).unwrap_or_default())),
+        ("closure_reason", Field::code(&reason.map_or(FieldState::NotAsked, FieldState::Known))),
     ]
+}
+
+/// How many; nothing for none, so that the first version does not say it.
+fn count(number: usize) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
 }
 
 /// The fields in which each version differs from the one before.
@@ -149,7 +184,7 @@ fn changes(versions: Vec<(LogEntry, Vec<(&'static str, Field)>)>) -> Vec<(LogEnt
     let mut out = Vec::with_capacity(versions.len());
     for (entry, fields) in versions {
         let is_empty =
-            |field: &Field| field.value.as_deref().unwrap_or_default().is_empty() && field.state != "refused";
+            |field: &Field| matches!(field.value.as_deref().unwrap_or_default(), "" | "no") && field.state != "refused";
         let changed = fields.iter().filter_map(|(name, after)| {
             let earlier = before.iter().find(|(known, _)| known == name).map(|(_, field)| field.clone());
             match &earlier {
@@ -265,8 +300,15 @@ impl Desk {
         self.note("history", id);
         let versions = self.office.vault.versions::<Case>(Case::TOP, id)?;
         let tables = self.office.index.read();
+        let names = |clients: &[PersonRef]| {
+            let seen = clients.iter().filter(|client| self.sees_person(&tables, client.id));
+            let names = seen.filter_map(|client| tables.persons.get(&client.id)).map(|row| row.name.as_str());
+            word(&names.collect::<Vec<_>>().join(", "))
+        };
         let fields = versions.into_iter().filter_map(|(entry, version)| {
-            Some((entry, case_fields(&version?.record, |staff| self.staff_name(&tables, staff))))
+            let case = version?.record;
+            let clients = names(&case.clients);
+            Some((entry, case_fields(&case, clients, |staff| self.staff_name(&tables, staff))))
         });
         let fields = fields.collect();
         drop(tables);
@@ -284,10 +326,17 @@ impl Desk {
         let versions = self.office.vault.versions::<Person>(Person::TOP, id)?;
         // An address that is protected now was the same address before.
         let is_masked = versions.iter().filter_map(|(_, version)| version.as_ref()).any(|v| v.record.address_protected);
-        let fields = versions
-            .into_iter()
-            .filter_map(|(entry, version)| Some((entry, person_fields(&version?.record, is_masked))));
-        self.history(fields.collect(), id)
+        let fields = {
+            let tables = self.office.index.read();
+            let names = |staff: &[StaffId]| {
+                word(&staff.iter().map(|staff| self.staff_name(&tables, Some(*staff))).collect::<Vec<_>>().join(", "))
+            };
+            let fields = versions
+                .into_iter()
+                .filter_map(|(entry, version)| Some((entry, person_fields(&version?.record, is_masked, names))));
+            fields.collect()
+        };
+        self.history(fields, id)
     }
 
     fn history(

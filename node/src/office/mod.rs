@@ -33,7 +33,7 @@ mod vocabulary;
 
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
-pub use cases::{COUNTED_MAX, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
+pub use cases::{COUNTED_MAX, CaseChange, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
@@ -51,7 +51,7 @@ pub use referrals::{AnswerInput, ReferralInput};
 pub use register::RegisterInput;
 pub use requests::DecisionInput;
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
-pub use tasks::{TaskFilter, TaskInput};
+pub use tasks::{TaskChange, TaskFilter, TaskInput};
 pub use views::*;
 pub use vocabulary::{
     CodeListInput, FIELD_KINDS, FormFieldInput, FormInput, LISTS_BYTES_MAX, ListMapping, ListsReport, ReadLists,
@@ -62,15 +62,16 @@ use crate::clock::Clock;
 use crate::index::Index;
 use crate::keys::{Keys, Prekeys};
 use crate::policy::{Actor, Ask, Denied, Relation};
-use crate::records::{Case, Settings, StaffRole};
+use crate::records::{Case, SETTINGS_ID, Settings, StaffRole};
 use crate::relay::Relay;
 use crate::vault::{Record, Sealed, Vault, VaultError};
 use crate::vocabulary::Vocabulary;
+use crate::zone::Zone;
 use casemesh_protocol::consent::ConsentProblem;
 use casemesh_protocol::directory::Directory;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::referral::IllegalStep;
-use casemesh_protocol::time::Timestamp;
+use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -286,6 +287,13 @@ impl Office {
     }
 }
 
+/// The day it is in the office, inside a command.
+fn today(tx: &crate::vault::Tx<'_>) -> Result<Day, VaultError> {
+    let settings = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?;
+    let zone = settings.and_then(|settings| Zone::named(&settings.record.zone)).unwrap_or_default();
+    Ok(zone.day(tx.now()))
+}
+
 /// Where a member of staff works: everything a page or an API call can do.
 #[derive(Debug, Clone)]
 pub struct Desk {
@@ -346,6 +354,16 @@ impl Desk {
 
     fn now(&self) -> Timestamp {
         self.office.around.clock.now()
+    }
+
+    /// The time zone of the office.
+    pub fn zone(&self) -> Zone {
+        self.office.index.read().zone.clone()
+    }
+
+    /// The day it is in the office. Asked before a look at the index, not inside one.
+    pub fn today(&self) -> Day {
+        self.zone().day(self.now())
     }
 
     fn visible_person(&self, person: RecordId) -> Result<(), DeskError> {

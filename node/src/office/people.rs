@@ -2,7 +2,7 @@
 
 use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
 use crate::calendars::{Calendar, birth_date};
-use crate::index::Tables;
+use crate::index::{MatchReason, Tables};
 use crate::policy::Ask;
 use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
 use crate::vault::Record;
@@ -56,6 +56,8 @@ pub struct PersonInput {
     pub birth_calendar: String,
     /// Whether the birth date is a guess.
     pub birth_estimated: bool,
+    /// Code of the list `age_band`, where no birth date is known.
+    pub age_band: FieldInput,
     /// Code of the list `sex`.
     pub sex: FieldInput,
     /// ISO 3166-1 alpha-2.
@@ -307,6 +309,8 @@ pub(super) fn apply(person: &mut Person, input: &PersonInput, words: &Arc<Vocabu
     let said = calendar != Calendar::Gregorian && person.birth.value().is_some();
     person.birth_said = said.then(|| (calendar, input.birth.value.trim().to_owned()));
     person.is_group = input.is_group;
+    let band = |problems: &mut Problems, value: &str| problems.code("age_band", "age_band", value);
+    person.age_band = problems.field("age_band", &input.age_band, band);
     person.sex = problems.field("sex", &input.sex, |problems, value| problems.code("sex", "sex", value));
     person.language =
         problems.field("language", &input.language, |problems, value| problems.code("language", "language", value));
@@ -351,16 +355,20 @@ pub(super) fn apply(person: &mut Person, input: &PersonInput, words: &Arc<Vocabu
 }
 
 impl Desk {
-    /// Persons that a text finds: by name in any spelling and script, telephone, document, year of birth.
+    /// Persons that a text finds: by name in any spelling and script, telephone, document, year of birth,
+    /// number of a case.
     ///
     /// # Errors
     /// When the account may not search.
     pub fn search(&self, text: &str) -> Result<Vec<PersonHit>, DeskError> {
         self.allow(Ask::People)?;
         let tables = self.office.index.read();
-        let hits: Vec<PersonHit> = tables
-            .search(text)
-            .into_iter()
+        let numbered = tables.case_numbered(text).filter(|case| self.sees(&tables, case));
+        let clients = numbered.iter().flat_map(|case| &case.clients).map(|client| tables.standing(*client));
+        let clients =
+            clients.filter_map(|client| Some((&**tables.persons.get(&client)?, vec![MatchReason::CaseNumber])));
+        let hits: Vec<PersonHit> = clients
+            .chain(tables.search(text))
             .filter(|(row, _)| self.sees_person(&tables, row.person.id))
             .take(HITS_MAX)
             .map(|(row, reasons)| PersonHit {

@@ -1,6 +1,6 @@
 //! Referrals: what would be shared, sending, following, answering.
 
-use super::cases::CaseInput;
+use super::cases::NewCase;
 use super::exchange::Outward;
 use super::people::{Problems, country};
 use super::{
@@ -494,7 +494,7 @@ impl Desk {
             (Some(case), "completed") => self.recovered_in(case)?,
             _ => Vec::new(),
         };
-        let step = parse_step(self.problems(), &input, self.now().day(), recovered)?;
+        let step = parse_step(self.problems(), &input, self.today(), recovered)?;
         let office = Arc::clone(&self.office);
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
@@ -508,10 +508,10 @@ impl Desk {
 
     fn recovered_in(&self, case: RecordId) -> Result<Vec<Money>, DeskError> {
         let mut sums: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
-        for payment in self.office.vault.list::<Payment>(case)? {
-            if payment.record.kind == PaymentKind::Recovered && payment.record.recovered_here {
-                let sum = sums.entry(payment.record.money.currency).or_default();
-                *sum = sum.saturating_add(payment.record.money.minor);
+        for payment in super::cases::standing_payments(self.office.vault.list::<Payment>(case)?) {
+            if payment.kind == PaymentKind::Recovered && payment.recovered_here {
+                let sum = sums.entry(payment.money.currency).or_default();
+                *sum = sum.saturating_add(payment.money.minor);
             }
         }
         Ok(sums.into_iter().map(|(currency, minor)| Money { minor, currency }).collect())
@@ -527,6 +527,7 @@ impl Desk {
         if referral.outgoing || !referral.thread().state.is_at_work() {
             return Err(DeskError::NotFound);
         }
+        let owner = self.opener();
         self.write("referral_to_case", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let referral = &mut sealed.record;
@@ -536,14 +537,8 @@ impl Desk {
             let full = referral.full.clone().ok_or(DeskError::NotFound)?;
             let person = person_from(tx, referral, &full);
             tx.insert(&person)?;
-            let case = super::cases::new_case(
-                tx,
-                vec![person.reference()],
-                None,
-                full.brief.to_string(),
-                None,
-                &CaseInput::default(),
-            )?;
+            let new = NewCase { summary: full.brief.to_string(), owner, ..NewCase::default() };
+            let case = super::cases::new_case(tx, vec![person.reference()], new)?;
             let mut opened = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
             opened.record.from_referral = Some(id);
             tx.update(&opened.record, opened.revision)?;
@@ -764,10 +759,11 @@ pub(super) fn touch_case(tx: &mut Tx<'_>, case: RecordId, kind: &str, text: &str
         tx.insert(&Action {
             text: text.to_owned(),
             by: tx.staff(),
-            ..Action::note(tx.fresh_id(), case, subjects, kind, tx.now().day(), tx.now())
+            ..Action::note(tx.fresh_id(), case, subjects, kind, super::today(tx)?, tx.now())
         })?;
     }
     sealed.record.last_activity = tx.now();
+    sealed.record.last_by = tx.staff();
     if sealed.record.state == CaseState::Opened {
         sealed.record.state = CaseState::InProgress;
     }

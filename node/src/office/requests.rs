@@ -279,7 +279,8 @@ impl Desk {
                 let relation = self.relation_at(tx, &sealed.record)?;
                 self.actor.may(Ask::WriteCase(relation))?;
                 self.nothing_open(*case)?;
-                super::cases::close(&mut sealed.record, reason.clone(), tx.now());
+                let today = super::today(tx)?;
+                super::cases::close(&mut sealed.record, reason.clone(), tx.now(), today);
                 tx.about(*case);
                 Ok(tx.update(&sealed.record, sealed.revision)?)
             }

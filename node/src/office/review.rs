@@ -51,7 +51,7 @@ impl Desk {
     pub fn review(&self, period: Period) -> Result<ReviewView, DeskError> {
         self.allow(Ask::HandOver)?;
         self.note_act("review");
-        let (now, today) = (self.now(), self.now().day());
+        let (now, today) = (self.now(), self.today());
         let within = |day: Day| period.from <= day && day <= period.to;
         let tables = self.office.index.read();
         let mut rows: BTreeMap<Option<StaffId>, ReviewRow> = BTreeMap::new();
@@ -82,7 +82,7 @@ impl Desk {
                 talk.push((why, case));
             }
         }
-        for late in tables.entries.late().filter(|late| within(late.written)) {
+        for (late, _) in tables.entries.late(&tables.zone).filter(|(_, written)| within(*written)) {
             let is_seen = tables.cases.get(&late.about).is_some_and(|case| self.sees(&tables, case));
             if let Some(row) = rows.get_mut(&late.by).filter(|_| is_seen) {
                 row.late += 1;
@@ -105,7 +105,7 @@ impl Desk {
     /// When the account may not see figures.
     pub fn places(&self) -> Result<Vec<super::PlaceView>, DeskError> {
         self.allow(Ask::SeeFigures)?;
-        let today = self.now().day();
+        let today = self.today();
         let tables = self.office.index.read();
         let occupied = tables.entries.occupied(today, |case, tier| {
             let Some(row) = tables.cases.get(&case).filter(|row| self.sees(&tables, row)) else { return false };

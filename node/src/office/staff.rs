@@ -7,6 +7,7 @@ use crate::keys::{KeyError, Slot};
 use crate::policy::{Actor, Ask};
 use crate::records::{Asked, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::vault::Record;
+use crate::zone::Zone;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -35,7 +36,7 @@ pub struct StaffInput {
     /// The day on which it ends by itself; empty for never.
     #[serde(default)]
     pub ends_on: String,
-    /// The hour of that day (UTC), for example 17:00; its end when empty.
+    /// The hour of that day, for example 17:00; its end when empty.
     #[serde(default)]
     pub ends_at: String,
 }
@@ -48,7 +49,7 @@ pub struct RolesInput {
     pub roles: Vec<String>,
     /// The day on which it ends by itself; empty for never.
     pub ends_on: String,
-    /// The hour of that day (UTC), for example 17:00; its end when empty.
+    /// The hour of that day, for example 17:00; its end when empty.
     pub ends_at: String,
 }
 
@@ -74,6 +75,24 @@ pub struct SettingsInput {
     pub approve_closure: bool,
     /// Whether accounts that administer need a second factor.
     pub factor_to_administer: bool,
+    /// The time zone, for example Africa/Johannesburg; as it was when empty.
+    pub zone: String,
+}
+
+impl From<Settings> for SettingsInput {
+    fn from(settings: Settings) -> Self {
+        let Settings { name, small_office, currency, modules, approve_closure, factor_to_administer, zone, .. } =
+            settings;
+        Self {
+            name,
+            small_office,
+            currency: currency.to_string(),
+            modules,
+            approve_closure,
+            factor_to_administer,
+            zone,
+        }
+    }
 }
 
 /// What is wrong with a password, if anything: too short, too long, or one that everybody tries.
@@ -108,10 +127,10 @@ fn key_error(error: KeyError) -> DeskError {
 }
 
 /// When an account ends by itself: at an hour of a day, or at the end of that day.
-fn end_of(problems: &mut Problems, day: &str, hour: &str, now: Timestamp) -> Option<Timestamp> {
+fn end_of(problems: &mut Problems, day: &str, hour: &str, zone: &Zone, now: Timestamp) -> Option<Timestamp> {
     let day = problems.day("ends_on", day);
     let hour = crate::names::ascii_digits(hour.trim());
-    let minute_of_day = match hour.split_once(':').map(|(hour, minute)| (hour.parse::<u64>(), minute.parse::<u64>())) {
+    let minute_of_day = match hour.split_once(':').map(|(hour, minute)| (hour.parse::<u32>(), minute.parse::<u32>())) {
         None if hour.is_empty() => Some(24 * 60),
         Some((Ok(hour), Ok(minute))) if hour < 24 && minute < 60 => Some(hour * 60 + minute),
         _ => None,
@@ -120,7 +139,7 @@ fn end_of(problems: &mut Problems, day: &str, hour: &str, now: Timestamp) -> Opt
         problems.with("ends_at", "not-an-hour", &hour);
         return None;
     };
-    let ends = day?.start().plus_ms(minutes * 60_000);
+    let ends = zone.instant(day?, minutes);
     if ends <= now {
         problems.add("ends_on", "in-the-past");
     }
@@ -189,7 +208,7 @@ impl Desk {
         let sign_in = problems.required_text("sign_in", &input.sign_in, 64);
         let name = problems.required_text("name", &input.name, 200);
         let roles = roles_of(&mut problems, &input.roles);
-        let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, self.now());
+        let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, &self.zone(), self.now());
         if input.unlocks && roles.contains(&StaffRole::Volunteer) {
             problems.add("unlocks", "volunteer-unlocks");
         }
@@ -214,6 +233,7 @@ impl Desk {
             ends,
             first_password: true,
             sessions_from: None,
+            signed_in: None,
         };
         let slot = if unlocks { Some(self.new_slot(&member, &input.password, cost)?) } else { None };
         if !unlocks {
@@ -249,7 +269,7 @@ impl Desk {
         self.administers()?;
         let mut problems = self.problems();
         let roles = roles_of(&mut problems, &input.roles);
-        let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, self.now());
+        let ends = end_of(&mut problems, &input.ends_on, &input.ends_at, &self.zone(), self.now());
         let slots = self.office.vault.key_file().map_err(key_error)?;
         if roles.contains(&StaffRole::Volunteer) && slots.has_slot(staff) {
             problems.add("roles", "volunteer-unlocks");
@@ -407,6 +427,10 @@ impl Desk {
         if let Some(unknown) = input.modules.iter().find(|module| !known.contains(module.as_str())) {
             problems.with("modules", "unknown-value", unknown);
         }
+        let zone = input.zone.trim().to_owned();
+        if !zone.is_empty() && Zone::named(&zone).is_none() {
+            problems.with("zone", "no-such-zone", &zone);
+        }
         problems.done()?;
         let Some(currency) = currency else { return Err(DeskError::NotFound) };
         if input.factor_to_administer && !self.account().has_factor {
@@ -417,6 +441,9 @@ impl Desk {
             let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
             let changed = Settings { name, currency, small_office, modules, ..sealed.record };
             sealed.record = Settings { approve_closure, factor_to_administer, ..changed };
+            if !zone.is_empty() {
+                sealed.record.zone = zone;
+            }
             tx.about(SETTINGS_ID);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })

@@ -26,6 +26,16 @@ pub struct TaskInput {
     pub owner: String,
 }
 
+/// What changes of a task; what is empty stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskChange {
+    /// Until when.
+    pub due: String,
+    /// Who has to do it.
+    pub owner: String,
+}
+
 /// Which tasks to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -93,7 +103,95 @@ impl Desk {
     /// # Errors
     /// When fields are wrong or this account may not write in the case.
     pub fn add_task(&self, case: RecordId, input: &TaskInput) -> Result<RecordId, DeskError> {
-        self.may_in_case(case, Ask::WriteCase)?;
+        self.may_in_case(case, Ask::NoteInCase)?;
+        let (new, owner) = self.read_task(input)?;
+        let desk = self.clone();
+        self.note_in_case("add_task", case, move |tx, case| {
+            if let Some(owner) = owner {
+                desk.must_see(tx, case, owner)?;
+            }
+            let owner = owner.or(case.owner);
+            add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, owner, None)
+        })
+    }
+
+    /// Puts a task down that belongs to no case: who works here can read it, so it names nobody.
+    ///
+    /// # Errors
+    /// When fields are wrong or the account may not.
+    pub fn add_office_task(&self, input: &TaskInput) -> Result<RecordId, DeskError> {
+        self.allow(Ask::Register)?;
+        let (new, owner) = self.read_task(input)?;
+        let owner = owner.unwrap_or(self.actor.staff);
+        self.write("add_task", move |tx| add_task(tx, None, &[], new, Some(owner), None))
+    }
+
+    /// Gives a task another day or another owner.
+    ///
+    /// # Errors
+    /// When there is no such open task for this account, or fields are wrong.
+    pub fn change_task(&self, id: RecordId, input: &TaskChange) -> Result<(), DeskError> {
+        let case = self.seen_task(id)?;
+        if let Some(case) = case {
+            self.may_in_case(case, Ask::NoteInCase)?;
+        }
+        let mut problems = self.problems();
+        let due = problems.day("due", &input.due);
+        let owner = if input.owner.is_empty() { None } else { problems.word::<StaffId>("owner", &input.owner) };
+        problems.done()?;
+        if let Some(owner) = owner {
+            self.case_staff(owner)?;
+        }
+        let desk = self.clone();
+        let change = move |tx: &mut Tx<'_>, case: Option<&Case>| {
+            let parent = case.map_or(Task::TOP, |case| case.id);
+            let mut sealed = tx.get::<Task>(parent, id)?.ok_or(DeskError::NotFound)?;
+            if sealed.record.state != TaskState::Open {
+                return Err(crate::vault::VaultError::Conflict.into());
+            }
+            if let (Some(owner), Some(case)) = (owner, case) {
+                desk.must_see(tx, case, owner)?;
+            }
+            sealed.record.due = due.unwrap_or(sealed.record.due);
+            sealed.record.owner = owner.or(sealed.record.owner);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        };
+        match case {
+            Some(case) => self.note_in_case("change_task", case, move |tx, case| change(tx, Some(case))),
+            None => {
+                self.allow(Ask::Register)?;
+                self.write("change_task", move |tx| change(tx, None))
+            }
+        }
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// When there is none that this account may see.
+    pub fn task(&self, id: RecordId) -> Result<TaskView, DeskError> {
+        let tables = self.office.index.read();
+        let task = tables.tasks.get(&id).filter(|task| self.sees_task(&tables, task)).ok_or(DeskError::NotFound)?;
+        Ok(self.task_view(&tables, task))
+    }
+
+    /// The case of a task that this account may see; another one does not exist.
+    fn seen_task(&self, id: RecordId) -> Result<Option<RecordId>, DeskError> {
+        let tables = self.office.index.read();
+        let task = tables.tasks.get(&id).filter(|task| self.sees_task(&tables, task));
+        Ok(task.ok_or(DeskError::NotFound)?.case)
+    }
+
+    /// Somebody who may not see the case would never come to see the task.
+    fn must_see(&self, tx: &Tx<'_>, case: &Case, staff: StaffId) -> Result<(), DeskError> {
+        let works_on_it = case.owner == Some(staff) || case.assigned.contains(&staff);
+        if (case.sealed && !works_on_it) || is_barred_from(tx, &self.all_records(&case.clients), staff)? {
+            return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
+        }
+        Ok(())
+    }
+
+    fn read_task(&self, input: &TaskInput) -> Result<(NewTask, Option<StaffId>), DeskError> {
         let mut problems = self.problems();
         let kind = if input.kind.is_empty() { Some(TaskKind::ToDo) } else { problems.word("kind", &input.kind) };
         let title = problems.required_text("title", &input.title, 400);
@@ -104,23 +202,10 @@ impl Desk {
         let owner = if input.owner.is_empty() { None } else { problems.word::<StaffId>("owner", &input.owner) };
         problems.done()?;
         let (Some(kind), Some(due)) = (kind, due) else { return Err(DeskError::NotFound) };
-        let new = NewTask { kind, title: TaskTitle::Words(title), due };
         if let Some(owner) = owner {
-            self.active_staff(owner)?;
+            self.case_staff(owner)?;
         }
-        let desk = self.clone();
-        self.write_in_case("add_task", case, move |tx, case| {
-            // Somebody who may not see the case would never come to see the task.
-            let is_shut_out = |staff: StaffId| -> Result<bool, DeskError> {
-                let works_on_it = case.owner == Some(staff) || case.assigned.contains(&staff);
-                Ok((case.sealed && !works_on_it) || is_barred_from(tx, &desk.all_records(&case.clients), staff)?)
-            };
-            if owner.map_or(Ok(false), is_shut_out)? {
-                return Err(DeskError::Invalid(vec![super::FieldProblem::new("owner", "owner-does-not-see")]));
-            }
-            let owner = owner.or(case.owner);
-            add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, owner, None)
-        })
+        Ok((NewTask { kind, title: TaskTitle::Words(title), due }, owner))
     }
 
     /// Settles a task: done, or not to be done any more.
@@ -149,7 +234,7 @@ impl Desk {
             Ok(tx.update(&sealed.record, sealed.revision)?)
         };
         match case {
-            Some(case) => self.write_in_case("settle_task", case, move |tx, _| settle(tx)),
+            Some(case) => self.note_in_case("settle_task", case, move |tx, _| settle(tx)),
             None => {
                 self.allow(Ask::Register)?;
                 self.write("settle_task", settle)
@@ -199,7 +284,7 @@ impl Desk {
             kind: task.kind,
             title: task.title.clone(),
             due: task.due,
-            overdue: task.state == TaskState::Open && task.due < self.now().day(),
+            overdue: task.state == TaskState::Open && task.due < tables.zone.day(self.now()),
             owner: task.owner.map(|owner| self.staff_name(tables, Some(owner))),
             mine: task.owner == Some(self.actor.staff),
             state: task.state,

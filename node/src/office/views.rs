@@ -529,6 +529,8 @@ pub struct CaseView {
     pub facts: Vec<CodeView>,
     /// Whether this account may write in it.
     pub may_write: bool,
+    /// Whether this account may write down in it what was done.
+    pub may_note: bool,
     /// Whether this account may say who works on it.
     pub may_assign: bool,
     /// Whether this account sees privileged, medical and protected entries.
@@ -550,6 +552,12 @@ pub struct CaseView {
     /// Grants that the work is counted for.
     #[schema(value_type = Vec<String>)]
     pub grants: Vec<RecordId>,
+    /// How a worker judged the risk last, and on which day: nothing here is computed.
+    #[schema(value_type = Option<Object>)]
+    pub risk: Option<(Day, CodeView)>,
+    /// What is usually done before a case is closed, and was not: words of the catalogues (`closing-WORD`).
+    #[schema(value_type = Vec<String>)]
+    pub before_closing: Vec<&'static str>,
 }
 
 /// A case that belongs to another.
@@ -609,6 +617,9 @@ pub struct ClientView {
     pub safe_contact: SafeContact,
     /// What stands before everything else.
     pub alerts: Vec<AlertView>,
+    /// When it was last confirmed that this contact is safe.
+    #[schema(value_type = Option<String>)]
+    pub contact_confirmed: Option<Day>,
 }
 
 /// An entry: a note, or a form that was filled in.
@@ -653,6 +664,8 @@ pub struct ActionView {
     /// The grant that it is counted for.
     #[schema(value_type = Option<String>)]
     pub grant: Option<RecordId>,
+    /// Whether it says only that the one it corrects was a mistake, or holds no more.
+    pub void: bool,
 }
 
 /// What became of the request to approve something.
@@ -849,7 +862,17 @@ pub struct DocumentVersionView {
 /// Money of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PaymentView {
-    /// Claimed, agreed or recovered.
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Whether another takes its place, or says that it was written by mistake.
+    pub corrected: bool,
+    /// The payment whose place it takes.
+    #[schema(value_type = Option<String>)]
+    pub corrects: Option<RecordId>,
+    /// Whether it says only that the one it corrects was written by mistake.
+    pub void: bool,
+    /// What kind of money.
     pub kind: PaymentKind,
     /// How much, with a decimal point.
     pub amount: String,
@@ -1036,6 +1059,11 @@ pub struct RegisterView {
     /// When.
     #[schema(value_type = String)]
     pub at: Timestamp,
+    /// The day of the visit.
+    #[schema(value_type = String)]
+    pub on: Day,
+    /// How many days later it was written down.
+    pub days_late: u32,
     /// Who came.
     pub visitor: String,
     /// What about.
@@ -1044,6 +1072,10 @@ pub struct RegisterView {
     pub note: String,
     /// How many minutes.
     pub minutes: Option<u16>,
+    /// What was advised.
+    pub advice: String,
+    /// How the visitor came to us.
+    pub channel: Option<CodeView>,
     /// open, consult, case or turned_away.
     pub outcome: String,
     /// The case it became.
@@ -1083,6 +1115,18 @@ pub struct StaffView {
 /// The start page: due work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HomeView {
+    /// The day it is in the office.
+    #[schema(value_type = String)]
+    pub today: Day,
+    /// When this account signed in the time before.
+    #[schema(value_type = Option<String>)]
+    pub since: Option<Timestamp>,
+    /// My cases that others changed since then, last touched first.
+    pub changed: Vec<CaseSummary>,
+    /// For who leads others: colleagues' tasks that are overdue for days.
+    pub escalated: Vec<TaskView>,
+    /// For who leads others: entries of the last week that were written down late.
+    pub late_entries: usize,
     /// Tasks that are late or due soon, the most pressing first: mine, and those that nobody has.
     pub due: Vec<TaskView>,
     /// Referrals to us that wait for an answer.

@@ -174,3 +174,4 @@ field-kind-number = ቁጥር
 field-kind-money = ገንዘብ
 field-kind-code = ከዝርዝር የሚመረጥ
 field-kind-yes-no = አዎ ወይም አይደለም
+task-change-x = ይቀይሩ: { $task }

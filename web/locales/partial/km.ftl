@@ -174,3 +174,4 @@ field-kind-number = លេខ
 field-kind-money = ប្រាក់
 field-kind-code = ជម្រើសពីបញ្ជី
 field-kind-yes-no = បាទ/ចាស ឬទេ
+task-change-x = កែប្រែ: { $task }

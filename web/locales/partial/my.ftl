@@ -174,3 +174,4 @@ field-kind-number = ဂဏန်း
 field-kind-money = ငွေကြေး
 field-kind-code = စာရင်းမှ ရွေးချယ်မှု
 field-kind-yes-no = ဟုတ်သည် သို့မဟုတ် မဟုတ်ပါ
+task-change-x = ပြင်ရန်: { $task }

@@ -174,3 +174,4 @@ field-kind-number = सङ्ख्या
 field-kind-money = रकम
 field-kind-code = सूचीबाट एउटा छनोट
 field-kind-yes-no = हो वा होइन
+task-change-x = बदल्नुहोस्: { $task }

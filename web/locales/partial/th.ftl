@@ -174,3 +174,4 @@ field-kind-number = ตัวเลข
 field-kind-money = จำนวนเงิน
 field-kind-code = ตัวเลือกจากรายการ
 field-kind-yes-no = ใช่หรือไม่ใช่
+task-change-x = แก้ไข: { $task }

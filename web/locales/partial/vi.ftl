@@ -174,3 +174,4 @@ field-kind-number = Số
 field-kind-money = Số tiền
 field-kind-code = Một lựa chọn trong danh sách
 field-kind-yes-no = Có hoặc không
+task-change-x = Sửa: { $task }

@@ -11,11 +11,13 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, ActionView, COUNTED_MAX, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError, PAGE_ROWS,
-    PaymentInput, ReferralInput, SharePreview,
+    ActionInput, ActionView, COUNTED_MAX, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError,
+    FieldProblem, PAGE_ROWS, PaymentInput, PaymentView, ReferralInput, SharePreview,
 };
+use casemesh_node::policy::{Ask, Denied, Relation};
 use casemesh_node::records::{CaseState, PaymentKind, TaskKind, Tier};
-use casemesh_protocol::id::RecordId;
+use casemesh_node::vault::VaultError;
+use casemesh_protocol::id::{RecordId, StaffId};
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
@@ -24,6 +26,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people/{id}/cases/new", get(open_form))
         .route("/people/{id}/cases", post(open))
         .route("/cases/{id}", get(show))
+        .route("/cases/{id}/edit", get(edit_form).post(edit))
         .route("/cases/{id}/actions", post(add_action))
         .route("/cases/{id}/payments", post(add_payment))
         .route("/cases/{id}/close", post(close))
@@ -40,14 +43,20 @@ struct CasesPage {
     closed: bool,
     stale: bool,
     unassigned: bool,
+    owner: String,
+    case_type: String,
+    owners: Vec<(String, String)>,
+    types: Vec<(String, String)>,
     number: usize,
     more: bool,
 }
 
 impl CasesPage {
     fn link(&self, number: usize) -> String {
-        let Self { mine, closed, stale, unassigned, .. } = self;
-        format!("/cases?mine={mine}&closed={closed}&stale={stale}&unassigned={unassigned}&page={number}")
+        let Self { mine, closed, stale, unassigned, owner, case_type, .. } = self;
+        format!(
+            "/cases?mine={mine}&closed={closed}&stale={stale}&unassigned={unassigned}&owner={owner}&case_type={case_type}&page={number}"
+        )
     }
 }
 
@@ -56,6 +65,8 @@ async fn list(State(app): State<App>, signed: Signed, Query(filter): Query<CaseF
     let asked = filter.clone();
     match app.run(move || desk.cases(&asked)).await {
         Ok((cases, total)) => html(&CasesPage {
+            owners: signed.desk.colleagues().into_iter().map(|(id, name)| (id.to_string(), name)).collect(),
+            types: signed.page.options_with("case_type", &filter.case_type),
             page: signed.page,
             more: filter.page.saturating_add(1).saturating_mul(PAGE_ROWS) < total,
             cases,
@@ -64,6 +75,8 @@ async fn list(State(app): State<App>, signed: Signed, Query(filter): Query<CaseF
             closed: filter.closed,
             stale: filter.stale,
             unassigned: filter.unassigned,
+            owner: filter.owner.parse::<StaffId>().map(|owner| owner.to_string()).unwrap_or_default(),
+            case_type: Some(filter.case_type).filter(|code| is_code(code)).unwrap_or_default(),
             number: filter.page,
         }),
         Err(error) => signed.refused(&error),
@@ -104,6 +117,20 @@ async fn open_form(State(app): State<App>, Path(person): Path<RecordId>, signed:
     case_form(&app, signed, person, Form::default()).await
 }
 
+/// Where somebody goes who opened a case: to the case, or home where only others work with it.
+pub(crate) fn opened(signed: &Signed, case: RecordId) -> Response {
+    if signed.desk.may(Ask::SeeCase(Relation { assigned: true, ..Relation::default() })) {
+        go(&format!("/cases/{case}"))
+    } else {
+        go("/?done=case-waits")
+    }
+}
+
+/// Whether a text can be a code: no other goes into an address.
+fn is_code(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 async fn open(State(app): State<App>, Path(person): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
     let input = CaseInput {
         case_type: form.text("case_type"),
@@ -112,10 +139,13 @@ async fn open(State(app): State<App>, Path(person): Path<RecordId>, Sent { signe
         next_due: form.text("next_due"),
         sealed: form.on("sealed"),
         mediation: form.on("mediation"),
+        opened: form.text("opened"),
+        other_party: form.text("other_party"),
+        despite_conflict: form.on("despite_conflict"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.open_case(vec![person], input)).await {
-        Ok(case) => go(&format!("/cases/{case}")),
+        Ok(case) => opened(&signed, case),
         Err(DeskError::Invalid(problems)) => case_form(&app, signed, person, form.with_problems(problems)).await,
         Err(error) => signed.refused(&error),
     }
@@ -146,6 +176,10 @@ struct CasePage {
     link_reasons: Vec<(String, String)>,
     /// The entry that the note follows from.
     after: Option<ActionView>,
+    /// The note whose place the note takes.
+    corrected: Option<ActionView>,
+    /// The payment whose place the payment takes.
+    paid: Option<PaymentView>,
     /// Colleagues, and whether each works on the case already.
     helpers: Vec<(String, String, bool)>,
 }
@@ -180,8 +214,32 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
             if let Some(after) = after.as_ref().filter(|_| form.get("tier").is_empty()) {
                 form.set("tier", after.tier.as_str());
             }
+            let stands = |entry: &&ActionView| entry.corrected_by.is_none() && entry.form.is_none() && !entry.void;
+            let corrects = form.text("corrects");
+            let corrected = case.actions.iter().filter(stands).find(|entry| entry.id.to_string() == corrects).cloned();
+            if let Some(earlier) = corrected.as_ref().filter(|_| form.problems().is_empty()) {
+                form.set("kind", earlier.kind.code.as_str());
+                form.set("on", earlier.on.to_string());
+                form.set("text", earlier.text.as_str());
+                form.set("minutes", earlier.minutes.map(|minutes| minutes.to_string()).unwrap_or_default());
+                form.set("tier", earlier.tier.as_str());
+            }
+            let pays = money.as_ref().map(|money| money.text("corrects")).unwrap_or_default();
+            let paid =
+                case.payments.iter().find(|payment| payment.id.to_string() == pays && !payment.corrected).cloned();
             let open_money = money.is_some();
             let fresh = || Form::of(&[("currency", &signed.desk.currency()), ("kind", "recovered")]);
+            let money = money.map(|money| match &paid {
+                Some(payment) if money.problems().is_empty() => Form::of(&[
+                    ("corrects", &pays),
+                    ("kind", payment.kind.as_str()),
+                    ("amount", &payment.amount),
+                    ("currency", &payment.currency),
+                    ("paid", &payment.paid.map(|paid| paid.to_string()).unwrap_or_default()),
+                    ("note", &payment.note),
+                ]),
+                _ => money,
+            });
             html_with(
                 status,
                 &CasePage {
@@ -212,6 +270,8 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     case,
                     form,
                     after,
+                    corrected,
+                    paid,
                     open_money,
                     payment_kinds: PaymentKind::ALL,
                 },
@@ -226,6 +286,10 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
 #[serde(default)]
 struct After {
     follows: String,
+    /// The note that is corrected.
+    corrects: String,
+    /// The payment that is corrected.
+    payment: String,
 }
 
 async fn show(
@@ -234,8 +298,9 @@ async fn show(
     signed: Signed,
     Query(after): Query<After>,
 ) -> Response {
-    let note = Form::of(&[("follows", &after.follows)]);
-    case_page(&app, signed, id, Returned { note, ..Returned::default() }).await
+    let note = Form::of(&[("follows", &after.follows), ("corrects", &after.corrects)]);
+    let money = Some(Form::of(&[("corrects", &after.payment)])).filter(|_| !after.payment.is_empty());
+    case_page(&app, signed, id, Returned { note, money, ..Returned::default() }).await
 }
 
 async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
@@ -248,6 +313,8 @@ async fn add_action(State(app): State<App>, Path(id): Path<RecordId>, Sent { sig
         next_due: form.text("next_due"),
         tier: form.text("tier"),
         follows: form.text("follows"),
+        corrects: form.text("corrects"),
+        void: form.on("void"),
         ..ActionInput::default()
     };
     let desk = signed.desk.clone();
@@ -267,6 +334,8 @@ async fn add_payment(State(app): State<App>, Path(id): Path<RecordId>, Sent { si
         currency: form.text("currency"),
         paid: form.text("paid"),
         note: form.text("note"),
+        corrects: form.text("corrects"),
+        void: form.on("void"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.add_payment(id, input)).await {
@@ -283,6 +352,102 @@ async fn close(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
     let (desk, reason) = (signed.desk.clone(), form.text("reason"));
     match app.run(move || desk.close_case(id, &reason)).await {
         Ok(()) => go(&format!("/cases/{id}")),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "case_edit.html")]
+struct EditPage {
+    page: Page,
+    form: Form,
+    case: CaseView,
+    types: Vec<(String, String)>,
+    /// Persons who can be clients: who they are, and whether they are.
+    clients: Vec<(String, String, bool)>,
+}
+
+/// The form of what a case is; a search for another client shows who was found beside those whose case it is.
+async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) -> Response {
+    let desk = signed.desk.clone();
+    let wanted = form.as_ref().map(|form| form.text("find")).unwrap_or_default();
+    let chosen = form.as_ref().map(|form| form.all("clients")).unwrap_or_default();
+    let found = app.run(move || {
+        let case = desk.case(id)?;
+        let mut known: Vec<(String, String)> =
+            case.clients.iter().map(|client| (client.id.to_string(), client.name.clone())).collect();
+        for client in &case.clients {
+            let relatives = desk.person(client.id)?.links.into_iter().filter(|link| link.ended.is_none());
+            known.extend(relatives.map(|link| (link.person.to_string(), link.name)));
+        }
+        for one in chosen.iter().filter_map(|one| one.parse().ok()) {
+            known.push((desk.person(one)?.id.to_string(), desk.person(one)?.name));
+        }
+        if !wanted.is_empty() {
+            known.extend(desk.search(&wanted)?.into_iter().map(|hit| (hit.id.to_string(), hit.name)));
+        }
+        Ok((case, known))
+    });
+    let (case, known) = match found.await {
+        Ok(found) => found,
+        Err(error) => return signed.refused(&error),
+    };
+    if !case.may_write {
+        return signed.refused(&DeskError::Denied(Denied));
+    }
+    let form = form.unwrap_or_else(|| {
+        let mut form = Form::of(&[
+            ("revision", &case.revision.to_string()),
+            ("case_type", case.summary.case_type.as_ref().map_or("", |code| &code.code)),
+            ("summary", &case.text),
+            ("sealed", if case.sealed { "on" } else { "" }),
+            ("mediation", if case.mediation { "on" } else { "" }),
+        ]);
+        for client in &case.clients {
+            form.set("clients", client.id.to_string());
+        }
+        form
+    });
+    let mut clients: Vec<(String, String, bool)> = Vec::new();
+    for (id, name) in known {
+        if !clients.iter().any(|(known, ..)| *known == id) {
+            let is_client = form.is("clients", &id);
+            clients.push((id, name, is_client));
+        }
+    }
+    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let types = signed.page.options_with("case_type", form.get("case_type"));
+    html_with(status, &EditPage { page: signed.page, form, case, types, clients })
+}
+
+async fn edit_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    edit_page(&app, signed, id, None).await
+}
+
+async fn edit(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    if form.on("search") {
+        return edit_page(&app, signed, id, Some(form)).await;
+    }
+    let input = CaseChange {
+        revision: form.get("revision").parse().unwrap_or(0),
+        case_type: form.text("case_type"),
+        summary: form.text("summary"),
+        sealed: form.on("sealed"),
+        mediation: form.on("mediation"),
+        clients: form.all("clients").iter().filter_map(|client| client.parse().ok()).collect(),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.change_case_details(id, &input)).await {
+        Ok(()) => go(&format!("/cases/{id}")),
+        Err(DeskError::Invalid(problems)) => edit_page(&app, signed, id, Some(form.with_problems(problems))).await,
+        Err(DeskError::Vault(VaultError::Conflict)) => {
+            // Who saves once more has seen that it was changed.
+            let desk = signed.desk.clone();
+            let Ok(now) = app.run(move || desk.case(id)).await else { return signed.refused(&DeskError::NotFound) };
+            let form = form.replaced("revision", now.revision.to_string());
+            let problems = vec![FieldProblem::with("summary", "changed-meanwhile", now.text)];
+            edit_page(&app, signed, id, Some(form.with_problems(problems))).await
+        }
         Err(error) => signed.refused(&error),
     }
 }

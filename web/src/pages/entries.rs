@@ -23,6 +23,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/office", get(office))
         .route("/office/entries/{form}", get(office_form).post(office_entry))
         .route("/forms/{form}/print", get(print))
+        .route("/blank/{sheet}", get(blank))
 }
 
 /// What the fields of a form are filled with at first.
@@ -227,6 +228,8 @@ async fn write(app: &App, place: Place, form_id: &str, Sent { signed, form }: Se
         corrects: form.text("corrects"),
         tier: form.text("tier"),
         grant: form.text("grant"),
+        again: form.on("again"),
+        void: form.on("void"),
         ..ActionInput::default()
     };
     let (desk, base) = (signed.desk.clone(), place.base());
@@ -304,19 +307,165 @@ async fn office(State(app): State<App>, signed: Signed) -> Response {
     }
 }
 
+/// A line of a sheet of paper.
+struct PaperLine {
+    label: String,
+    /// Boxes to tick; none where it is written.
+    boxes: Vec<String>,
+    is_tall: bool,
+}
+
 #[derive(Template)]
 #[template(path = "form_print.html")]
 struct PrintPage {
     page: Page,
     title: String,
-    lines: Vec<Line>,
+    lines: Vec<PaperLine>,
+}
+
+/// What is asked on a sheet beside the forms: the field, its text in the catalogues, and how it is answered.
+enum Asked {
+    Line,
+    Tall,
+    /// One code of a list.
+    One(&'static str),
+    /// Words of an enumeration in the catalogues (`PREFIX-WORD`).
+    Of(&'static str, &'static [&'static str]),
+    YesNo,
+}
+
+type Sheet = (&'static str, &'static str, &'static [(&'static str, &'static str, Asked)]);
+
+const IDENTITIES: &[&str] = &["anonymous", "alias", "self_declared", "document_seen"];
+const COUNTINGS: &[&str] = &["consent", "headcount", "not_stated", "objected"];
+const PAYMENTS: &[&str] =
+    &["claimed", "agreed", "recovered", "offered", "promised", "bounced", "in_kind", "cost", "waived"];
+const PURPOSES: &[&str] = &["share_for_service", "share_for_transfer", "statistics"];
+
+/// Paper for what is no form: the same fields as the page has, so that what was written by hand can be typed in later.
+const SHEETS: &[Sheet] = &[
+    (
+        "register",
+        "nav-register",
+        &[
+            ("visitor", "register-visitor", Asked::Line),
+            ("topic", "register-topic", Asked::One("case_type")),
+            ("channel", "register-channel", Asked::One("contact_channel")),
+            ("note", "register-note", Asked::Tall),
+            ("advice", "register-advice", Asked::Tall),
+            ("minutes", "minutes", Asked::Line),
+        ],
+    ),
+    (
+        "person",
+        "person-new",
+        &[
+            ("identity", "person-identity", Asked::Of("identity", IDENTITIES)),
+            ("alias", "person-alias", Asked::Line),
+            ("given", "field-given", Asked::Line),
+            ("family", "field-family", Asked::Line),
+            ("local_name", "field-local-name", Asked::Line),
+            ("birth", "person-birth", Asked::Line),
+            ("age_band", "field-age-band", Asked::One("age_band")),
+            ("sex", "field-sex", Asked::One("sex")),
+            ("nationality", "person-nationality", Asked::Line),
+            ("language", "field-language", Asked::One("language")),
+            ("interpreter", "person-interpreter", Asked::YesNo),
+            ("telephone", "field-telephone", Asked::Line),
+            ("address", "field-address", Asked::Line),
+            ("address_protected", "address-protected", Asked::YesNo),
+            ("area", "field-area", Asked::Line),
+            ("identifier", "field-identifier", Asked::Line),
+            ("safe_call", "safe-call", Asked::YesNo),
+            ("safe_text", "safe-text", Asked::YesNo),
+            ("safe_voicemail", "safe-voicemail", Asked::YesNo),
+            ("safe_post", "safe-post", Asked::YesNo),
+            ("safe_instructions", "safe-instructions", Asked::Tall),
+            ("code_word", "safe-code-word", Asked::Line),
+            ("counting", "counting-label", Asked::Of("counting", COUNTINGS)),
+        ],
+    ),
+    (
+        "case",
+        "case-open",
+        &[
+            ("case_type", "case-type", Asked::One("case_type")),
+            ("summary", "case-summary", Asked::Tall),
+            ("other_party", "case-other-party", Asked::Line),
+            ("next_action", "next-action", Asked::Line),
+            ("next_due", "next-due", Asked::Line),
+            ("sealed", "case-sealed", Asked::YesNo),
+            ("mediation", "mediation", Asked::YesNo),
+        ],
+    ),
+    (
+        "money",
+        "money",
+        &[
+            ("kind", "money-kind", Asked::Of("payment", PAYMENTS)),
+            ("amount", "money-amount", Asked::Line),
+            ("currency", "money-currency", Asked::Line),
+            ("paid", "money-paid", Asked::Line),
+            ("note", "money-note", Asked::Tall),
+        ],
+    ),
+    (
+        "consent",
+        "consent-record",
+        &[
+            ("purpose", "consent-purpose", Asked::Of("purpose", PURPOSES)),
+            ("recipients", "consent-recipients", Asked::Tall),
+            ("scope", "consent-scope", Asked::Tall),
+            ("withheld", "consent-withheld", Asked::Line),
+            ("expires", "consent-expires", Asked::Line),
+            ("language", "consent-language", Asked::One("language")),
+            ("refused", "consent-refused", Asked::YesNo),
+        ],
+    ),
+    (
+        "referral",
+        "refer",
+        &[
+            ("to", "refer-to", Asked::Line),
+            ("service", "refer-service", Asked::One("service_type")),
+            ("need", "refer-need", Asked::Tall),
+            ("urgency", "refer-urgency", Asked::Of("urgency", &["routine", "urgent", "emergency"])),
+        ],
+    ),
+];
+
+async fn blank(Path(sheet): Path<String>, signed: Signed) -> Response {
+    let Some((_, title, fields)) = SHEETS.iter().find(|(id, ..)| *id == sheet) else {
+        return signed.refused(&DeskError::NotFound);
+    };
+    let page = signed.page;
+    let texts = |list: &str| page.options(list).into_iter().map(|(_, text)| text).collect();
+    let line = |(_, label, asked): &(&str, &str, Asked)| PaperLine {
+        label: page.t(label),
+        boxes: match asked {
+            Asked::Line | Asked::Tall => Vec::new(),
+            Asked::One(list) => texts(list),
+            Asked::Of(prefix, words) => words.iter().map(|word| page.word(prefix, *word)).collect(),
+            Asked::YesNo => texts("yes_no"),
+        },
+        is_tall: matches!(asked, Asked::Tall),
+    };
+    html(&PrintPage { title: page.t(title), lines: fields.iter().map(line).collect(), page })
+}
+
+impl From<Line> for PaperLine {
+    fn from(line: Line) -> Self {
+        let boxes =
+            if line.is_typed() { Vec::new() } else { line.options.iter().map(|(_, text)| text.clone()).collect() };
+        Self { is_tall: line.is_area(), label: line.label, boxes }
+    }
 }
 
 async fn print(Path(form): Path<String>, signed: Signed) -> Response {
     match signed.desk.vocabulary().form(&form) {
         Some(definition) => html(&PrintPage {
             title: signed.page.form_name(&form),
-            lines: Line::all_of(&signed.page, definition, &Form::default()),
+            lines: Line::all_of(&signed.page, definition, &Form::default()).into_iter().map(PaperLine::from).collect(),
             page: signed.page,
         }),
         None => signed.refused(&DeskError::NotFound),

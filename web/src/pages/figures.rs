@@ -60,7 +60,7 @@ struct FiguresPage {
 }
 
 async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<FieldProblem>) -> Response {
-    let today = app.node.clock().now().day();
+    let today = signed.desk.today();
     let month_start = Day::new(today.year(), today.month(), 1).unwrap_or(today);
     let (period, mut problems) = match period(&days.from, &days.to) {
         Ok(period) => (period.or_else(|| Period::new(month_start, today)), problems),

@@ -5,11 +5,13 @@ use crate::form::Form;
 use crate::page::{Page, Signed, html};
 use askama::Template;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::{Draft, HomeView};
+use casemesh_node::office::{Draft, HomeView, TaskView};
 use casemesh_node::policy::Ask;
+use casemesh_protocol::time::Day;
+use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/", get(show))
@@ -33,7 +35,33 @@ struct HomePage {
     drafts: Vec<(String, Draft)>,
 }
 
-async fn show(State(app): State<App>, signed: Signed) -> Response {
+impl HomePage {
+    /// What is due: late, today, and in the week.
+    fn due(&self) -> [(&'static str, Vec<TaskView>); 3] {
+        let of = |holds: &dyn Fn(Day) -> bool| {
+            self.home.due.iter().filter(|task| holds(task.due)).cloned().collect::<Vec<TaskView>>()
+        };
+        let today = self.home.today;
+        [
+            ("due-late", of(&|due| due < today)),
+            ("due-today", of(&|due| due == today)),
+            ("due-week", of(&|due| due > today)),
+        ]
+    }
+}
+
+/// What somebody did who is sent here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Came {
+    done: String,
+}
+
+async fn show(State(app): State<App>, signed: Signed, Query(came): Query<Came>) -> Response {
+    let mut signed = signed;
+    if came.done == "case-waits" {
+        signed.page.notice = Some("case-waits".into());
+    }
     let desk = signed.desk.clone();
     match app.run(move || desk.home().map(|home| (home, desk.drafts()))).await {
         Ok((home, drafts)) => html(&HomePage {

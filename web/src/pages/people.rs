@@ -68,6 +68,7 @@ struct PersonFormPage {
     identities: &'static [IdentityLevel],
     countings: Vec<CountingBasis>,
     calendars: &'static [Calendar],
+    age_bands: Vec<(String, String)>,
     sexes: Vec<(String, String)>,
     languages: Vec<(String, String)>,
     beside: Beside,
@@ -95,6 +96,7 @@ fn person_form_beside(signed: Signed, form: Form, action: String, beside: Beside
     html_with(
         status,
         &PersonFormPage {
+            age_bands: signed.page.options_with("age_band", form.get("age_band")),
             sexes: signed.page.options_with("sex", form.get("sex")),
             languages: signed.page.options_with("language", form.get("language")),
             page: signed.page,
@@ -133,6 +135,7 @@ pub(super) fn input_of(form: &Form) -> PersonInput {
         birth_estimated: form.on("birth_estimated"),
         address_protected: form.on("address_protected"),
         is_group: form.on("is_group"),
+        age_band: form.field("age_band"),
         sex: form.field("sex"),
         nationality: form.field("nationality"),
         language: form.field("language"),
@@ -286,6 +289,7 @@ fn filled(person: &PersonView) -> Form {
         ("given", &person.given),
         ("family", &person.family),
         ("local_name", &person.local_name),
+        ("age_band", &person.age_band),
         ("sex", &person.sex),
         ("nationality", &person.nationality),
         ("language", &person.language),

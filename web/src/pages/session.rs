@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::token::session_token;
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/sign-in", get(show).post(sign_in))
         .route("/sign-out", post(sign_out))
+        .route("/away", get(away))
         .route("/lock", post(lock))
         .route("/switch", post(switch))
         .route("/pin", get(pin).post(unlock))
@@ -149,11 +150,17 @@ async fn sign_in(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Res
     }
 }
 
-async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Response {
+/// A page that says nothing: what stands on the screen after somebody had to leave at once.
+async fn away() -> Html<&'static str> {
+    Html("<!doctype html><html lang=\"und\"><title>–</title><body></body></html>")
+}
+
+async fn sign_out(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     if let Some(token) = token_of(&app, &headers) {
         app.node.sign_out(&token);
     }
-    let mut response = go("/sign-in");
+    let is_away = Form::read(&body).get("then") == "/away";
+    let mut response = go(if is_away { "/away" } else { "/sign-in" });
     set_cookie(&mut response, &app.cookie, "", "; Max-Age=0");
     // The cache and no storage: what a phone has not sent yet must stay.
     response.headers_mut().append("clear-site-data", HeaderValue::from_static("\"cache\""));

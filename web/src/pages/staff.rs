@@ -34,6 +34,7 @@ struct StaffPage {
     roles: Vec<String>,
     office_name: String,
     currency: String,
+    zone: String,
     small_office: bool,
     approve_closure: bool,
     factor_to_administer: bool,
@@ -54,6 +55,7 @@ async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
                 roles: StaffRole::ALL.iter().map(ToString::to_string).collect(),
                 office_name: settings.name,
                 currency: settings.currency.to_string(),
+                zone: settings.zone.clone(),
                 small_office: settings.small_office,
                 approve_closure: settings.approve_closure,
                 factor_to_administer: settings.factor_to_administer,
@@ -151,6 +153,7 @@ async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
         modules: form.all("modules"),
         approve_closure: form.on("approve_closure"),
         factor_to_administer: form.on("factor_to_administer"),
+        zone: form.text("zone"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {
