@@ -3,6 +3,7 @@
 //! Wall times say how busy the machine was; the ratios are what to quote.
 
 use crate::cli::say;
+use crate::serve::Served;
 use anyhow::{Context as _, Result};
 use casemesh_crypto::envelope::{self, Draft, OfficeId, PacketId, Recipient, ThreadId, Urgency};
 use casemesh_crypto::hash::Digest;
@@ -33,6 +34,8 @@ const REFERRALS: usize = 100;
 const IMPORT_ROWS: usize = 5_000;
 const BODY_BYTES: usize = 2048;
 const PAGES: usize = 200;
+const CLIENTS: usize = 8;
+const REQUESTS: usize = 250;
 
 #[derive(Debug, Serialize)]
 struct Figure {
@@ -434,6 +437,40 @@ fn import(pair: &Pair) -> Result<Figure> {
     ))
 }
 
+/// How many requests a second the pages answer, asked by several clients at once: home, and the sign-in page, which asks
+/// nothing of the office.
+fn over_http(folder: &Path, password: &str) -> Result<(f64, f64)> {
+    tokio::runtime::Handle::current().block_on(async {
+        let served = Served::start(folder).await?;
+        let (node, knock) = (served.node.clone(), Knock::new("worker", password, "bench"));
+        let token = tokio::task::spawn_blocking(move || node.sign_in(&knock)).await??;
+        let cookie = format!("{}={token}", casemesh_web::session_cookie(&served.node));
+        let rate = async |path: &str, cookie: &str| -> Result<f64> {
+            let start = Instant::now();
+            let clients = (0..CLIENTS).map(|_| {
+                let (url, cookie) = (format!("http://{}{path}", served.address), cookie.to_owned());
+                tokio::spawn(async move {
+                    let http =
+                        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+                    for _ in 0..REQUESTS {
+                        let answer = http.get(&url).header("cookie", &cookie).send().await?;
+                        anyhow::ensure!(answer.status() == 200, "{url}: {}", answer.status());
+                        answer.bytes().await?;
+                    }
+                    Ok(())
+                })
+            });
+            for client in clients.collect::<Vec<_>>() {
+                client.await??;
+            }
+            Ok((CLIENTS * REQUESTS) as f64 / start.elapsed().as_secs_f64())
+        };
+        let (door, home) = (rate("/sign-in", "").await?, rate("/", &cookie).await?);
+        served.stop().await?;
+        Ok((home, door))
+    })
+}
+
 /// Resident memory in MB of a process of its own that opens an office: while it is locked, and after its first page.
 fn resident(folder: &Path, password: &str) -> Result<(f64, f64)> {
     let mut child = std::process::Command::new(std::env::current_exe()?);
@@ -508,6 +545,7 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
     let to_door = start.elapsed().as_secs_f64() * 1e6;
     node.stop();
     drop(node);
+    let (home, door) = over_http(&folder.path().join("a"), &password)?;
     let (locked, open) = resident(&folder.path().join("a"), &password)?;
     let note = |what: &str| format!("{size} cases{what}");
     let mut out: Vec<Figure> = figures
@@ -518,6 +556,13 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
         })
         .collect();
     out.push(figure("start to sign-in page (us)", to_door, "append 1 KiB + fdatasync, same disk", sync, note("")));
+    out.push(figure(
+        "home over HTTP, 8 clients (requests a second)",
+        home,
+        "the sign-in page over HTTP, 8 clients (requests a second)",
+        door,
+        note(", clients and node in one process"),
+    ));
     out.push(figure(
         "resident memory of an open office (MB)",
         open,

@@ -3,8 +3,9 @@
 use crate::harness::{TestNode, eventually, hire, new_node};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseChange, CaseFilter, CaseInput, Desk, DeskError, DocumentInput, FieldInput, GrantInput, LinkInput,
-    LogFilter, LogRow, PaymentInput, PersonInput, RegisterInput, SettingsInput, TaskChange, TaskFilter, TaskInput,
+    ActionInput, CaseChange, CaseFilter, CaseInput, ConsentInput, Desk, DeskError, DocumentInput, FieldInput,
+    GrantInput, LinkInput, LogFilter, LogRow, MemberInput, PaymentInput, PersonInput, RegisterInput, SettingsInput,
+    TaskChange, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -880,4 +881,67 @@ fn home_says_what_others_changed_since_the_last_time() {
     let home = colleague.home().unwrap();
     assert_eq!(home.changed.iter().map(|case| case.id).collect::<Vec<_>>(), [case]);
     assert!(home.since.is_some());
+}
+
+#[test]
+fn a_case_shows_before_and_after_and_the_journey_in_order() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let case = desk.open_case(vec![person(&desk, "Nomvula")], CaseInput::default()).unwrap();
+    let on = |days: i32, input: ActionInput| ActionInput { on: desk.today().plus_days(days).to_string(), ..input };
+    let area = casemesh_node::codes::list("assessment_area").unwrap().codes[0].0;
+    let scored = |score: &str| filled("assessment", &[("assessment_area", area), ("score", score)]);
+    desk.add_action(case, &on(-30, scored("3"))).unwrap();
+    assert!(desk.case(case).unwrap().measures.is_empty(), "one is no comparison");
+    desk.add_action(case, &on(-1, scored("8"))).unwrap();
+    desk.add_action(case, &on(-10, scored("5"))).unwrap();
+    let measures = desk.case(case).unwrap().measures;
+    assert_eq!((measures.len(), measures[0].first.1, measures[0].last.1), (1, 3, 8));
+    let place = |name: &str, day: &str| filled("journey", &[("place", name), ("arrived_on", day)]);
+    for (name, day) in [("Gaborone", "2025-03-01"), ("Harare", "2025-01-05"), ("Durban", "2025-06-01")] {
+        desk.add_action(case, &place(name, day)).unwrap();
+    }
+    let journey = desk.case(case).unwrap().journey;
+    let places: Vec<_> = journey.iter().filter_map(|entry| entry.answers[0].value.value.clone()).collect();
+    assert_eq!(places, ["Harare", "Gaborone", "Durban"]);
+}
+
+#[test]
+fn a_group_is_one_case_of_many_people_and_a_refusal_needs_no_expiry() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let group = PersonInput {
+        identity: "alias".into(),
+        alias: "Farm dwellers of Rietvlei".into(),
+        counting: "headcount".into(),
+        is_group: true,
+        ..PersonInput::default()
+    };
+    let group = desk.register_person(group).unwrap();
+    for name in ["Anna", "Ben", "Cora"] {
+        desk.set_member(group, &MemberInput { name: name.into(), ..MemberInput::default() }).unwrap();
+    }
+    desk.open_case(vec![group], CaseInput::default()).unwrap();
+    desk.open_case(vec![person(&desk, "Nomvula")], CaseInput::default()).unwrap();
+    let today = desk.today();
+    let figures = desk.figures(casemesh_protocol::time::Period::new(today, today).unwrap()).unwrap();
+    assert_eq!(figures.persons, 4);
+
+    let yesterday = today.plus_days(-1);
+    let no = ConsentInput {
+        purpose: "statistics".into(),
+        refused: true,
+        given_on: yesterday.to_string(),
+        ..ConsentInput::default()
+    };
+    let client = person(&desk, "Zanele");
+    desk.record_consent(client, no.clone()).unwrap();
+    let consent = &desk.person(client).unwrap().consents[0];
+    assert_eq!((consent.status.as_str(), consent.terms.given.day()), ("refused", yesterday));
+    let yes = ConsentInput { refused: false, ..no };
+    assert!(!problems(desk.record_consent(client, yes)).is_empty(), "a consent that is given needs all of it");
 }

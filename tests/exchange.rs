@@ -63,6 +63,7 @@ fn consent(desk: &Desk, person: RecordId, to: OfficeId, scope: &[&str], withheld
             giver: "person".into(),
             language: "zu".into(),
             refused: false,
+            ..ConsentInput::default()
         },
     )
     .unwrap()

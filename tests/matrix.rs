@@ -208,12 +208,11 @@ fn the_matrix_of_operations_roles_and_relations() {
     let (others, hidden) = (place(&colleague, "Others", false), place(&colleague, "Hidden", true));
     let document: Value = serde_json::from_str(&casemesh_web::openapi()).unwrap();
     let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let office: String = node.office.to_string().chars().take(12).collect();
     let asker = Asker {
         runtime: &runtime,
         http,
         base: format!("http://{}", served.address),
-        cookie: format!("__Host-sid-{office}"),
+        cookie: casemesh_web::session_cookie(&served.node),
     };
     let mut table: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for role in &roles {

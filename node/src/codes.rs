@@ -445,6 +445,16 @@ pub const LISTS: &[CodeList] = &[
             ("other", "Other"),
         ],
     },
+    CodeList {
+        name: "goal_status",
+        codes: &[
+            ("not_begun", "Not begun"),
+            ("under_way", "Under way"),
+            ("reached", "Reached"),
+            ("partly_reached", "Partly reached"),
+            ("given_up", "Given up"),
+        ],
+    },
     CodeList { name: "yes_no", codes: &[("yes", "Yes"), ("no", "No")] },
 ];
 

@@ -37,14 +37,14 @@ pub struct PersonRow {
     pub birth_year: Option<i16>,
     /// Whether the person may be counted.
     pub counting: CountingBasis,
-    /// The words of all names, each once, with spaces between.
-    words: Box<str>,
+    /// The words of all names, each once, with spaces between; none where they are those of the name that is shown.
+    words: Option<Box<str>>,
     /// The home place, as written.
     area: Box<str>,
     telephone: Box<str>,
     identifier: Box<str>,
     import_row: Option<RecordId>,
-    different_from: Vec<RecordId>,
+    different_from: Box<[RecordId]>,
 }
 
 impl PersonRow {
@@ -56,6 +56,14 @@ impl PersonRow {
     /// The digits of the telephone; empty where none is known.
     pub fn telephone(&self) -> &str {
         &self.telephone
+    }
+
+    /// The words of all names, each once, in order.
+    fn words(&self) -> Vec<String> {
+        match &self.words {
+            Some(words) => words.split_whitespace().map(str::to_owned).collect(),
+            None => sorted_words(&self.name),
+        }
     }
 
     /// How the words of the name sound, in one order.
@@ -89,8 +97,6 @@ pub struct CaseRow {
     pub sealed: bool,
     /// The last thing that happened.
     pub last_activity: Timestamp,
-    /// Whose it was.
-    pub last_by: Option<StaffId>,
     /// Coded facts.
     pub facts: Box<[Arc<Code>]>,
     /// Grants that the work is counted for.
@@ -179,6 +185,8 @@ pub struct Tables {
     /// Open cases, and closed ones, by the last thing that happened in them.
     open_by_touch: BTreeSet<(Timestamp, RecordId)>,
     closed_by_touch: BTreeSet<(Timestamp, RecordId)>,
+    /// Whose was the last thing that happened in an open case.
+    pub last_by: HashMap<RecordId, StaffId>,
     payments: HashMap<RecordId, PaymentRow>,
     corrected_payments: HashSet<RecordId>,
     /// Tasks.
@@ -231,6 +239,14 @@ pub struct Tables {
     words: BTreeMap<Box<str>, Ids>,
     skeletons: HashMap<Box<str>, Ids>,
     codes: HashSet<Arc<Code>>,
+}
+
+/// The words of a text, each once, in order.
+fn sorted_words(text: &str) -> Vec<String> {
+    let mut words = names::words(text);
+    words.sort();
+    words.dedup();
+    words
 }
 
 /// How the words of a name sound, in one order.
@@ -290,9 +306,10 @@ impl Tables {
     fn put_person(&mut self, person: &Person) {
         self.remove_person(person.id);
         let texts = [person.given.value(), person.family.value(), person.local_name.value(), Some(&person.alias)];
-        let mut words: Vec<String> = texts.into_iter().flatten().flat_map(|text| names::words(text)).collect();
-        words.sort();
-        words.dedup();
+        let texts: Vec<&str> = texts.into_iter().flatten().map(String::as_str).collect();
+        let words = sorted_words(&texts.join(" "));
+        let name = person.display_name();
+        let other_words = (words != sorted_words(&name)).then(|| words.join(" ").into());
         for word in &words {
             self.words.entry(word.as_str().into()).or_default().insert(person.id);
             self.skeletons.entry(names::skeleton(word).into()).or_default().insert(person.id);
@@ -310,15 +327,15 @@ impl Tables {
             person.id,
             Box::new(PersonRow {
                 person: person.reference(),
-                name: person.display_name(),
+                name,
                 birth_year: person.birth.value().map(|birth| birth.year),
                 counting: person.counting,
-                words: words.join(" ").into(),
+                words: other_words,
                 area: person.area.value().map(|area| area.trim().into()).unwrap_or_default(),
                 telephone: digits(person.telephone.value()).into(),
                 identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default().into(),
                 import_row,
-                different_from: person.different_from.clone(),
+                different_from: person.different_from.as_slice().into(),
             }),
         );
     }
@@ -326,9 +343,9 @@ impl Tables {
     fn remove_person(&mut self, id: RecordId) {
         let Some(row) = self.persons.remove(&id) else { return };
         self.bars.remove(&id);
-        for word in row.words.split_whitespace() {
-            if self.words.get_mut(word).is_some_and(|ids| ids.remove(&id)) {
-                self.words.remove(word);
+        for word in &row.words() {
+            if self.words.get_mut(word.as_str()).is_some_and(|ids| ids.remove(&id)) {
+                self.words.remove(word.as_str());
             }
             let skeleton = names::skeleton(word);
             if self.skeletons.get_mut(skeleton.as_str()).is_some_and(|ids| ids.remove(&id)) {
@@ -346,6 +363,9 @@ impl Tables {
             self.cases_of.entry(client.id).or_default().insert(case.id);
         }
         self.by_touch(case.state).insert((case.last_activity, case.id));
+        if let Some(staff) = case.last_by.filter(|_| case.state.is_open()) {
+            self.last_by.insert(case.id, staff);
+        }
         let case_type = case.case_type.value().map(|code| self.share(code));
         let facts = case.facts.iter().map(|code| self.share(code)).collect();
         self.cases.insert(
@@ -362,7 +382,6 @@ impl Tables {
                 assigned: case.assigned.clone().into_boxed_slice(),
                 sealed: case.sealed,
                 last_activity: case.last_activity,
-                last_by: case.last_by,
                 facts,
                 grants: case.grants.clone().into_boxed_slice(),
             }),
@@ -384,6 +403,7 @@ impl Tables {
     fn remove_case(&mut self, id: RecordId) {
         let Some(row) = self.cases.remove(&id) else { return };
         self.by_touch(row.state).remove(&(row.last_activity, id));
+        self.last_by.remove(&id);
         for client in &row.clients {
             if self.cases_of.get_mut(client).is_some_and(|cases| cases.remove(&id)) {
                 self.cases_of.remove(client);
@@ -665,7 +685,7 @@ impl Tables {
             if row.identifier.len() >= 4 {
                 put(MatchReason::Identifier, vec![row.identifier.to_string()]);
             }
-            if let Some(year) = row.birth_year.filter(|_| row.words.contains(' ')) {
+            if let Some(year) = row.birth_year.filter(|_| row.words().len() >= 2) {
                 let mut key = row.sound();
                 key.push(year.to_string());
                 put(MatchReason::SoundsLike, key);
@@ -692,10 +712,12 @@ impl Tables {
         pairs.into_iter().map(|((one, other), reason)| (one, other, reason)).collect()
     }
 
-    /// The case of a number, whoever may see it.
+    /// The case of a number, whoever may see it. What has no year in it is none: no name is looked for among the numbers.
     pub fn case_numbered(&self, number: &str) -> Option<&CaseRow> {
-        let number = names::ascii_digits(number.trim()).to_uppercase();
-        self.cases.values().map(Box::as_ref).find(|row| row.number.to_uppercase() == number)
+        let number = names::ascii_digits(number.trim());
+        let has_year = number.split('-').rev().nth(1).is_some_and(|year| year.parse::<i16>().is_ok());
+        let mut rows = self.cases.values().map(Box::as_ref).filter(|_| has_year);
+        rows.find(|row| row.number.eq_ignore_ascii_case(&number))
     }
 
     /// Whether the client of a case may be counted.

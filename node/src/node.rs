@@ -22,6 +22,7 @@ use casemesh_protocol::directory::{
 };
 use casemesh_protocol::id::{OfficeId, StaffId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
+use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::{Code, Currency, Line};
 use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -240,6 +241,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
 
     let observer: Arc<dyn crate::vault::Observer> = Arc::new(crate::index::Index::default());
     let (vault, _) = Vault::open(folder, office.keys.clone(), observer, clock.clone())?;
+    let pack = crate::packs::pack(&new.pack);
     let settings = Settings {
         name: new.config.name.clone(),
         code: new.code.clone(),
@@ -249,13 +251,18 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         language: new.language.clone(),
         next_event: 1,
         pack: new.pack.clone(),
-        modules: match crate::packs::pack(&new.pack) {
+        modules: match pack {
             Some(pack) => pack.modules.clone(),
             None => crate::packs::modules().into_iter().map(str::to_owned).collect(),
         },
         approve_closure: false,
         factor_to_administer: new.factor_to_administer,
         zone: new.zone.clone(),
+        hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
+        hidden_figures: match pack {
+            Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),
+            None => Vec::new(),
+        },
     };
     debug_assert_eq!(crate::vault::Record::id(&settings), SETTINGS_ID);
     vault.write(None, "init", move |tx| {

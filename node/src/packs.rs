@@ -2,12 +2,16 @@
 //! a new office sees a small tool.
 
 use crate::{codes, forms};
+use casemesh_protocol::statistics::Indicator;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// The module that is always on.
 pub const CORE: &str = "core";
+
+/// Fields of a person that an office can leave out of the form.
+pub const HIDEABLE: &[&str] = &["local_name", "age_band", "nationality", "language", "address", "area", "identifier"];
 
 /// A pack.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,6 +21,12 @@ pub struct Pack {
     pub id: String,
     /// Modules that are on from the start.
     pub modules: Vec<String>,
+    /// Fields of a person that the form leaves out.
+    #[serde(default)]
+    pub hidden_fields: Vec<String>,
+    /// The figures that the office's page shows.
+    #[serde(default)]
+    pub indicators: Vec<Indicator>,
     /// The codes that forms offer, by list.
     #[serde(default)]
     pub lists: BTreeMap<String, Vec<String>>,
@@ -39,6 +49,9 @@ pub fn read(text: &str) -> Result<Vec<Pack>, String> {
         let wrong = |why: String| Err(format!("pack {:?}: {why}", pack.id));
         if let Some(module) = pack.modules.iter().find(|module| !known.contains(module.as_str())) {
             return wrong(format!("there is no module {module:?}"));
+        }
+        if let Some(field) = pack.hidden_fields.iter().find(|field| !HIDEABLE.contains(&field.as_str())) {
+            return wrong(format!("a person has no field {field:?} that can be left out"));
         }
         for (list, codes) in &pack.lists {
             let Some(known) = codes::list(list) else { return wrong(format!("there is no list {list:?}")) };
@@ -82,6 +95,8 @@ mod tests {
         let with = |rest: &str| read(&format!("[[pack]]\nid = \"x\"\n{rest}")).unwrap_err();
         assert!(with("modules = [\"flying\"]").contains("there is no module \"flying\""));
         assert!(with("modules = []\n[pack.lists]\ncolour = []").contains("there is no list \"colour\""));
+        assert!(with("modules = []\nhidden_fields = [\"given\"]").contains("no field \"given\""));
+        assert!(with("modules = []\nindicators = [\"tears\"]").contains("tears"));
         assert!(with("modules = []\n[pack.lists]\nsex = [\"red\"]").contains("has no code \"red\""));
     }
 }

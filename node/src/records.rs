@@ -13,7 +13,7 @@ use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Thread, ThreadEvent};
-use casemesh_protocol::statistics::Table;
+use casemesh_protocol::statistics::{Indicator, Table};
 use casemesh_protocol::terms::{Code, ConsentTerms, Currency, FieldState, Money, PartialDate, Purpose, SafeContact};
 use casemesh_protocol::time::{Day, Timestamp};
 use minicbor::{Decode, Encode};
@@ -259,6 +259,12 @@ pub struct Settings {
     /// The time zone, a name of the IANA database; UTC when empty.
     #[cbor(n(11), default)]
     pub zone: String,
+    /// Fields of a person that the form leaves out.
+    #[cbor(n(12), default)]
+    pub hidden_fields: Vec<String>,
+    /// Figures that the office's page leaves out.
+    #[cbor(n(13), default)]
+    pub hidden_figures: Vec<Indicator>,
 }
 
 /// A member of staff.

@@ -1870,3 +1870,33 @@ log-change-line = A modifié une ligne du registre d’accueil
 log-change-task = A modifié une tâche
 log-referral-silent = A remarqué qu’une orientation reste sans réponse
 log-change-case = A modifié un dossier
+settings-hidden-fields = Left out of the form of a person
+settings-hidden-figures = Left out of the figures of this office
+consent-given-on = Day on the paper, if it was given earlier
+measures = Before and after
+measures-first = First
+measures-last = Last
+figures-persons = { $count ->
+    [one] These cases are about { $count } person; of a group, everybody on its roll is counted.
+   *[other] These cases are about { $count } people; of a group, everybody on its roll is counted.
+}
+form-leave = Away for some days
+explain-form-leave = A person who stays with you goes away and is expected back: where to, until when, and when they came back.
+form-field-expected-back = Expected back on
+form-field-back-on = Came back on
+form-task-leave = Is the person back?
+form-feedback-office = Feedback without a case
+explain-form-feedback-office = What somebody said about the office, in the box, on the telephone or in the street; no name is needed.
+form-field-what-changed = What you changed because of it
+form-field-goal-status = Where the goal stands
+list-goal-status = Where a goal stands
+code-goal-status-not-begun = Not begun
+code-goal-status-under-way = Under way
+code-goal-status-reached = Reached
+code-goal-status-partly-reached = Partly reached
+code-goal-status-given-up = Given up
+explain-goal-status-not-begun = It was agreed, and nobody has done anything for it yet.
+explain-goal-status-under-way = Something has been done for it, and more is to be done.
+explain-goal-status-reached = The client and the worker agree that it has been reached.
+explain-goal-status-partly-reached = A part of it has been reached, and no more is to be expected.
+explain-goal-status-given-up = The client does not want it any more, or it turned out to be impossible.

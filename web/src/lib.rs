@@ -72,16 +72,23 @@ pub async fn serve(
     axum::serve(listener, app).with_graceful_shutdown(shutdown).await
 }
 
+/// The name of the session cookie of a node's pages. Ports share cookies: each office has a name of its own.
+pub fn session_cookie(node: &Node) -> String {
+    format!("__Host-sid-{}", short_name(node))
+}
+
+fn short_name(node: &Node) -> String {
+    node.relay_office().to_string().chars().take(12).collect()
+}
+
 /// All routes of a node whose pages are on this port.
 pub fn router(node: Node, port: u16) -> Router {
     let hosts = ["127.0.0.1", "localhost", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect();
-    // Ports share cookies: each office has a name of its own for its session cookie.
-    let office: String = node.relay_office().to_string().chars().take(12).collect();
     let app = App {
+        cookie: session_cookie(&node).into(),
+        browser_cookie: format!("__Host-browser-{}", short_name(&node)).into(),
         node,
         hosts: Arc::new(hosts),
-        cookie: format!("__Host-sid-{office}").into(),
-        browser_cookie: format!("__Host-browser-{office}").into(),
         at_work: Arc::new(Semaphore::new(AT_WORK_MAX)),
     };
     pages::routes()

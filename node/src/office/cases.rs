@@ -6,7 +6,7 @@ use super::people::{Problems, alerts_of};
 use super::requests::ask;
 use super::tasks::{NewTask, add_task, hand_over_tasks};
 use super::{
-    ActionView, CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, PaymentView,
+    ActionView, CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, Measured, PaymentView,
 };
 use crate::index::{CaseRow, Tables};
 use crate::policy::{Ask, Relation};
@@ -20,6 +20,7 @@ use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A case as entered.
@@ -357,6 +358,8 @@ impl Desk {
             case.clients.iter().flat_map(|client| self.consents_of(&tables, client.id)).collect();
         Ok(CaseView {
             risk: risk_of(&actions),
+            measures: measures_of(&actions),
+            journey: journey_of(&actions),
             before_closing: before_closing(&actions, payments.is_empty(), &consents),
             summary: self.summary(&tables, row),
             revision: sealed.revision,
@@ -731,17 +734,55 @@ impl Desk {
 
 /// How a worker judged the risk last: their own word, and nothing that a program made of it.
 fn risk_of(entries: &[ActionView]) -> Option<(Day, CodeView)> {
-    let stands = |entry: &&ActionView| entry.corrected_by.is_none() && !entry.void;
-    let judged = entries.iter().filter(stands).filter(|entry| entry.form.as_deref() == Some("risk"));
-    let code = |field: &Field| {
-        let (list, code, label) = (field.list.clone()?, field.code.clone()?, field.value.clone()?);
-        Some(CodeView { list, code, label })
-    };
-    let levels = judged.filter_map(|entry| {
-        let level = entry.answers.iter().find(|answer| answer.field == "risk_level")?;
-        Some((entry.on, entry.at, code(&level.value)?))
+    let levels = standing_of(entries, "risk").filter_map(|entry| {
+        let level = answer_of(entry, "risk_level").and_then(code_of)?;
+        Some((entry.on, entry.at, level))
     });
     levels.max_by_key(|(on, at, _)| (*on, *at)).map(|(on, _, level)| (on, level))
+}
+
+fn answer_of<'a>(entry: &'a ActionView, field: &str) -> Option<&'a Field> {
+    entry.answers.iter().find(|answer| answer.field == field).map(|answer| &answer.value)
+}
+
+fn code_of(field: &Field) -> Option<CodeView> {
+    let (list, code, label) = (field.list.clone()?, field.code.clone()?, field.value.clone()?);
+    Some(CodeView { list, code, label })
+}
+
+/// Entries of a form that stand.
+fn standing_of<'a>(entries: &'a [ActionView], form: &'a str) -> impl Iterator<Item = &'a ActionView> {
+    let stands = |entry: &&ActionView| entry.corrected_by.is_none() && !entry.void;
+    entries.iter().filter(stands).filter(move |entry| entry.form.as_deref() == Some(form))
+}
+
+/// What was measured more than once, before and after: scores that the client and the worker gave, not added up.
+fn measures_of(entries: &[ActionView]) -> Vec<Measured> {
+    let mut scores: BTreeMap<CodeView, Vec<(Day, Timestamp, i64)>> = BTreeMap::new();
+    for entry in standing_of(entries, "assessment") {
+        let area = answer_of(entry, "assessment_area").and_then(code_of);
+        let score = answer_of(entry, "score").and_then(|score| score.value.as_ref()?.parse().ok());
+        if let (Some(area), Some(score)) = (area, score) {
+            scores.entry(area).or_default().push((entry.on, entry.at, score));
+        }
+    }
+    let measured = |(area, mut scores): (CodeView, Vec<(Day, Timestamp, i64)>)| {
+        scores.sort_unstable();
+        let (first, last) = (scores.first()?, scores.last()?);
+        let is_twice = scores.len() > 1;
+        is_twice.then_some(Measured { area, first: (first.0, first.2), last: (last.0, last.2) })
+    };
+    scores.into_iter().filter_map(measured).collect()
+}
+
+/// The places of a journey in the order in which they were reached; those without a day by the day of their entry.
+fn journey_of(entries: &[ActionView]) -> Vec<ActionView> {
+    let mut places: Vec<ActionView> = standing_of(entries, "journey").cloned().collect();
+    places.sort_by_cached_key(|entry| {
+        let arrived = answer_of(entry, "arrived_on").and_then(|day| day.value.as_ref()?.parse().ok());
+        (arrived.unwrap_or(entry.on), entry.at)
+    });
+    places
 }
 
 /// What is usually done before a case is closed, and was not. It stops nobody: not every case has money, and not everybody

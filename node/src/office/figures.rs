@@ -50,6 +50,8 @@ pub struct FiguresView {
     pub period: Period,
     /// The figures.
     pub figures: Vec<FigureView>,
+    /// How many people the cases of the period are about, as far as they may be counted: of a group, all on its roll.
+    pub persons: u64,
     /// Coded facts of imported cases, by list: cell by cell, with what is missing.
     pub facts: Vec<FactView>,
 }
@@ -159,6 +161,16 @@ fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) 
         .collect()
 }
 
+/// The people whom the cases of a period are about: each once, and for a group all on its roll.
+fn persons_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) -> u64 {
+    let shown = |case: &&CaseRow| period.contains(case.opened) && tables.counted(case) && counts(case);
+    let cases = tables.cases.values().map(Box::as_ref).filter(shown);
+    let clients: BTreeSet<RecordId> =
+        cases.flat_map(|case| &case.clients).map(|client| tables.standing(*client)).collect();
+    let of = |client: &RecordId| u64::try_from(tables.members_of(*client).max(1)).unwrap_or(1);
+    clients.iter().map(of).sum()
+}
+
 impl Desk {
     /// Whether a case is in the figures that this account sees: who reports for the office counts all cases and sees none;
     /// everybody else counts those that they may see, so that no count tells of another.
@@ -176,9 +188,12 @@ impl Desk {
         let counts = |case: &CaseRow| self.counts(&tables, case);
         let figures = statistics::compute(&tables.facts(counts), period);
         let facts = facts_of(&tables, period, counts);
+        let persons = persons_of(&tables, period, counts);
+        let hidden = tables.settings.as_ref().map(|settings| settings.hidden_figures.clone()).unwrap_or_default();
         drop(tables);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
-        Ok(FiguresView { period, figures: figures.iter().map(figure_view).collect(), facts })
+        let figures = figures.iter().filter(|figure| !hidden.contains(&figure.indicator)).map(figure_view).collect();
+        Ok(FiguresView { period, figures, persons, facts })
     }
 
     fn collector(&self) -> Option<(OfficeId, String)> {

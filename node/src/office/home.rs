@@ -94,7 +94,9 @@ impl Desk {
             tables.staff.get(&self.actor.staff).and_then(|member| member.signed_in).and_then(|(_, before)| before);
         let is_news = |case: &&&CaseRow| {
             let is_mine = case.owner == me || me.is_some_and(|me| case.assigned.contains(&me));
-            is_mine && case.last_by != me && since.is_some_and(|since| case.last_activity > since)
+            is_mine
+                && tables.last_by.get(&case.id).copied() != me
+                && since.is_some_and(|since| case.last_activity > since)
         };
         let is_late = |task: &&TaskRow| {
             let days = if matches!(task.kind, TaskKind::Deadline | TaskKind::Hearing) { 0 } else { ESCALATED_DAYS };

@@ -117,8 +117,10 @@ pub struct ConsentInput {
     pub giver: String,
     /// The language in which it was explained.
     pub language: String,
-    /// Whether the person said no.
+    /// Whether the person said no: then how long, how and by whom need not be said.
     pub refused: bool,
+    /// The day on the paper, where it is written down later; today when empty.
+    pub given_on: String,
 }
 
 /// Collects what is wrong with a form, field by field.
@@ -538,6 +540,7 @@ impl Desk {
     }
 
     fn consent_terms(&self, input: &ConsentInput, now: Timestamp) -> Result<ConsentTerms, DeskError> {
+        let zone = self.zone();
         let mut problems = self.problems();
         let purpose: Option<Purpose> = problems.word("purpose", &input.purpose);
         let shares = matches!(purpose, Some(Purpose::ShareForService | Purpose::ShareForTransfer));
@@ -565,12 +568,23 @@ impl Desk {
         }
         let expires = problems.day("expires", &input.expires);
         match expires {
+            None if input.refused && input.expires.trim().is_empty() => {}
             None => problems.add("expires", "expiry-needed"),
-            Some(day) if day < now.day() => problems.add("expires", "in-the-past"),
+            Some(day) if day < zone.day(now) => problems.add("expires", "in-the-past"),
             Some(_) => {}
         }
-        let method: Option<ConsentMethod> = problems.word("method", &input.method);
-        let giver: Option<ConsentGiver> = problems.word("giver", &input.giver);
+        let unsaid = |text: &str| input.refused && text.is_empty();
+        let method: Option<ConsentMethod> = if unsaid(&input.method) {
+            Some(ConsentMethod::WitnessedOral)
+        } else {
+            problems.word("method", &input.method)
+        };
+        let giver: Option<ConsentGiver> =
+            if unsaid(&input.giver) { Some(ConsentGiver::Person) } else { problems.word("giver", &input.giver) };
+        let given_on = problems.day("given_on", &input.given_on).filter(|day| *day != zone.day(now));
+        if given_on.is_some_and(|day| day > zone.day(now)) {
+            problems.add("given_on", "in-the-future");
+        }
         let language = problems.text("language", &input.language, 16);
         problems.done()?;
         let complete = || -> Option<ConsentTerms> {
@@ -579,8 +593,8 @@ impl Desk {
                 recipients: List::new(recipients).ok()?,
                 scope: List::new(scope).ok()?,
                 withheld: List::new(withheld).ok()?,
-                given: now,
-                expires: expires?.plus_days(1).start(),
+                given: given_on.map_or(now, |day| zone.instant(day, 0)),
+                expires: zone.instant(expires.unwrap_or_else(|| zone.day(now)), 24 * 60),
                 method: method?,
                 giver: giver?,
                 language: Text::new(language).ok()?,

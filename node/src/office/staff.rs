@@ -4,6 +4,7 @@ use super::people::Problems;
 use super::requests::ask;
 use super::{Desk, DeskError, StaffView};
 use crate::keys::{KeyError, Slot};
+use crate::packs;
 use crate::policy::{Actor, Ask};
 use crate::records::{Asked, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::vault::Record;
@@ -11,6 +12,7 @@ use crate::zone::Zone;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::Currency;
 use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -77,20 +79,24 @@ pub struct SettingsInput {
     pub factor_to_administer: bool,
     /// The time zone, for example Africa/Johannesburg; as it was when empty.
     pub zone: String,
+    /// Fields of a person that the form leaves out: local_name, age_band, nationality, language, address, area, identifier.
+    pub hidden_fields: Vec<String>,
+    /// Figures that the office's page leaves out: cases_by_type, referrals_by_state, amount_recovered.
+    pub hidden_figures: Vec<String>,
 }
 
 impl From<Settings> for SettingsInput {
     fn from(settings: Settings) -> Self {
-        let Settings { name, small_office, currency, modules, approve_closure, factor_to_administer, zone, .. } =
-            settings;
         Self {
-            name,
-            small_office,
-            currency: currency.to_string(),
-            modules,
-            approve_closure,
-            factor_to_administer,
-            zone,
+            name: settings.name,
+            small_office: settings.small_office,
+            currency: settings.currency.to_string(),
+            modules: settings.modules,
+            approve_closure: settings.approve_closure,
+            factor_to_administer: settings.factor_to_administer,
+            zone: settings.zone,
+            hidden_fields: settings.hidden_fields,
+            hidden_figures: settings.hidden_figures.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -414,6 +420,11 @@ impl Desk {
         self.office.settings().map(|settings| settings.currency.to_string()).unwrap_or_default()
     }
 
+    /// Fields of a person that the form leaves out.
+    pub fn hidden_fields(&self) -> Vec<String> {
+        self.office.settings().map(|settings| settings.hidden_fields).unwrap_or_default()
+    }
+
     /// Changes the settings.
     ///
     /// # Errors
@@ -423,10 +434,15 @@ impl Desk {
         let mut problems = self.problems();
         let name = problems.required_text("name", &input.name, 200);
         let currency: Option<Currency> = problems.word("currency", &input.currency);
-        let known = crate::packs::modules();
+        let known = packs::modules();
         if let Some(unknown) = input.modules.iter().find(|module| !known.contains(module.as_str())) {
             problems.with("modules", "unknown-value", unknown);
         }
+        if let Some(unknown) = input.hidden_fields.iter().find(|field| !packs::HIDEABLE.contains(&field.as_str())) {
+            problems.with("hidden_fields", "unknown-value", unknown);
+        }
+        let hidden_figures: Vec<Indicator> =
+            input.hidden_figures.iter().filter_map(|figure| problems.word("hidden_figures", figure)).collect();
         let zone = input.zone.trim().to_owned();
         if !zone.is_empty() && Zone::named(&zone).is_none() {
             problems.with("zone", "no-such-zone", &zone);
@@ -436,11 +452,13 @@ impl Desk {
         if input.factor_to_administer && !self.account().has_factor {
             return Err(DeskError::FactorNeeded);
         }
-        let SettingsInput { small_office, modules, approve_closure, factor_to_administer, .. } = input.clone();
+        let SettingsInput { small_office, modules, approve_closure, factor_to_administer, hidden_fields, .. } =
+            input.clone();
         self.write("change_settings", move |tx| {
             let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
             let changed = Settings { name, currency, small_office, modules, ..sealed.record };
-            sealed.record = Settings { approve_closure, factor_to_administer, ..changed };
+            sealed.record =
+                Settings { approve_closure, factor_to_administer, hidden_fields, hidden_figures, ..changed };
             if !zone.is_empty() {
                 sealed.record.zone = zone;
             }

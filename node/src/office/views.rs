@@ -555,9 +555,27 @@ pub struct CaseView {
     /// How a worker judged the risk last, and on which day: nothing here is computed.
     #[schema(value_type = Option<Object>)]
     pub risk: Option<(Day, CodeView)>,
+    /// What was measured more than once: the area, and the first and the last day and score.
+    #[schema(value_type = Vec<Object>)]
+    pub measures: Vec<Measured>,
+    /// The places of the journey in the order in which they were reached.
+    pub journey: Vec<ActionView>,
     /// What is usually done before a case is closed, and was not: words of the catalogues (`closing-WORD`).
     #[schema(value_type = Vec<String>)]
     pub before_closing: Vec<&'static str>,
+}
+
+/// What was measured before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Measured {
+    /// Of what.
+    pub area: CodeView,
+    /// The first day and score.
+    #[schema(value_type = Object)]
+    pub first: (Day, i64),
+    /// The last day and score.
+    #[schema(value_type = Object)]
+    pub last: (Day, i64),
 }
 
 /// A case that belongs to another.

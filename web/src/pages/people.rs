@@ -69,9 +69,18 @@ struct PersonFormPage {
     countings: Vec<CountingBasis>,
     calendars: &'static [Calendar],
     age_bands: Vec<(String, String)>,
+    hidden: Vec<String>,
     sexes: Vec<(String, String)>,
     languages: Vec<(String, String)>,
     beside: Beside,
+}
+
+impl PersonFormPage {
+    /// Whether a field is asked: not where the office leaves it out, unless there is something in it.
+    fn asks(&self, field: &str) -> bool {
+        let is_filled = !self.form.get(field).is_empty() || !self.form.get(&format!("{field}_state")).is_empty();
+        is_filled || self.form.problem(field).is_some() || !self.hidden.iter().any(|hidden| hidden == field)
+    }
 }
 
 /// What somebody else wrote meanwhile, field by field: its name, theirs, and what was typed.
@@ -96,6 +105,7 @@ fn person_form_beside(signed: Signed, form: Form, action: String, beside: Beside
     html_with(
         status,
         &PersonFormPage {
+            hidden: signed.desk.hidden_fields(),
             age_bands: signed.page.options_with("age_band", form.get("age_band")),
             sexes: signed.page.options_with("sex", form.get("sex")),
             languages: signed.page.options_with("language", form.get("language")),
@@ -430,6 +440,7 @@ async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, Sent {
         giver: form.text("giver"),
         language: form.text("language"),
         refused: form.on("refused"),
+        given_on: form.text("given_on"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.record_consent(id, input)).await {

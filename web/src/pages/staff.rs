@@ -11,8 +11,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_node::office::{DeskError, RolesInput, SettingsInput, StaffInput, StaffView};
+use casemesh_node::packs::HIDEABLE;
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::id::StaffId;
+use casemesh_protocol::statistics::Indicator;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -35,6 +37,8 @@ struct StaffPage {
     office_name: String,
     currency: String,
     zone: String,
+    hidden_fields: Vec<(&'static str, bool)>,
+    hidden_figures: Vec<(Indicator, bool)>,
     small_office: bool,
     approve_closure: bool,
     factor_to_administer: bool,
@@ -56,6 +60,14 @@ async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
                 office_name: settings.name,
                 currency: settings.currency.to_string(),
                 zone: settings.zone.clone(),
+                hidden_fields: HIDEABLE
+                    .iter()
+                    .map(|field| (*field, settings.hidden_fields.iter().any(|hidden| hidden == field)))
+                    .collect(),
+                hidden_figures: Indicator::ALL
+                    .iter()
+                    .map(|figure| (*figure, settings.hidden_figures.contains(figure)))
+                    .collect(),
                 small_office: settings.small_office,
                 approve_closure: settings.approve_closure,
                 factor_to_administer: settings.factor_to_administer,
@@ -154,6 +166,8 @@ async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
         approve_closure: form.on("approve_closure"),
         factor_to_administer: form.on("factor_to_administer"),
         zone: form.text("zone"),
+        hidden_fields: form.all("hidden_fields"),
+        hidden_figures: form.all("hidden_figures"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {
