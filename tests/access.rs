@@ -6,17 +6,27 @@ use casemesh_crypto::factor::FactorSecret;
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{Knock, Node, SignInError};
 use casemesh_node::office::{
-    ActionInput, Approval, CaseFilter, CaseInput, ConsentInput, DecisionInput, Desk, DeskError, FieldInput,
+    ActionInput, Approval, CaseFilter, CaseInput, ConsentInput, DecisionInput, Desk, DeskError, FieldInput, FigureView,
     GLASS_MINUTES, GlassInput, PaymentInput, PersonInput, RolesInput, SettingsInput, StaffInput, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, StaffRole, TaskState};
 use casemesh_node::session::{Origin, PinRefusal};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::time::Period;
 
 fn named(name: &str) -> PersonInput {
     let given = FieldInput { state: "known".into(), value: name.into() };
     PersonInput { identity: "self_declared".into(), given, ..PersonInput::default() }
+}
+
+fn this_year() -> Period {
+    Period::year(Clock::system().now().day().year()).unwrap()
+}
+
+/// The figures, without the note of who looked at them.
+fn figures(desk: &Desk) -> Vec<FigureView> {
+    desk.figures(this_year()).unwrap().figures
 }
 
 /// Everything that a desk shows without naming a record.
@@ -31,6 +41,8 @@ fn all_pages(desk: &Desk) -> String {
         desk.referrals(false).unwrap(),
         desk.tasks(&TaskFilter::default()).unwrap(),
         desk.office_entries().unwrap(),
+        (figures(desk), desk.grants().unwrap(), desk.register(None).unwrap(), desk.requests().unwrap()),
+        (desk.duplicates().unwrap(), desk.find_links().ok(), desk.review(this_year()).ok()),
     ))
     .unwrap()
 }

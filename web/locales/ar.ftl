@@ -1914,33 +1914,37 @@ log-change-line = تغيير سطر في دفتر الاستقبال
 log-change-task = تغيير مهمة
 log-referral-silent = ملاحظة أن إحالة بلا رد
 log-change-case = تغيير قضية
-settings-hidden-fields = Left out of the form of a person
-settings-hidden-figures = Left out of the figures of this office
-consent-given-on = Day on the paper, if it was given earlier
-measures = Before and after
-measures-first = First
-measures-last = Last
+settings-hidden-fields = الحقول المستبعدة من نموذج الشخص
+settings-hidden-figures = ما يُستبعد من أرقام هذا المكتب
+consent-given-on = اليوم المكتوب على الورقة، إذا أُعطيت الموافقة قبل ذلك
+measures = قبل وبعد
+measures-first = أول مرة
+measures-last = آخر مرة
 figures-persons = { $count ->
-    [one] These cases are about { $count } person; of a group, everybody on its roll is counted.
-   *[other] These cases are about { $count } people; of a group, everybody on its roll is counted.
+    [zero] هذه القضايا لا تخص أي شخص؛ وفي المجموعة يُحسب كل من في قائمتها.
+    [one] هذه القضايا تخص شخصاً واحداً؛ وفي المجموعة يُحسب كل من في قائمتها.
+    [two] هذه القضايا تخص شخصين؛ وفي المجموعة يُحسب كل من في قائمتها.
+    [few] هذه القضايا تخص { $count } أشخاص؛ وفي المجموعة يُحسب كل من في قائمتها.
+    [many] هذه القضايا تخص { $count } شخصاً؛ وفي المجموعة يُحسب كل من في قائمتها.
+   *[other] هذه القضايا تخص { $count } شخص؛ وفي المجموعة يُحسب كل من في قائمتها.
 }
-form-leave = Away for some days
-explain-form-leave = A person who stays with you goes away and is expected back: where to, until when, and when they came back.
-form-field-expected-back = Expected back on
-form-field-back-on = Came back on
-form-task-leave = Is the person back?
-form-feedback-office = Feedback without a case
-explain-form-feedback-office = What somebody said about the office, in the box, on the telephone or in the street; no name is needed.
-form-field-what-changed = What you changed because of it
-form-field-goal-status = Where the goal stands
-list-goal-status = Where a goal stands
-code-goal-status-not-begun = Not begun
-code-goal-status-under-way = Under way
-code-goal-status-reached = Reached
-code-goal-status-partly-reached = Partly reached
-code-goal-status-given-up = Given up
-explain-goal-status-not-begun = It was agreed, and nobody has done anything for it yet.
-explain-goal-status-under-way = Something has been done for it, and more is to be done.
-explain-goal-status-reached = The client and the worker agree that it has been reached.
-explain-goal-status-partly-reached = A part of it has been reached, and no more is to be expected.
-explain-goal-status-given-up = The client does not want it any more, or it turned out to be impossible.
+form-leave = غياب لبضعة أيام
+explain-form-leave = شخص يقيم لديكم يغادر ويُتوقّع أن يعود: إلى أين، وحتى متى، ومتى عاد.
+form-field-expected-back = تاريخ العودة المتوقّع
+form-field-back-on = تاريخ العودة
+form-task-leave = هل عاد الشخص؟
+form-feedback-office = رأي بلا قضية
+explain-form-feedback-office = ما قاله شخص عن المكتب، في صندوق الآراء أو بالهاتف أو في الشارع؛ لا حاجة إلى أي اسم.
+form-field-what-changed = ما الذي غيّرتموه بسبب ذلك
+form-field-goal-status = حالة الهدف
+list-goal-status = حالات الهدف
+code-goal-status-not-begun = لم يبدأ
+code-goal-status-under-way = قيد العمل
+code-goal-status-reached = تحقّق
+code-goal-status-partly-reached = تحقّق جزئياً
+code-goal-status-given-up = تم التخلي عنه
+explain-goal-status-not-begun = اتُّفق عليه، ولم يفعل أحد شيئاً من أجله بعد.
+explain-goal-status-under-way = تم عمل شيء من أجله، وبقي ما يجب عمله.
+explain-goal-status-reached = المستفيد ومسؤول القضايا متفقان على أنه تحقّق.
+explain-goal-status-partly-reached = تحقّق جزء منه، ولا يُتوقّع تحقيق المزيد.
+explain-goal-status-given-up = لم يعد المستفيد يريده، أو تبيّن أنه مستحيل.
