@@ -396,6 +396,7 @@ fn referrals(folder: &Path, pair: &Pair, sample: &Sample) -> Result<Figure> {
                 need: "A bed".into(),
                 urgency: String::new(),
                 consent: consent.to_string(),
+                ..ReferralInput::default()
             },
         )?;
         wait_for(|| Ok(pair.desk.referral_facts(referral)?.arrived.is_some()))?;

@@ -8,7 +8,7 @@ use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use casemesh_node::office::{
     ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput,
-    ReferralView,
+    ReferralView, SettingsInput,
 };
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
@@ -78,14 +78,18 @@ fn refer(desk: &Desk, case: RecordId, to: OfficeId, consent: RecordId) -> Record
             need: "A bed for one adult tonight".into(),
             urgency: "urgent".into(),
             consent: consent.to_string(),
+            ..ReferralInput::default()
         },
     )
     .unwrap()
 }
 
 fn step(desk: &Desk, referral: RecordId, step: &str, code: &str, note: &str) {
-    desk.answer(referral, AnswerInput { step: step.into(), code: code.into(), note: note.into(), on: String::new() })
-        .unwrap();
+    desk.answer(
+        referral,
+        AnswerInput { step: step.into(), code: code.into(), note: note.into(), ..AnswerInput::default() },
+    )
+    .unwrap();
 }
 
 fn wait_for(desk: &Desk, referral: RecordId, what: &str, holds: impl Fn(&ReferralView) -> bool) -> ReferralView {
@@ -282,6 +286,7 @@ fn consent_taken_back_reaches_the_other_office_and_stops_what_waits() {
         need: "A bed".into(),
         urgency: String::new(),
         consent: first.to_string(),
+        ..ReferralInput::default()
     };
     assert!(advice.send_referral(case, again.clone()).unwrap_err().to_string().contains("took the consent back"));
 
@@ -412,4 +417,208 @@ fn wrong_clocks_are_said_and_lose_nothing() {
     let other = shelter.desk("worker");
     incoming(&other);
     wait_for(&desk, sent, "read", |referral| referral.summary.read.is_some());
+}
+
+/// Two started offices that know each other, and a client of the first with a case.
+struct Pair {
+    advice: TestNode,
+    shelter: TestNode,
+    desk: Desk,
+    other: Desk,
+    person: RecordId,
+    case: RecordId,
+}
+
+fn started_pair() -> Pair {
+    let (mut advice, mut shelter, network) = two_offices();
+    for node in [&mut advice, &mut shelter] {
+        node.start();
+        node.node().join(&network).unwrap();
+    }
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    let (person, case) = client(&desk);
+    Pair { advice, shelter, desk, other, person, case }
+}
+
+#[test]
+fn every_answer_has_its_way_and_says_what_it_has_to() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let pair = started_pair();
+    let (desk, other) = (&pair.desk, &pair.other);
+    let to = pair.shelter.office;
+    let consent = consent(desk, pair.person, to, &["names", "contact"], &[]);
+    let sent = refer(desk, pair.case, to, consent);
+    let received = incoming(other);
+    let offered = |desk: &Desk, id| -> Vec<String> {
+        desk.referral(id).unwrap().steps.into_iter().map(|step| step.step).collect()
+    };
+    assert!(
+        ["accepted", "waitlisted", "rerouted", "declined"]
+            .iter()
+            .all(|s| offered(other, received).contains(&(*s).into()))
+    );
+    assert!(["withdrawn", "consent_withdrawn", "noted"].iter().all(|s| offered(desk, sent).contains(&(*s).into())));
+    let answer = |desk: &Desk, id, input: AnswerInput| desk.answer(id, input);
+    let said = |step: &str| AnswerInput { step: step.into(), ..AnswerInput::default() };
+    assert!(answer(other, received, said("noted")).is_err(), "a note has words");
+    answer(other, received, AnswerInput { on: "2099-01-31".into(), ..said("waitlisted") }).unwrap();
+    let view = wait_for(desk, sent, "the waiting list", |v| v.summary.state == State::Waitlisted);
+    assert_eq!(view.events.last().unwrap().text, "2099-01-31");
+    let visit = AnswerInput {
+        when: "Monday, nine o'clock".into(),
+        ask_for: "Thandi".into(),
+        bring: "the child's card".into(),
+        note: "Use the side gate".into(),
+        ..said("accepted")
+    };
+    answer(other, received, visit).unwrap();
+    let view = wait_for(desk, sent, "the acceptance", |v| v.summary.state == State::Accepted);
+    let visit = view.events.iter().find_map(|event| event.visit.clone()).unwrap();
+    assert_eq!((visit.ask_for.as_str(), visit.place.as_str()), ("Thandi", ""));
+    answer(other, received, said("started")).unwrap();
+    assert!(answer(other, received, said("on_hold")).is_err(), "why it rests is said");
+    answer(other, received, AnswerInput { code: "court".into(), ..said("on_hold") }).unwrap();
+    wait_for(desk, sent, "it rests", |v| v.summary.state == State::OnHold);
+    answer(other, received, said("started")).unwrap();
+    let done = AnswerInput { code: "service_given".into(), services: vec!["safe_house".into()], ..said("completed") };
+    answer(other, received, done).unwrap();
+    let view = wait_for(desk, sent, "the outcome", |v| v.summary.state == State::Completed);
+    let given = view.events.iter().flat_map(|event| &event.services).map(|code| code.code.as_str());
+    assert_eq!(given.collect::<Vec<_>>(), ["safe_house"]);
+    answer(desk, sent, AnswerInput { code: "satisfied".into(), ..said("closed") }).unwrap();
+    wait_for(other, received, "the end", |v| v.summary.state == State::Closed);
+}
+
+#[test]
+fn another_office_that_is_named_becomes_a_task_and_a_second_one_is_asked_only_on_purpose() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut world = world();
+    for node in [&mut world.advice, &mut world.shelter, &mut world.hub] {
+        node.start();
+        node.node().join(&world.network).unwrap();
+    }
+    let (desk, other) = (world.advice.desk("worker"), world.shelter.desk("worker"));
+    let (person, case) = client(&desk);
+    let both = |to: OfficeId| consent(&desk, person, to, &["names"], &[]);
+    let sent = refer(&desk, case, world.shelter.office, both(world.shelter.office));
+    let received = incoming(&other);
+    // The same need at a second office at the same time is asked about.
+    let elsewhere = ReferralInput {
+        to: world.hub.office.to_string(),
+        service: "safe_house".into(),
+        need: "A bed for one adult tonight".into(),
+        consent: both(world.hub.office).to_string(),
+        ..ReferralInput::default()
+    };
+    assert_eq!(desk.send_referral(case, elsewhere.clone()).unwrap_err().key(), "error-also-open");
+    let both = desk.send_referral(case, ReferralInput { also_elsewhere: true, ..elsewhere }).unwrap();
+    step(&desk, both, "withdrawn", "other_provider", "");
+    // The shelter names another office: somebody looks for one, and the name leads there.
+    let named = AnswerInput {
+        step: "rerouted".into(),
+        office: world.hub.office.to_string(),
+        note: "They have beds".into(),
+        ..AnswerInput::default()
+    };
+    other.answer(received, named).unwrap();
+    let view = wait_for(&desk, sent, "the other office", |v| v.summary.state == State::Rerouted);
+    assert_eq!(view.events.last().unwrap().office, Some(world.hub.office));
+    let tasks = desk.case(case).unwrap().tasks;
+    assert!(tasks.iter().any(|task| format!("{:?}", task.title).contains("find_another")), "{tasks:?}");
+}
+
+#[test]
+fn what_was_received_goes_when_it_is_taken_back_and_the_sender_is_told() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut pair = started_pair();
+    let to = pair.shelter.office;
+    let first = consent(&pair.desk, pair.person, to, &["names", "contact"], &[]);
+    let sent = refer(&pair.desk, pair.case, to, first);
+    let received = incoming(&pair.other);
+    step(&pair.other, received, "accepted", "", "Come at nine");
+    wait_for(&pair.other, received, "the full packet", |v| v.full.is_some());
+    step(&pair.desk, sent, "revoked", "safety", "");
+    let view = wait_for(&pair.other, received, "it is erased", |v| v.erased.is_some());
+    assert!(view.full.is_none() && view.preview.need.is_empty() && view.events.is_empty() && view.steps.is_empty());
+    assert_eq!(view.summary.state, State::Revoked, "a line is left");
+    wait_for(&pair.desk, sent, "the answer", |v| v.events.iter().any(|event| event.step == "erasure_answered"));
+    // After a restart it opens, and nothing came back.
+    pair.shelter.stop();
+    pair.shelter.start();
+    let other = pair.shelter.desk("worker");
+    assert!(other.referral(received).unwrap().erased.is_some());
+
+    // With a case, a person says what is kept and why.
+    let second = refer(&pair.desk, pair.case, to, first);
+    let received = eventually("the second", || {
+        other.referrals(false).unwrap().into_iter().find(|r| r.id != received).map(|r| r.id)
+    });
+    step(&other, received, "accepted", "", "");
+    wait_for(&other, received, "the full packet", |v| v.full.is_some());
+    let case = other.referral_to_case(received).unwrap();
+    // The client tells the shelter, and the advice office's consent ends with it.
+    step(&other, received, "consent_withdrawn", "", "");
+    wait_for(&pair.desk, second, "the withdrawal", |v| v.summary.state == State::ConsentWithdrawn);
+    assert_eq!(pair.desk.person(pair.person).unwrap().consents[0].status, "withdrawn");
+    let tasks = other.case(case).unwrap().tasks;
+    assert!(tasks.iter().any(|task| format!("{:?}", task.title).contains("erasure_answer")), "{tasks:?}");
+    step(&other, received, "erasure_answered", "legal_duty", "A report to the court");
+    wait_for(&pair.desk, second, "what is kept", |v| {
+        v.events.iter().any(|event| event.text.contains("A report to the court"))
+    });
+    drop(pair.advice);
+}
+
+#[test]
+fn an_office_that_accepts_and_starts_while_the_sender_is_away_gets_the_full_packet() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    // The order in which packets are opened is that of their hashes: several times, so that both orders come.
+    for _ in 0..4 {
+        let pair = started_pair();
+        let consent = consent(&pair.desk, pair.person, pair.shelter.office, &["names"], &[]);
+        refer(&pair.desk, pair.case, pair.shelter.office, consent);
+        let received = incoming(&pair.other);
+        drop(pair.desk);
+        pair.advice.node().lock();
+        step(&pair.other, received, "accepted", "", "");
+        step(&pair.other, received, "started", "", "");
+        eventually("both answers wait at the locked office", || (pair.advice.node().door().waiting >= 2).then_some(()));
+        let _desk = pair.advice.desk("worker");
+        wait_for(&pair.other, received, "the full packet", |v| v.full.is_some());
+    }
+}
+
+#[test]
+fn a_referral_that_has_not_gone_is_taken_back_and_nothing_leaves() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let pair = started_pair();
+    let admin = pair.advice.desk("admin");
+    let settings = SettingsInput { recall_minutes: 10, ..SettingsInput::from(admin.settings().unwrap()) };
+    assert!(admin.change_settings(&SettingsInput { recall_minutes: 61, ..settings.clone() }).is_err());
+    admin.change_settings(&settings).unwrap();
+    let consent = consent(&pair.desk, pair.person, pair.shelter.office, &["names"], &[]);
+    let routine = ReferralInput {
+        to: pair.shelter.office.to_string(),
+        service: "safe_house".into(),
+        need: "A bed".into(),
+        consent: consent.to_string(),
+        ..ReferralInput::default()
+    };
+    let wrong = pair.desk.send_referral(pair.case, routine.clone()).unwrap();
+    assert!(pair.desk.referral(wrong).unwrap().recall_until.is_some());
+    pair.desk.recall_referral(wrong).unwrap();
+    let view = pair.desk.referral(wrong).unwrap();
+    assert_eq!((view.summary.state, view.recall_until), (State::EnteredInError, None));
+    // What is urgent goes at once, and comes before what was taken back.
+    let urgent = ReferralInput { urgency: "emergency".into(), ..routine };
+    let right = pair.desk.send_referral(pair.case, urgent).unwrap();
+    wait_for(&pair.desk, right, "it arrives", |v| v.summary.arrived.is_some());
+    assert_eq!(pair.desk.recall_referral(right).unwrap_err().key(), "error-conflict");
+    incoming(&pair.other);
+    assert_eq!(pair.other.referrals(false).unwrap().len(), 1);
 }

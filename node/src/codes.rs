@@ -181,6 +181,27 @@ pub const LISTS: &[CodeList] = &[
         ],
     },
     CodeList {
+        name: "hold_reason",
+        codes: &[
+            ("waiting_client", "Waiting for the client"),
+            ("third_party", "Waiting for somebody else"),
+            ("court", "Waiting for a court"),
+            ("document", "Waiting for a document"),
+            ("no_capacity", "No capacity at the moment"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "erasure_answer",
+        codes: &[
+            ("all_erased", "Everything that was received is erased"),
+            ("legal_duty", "Kept: the law demands it"),
+            ("own_client", "Kept: the person is our own client and agreed"),
+            ("defence", "Kept: needed in a court case"),
+            ("other", "Kept for another reason"),
+        ],
+    },
+    CodeList {
         name: "withdraw_reason",
         codes: &[
             ("client_changed_mind", "Client changed their mind"),

@@ -163,6 +163,8 @@ pub struct OutboxRow {
     pub facts: crate::records::Facts,
     /// Its length on the wire.
     pub bytes: u64,
+    /// It does not leave before that.
+    pub not_before: Option<Timestamp>,
 }
 
 /// All of it.
@@ -827,9 +829,10 @@ impl Tables {
             }
             Kind::Referral => self.put_referral(minicbor::decode(plain)?),
             Kind::Outbox => {
-                let Outbox { id, packet_hash, state, to, referral, problem, kind, facts, bytes, .. } =
-                    minicbor::decode(plain)?;
-                self.outbox.insert(id, OutboxRow { id, packet_hash, state, to, referral, problem, kind, facts, bytes });
+                let row: Outbox = minicbor::decode(plain)?;
+                let Outbox { id, packet_hash, state, to, referral, problem, kind, facts, bytes, not_before, .. } = row;
+                let row = OutboxRow { id, packet_hash, state, to, referral, problem, kind, facts, bytes, not_before };
+                self.outbox.insert(id, row);
             }
             Kind::Seen => {
                 let seen: Seen = minicbor::decode(plain)?;

@@ -258,6 +258,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         approve_closure: false,
         factor_to_administer: new.factor_to_administer,
         zone: new.zone.clone(),
+        recall_minutes: 0,
         hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
         hidden_figures: match pack {
             Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),

@@ -265,6 +265,9 @@ pub struct Settings {
     /// Figures that the office's page leaves out.
     #[cbor(n(13), default)]
     pub hidden_figures: Vec<Indicator>,
+    /// For so many minutes a referral that is not urgent can be taken back before it goes.
+    #[cbor(n(14), default)]
+    pub recall_minutes: u16,
 }
 
 /// A member of staff.
@@ -1052,6 +1055,12 @@ pub struct Referral {
     /// Hash of our last packet in the thread.
     #[n(16)]
     pub last_packet: Digest,
+    /// When what was received was erased, and where the referral stood then: a line of the statistics is left.
+    #[n(17)]
+    pub erased: Option<(Timestamp, State)>,
+    /// The key under which it stood before, until that key is destroyed.
+    #[n(18)]
+    pub shed: Option<KeyHandle>,
 }
 
 impl Referral {
@@ -1074,6 +1083,9 @@ impl Referral {
 
     /// Where it stands, the arrival of our packet included.
     pub fn state(&self) -> State {
+        if let Some((_, state)) = self.erased {
+            return state;
+        }
         match self.thread().state {
             State::Sent if self.outgoing && self.facts.arrived.is_some() => State::Delivered,
             State::Sent if !self.outgoing => State::Delivered,
@@ -1167,6 +1179,12 @@ pub struct Outbox {
     /// Its length on the wire, once sealed.
     #[n(17)]
     pub bytes: u64,
+    /// It does not leave before that: until then it can be taken back.
+    #[n(18)]
+    pub not_before: Option<Timestamp>,
+    /// How many times the same was sent before.
+    #[cbor(n(19), default)]
+    pub resends: u8,
 }
 
 /// A packet that was opened: it never has an effect again.

@@ -163,6 +163,9 @@ pub enum Step {
         /// First contact at the latest on that day.
         #[n(1)]
         first_contact_by: Option<Day>,
+        /// When, where, whom to ask for, what to bring, each for itself.
+        #[n(2)]
+        visit: Option<Visit>,
     },
     /// The receiver does not take it.
     #[n(5)]
@@ -183,6 +186,9 @@ pub enum Step {
         /// In words.
         #[n(1)]
         note: Note,
+        /// Which, if it is a member of the network.
+        #[n(2)]
+        office: Option<OfficeId>,
     },
     /// The receiver keeps it on a waiting list.
     #[n(7)]
@@ -383,6 +389,31 @@ pub const fn rank(step: &Step) -> u8 {
         Step::Declined { .. } => 4,
         Step::Accepted { .. } => 5,
         _ => 6,
+    }
+}
+
+/// What a client has to know before the first visit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct Visit {
+    /// When to come.
+    #[n(0)]
+    pub when: Line,
+    /// Where.
+    #[n(1)]
+    pub place: Line,
+    /// Whom to ask for.
+    #[n(2)]
+    pub ask_for: Line,
+    /// What to bring.
+    #[n(3)]
+    pub bring: Line,
+}
+
+impl Visit {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        [&self.when, &self.place, &self.ask_for, &self.bring].into_iter().all(Line::is_empty)
     }
 }
 
@@ -600,9 +631,9 @@ mod tests {
             Step::Acknowledged,
             Step::InfoRequested { text: note() },
             Step::InfoGiven { text: note() },
-            Step::Accepted { arrangement: note(), first_contact_by: None },
+            Step::Accepted { arrangement: note(), first_contact_by: None, visit: None },
             Step::Declined { reason: code("r"), note: note() },
-            Step::Rerouted { suggested: Line::default(), note: note() },
+            Step::Rerouted { suggested: Line::default(), note: note(), office: None },
             Step::Waitlisted { until: None },
             Step::OnHold { reason: code("r") },
             Step::Started { first_contact: day },
@@ -730,8 +761,9 @@ mod tests {
         let (mut sender, mut receiver) = (Copy::new(Side::Sender), Copy::new(Side::Receiver));
         let sent = sender.author(every_step().remove(0)).unwrap();
         receiver.held.push(sent);
-        let accepted =
-            receiver.author(Step::Accepted { arrangement: Note::default(), first_contact_by: None }).unwrap();
+        let accepted = receiver
+            .author(Step::Accepted { arrangement: Note::default(), first_contact_by: None, visit: None })
+            .unwrap();
         let withdrawn = sender.author(Step::Withdrawn { reason: code("r") }).unwrap();
         sender.held.push(accepted);
         receiver.held.push(withdrawn);
@@ -753,8 +785,9 @@ mod tests {
         let sent = sender.author(every_step().remove(0)).unwrap();
         receiver.held.push(sent.clone());
         let acknowledged = receiver.author(Step::Acknowledged).unwrap();
-        let accepted =
-            receiver.author(Step::Accepted { arrangement: Note::default(), first_contact_by: None }).unwrap();
+        let accepted = receiver
+            .author(Step::Accepted { arrangement: Note::default(), first_contact_by: None, visit: None })
+            .unwrap();
         let thread = Thread::fold([sent.clone(), accepted.clone()]);
         assert_eq!(thread.state, State::Sent);
         assert_eq!(thread.events.last().map(|(_, fate)| *fate), Some(Fate::Waiting));

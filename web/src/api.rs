@@ -608,6 +608,12 @@ async fn answer(
     at_desk(&app, move || caller.desk.answer(id, input).map(|()| DONE)).await
 }
 
+/// Takes a referral back that has not gone yet.
+#[utoipa::path(post, path = "/api/v1/referrals/{id}/recall", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn recall_referral(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.recall_referral(id).map(|()| DONE)).await
+}
+
 #[utoipa::path(post, path = "/api/v1/referrals/{id}/case", params(("id" = String, Path)), responses((status = 200, body = Made), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn referral_to_case(State(app): State<App>, Path(id): Path<RecordId>, caller: Caller) -> Answer<Made> {
     at_desk(&app, move || caller.desk.referral_to_case(id).map(|id| Made { id })).await
@@ -798,6 +804,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/referrals/{id}", get(referral))
         .route("/referrals/{id}/steps", post(answer))
         .route("/referrals/{id}/case", post(referral_to_case))
+        .route("/referrals/{id}/recall", post(recall_referral))
         .route("/partners", get(partners))
         .route("/figures", get(figures))
         .route("/tables", get(table_preview).post(approve_table))
@@ -866,6 +873,7 @@ pub(crate) fn long_routes() -> Router<App> {
         referrals,
         referral,
         answer,
+        recall_referral,
         referral_to_case,
         partners,
         figures,

@@ -6,7 +6,7 @@
 //! seen are one command, the read receipt is the next; only then does the spool let go of it. A crash between
 //! repeats a step that has no second effect.
 
-use super::referrals::{add_own_event, next_event, touch_case};
+use super::referrals::{add_own_event, after_taking_back, next_event, touch_case};
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{DeskError, Office};
 use crate::records::{
@@ -14,21 +14,23 @@ use crate::records::{
     TaskTitle,
 };
 use crate::spool::{Fact, OutRow};
-use crate::vault::{Record, Tx, VaultError};
+use crate::vault::{Erasure, Record, Tx, VaultError};
 use casemesh_crypto::envelope::{self, Draft, Opened, Recipient, Urgency};
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
 use casemesh_crypto::random::os_rng;
+use casemesh_crypto::shred::KeyHandle;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
+use casemesh_protocol::bounded::Text;
 use casemesh_protocol::consent::{ConsentStatus, Permit};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
 use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing};
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
-use casemesh_protocol::referral::{SignedEvent, Step};
+use casemesh_protocol::referral::{SignedEvent, State, Step};
 use casemesh_protocol::statistics::Table;
-use casemesh_protocol::terms::{Money, Purpose};
+use casemesh_protocol::terms::{Line, Money, Purpose, SafeContact};
 use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -39,8 +41,9 @@ pub(super) struct Outward {
     thread: ThreadId,
     referral: Option<RecordId>,
     consent: Option<(RecordId, RecordId)>,
-    subjects: Vec<casemesh_crypto::shred::KeyHandle>,
+    subjects: Vec<KeyHandle>,
     urgency: u8,
+    not_before: Option<Timestamp>,
 }
 
 impl Outward {
@@ -53,7 +56,14 @@ impl Outward {
             consent: if discloses { referral.client.zip(referral.consent) } else { None },
             subjects: vec![referral.key],
             urgency: referral.urgency,
+            not_before: None,
         }
+    }
+
+    /// It does not leave before that.
+    pub(super) fn not_before(mut self, at: Option<Timestamp>) -> Self {
+        self.not_before = at;
+        self
     }
 
     pub(super) fn control(control: Control) -> Self {
@@ -64,6 +74,7 @@ impl Outward {
             consent: None,
             subjects: Vec::new(),
             urgency: 0,
+            not_before: None,
         }
     }
 
@@ -90,6 +101,8 @@ impl Outward {
             problem: None,
             facts: Facts::default(),
             bytes: 0,
+            not_before: self.not_before,
+            resends: 0,
         })?)
     }
 }
@@ -143,6 +156,13 @@ fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
     RecordId::new(id)
 }
 
+/// An event whose packet was not fetched in time is sent again so many times: half a year in all.
+const EXPIRED_RESENDS_MAX: u8 = 6;
+/// One that the other office's node refused is tried so many times more, a day apart.
+const REFUSED_RESENDS_MAX: u8 = 3;
+const DAY_MS: u64 = 86_400_000;
+/// What was received with a referral that came to nothing is erased so many days after.
+const KEEP_DECLINED_DAYS: u64 = 30;
 /// How many packets may wait for one that they follow from.
 const LATER_MAX: usize = 256;
 
@@ -164,12 +184,18 @@ impl Office {
         self.take_in();
         self.expire_referrals();
         self.chase_referrals();
+        self.shed_referrals();
         self.release_outbox();
     }
 
     /// Takes up what a crash cut off. Called once, when the office opens.
     pub(super) fn resume(&self) -> Result<(), DeskError> {
         self.recall_lost()?;
+        self.end_withdrawn()
+    }
+
+    /// Ends what stands under consents that were withdrawn, at whichever office.
+    fn end_withdrawn(&self) -> Result<(), DeskError> {
         let withdrawn: BTreeSet<RecordId> = {
             let tables = self.index.read();
             let consents = tables.consents.values().flat_map(std::collections::BTreeMap::values);
@@ -213,6 +239,9 @@ impl Office {
             return Ok(());
         }
         let now = self.around.clock.now();
+        if row.not_before.is_some_and(|at| now < at) {
+            return Ok(());
+        }
         let Some(directory) = self.around.directory() else { return Ok(()) };
         let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
         let Some(prekey) = prekey else { return Ok(()) };
@@ -317,6 +346,11 @@ impl Office {
                             row.problem = Some("it could not be delivered in time; call them".into());
                         }
                         Fact::Refused | Fact::Expired => {}
+                    }
+                    // An event that is lost would hold up all that follow from it.
+                    if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
+                        tx.insert(&again)?;
+                        row.body.clear();
                     }
                     let row = row.clone();
                     tx.update(&sealed.record, sealed.revision)?;
@@ -500,6 +534,8 @@ impl Office {
                 respond_by,
                 expires,
                 last_packet: Digest::ZERO,
+                erased: None,
+                shed: None,
             };
             tx.insert(&referral)?;
             tx.about(referral.id);
@@ -530,6 +566,10 @@ impl Office {
         let taken: Result<Taken, DeskError> = self.vault.write(None, "receive_event", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let referral = &mut sealed.record;
+            if referral.erased.is_some() && referral.partner == from {
+                tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+                return Ok(Taken::Done);
+            }
             if referral.partner != from || referral.events.len() >= THREAD_EVENTS_MAX {
                 return Ok(Taken::Aside("the event is of another office's referral"));
             }
@@ -553,6 +593,10 @@ impl Office {
             tx.update(&sealed.record, sealed.revision)?;
             Ok(Taken::Done)
         });
+        if let Err(error) = self.end_withdrawn() {
+            tracing::warn!(%error, "referrals under a withdrawn consent could not be ended; it is tried again");
+        }
+        self.shed_referrals();
         self.release_outbox();
         taken
     }
@@ -647,6 +691,58 @@ impl Office {
         }
     }
 
+    /// Erases what came with referrals that were taken back, or came to nothing long ago: the keys go, and a line is left.
+    pub(super) fn shed_referrals(&self) {
+        let now = self.around.clock.now();
+        let over: Vec<RecordId> = {
+            let tables = self.index.read();
+            let goes = |referral: &&Arc<Referral>| referral.shed.is_some() || is_to_shed(referral, now);
+            tables.referrals.values().filter(goes).map(|referral| referral.id).collect()
+        };
+        for id in over {
+            if let Err(error) = self.shed(id) {
+                tracing::warn!(%error, "what came with a referral could not be erased; it is tried again");
+            }
+        }
+    }
+
+    /// In three steps, each of which can be done again after a crash: the line is written under another key, the old key goes,
+    /// and the line forgets it.
+    fn shed(&self, id: RecordId) -> Result<(), DeskError> {
+        let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let packets: Vec<RecordId> = {
+            let tables = self.index.read();
+            tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
+        };
+        let old = self.vault.write(None, "shed_referral", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            if let Some(old) = sealed.record.shed {
+                return Ok(old);
+            }
+            let now = tx.now();
+            if !is_to_shed(&sealed.record, now) {
+                return Err(DeskError::NotFound);
+            }
+            let key = tx.new_person_key();
+            sealed.record = stripped(&sealed.record, key, now);
+            // Our answers have yet to go.
+            for packet in packets {
+                let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, packet)? else { continue };
+                row.record.subjects = vec![key];
+                tx.update(&row.record, row.revision)?;
+            }
+            tx.about(id);
+            tx.update(&sealed.record, sealed.revision)?;
+            Ok(sealed.record.shed.unwrap_or(key))
+        })?;
+        self.vault.erase(None, move |_| Ok(((), Erasure { persons: vec![old], redacted: Vec::new() })))?;
+        self.vault.write(None, "shed_referral", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            sealed.record.shed = None;
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+
     /// The client took the consent back: every open referral under it ends, the other office is told, and what is
     /// under way and has not arrived is taken back.
     pub(super) fn end_referrals_under(
@@ -710,6 +806,30 @@ impl Office {
     }
 }
 
+/// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.
+/// A disclosure is not sent again by itself: somebody looks first.
+fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
+    let is_event = row.kind == PacketKind::ReferralEvent.number() && !row.body.is_empty();
+    let wait_ms = match fact {
+        Fact::Expired if row.resends < EXPIRED_RESENDS_MAX => 0,
+        Fact::Refused if row.resends < REFUSED_RESENDS_MAX => DAY_MS,
+        _ => return None,
+    };
+    is_event.then(|| Outbox {
+        id,
+        packet_id,
+        state: OutboxState::Waiting,
+        packet_hash: None,
+        expires: now.plus_ms(wait_ms + u64::from(PACKET_LIFETIME_HOURS) * 3_600_000),
+        problem: None,
+        facts: Facts::default(),
+        bytes: 0,
+        not_before: Some(now.plus_ms(wait_ms)),
+        resends: row.resends + 1,
+        ..row.clone()
+    })
+}
+
 /// What a packet's way means for its referral.
 fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
     let Some(id) = row.referral else { return Ok(()) };
@@ -737,6 +857,20 @@ fn after_event(
         // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
         // any order: the other office may be at work already when we read that it accepted.
         (Step::Accepted { .. }, true) if awaits_full(referral) => release_full(tx, keys, referral),
+        // The client told the other office: our consent ends as well, whatever else was to go under it.
+        (Step::ConsentWithdrawn, true) => {
+            if let Some((client, consent)) = referral.client.zip(referral.consent)
+                && let Some(mut sealed) = tx.get::<Consent>(client, consent)?
+                && sealed.record.status == ConsentStatus::Given
+            {
+                sealed.record.status = ConsentStatus::Withdrawn(tx.now());
+                tx.update(&sealed.record, sealed.revision)?;
+            }
+            match referral.case {
+                Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
+                None => Ok(()),
+            }
+        }
         (Step::Completed { recovered, .. }, true) => {
             let amounts: Vec<Money> = recovered.iter().copied().collect();
             for money in amounts {
@@ -758,7 +892,49 @@ fn after_event(
             }
             None => Ok(()),
         },
+        (Step::Withdrawn { .. } | Step::Revoked { .. } | Step::ConsentWithdrawn | Step::EnteredInError, false) => {
+            after_taking_back(tx, keys, referral)
+        }
         (_, false) => Ok(()),
+    }
+}
+
+/// Whether what was received with a referral goes now: without a case of ours it is kept no longer than it is needed.
+fn is_to_shed(referral: &Referral, now: Timestamp) -> bool {
+    if referral.outgoing || referral.case.is_some() || referral.erased.is_some() {
+        return false;
+    }
+    match referral.state() {
+        State::Withdrawn | State::Revoked | State::ConsentWithdrawn | State::EnteredInError => true,
+        State::Declined | State::Rerouted | State::Expired | State::Closed | State::Failed => {
+            let last = referral.events.iter().map(|held| held.at).max().unwrap_or(now);
+            last.plus_days(KEEP_DECLINED_DAYS) <= now
+        }
+        _ => false,
+    }
+}
+
+/// What is left of a referral whose content goes: which office, which service, where it stood, when.
+fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> Referral {
+    let preview = Preview {
+        need: Text::default(),
+        pseudonym: referral.preview.pseudonym.clone(),
+        age_band: None,
+        sex: None,
+        language: None,
+        area: Line::default(),
+        safe_contact: SafeContact::default(),
+        ..referral.preview.clone()
+    };
+    Referral {
+        preview,
+        full: None,
+        events: Vec::new(),
+        client: None,
+        erased: Some((now, referral.state())),
+        shed: Some(referral.key),
+        key,
+        ..referral.clone()
     }
 }
 
@@ -823,4 +999,49 @@ fn note_reported(tx: &mut Tx<'_>, referral: &Referral, money: Money) -> Result<(
         corrects: None,
         void: false,
     })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_is_lost_goes_again_and_a_disclosure_does_not() {
+        let now = Timestamp::from_s(1_800_000_000);
+        let row = |kind: PacketKind, resends| Outbox {
+            id: RecordId::new([1; 16]),
+            to: OfficeId::new([2; 32]),
+            packet_id: PacketId::new([3; 16]),
+            kind: kind.number(),
+            body: vec![1],
+            thread: ThreadId::new([4; 16]),
+            referral: None,
+            consent: None,
+            purpose: None,
+            evidence: Digest::ZERO,
+            subjects: Vec::new(),
+            state: OutboxState::Expired,
+            packet_hash: Some(Digest::ZERO),
+            expires: now,
+            urgency: 0,
+            problem: Some("late".into()),
+            facts: Facts { sent: Some(now), ..Facts::default() },
+            bytes: 10,
+            not_before: None,
+            resends,
+        };
+        let again = |row: &Outbox, fact| again(row, fact, RecordId::new([5; 16]), PacketId::new([6; 16]), now);
+        let event = row(PacketKind::ReferralEvent, 0);
+        let next = again(&event, Fact::Expired).unwrap();
+        assert_eq!((next.state, next.resends, next.facts, next.bytes), (OutboxState::Waiting, 1, Facts::default(), 0));
+        assert!(next.packet_id != event.packet_id && next.expires > now && next.problem.is_none());
+        assert_eq!(again(&event, Fact::Refused).unwrap().not_before, Some(now.plus_ms(DAY_MS)));
+        assert!(again(&row(PacketKind::ReferralEvent, EXPIRED_RESENDS_MAX), Fact::Expired).is_none());
+        assert!(again(&row(PacketKind::ReferralEvent, REFUSED_RESENDS_MAX), Fact::Refused).is_none());
+        assert!(again(&event, Fact::Arrived(now)).is_none());
+        for kind in [PacketKind::ReferralPreview, PacketKind::ReferralFull, PacketKind::StatisticsTable] {
+            assert!(again(&row(kind, 0), Fact::Expired).is_none());
+        }
+        assert!(again(&Outbox { body: Vec::new(), ..event }, Fact::Expired).is_none(), "it was read meanwhile");
+    }
 }

@@ -27,6 +27,7 @@ mod register;
 mod requests;
 mod review;
 mod staff;
+mod steps;
 mod tasks;
 mod views;
 mod vocabulary;
@@ -47,10 +48,11 @@ pub use links::Shared;
 pub use log::{FieldChange, HistoryView, LogCheck, LogFilter, LogRow, LogView, VersionView};
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
-pub use referrals::{AnswerInput, ReferralInput};
+pub use referrals::ReferralInput;
 pub use register::RegisterInput;
 pub use requests::DecisionInput;
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
+pub use steps::{AnswerInput, Wanted};
 pub use tasks::{TaskChange, TaskFilter, TaskInput};
 pub use views::*;
 pub use vocabulary::{
@@ -126,6 +128,9 @@ pub enum DeskError {
     /// The same referral is already open with that office.
     #[error("this case already has an open referral to that office for the same service; follow that one")]
     DoubleSend,
+    /// Another office was asked for the same and has not answered.
+    #[error("{0} was asked for the same and has not answered yet; if both should be asked, say so")]
+    AlsoOpen(String),
     /// Somebody who cares for the person is a party in one of their cases.
     #[error(
         "somebody who cares for this person is a party in one of their cases: do not turn the page round; talk to the person alone"
@@ -157,6 +162,7 @@ impl DeskError {
             Self::Illegal(_) => "error-illegal-step",
             Self::Partner(_) => "error-partner",
             Self::DoubleSend => "error-double-send",
+            Self::AlsoOpen(_) => "error-also-open",
             Self::FactorNeeded => "error-factor-needed",
             Self::CaregiverIsParty => "error-caregiver-is-party",
             Self::Vault(VaultError::Conflict) => "error-conflict",

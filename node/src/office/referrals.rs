@@ -2,20 +2,19 @@
 
 use super::cases::NewCase;
 use super::exchange::Outward;
-use super::people::{Problems, country};
-use super::{
-    CodeView, Desk, DeskError, EventView, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
-};
+use super::people::country;
+use super::steps::{self, AnswerInput};
+use super::tasks::{NewTask, add_task};
+use super::{CodeView, Desk, DeskError, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview};
 use crate::calendars::{Calendar, birth_date};
 use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Consent, Facts, HeldEvent, IdentityLevel, Payment, PaymentKind, Person, PersonRef,
-    Referral, SETTINGS_ID, Settings, StaffRole,
+    Action, Case, CaseState, Consent, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Payment, PaymentKind,
+    Person, PersonRef, Referral, SETTINGS_ID, Settings, StaffRole, TaskKind, TaskTitle,
 };
 use crate::vault::{Record, Tx};
-use crate::vocabulary::Vocabulary;
 use casemesh_crypto::hash::{Digest, keyed_name};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::bounded::{List, Text};
@@ -23,13 +22,15 @@ use casemesh_protocol::consent::Permit;
 use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
 use casemesh_protocol::outgoing::{Disclosure, Grant, Outgoing, Reply};
 use casemesh_protocol::packet::{self, Full, Kind as PacketKind, Preview, SharedField};
-use casemesh_protocol::referral::{Event, Fate, Note, Side, SignedEvent, State, Step, Thread};
+use casemesh_protocol::referral::{Event, Note, Side, SignedEvent, Step, Thread};
 use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use utoipa::ToSchema;
 
+/// An answer on what is kept is due so many days after a referral was taken back.
+const ERASURE_ANSWER_DAYS: i32 = 3;
 /// Answer wanted within so many days, by urgency: routine, urgent, emergency (domain.md 4f).
 const RESPOND_DAYS: [u64; 3] = [7, 3, 1];
 /// Without an answer it ends after so many days.
@@ -51,21 +52,8 @@ pub struct ReferralInput {
     pub urgency: String,
     /// Under which consent.
     pub consent: String,
-}
-
-/// An answer, or another step in a referral.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AnswerInput {
-    /// acknowledged, info_requested, info_given, accepted, declined, started, on_hold, completed, failed,
-    /// withdrawn, revoked, closed or noted.
-    pub step: String,
-    /// Code of the step's list: reason, outcome or feedback.
-    pub code: String,
-    /// In words, shared with the other office.
-    pub note: String,
-    /// A day that belongs to the step: first contact.
-    pub on: String,
+    /// Whether it is sent although another office was asked for the same and has not answered.
+    pub also_elsewhere: bool,
 }
 
 /// What goes into a referral, before it is signed.
@@ -214,6 +202,8 @@ impl Desk {
     /// When fields are wrong, the consent does not allow it, or the same is already under way.
     pub fn send_referral(&self, case: RecordId, input: ReferralInput) -> Result<RecordId, DeskError> {
         self.may_refer(case)?;
+        let minutes = self.office.settings().map_or(0, |settings| settings.recall_minutes);
+        let recall_ms = u64::from(minutes) * 60_000;
         let desk = self.clone();
         let id = self.write("send_referral", move |tx| {
             let now = tx.now();
@@ -227,6 +217,21 @@ impl Desk {
                     && other.preview.service.code == draft.preview.service.code
                     && (state.is_before_acceptance() || state.is_at_work())
             };
+            // The same need at another office at the same time: sometimes right, never by mistake.
+            let is_elsewhere = |other: &Referral| {
+                other.outgoing
+                    && other.case == Some(case)
+                    && other.partner != partner
+                    && other.preview.service.code == draft.preview.service.code
+                    && other.state().is_before_acceptance()
+            };
+            if !input.also_elsewhere {
+                let tables = desk.office.index.read();
+                let elsewhere = tables.referrals.values().find(|other| is_elsewhere(other));
+                if let Some(other) = elsewhere {
+                    return Err(DeskError::AlsoOpen(other.partner_name.clone()));
+                }
+            }
             let is_under_way = desk.office.index.read().referrals.values().any(|other| is_same(other));
             if is_under_way || tx.unseen::<Referral>(Referral::TOP)?.iter().any(is_same) {
                 return Err(DeskError::DoubleSend);
@@ -263,9 +268,12 @@ impl Desk {
                 respond_by,
                 expires,
                 last_packet: Digest::ZERO,
+                erased: None,
+                shed: None,
             };
             tx.insert(&referral)?;
-            Outward::new(Outgoing::Disclosure(disclosure), &referral).queue(tx)?;
+            let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
+            Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).queue(tx)?;
             touch_case(tx, case, "letter_out", &referral.partner_name)?;
             tx.about(referral.id);
             Ok(referral.id)
@@ -420,7 +428,7 @@ impl Desk {
             held.by.map(|staff| self.staff_name(&tables, Some(staff)))
         };
         let events = thread.events.iter().map(|(event, fate)| {
-            event_view(&event.event, event.side, *fate, event.side == referral.side(), by(&event.hash))
+            steps::event_view(&event.event, event.side, *fate, event.side == referral.side(), by(&event.hash))
         });
         let packets = tables
             .outbox
@@ -444,7 +452,17 @@ impl Desk {
             preview: referral.preview.clone(),
             full,
             events: events.collect(),
-            steps: possible_steps(&tables.vocabulary, &referral, thread.state),
+            erased: referral.erased.map(|(at, _)| at),
+            recall_until: tables
+                .outbox
+                .values()
+                .filter(|row| row.referral == Some(id) && row.state == OutboxState::Waiting)
+                .filter_map(|row| row.not_before)
+                .find(|at| self.now() < *at),
+            steps: match referral.erased {
+                Some(_) => Vec::new(),
+                None => steps::offered(&tables.vocabulary, &referral, thread.state),
+            },
             packets,
         })
     }
@@ -490,20 +508,71 @@ impl Desk {
         if referral.outgoing {
             self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
         }
+        // The client told us, the sender: the consent itself ends, and every referral under it.
+        if let ("consent_withdrawn", true, Some((client, consent))) =
+            (input.step.as_str(), referral.outgoing, referral.client.zip(referral.consent))
+        {
+            return self.withdraw_consent(client, consent);
+        }
         let recovered = match (referral.case, input.step.as_str()) {
             (Some(case), "completed") => self.recovered_in(case)?,
             _ => Vec::new(),
         };
-        let step = parse_step(self.problems(), &input, self.today(), recovered)?;
+        let step = steps::read(self.problems(), &input, self.today(), recovered, |office| self.member_name(office))?;
         let office = Arc::clone(&self.office);
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let ends = matches!(step, Step::ConsentWithdrawn);
             add_own_event(tx, &office.keys, &mut sealed.record, step)?;
+            if ends {
+                after_taking_back(tx, &office.keys, &mut sealed.record)?;
+            }
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })?;
+        self.office.shed_referrals();
         self.office.release_outbox();
         Ok(())
+    }
+
+    /// What a member of the network is called.
+    fn member_name(&self, office: OfficeId) -> Option<String> {
+        let directory = self.office.around.directory()?;
+        directory.member(&office).map(|member| member.record.name.to_string())
+    }
+
+    /// Takes a referral back that has not gone yet: nothing leaves, and it counts as entered in error.
+    ///
+    /// # Errors
+    /// When there is no such referral for this account, or it has gone.
+    pub fn recall_referral(&self, id: RecordId) -> Result<(), DeskError> {
+        let referral = self.visible_referral(id)?;
+        self.may_refer(referral.case.filter(|_| referral.outgoing).ok_or(DeskError::NotFound)?)?;
+        let _held = self.office.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows: Vec<RecordId> = {
+            let tables = self.office.index.read();
+            tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
+        };
+        let office = Arc::clone(&self.office);
+        self.write("recall_referral", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            for row in rows {
+                let mut row = tx.get::<Outbox>(Outbox::TOP, row)?.ok_or(DeskError::NotFound)?;
+                if row.record.state != OutboxState::Waiting {
+                    return Err(crate::vault::VaultError::Conflict.into());
+                }
+                row.record.state = OutboxState::Cancelled;
+                row.record.body.clear();
+                tx.update(&row.record, row.revision)?;
+            }
+            let referral = &mut sealed.record;
+            let (thread, side) = (referral.thread(), referral.side());
+            let event = next_event(tx, &office.keys, referral.thread, side, &thread, Step::EnteredInError)?;
+            let signed = SignedEvent::sign(&event, &office.keys.node_key);
+            referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff() });
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
     }
 
     fn recovered_in(&self, case: RecordId) -> Result<Vec<Money>, DeskError> {
@@ -594,126 +663,6 @@ fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
     person
 }
 
-fn parse_step(
-    mut problems: Problems,
-    input: &AnswerInput,
-    today: Day,
-    recovered: Vec<Money>,
-) -> Result<Step, DeskError> {
-    let note_text = problems.text("note", &input.note, casemesh_protocol::limits::NOTE_BYTES_MAX);
-    let note = Note::cut(&note_text);
-    let code = |problems: &mut Problems, list: &str| problems.code("code", list, &input.code);
-    let step = match input.step.as_str() {
-        "acknowledged" => Some(Step::Acknowledged),
-        "info_requested" | "info_given" | "noted" if note.is_empty() => {
-            problems.add("note", "required");
-            None
-        }
-        "info_requested" => Some(Step::InfoRequested { text: note }),
-        "info_given" => Some(Step::InfoGiven { text: note }),
-        "noted" => Some(Step::Noted { text: note }),
-        "accepted" => {
-            let first_contact_by = problems.day("on", &input.on);
-            Some(Step::Accepted { arrangement: note, first_contact_by })
-        }
-        "declined" => code(&mut problems, "decline_reason").map(|reason| Step::Declined { reason, note }),
-        "started" => {
-            let first_contact = problems.day("on", &input.on).unwrap_or(today);
-            Some(Step::Started { first_contact })
-        }
-        "on_hold" => code(&mut problems, "failure_reason").map(|reason| Step::OnHold { reason }),
-        "completed" => code(&mut problems, "outcome").map(|outcome| Step::Completed {
-            outcome,
-            services: List::default(),
-            recovered: List::new(recovered).unwrap_or_default(),
-            note,
-        }),
-        "failed" => code(&mut problems, "failure_reason").map(|reason| Step::Failed { reason, note }),
-        "withdrawn" => code(&mut problems, "withdraw_reason").map(|reason| Step::Withdrawn { reason }),
-        "revoked" => code(&mut problems, "withdraw_reason").map(|reason| Step::Revoked { reason }),
-        "closed" => {
-            let feedback = problems.optional_code("code", "feedback", &input.code);
-            Some(Step::Closed { feedback, note })
-        }
-        other => {
-            problems.with("step", "unknown-value", other);
-            None
-        }
-    };
-    problems.done()?;
-    step.ok_or(DeskError::NotFound)
-}
-
-/// Steps that a form offers to our side where the referral stands.
-fn possible_steps(words: &Arc<Vocabulary>, referral: &Referral, state: State) -> Vec<String> {
-    const OFFERED: &[&str] = &[
-        "acknowledged",
-        "info_requested",
-        "info_given",
-        "accepted",
-        "declined",
-        "started",
-        "completed",
-        "failed",
-        "withdrawn",
-        "revoked",
-        "closed",
-    ];
-    let code = |list: &str| codes::list(list).and_then(|list| list.codes.first()).map(|(code, _)| (*code).to_owned());
-    OFFERED
-        .iter()
-        .filter(|word| {
-            let list = match **word {
-                "declined" => "decline_reason",
-                "completed" => "outcome",
-                "failed" => "failure_reason",
-                _ => "withdraw_reason",
-            };
-            let code = if **word == "closed" { String::new() } else { code(list).unwrap_or_default() };
-            let probe = AnswerInput { step: (**word).to_owned(), code, note: "x".into(), on: String::new() };
-            parse_step(Problems::new(Arc::clone(words)), &probe, referral.expires.day(), Vec::new())
-                .is_ok_and(|step| state.after(&step, referral.side()).is_ok())
-        })
-        .map(|word| (*word).to_owned())
-        .collect()
-}
-
-fn event_view(event: &Event, side: Side, fate: Fate, ours: bool, by: Option<String>) -> EventView {
-    let (code, text, amounts): (Option<&Code>, String, Vec<String>) = match &event.step {
-        Step::Sent { service, .. } => (Some(service), String::new(), vec![]),
-        Step::InfoRequested { text } | Step::InfoGiven { text } | Step::Noted { text } => {
-            (None, text.to_string(), vec![])
-        }
-        Step::Accepted { arrangement, .. } => (None, arrangement.to_string(), vec![]),
-        Step::Declined { reason, note } | Step::Failed { reason, note } => (Some(reason), note.to_string(), vec![]),
-        Step::Rerouted { suggested, note } => (None, format!("{suggested} {note}"), vec![]),
-        Step::OnHold { reason } | Step::Withdrawn { reason } | Step::Revoked { reason } => {
-            (Some(reason), String::new(), vec![])
-        }
-        Step::Completed { outcome, recovered, note, .. } => {
-            (Some(outcome), note.to_string(), recovered.iter().map(ToString::to_string).collect())
-        }
-        Step::Closed { feedback, note } => (feedback.as_ref(), note.to_string(), vec![]),
-        Step::ErasureAnswered { kept, .. } => (None, kept.to_string(), vec![]),
-        Step::Started { first_contact } => (None, first_contact.to_string(), vec![]),
-        Step::Waitlisted { until } => (None, until.map(|day| day.to_string()).unwrap_or_default(), vec![]),
-        Step::Acknowledged | Step::ConsentWithdrawn | Step::Expired | Step::EnteredInError | Step::Released { .. } => {
-            (None, String::new(), vec![])
-        }
-    };
-    EventView {
-        step: event.step.word().into(),
-        side,
-        at: event.at,
-        code: code.map(CodeView::from),
-        text,
-        amounts,
-        refused: matches!(fate, Fate::Refused(_)),
-        ours,
-        by,
-    }
-}
-
 /// The next event of our side, with the number that this store gives it.
 pub(super) fn next_event(
     tx: &mut Tx<'_>,
@@ -731,6 +680,27 @@ pub(super) fn next_event(
     epoch.copy_from_slice(keys.database.as_bytes().split_at(StoreEpoch::LENGTH).0);
     let id = EventId { office: keys.office, epoch: StoreEpoch::new(epoch), number };
     Ok(thread.next(id, thread_id, side, step, tx.now())?)
+}
+
+/// What follows at the receiver when the sender or the client takes a referral back: without a case everything that was
+/// received goes, and the other office is told so; with one, a person decides what is kept and on what ground.
+pub(super) fn after_taking_back(
+    tx: &mut Tx<'_>,
+    keys: &crate::keys::Keys,
+    referral: &mut Referral,
+) -> Result<(), DeskError> {
+    if referral.outgoing {
+        return Ok(());
+    }
+    let Some(id) = referral.case else {
+        let answer = Step::ErasureAnswered { erased: true, kept: Note::default() };
+        return add_own_event(tx, keys, referral, answer);
+    };
+    let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
+    touch_case(tx, id, "letter_in", &referral.partner_name)?;
+    let due = super::today(tx)?.plus_days(ERASURE_ANSWER_DAYS);
+    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("erasure_answer".into()), due };
+    add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
 }
 
 /// Adds an event of ours to a referral and queues it for the other office.

@@ -21,6 +21,9 @@ use utoipa::ToSchema;
 /// Shortest password where it is the only factor (NIST 800-63B-4).
 pub const PASSWORD_CHARS_MIN: usize = 15;
 
+/// Longest time for which a referral waits before it goes.
+const RECALL_MINUTES_MAX: u16 = 60;
+
 /// An account as entered.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +86,8 @@ pub struct SettingsInput {
     pub hidden_fields: Vec<String>,
     /// Figures that the office's page leaves out: cases_by_type, referrals_by_state, amount_recovered.
     pub hidden_figures: Vec<String>,
+    /// For so many minutes, at most 60, a referral that is not urgent can be taken back before it goes.
+    pub recall_minutes: u16,
 }
 
 impl From<Settings> for SettingsInput {
@@ -97,6 +102,7 @@ impl From<Settings> for SettingsInput {
             zone: settings.zone,
             hidden_fields: settings.hidden_fields,
             hidden_figures: settings.hidden_figures.iter().map(ToString::to_string).collect(),
+            recall_minutes: settings.recall_minutes,
         }
     }
 }
@@ -443,6 +449,9 @@ impl Desk {
         }
         let hidden_figures: Vec<Indicator> =
             input.hidden_figures.iter().filter_map(|figure| problems.word("hidden_figures", figure)).collect();
+        if input.recall_minutes > RECALL_MINUTES_MAX {
+            problems.with("recall_minutes", "not-in-range", format!("0–{RECALL_MINUTES_MAX}"));
+        }
         let zone = input.zone.trim().to_owned();
         if !zone.is_empty() && Zone::named(&zone).is_none() {
             problems.with("zone", "no-such-zone", &zone);
@@ -454,11 +463,13 @@ impl Desk {
         }
         let SettingsInput { small_office, modules, approve_closure, factor_to_administer, hidden_fields, .. } =
             input.clone();
+        let recall_minutes = input.recall_minutes;
         self.write("change_settings", move |tx| {
             let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
             let changed = Settings { name, currency, small_office, modules, ..sealed.record };
             sealed.record =
                 Settings { approve_closure, factor_to_administer, hidden_fields, hidden_figures, ..changed };
+            sealed.record.recall_minutes = recall_minutes;
             if !zone.is_empty() {
                 sealed.record.zone = zone;
             }

@@ -1,6 +1,7 @@
 //! What the desk shows: the types of pages and of the JSON API.
 
 use super::links::Shared;
+use super::steps::Wanted;
 use crate::calendars::Calendar;
 use crate::index::MatchReason;
 use crate::records::{
@@ -10,7 +11,7 @@ use crate::records::{
 use crate::vocabulary::Term;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
-use casemesh_protocol::referral::{Side, State};
+use casemesh_protocol::referral::{Side, State, Visit};
 use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, SafeContact};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -980,8 +981,14 @@ pub struct ReferralView {
     pub full: Option<Full>,
     /// What happened, in order.
     pub events: Vec<EventView>,
+    /// Until when it can be taken back before it goes.
+    #[schema(value_type = Option<String>)]
+    pub recall_until: Option<Timestamp>,
+    /// When what was received was erased.
+    #[schema(value_type = Option<String>)]
+    pub erased: Option<Timestamp>,
     /// What can be done now by our side.
-    pub steps: Vec<String>,
+    pub steps: Vec<StepView>,
     /// Our packets in this referral, in order.
     pub packets: Vec<PacketView>,
 }
@@ -1023,6 +1030,14 @@ pub struct EventView {
     pub code: Option<CodeView>,
     /// In words.
     pub text: String,
+    /// When and where the client should come, if it says so.
+    #[schema(value_type = Option<Object>)]
+    pub visit: Option<Visit>,
+    /// What was given.
+    pub services: Vec<CodeView>,
+    /// The office that was named instead, if it is a member of the network.
+    #[schema(value_type = Option<String>)]
+    pub office: Option<OfficeId>,
     /// Amounts that were reported.
     pub amounts: Vec<String>,
     /// Whether it was not allowed and changed nothing.
@@ -1031,6 +1046,27 @@ pub struct EventView {
     pub ours: bool,
     /// Which of our staff, if one of them made it.
     pub by: Option<String>,
+}
+
+/// A step that can be made now, and what it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StepView {
+    /// Which.
+    pub step: String,
+    /// The list of its code.
+    pub list: Option<String>,
+    /// Whether a code has to be said.
+    pub code: Wanted,
+    /// Whether words have to be said.
+    pub note: Wanted,
+    /// Whether a day has to be said.
+    pub day: Wanted,
+    /// Whether another office can be named.
+    pub office: bool,
+    /// Whether it says when and where the client should come.
+    pub visit: bool,
+    /// Whether it says what was given.
+    pub services: bool,
 }
 
 /// What would go to the other office, exactly.

@@ -465,6 +465,8 @@ struct ReferPage {
     services: Vec<(String, String)>,
     share: Option<SharePreview>,
     refusal: Option<String>,
+    /// Whether another office was asked for the same.
+    asks_elsewhere: bool,
 }
 
 async fn refer_page(
@@ -502,14 +504,30 @@ async fn refer_page(
             consents,
             services: page.options("service_type"),
             share,
-            refusal: refusal.map(|error| page.t(error.key())),
+            asks_elsewhere: matches!(refusal, Some(DeskError::AlsoOpen(_))),
+            refusal: refusal.map(|error| match error {
+                DeskError::AlsoOpen(office) => page.t1(error.key(), "office", office),
+                _ => page.t(error.key()),
+            }),
             page: signed.page,
         },
     )
 }
 
-async fn refer_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    refer_page(&app, signed, id, Form::default(), None, None).await
+/// The office that another one named.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct To {
+    to: String,
+}
+
+async fn refer_form(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    signed: Signed,
+    Query(named): Query<To>,
+) -> Response {
+    refer_page(&app, signed, id, Form::of(&[("to", &named.to)]), None, None).await
 }
 
 async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
@@ -522,6 +540,7 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
         need: form.text("need"),
         urgency: form.text("urgency"),
         consent: form.text("consent"),
+        also_elsewhere: form.on("also_elsewhere"),
     };
     let desk = signed.desk.clone();
     let refused = if form.get("stage") == "send" {
@@ -537,7 +556,7 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
     };
     match refused {
         DeskError::Invalid(problems) => refer_page(&app, signed, id, form.with_problems(problems), None, None).await,
-        error @ (DeskError::Consent(_) | DeskError::DoubleSend | DeskError::Partner(_)) => {
+        error @ (DeskError::Consent(_) | DeskError::DoubleSend | DeskError::AlsoOpen(_) | DeskError::Partner(_)) => {
             refer_page(&app, signed, id, form, None, Some(&error)).await
         }
         error => signed.refused(&error),

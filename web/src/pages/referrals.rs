@@ -9,8 +9,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{AnswerInput, DeskError, PartnerView, ReferralSummary, ReferralView};
+use casemesh_node::office::{AnswerInput, DeskError, PartnerView, ReferralSummary, ReferralView, StepView, Wanted};
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::referral::Visit;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -18,6 +19,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/referrals/{id}", get(show))
         .route("/referrals/{id}/steps", post(step))
         .route("/referrals/{id}/case", post(open_case))
+        .route("/referrals/{id}/recall", post(recall))
 }
 
 #[derive(Template)]
@@ -47,30 +49,45 @@ struct ReferralPage {
     form: Form,
     refusal: Option<String>,
     can_open: bool,
+    /// Offices that can be named instead.
+    offices: Vec<(String, String)>,
+    services: Vec<(String, String)>,
 }
 
 impl ReferralPage {
-    /// The codes that a step can carry.
-    fn codes(&self, step: &str) -> Vec<(String, String)> {
-        match step {
-            "declined" => self.page.options("decline_reason"),
-            "failed" => self.page.options("failure_reason"),
-            "completed" => self.page.options("outcome"),
-            "withdrawn" | "revoked" => self.page.options("withdraw_reason"),
-            "closed" => self.page.options("feedback"),
-            _ => Vec::new(),
-        }
+    /// What was typed into the form of a step that came back.
+    fn typed(&self, step: &str, field: &str) -> &str {
+        if self.form.get("step") == step { self.form.get(field) } else { "" }
     }
 
-    fn takes_note(&self, step: &str) -> bool {
-        matches!(step, "info_requested" | "info_given" | "accepted" | "declined" | "completed" | "failed" | "closed")
+    /// What is wrong with a field of a step.
+    fn wrong(&self, step: &str, field: &str) -> Option<String> {
+        let problem = self.form.problem(field).filter(|_| self.form.get("step") == step);
+        problem.map(|problem| self.page.problem(problem))
+    }
+
+    /// What is said about a first visit.
+    fn said(&self, visit: &Visit) -> Vec<(&'static str, String)> {
+        let all = [
+            ("visit-when", &visit.when),
+            ("visit-place", &visit.place),
+            ("visit-ask-for", &visit.ask_for),
+            ("visit-bring", &visit.bring),
+        ];
+        all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(label, text)| (label, text.to_string())).collect()
+    }
+
+    /// The codes that a step can carry.
+    fn codes(&self, step: &StepView) -> Vec<(String, String)> {
+        step.list.as_deref().map(|list| self.page.options(list)).unwrap_or_default()
     }
 }
 
 async fn referral_page(app: &App, signed: Signed, id: RecordId, form: Form, refusal: Option<&DeskError>) -> Response {
     let desk = signed.desk.clone();
-    match app.run(move || desk.referral(id)).await {
-        Ok(referral) => {
+    match app.run(move || desk.referral(id).map(|referral| (referral, desk.partners()))).await {
+        Ok((referral, partners)) => {
+            let services = signed.page.options("service_type");
             let wrong = refusal.is_some() || !form.problems().is_empty();
             let can_open = !referral.summary.outgoing
                 && referral.full.is_some()
@@ -84,6 +101,8 @@ async fn referral_page(app: &App, signed: Signed, id: RecordId, form: Form, refu
                     referral,
                     form,
                     can_open,
+                    offices: partners.into_iter().map(|one| (one.office.to_string(), one.name)).collect(),
+                    services,
                 },
             )
         }
@@ -96,8 +115,18 @@ async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) 
 }
 
 async fn step(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
-    let input =
-        AnswerInput { step: form.text("step"), code: form.text("code"), note: form.text("note"), on: form.text("on") };
+    let input = AnswerInput {
+        step: form.text("step"),
+        code: form.text("code"),
+        note: form.text("note"),
+        on: form.text("on"),
+        office: form.text("office"),
+        when: form.text("when"),
+        place: form.text("place"),
+        ask_for: form.text("ask_for"),
+        bring: form.text("bring"),
+        services: form.all("services"),
+    };
     let desk = signed.desk.clone();
     match app.run(move || desk.answer(id, input)).await {
         Ok(()) => go(&format!("/referrals/{id}")),
@@ -110,7 +139,15 @@ async fn step(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
 async fn open_case(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, .. }: Sent) -> Response {
     let desk = signed.desk.clone();
     match app.run(move || desk.referral_to_case(id)).await {
-        Ok(case) => go(&format!("/cases/{case}")),
+        Ok(case) => super::cases::opened(&signed, case),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn recall(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, .. }: Sent) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.recall_referral(id)).await {
+        Ok(()) => go(&format!("/referrals/{id}")),
         Err(error) => signed.refused(&error),
     }
 }

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_crypto::passphrase::Cost;
+use casemesh_node::names;
 use casemesh_node::office::{DeskError, RolesInput, SettingsInput, StaffInput, StaffView};
 use casemesh_node::packs::HIDEABLE;
 use casemesh_node::records::StaffRole;
@@ -37,6 +38,7 @@ struct StaffPage {
     office_name: String,
     currency: String,
     zone: String,
+    recall_minutes: u16,
     hidden_fields: Vec<(&'static str, bool)>,
     hidden_figures: Vec<(Indicator, bool)>,
     small_office: bool,
@@ -60,6 +62,7 @@ async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
                 office_name: settings.name,
                 currency: settings.currency.to_string(),
                 zone: settings.zone.clone(),
+                recall_minutes: settings.recall_minutes,
                 hidden_fields: HIDEABLE
                     .iter()
                     .map(|field| (*field, settings.hidden_fields.iter().any(|hidden| hidden == field)))
@@ -168,6 +171,7 @@ async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
         zone: form.text("zone"),
         hidden_fields: form.all("hidden_fields"),
         hidden_figures: form.all("hidden_figures"),
+        recall_minutes: names::ascii_digits(form.get("recall_minutes").trim()).parse().unwrap_or(0),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {
