@@ -622,3 +622,60 @@ fn a_referral_that_has_not_gone_is_taken_back_and_nothing_leaves() {
     incoming(&pair.other);
     assert_eq!(pair.other.referrals(false).unwrap().len(), 1);
 }
+
+#[test]
+fn an_office_writes_a_new_card_before_its_prekeys_end_and_partners_use_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (mut advice, mut shelter, network) = two_offices();
+    let clock = Clock::set_to(Clock::system().now());
+    for node in [&mut advice, &mut shelter] {
+        node.node = Some(Node::start(node.folder.path(), clock.clone()).unwrap());
+        node.node().join(&network).unwrap();
+    }
+    let prekeys_of = |node: &TestNode, office: OfficeId| {
+        let directory = node.node().directory().unwrap();
+        let member = directory.member(&office).unwrap();
+        (member.record.number, member.prekeys.iter().map(|prekey| prekey.until).max().unwrap())
+    };
+    let first = prekeys_of(&shelter, advice.office);
+    // Ten weeks on, there are three weeks left: both offices renew, and each learns the other's card.
+    let day_ms = 86_400_000;
+    clock.advance_ms(70 * day_ms);
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    eventually("the shelter has the advice office's new card", || {
+        advice.node().nudge();
+        shelter.node().nudge();
+        (prekeys_of(&shelter, advice.office).1 > first.1.plus_days(60)).then_some(())
+    });
+    eventually("and the other way round", || (prekeys_of(&advice, shelter.office).0 == 2).then_some(()));
+    // After the first season is over, a referral still goes its way; after a restart the cards are there.
+    drop((desk, other));
+    for node in [&mut advice, &mut shelter] {
+        node.stop();
+    }
+    clock.advance_ms(40 * day_ms);
+    for node in [&mut advice, &mut shelter] {
+        node.node = Some(Node::start(node.folder.path(), clock.clone()).unwrap());
+    }
+    assert_eq!(prekeys_of(&advice, shelter.office).0, 2);
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    let (person, case) = client(&desk);
+    let expires = clock.now().plus_days(30).day().to_string();
+    let consent = ConsentInput {
+        purpose: "share_for_service".into(),
+        recipients: vec![shelter.office.to_string()],
+        scope: vec!["names".into()],
+        expires,
+        method: "signed_paper".into(),
+        giver: "person".into(),
+        ..ConsentInput::default()
+    };
+    let consent = desk.record_consent(person, consent).unwrap();
+    let sent = refer(&desk, case, shelter.office, consent);
+    wait_for(&desk, sent, "it is read with a key of the new card", |v| v.summary.read.is_some());
+    assert_eq!(other.referrals(false).unwrap().len(), 1);
+    // An older network file does not take the new cards away.
+    advice.node().join(&network).unwrap();
+    assert!(prekeys_of(&advice, shelter.office).0 >= 2);
+}

@@ -213,6 +213,17 @@ impl OfficeKeys {
         log.iter().try_fold(Self::genesis(genesis), |keys, signed| keys.step(signed))
     }
 
+    /// Whether a log goes on where this one ended: a log that tells another story of the same past is somebody else's, or a theft.
+    pub fn is_continued_by(&self, genesis: &Genesis, log: &[Signed]) -> bool {
+        let past = usize::try_from(self.length).ok().and_then(|length| log.get(..length));
+        past.is_some_and(|past| Self::follow(genesis, past).is_ok_and(|then| then.head == self.head))
+    }
+
+    /// How many statements there are.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Follows one more statement.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ const RELAY_FILE: &str = "relay.cbor";
 const PREKEY_FILE: &str = "prekeys.cbor";
 const KEY_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long a node key may sign: a year.
-const NODE_KEY_DAYS: u64 = 365;
+pub const NODE_KEY_DAYS: u64 = 365;
 /// How many weeks of prekeys are published ahead: a season.
 pub const PREKEY_WEEKS: u64 = 13;
 
@@ -241,7 +241,7 @@ impl NewOffice {
             receipt_key: relay.receipt_key.verifying_key(),
             until_s,
         };
-        let publish = Step::PublishPrekeys { list: prekey_list_hash(&prekeys.published()) };
+        let publish = Step::PublishPrekeys { list: prekey_list_hash(&prekeys.published(now)) };
         let mut office_keys = OfficeKeys::genesis(&genesis);
         let mut log = Vec::new();
         for (step, key) in [
@@ -465,22 +465,31 @@ impl Prekeys {
         const DAY_MS: u64 = 86_400_000;
         // A day earlier, for partners whose clock is behind.
         let start = Timestamp::from_ms(now.ms().saturating_sub(DAY_MS));
-        Self(
-            (0..PREKEY_WEEKS)
-                .map(|week| OwnPrekey {
-                    from: start.plus_days(7 * week),
-                    until: start.plus_days(7 * week + 14),
-                    secret: PrekeySecret::random(rng),
-                })
-                .collect(),
-        )
+        let mut prekeys = Self::default();
+        prekeys.extend_from(start, start.plus_days(7 * PREKEY_WEEKS), rng);
+        prekeys
     }
 
-    /// The public halves, as the card carries them.
-    pub fn published(&self) -> PrekeyList {
+    /// Adds prekeys, so that they reach a season ahead again.
+    pub fn extend(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+        // Each is good for two weeks, and the next begins in the middle.
+        let last = self.0.iter().map(|own| own.from.plus_days(7)).max().unwrap_or_default();
+        self.extend_from(last.max(now), now.plus_days(7 * PREKEY_WEEKS), rng);
+    }
+
+    fn extend_from(&mut self, mut from: Timestamp, until: Timestamp, rng: &mut impl CryptoRng) {
+        while from < until {
+            self.0.push(OwnPrekey { from, until: from.plus_days(14), secret: PrekeySecret::random(rng) });
+            from = from.plus_days(7);
+        }
+    }
+
+    /// The public halves that can still be sealed to, as the card carries them.
+    pub fn published(&self, now: Timestamp) -> PrekeyList {
         let list = self
             .0
             .iter()
+            .filter(|own| now < own.until)
             .take(PREKEYS_MAX)
             .map(|own| PublishedPrekey { from: own.from, until: own.until, prekey: own.secret.public().clone() })
             .collect();
@@ -572,7 +581,7 @@ mod tests {
         }
         assert_eq!(file.open_with_seed(&new.recovery_seed).unwrap().office_key.expose(), new.keys.office_key.expose());
         assert!(matches!(file.open_with_seed(&new.next_root_seed), Err(KeyError::WrongShares)));
-        assert_eq!(Prekeys::read(folder.path(), &keys).unwrap().published(), new.prekeys.published());
+        assert_eq!(Prekeys::read(folder.path(), &keys).unwrap().published(NOW), new.prekeys.published(NOW));
     }
 
     #[test]
@@ -588,7 +597,7 @@ mod tests {
             List::new(vec![Role::Office]).unwrap(),
             NOW,
         );
-        let card = Card::write(new.file.genesis, new.file.log, &record, new.prekeys.published(), &new.keys.node_key);
+        let card = Card::write(new.file.genesis, new.file.log, &record, new.prekeys.published(NOW), &new.keys.node_key);
         assert!(card.verify().is_ok());
     }
 
@@ -597,7 +606,24 @@ mod tests {
         let mut prekeys = Prekeys::ahead(NOW, &mut os_rng());
         assert!(!prekeys.destroy_past(NOW.plus_days(13 + 30)));
         assert!(prekeys.destroy_past(NOW.plus_days(13 + 30 + 1)));
-        assert_eq!(prekeys.published().as_slice().len(), 12);
+        assert_eq!(prekeys.published(NOW).as_slice().len(), 12);
+    }
+
+    #[test]
+    fn prekeys_are_extended_to_a_season_ahead_without_a_gap() {
+        let mut prekeys = Prekeys::ahead(NOW, &mut os_rng());
+        for weeks in [5, 6, 20, 60] {
+            let now = NOW.plus_days(7 * weeks);
+            prekeys.extend(now, &mut os_rng());
+            prekeys.destroy_past(now);
+            let list = prekeys.published(now);
+            assert!(list.iter().all(|prekey| prekey.until > now));
+            for day in 0..7 * PREKEY_WEEKS {
+                let then = now.plus_days(day);
+                let good = list.iter().filter(|prekey| prekey.from <= then && then < prekey.until).count();
+                assert!((1..=2).contains(&good), "{good} in week {weeks}, day {day}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::disk;
 use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
 use crate::net;
+use crate::office::renewal;
 use crate::office::{Desk, Office, Surroundings};
 use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::relay::{Relay, RelayConfig, RelayError};
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 const CONFIG_FILE: &str = "node.toml";
 const NETWORK_FILE: &str = "network.cbor";
-const CARD_FILE: &str = "card.cbor";
+pub(crate) const CARD_FILE: &str = "card.cbor";
 const LOCK_FILE: &str = "LOCK";
 /// Names the address of the pages while they are served.
 const PAGES_FILE: &str = "pages";
@@ -259,6 +260,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         factor_to_administer: new.factor_to_administer,
         zone: new.zone.clone(),
         recall_minutes: 0,
+        announced_card: 1,
         hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
         hidden_figures: match pack {
             Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),
@@ -300,7 +302,7 @@ fn card(new: &NewNode, office: &NewOffice, now: Timestamp) -> Result<Card, NodeE
     record.addresses = List::new(addresses.map_err(long)?).map_err(long)?;
     record.hubs = List::new(new.hubs.clone()).map_err(long)?;
     let (genesis, log) = (office.file.genesis.clone(), office.file.log.clone());
-    Ok(Card::write(genesis, log, &record, office.prekeys.published(), &office.keys.node_key))
+    Ok(Card::write(genesis, log, &record, office.prekeys.published(now), &office.keys.node_key))
 }
 
 /// The card of an office, as `casemesh join card` hands it to the steward.
@@ -514,7 +516,8 @@ impl Node {
             _lock: lock,
         });
         if let Some(bytes) = disk::read_bounded(&folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)? {
-            inner.use_directory(Directory::read(&bytes, None)?, reach);
+            let directory = renewal::with_kept_cards(folder, Directory::read(&bytes, None)?);
+            inner.use_directory(directory, reach);
         }
         let for_thread = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("exchange".into()).spawn(move || {
@@ -754,6 +757,7 @@ impl Node {
             return Err(DirectoryError::Older { given: directory.number(), current: current.number() }.into());
         }
         disk::replace(&self.inner.around.folder.join(NETWORK_FILE), bytes)?;
+        let directory = renewal::with_kept_cards(&self.inner.around.folder, directory);
         self.inner.use_directory(directory, Reach::Network);
         Ok(())
     }
@@ -786,12 +790,9 @@ impl Node {
 
 impl Inner {
     fn use_directory(&self, directory: Directory, reach: Reach) {
-        let directory = Arc::new(directory);
-        let own = read_card(&self.around.folder).ok().and_then(|bytes| wire::decode::<Card>(&bytes).ok());
-        let prekeys = own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect());
-        *self.around.directory.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&directory));
+        let directory = self.around.know(directory);
         if reach == Reach::Network {
-            self.around.relay.set_directory(directory, prekeys);
+            self.around.tell_relay(directory);
         }
     }
 

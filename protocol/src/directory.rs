@@ -200,6 +200,12 @@ pub enum DirectoryError {
         /// The number in use.
         current: u64,
     },
+    /// A card of an office that the network does not know.
+    #[error("office {0:?} does not belong to the network")]
+    Stranger(OfficeId),
+    /// A card whose key log does not go on where the known one ended.
+    #[error("office {0:?} tells two stories of its keys; call them, and believe neither until you have spoken")]
+    OtherPast(OfficeId),
     /// A card in it does not hold.
     #[error("the card of office {0:?} does not hold; ask that office for a new one")]
     Card(OfficeId),
@@ -248,7 +254,19 @@ impl Card {
     }
 }
 
+/// The last prekey should last at least so long: half a season, so that an office can be away for weeks.
+const PREKEYS_AHEAD_DAYS: u64 = 49;
+/// A machine's certificate is renewed so long before it ends.
+const MACHINE_AHEAD_DAYS: u64 = 60;
+
 impl Member {
+    /// Whether the office should write a new card: its prekeys or its machine's certificate come to their end.
+    pub fn is_to_renew(&self, now: Timestamp) -> bool {
+        let last = self.prekeys.iter().map(|prekey| prekey.until).max().unwrap_or_default();
+        let machines = self.keys.machines().iter().map(|machine| machine.until_s);
+        last < now.plus_days(PREKEYS_AHEAD_DAYS) || machines.max() < Some(now.plus_days(MACHINE_AHEAD_DAYS).s())
+    }
+
     /// The prekey to seal to now: of those in their time, the one that lasts longest.
     pub fn prekey(&self, now: Timestamp) -> Option<&PublishedPrekey> {
         self.prekeys.iter().filter(|prekey| prekey.from <= now && now < prekey.until).max_by_key(|prekey| prekey.until)
@@ -349,6 +367,25 @@ impl Directory {
             .map(|card| card.verify().map(|member| (member.keys.office(), member)))
             .collect::<Result<_, _>>()?;
         Ok(Self { steward: network.steward, name: network.name, number: network.number, members })
+    }
+
+    /// The directory with a newer card of a member; none where the card brings nothing new.
+    ///
+    /// # Errors
+    /// When the card is of nobody who belongs to the network, does not hold, or tells another past than the one that is known.
+    pub fn with_card(&self, card: &Card) -> Result<Option<Self>, DirectoryError> {
+        let office = card.genesis.office();
+        let known = self.members.get(&office).ok_or(DirectoryError::Stranger(office))?;
+        let member = card.verify()?;
+        if member.keys.length() <= known.keys.length() {
+            return Ok(None);
+        }
+        if !known.keys.is_continued_by(&card.genesis, &card.log) {
+            return Err(DirectoryError::OtherPast(office));
+        }
+        let mut next = self.clone();
+        next.members.insert(office, member);
+        Ok(Some(next))
     }
 
     /// The steward's key.
@@ -465,5 +502,40 @@ pub(crate) mod tests {
         let (with_other_prekeys, _) = card("Other");
         let swapped = Card { prekeys: with_other_prekeys.prekeys.clone(), ..good };
         assert!(matches!(swapped.verify(), Err(DirectoryError::Card(_))));
+    }
+
+    #[test]
+    fn a_newer_card_goes_on_where_the_known_one_ended() {
+        let steward = SigningKey::random(&mut os_rng());
+        let (old, node) = card("Shelter");
+        let directory = Directory::read(&file(&steward, vec![old.clone()]), None).unwrap();
+        let office = old.genesis.office();
+        assert!(directory.member(&office).unwrap().is_to_renew(NOW), "two weeks are no season");
+        let later = NOW.plus_days(10);
+        let renew = |old: &Card, weeks: u64| {
+            let prekey = PrekeySecret::random(&mut os_rng());
+            let until = later.plus_days(7 * weeks);
+            let prekeys =
+                List::new(vec![PublishedPrekey { from: later, until, prekey: prekey.public().clone() }]).unwrap();
+            let keys = OfficeKeys::follow(&old.genesis, &old.log).unwrap();
+            let step = Step::PublishPrekeys { list: prekey_list_hash(&prekeys) };
+            let log = [old.log.clone(), vec![keys.write(step, later.s(), &node)]].concat();
+            let roles = List::new(vec![Role::Office]).unwrap();
+            let record = OfficeRecord::new(office, Line::new("Shelter").unwrap(), OfficeKind::Shelter, roles, later);
+            Card::write(old.genesis.clone(), log, &record, prekeys, &node)
+        };
+        let new = renew(&old, 13);
+        let next = directory.with_card(&new).unwrap().unwrap();
+        assert!(next.member(&office).unwrap().prekey(later.plus_days(80)).is_some());
+        assert!(!next.member(&office).unwrap().is_to_renew(later));
+        // The same card, an older one, one that tells another past, a stranger's, a changed one.
+        assert!(next.with_card(&new).unwrap().is_none() && next.with_card(&old).unwrap().is_none());
+        let fork = renew(&renew(&old, 13), 13);
+        assert_eq!(next.with_card(&fork).unwrap_err(), DirectoryError::OtherPast(office));
+        let (stranger, _) = card("Stranger");
+        let who = stranger.genesis.office();
+        assert_eq!(next.with_card(&stranger).unwrap_err(), DirectoryError::Stranger(who));
+        let swapped = Card { prekeys: old.prekeys.clone(), ..renew(&new, 20) };
+        assert_eq!(next.with_card(&swapped).unwrap_err(), DirectoryError::Card(office));
     }
 }

@@ -6,6 +6,7 @@
 //! these become packets ([`Outgoing`]).
 
 use crate::consent::Permit;
+use crate::directory::Card;
 use crate::id::{OfficeId, ThreadId};
 use crate::packet::{Body, Full, Preview, ReadReceipt};
 use crate::referral::{SignedEvent, Step};
@@ -124,6 +125,11 @@ impl Control {
     /// We opened your packet.
     pub fn read(to: OfficeId, receipt: ReadReceipt) -> Self {
         Self { to, body: Body::ReadReceipt(receipt) }
+    }
+
+    /// Our new card: it is about nobody but the office.
+    pub fn card(to: OfficeId, card: Card) -> Self {
+        Self { to, body: Body::Card(card) }
     }
 
     /// A table that staff saw cell by cell and approved.

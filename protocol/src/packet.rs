@@ -3,6 +3,7 @@
 
 use crate::bounded::{List, Text};
 use crate::coded_enum;
+use crate::directory::Card;
 use crate::id::OfficeId;
 use crate::limits::{BRIEF_BYTES_MAX, CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, NEED_BYTES_MAX, SHARED_FIELDS_MAX};
 use crate::referral::SignedEvent;
@@ -27,6 +28,8 @@ coded_enum!(
         ReadReceipt = 4 "read_receipt",
         /// A table of statistics that staff approved: a control packet.
         StatisticsTable = 5 "statistics_table",
+        /// The sender's new card, with the prekeys of the coming weeks: a control packet.
+        Card = 6 "card",
     }
 );
 
@@ -170,6 +173,8 @@ pub enum Body {
     ReadReceipt(ReadReceipt),
     /// A table of statistics.
     StatisticsTable(Table),
+    /// The sender's new card.
+    Card(Card),
 }
 
 /// Why a body is not taken.
@@ -198,6 +203,7 @@ impl Body {
             Self::ReferralEvent(_) => Kind::ReferralEvent,
             Self::ReadReceipt(_) => Kind::ReadReceipt,
             Self::StatisticsTable(_) => Kind::StatisticsTable,
+            Self::Card(_) => Kind::Card,
         }
     }
 
@@ -209,6 +215,7 @@ impl Body {
             Self::ReferralEvent(event) => wire::encode(event),
             Self::ReadReceipt(receipt) => wire::encode(receipt),
             Self::StatisticsTable(table) => wire::encode(table),
+            Self::Card(card) => wire::encode(card),
         }
     }
 
@@ -229,6 +236,7 @@ impl Body {
             Kind::ReferralEvent => Self::ReferralEvent(wire::decode(bytes)?),
             Kind::ReadReceipt => Self::ReadReceipt(wire::decode(bytes)?),
             Kind::StatisticsTable => Self::StatisticsTable(wire::decode(bytes)?),
+            Kind::Card => Self::Card(wire::decode(bytes)?),
         })
     }
 }

@@ -167,7 +167,7 @@ const KEEP_DECLINED_DAYS: u64 = 30;
 const LATER_MAX: usize = 256;
 
 /// What to do with a packet that was opened.
-enum Taken {
+pub(super) enum Taken {
     /// It had its effect.
     Done,
     /// What it follows from is not here yet.
@@ -185,6 +185,7 @@ impl Office {
         self.expire_referrals();
         self.chase_referrals();
         self.shed_referrals();
+        self.renew();
         self.release_outbox();
     }
 
@@ -489,6 +490,7 @@ impl Office {
             }
             Body::ReadReceipt(receipt) => self.take_receipt(from, receipt, seen),
             Body::StatisticsTable(table) => self.take_table(directory, from, name, table, seen),
+            Body::Card(card) => self.take_card(from, &card, seen),
         }
     }
 

@@ -126,6 +126,7 @@ impl Desk {
                 .collect(),
             requests: self.requests_in(&tables).into_iter().filter(|request| request.may_decide).collect(),
             glasses,
+            key_problem: self.office.key_problem().map(str::to_owned),
             problems: self.office.around.relay.status().problems.into_values().collect(),
         })
     }

@@ -24,6 +24,7 @@ mod own;
 mod people;
 mod referrals;
 mod register;
+pub(crate) mod renewal;
 mod requests;
 mod review;
 mod staff;
@@ -69,8 +70,9 @@ use crate::relay::Relay;
 use crate::vault::{Record, Sealed, Vault, VaultError};
 use crate::vocabulary::Vocabulary;
 use crate::zone::Zone;
+use casemesh_crypto::wire;
 use casemesh_protocol::consent::ConsentProblem;
-use casemesh_protocol::directory::Directory;
+use casemesh_protocol::directory::{Card, Directory};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::referral::IllegalStep;
 use casemesh_protocol::time::{Day, Timestamp};
@@ -186,6 +188,20 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Uses a directory from now on.
+    pub(crate) fn know(&self, directory: Directory) -> Arc<Directory> {
+        let directory = Arc::new(directory);
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&directory));
+        directory
+    }
+
+    /// Tells the relay who belongs to the network, and which prekeys are ours.
+    pub(crate) fn tell_relay(&self, directory: Arc<Directory>) {
+        let own = crate::node::read_card(&self.folder).ok().and_then(|bytes| wire::decode::<Card>(&bytes).ok());
+        let prekeys = own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect());
+        self.relay.set_directory(directory, prekeys);
+    }
+
     /// The network, if the office joined one.
     pub fn directory(&self) -> Option<Arc<Directory>> {
         self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()

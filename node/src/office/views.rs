@@ -1195,6 +1195,8 @@ pub struct HomeView {
     pub unassigned: usize,
     /// Open cases in which nothing happened for long.
     pub stale: usize,
+    /// What a person should know about the keys of the office: `key-ends-soon` or `key-ended`.
+    pub key_problem: Option<String>,
     /// What a person should know about the network.
     pub problems: Vec<String>,
     /// What others ask this account to approve.

@@ -1,0 +1,177 @@
+//! Cards that do not run out. Before its prekeys or its machine's certificate end, an office adds to its key log, writes a new
+//! card and sends it to every member; a card that comes in is believed if it goes on where the known one ended, and kept beside
+//! the network file. The steward need not sign again for that: who belongs to the network does not change.
+//!
+//! The order holds through a power cut: the secret halves first, then the card, then the packets. The node key itself lasts a
+//! year and is delegated by the root, which needs the recovery shares.
+
+use super::exchange::{Outward, Taken};
+use super::{DeskError, Office};
+use crate::disk;
+use crate::keys::NODE_KEY_DAYS;
+use crate::node::{CARD_FILE, read_card};
+use crate::records::{SETTINGS_ID, Seen, Settings};
+use crate::vault::{Record, VaultError};
+use casemesh_crypto::keylog::{OfficeKeys, Step};
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::wire;
+use casemesh_protocol::directory::{Card, Directory, Member, prekey_list_hash};
+use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
+use casemesh_protocol::outgoing::Control;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+/// Where cards lie that came after the network file.
+const CARDS_FOLDER: &str = "cards";
+
+fn kept_card(folder: &Path, office: &OfficeId) -> PathBuf {
+    folder.join(CARDS_FOLDER).join(format!("{office}.cbor"))
+}
+
+/// A directory with the cards that came after it. One that brings nothing new, or does not hold, is left aside.
+pub(crate) fn with_kept_cards(folder: &Path, directory: Directory) -> Directory {
+    let offices: Vec<OfficeId> = directory.members().map(|(office, _)| *office).collect();
+    offices.iter().fold(directory, |directory, office| {
+        let bytes = disk::read_bounded(&kept_card(folder, office), DIRECTORY_BYTES_MAX as u64).ok().flatten();
+        let card = bytes.and_then(|bytes| wire::decode::<Card>(&bytes).ok());
+        match card.map(|card| directory.with_card(&card)) {
+            Some(Ok(Some(next))) => next,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a card that was kept is not used");
+                directory
+            }
+            Some(Ok(None)) | None => directory,
+        }
+    })
+}
+
+impl Office {
+    /// Writes a new card when the old one comes to its end, and sends it to whoever does not have it.
+    pub(super) fn renew(&self) {
+        let renewed = self.renew_card().and_then(|()| self.announce_card());
+        if let Err(error) = renewed {
+            tracing::warn!(%error, "the office's card could not be renewed; it is tried again");
+        }
+    }
+
+    fn renew_card(&self) -> Result<(), DeskError> {
+        let now = self.around.clock.now();
+        let Some(directory) = self.around.directory() else { return Ok(()) };
+        let Some(own) = directory.member(&self.keys.office).filter(|own| own.is_to_renew(now)) else { return Ok(()) };
+        if own.keys.node_key(&self.keys.node_key.verifying_key().id(), now.s()).is_none() {
+            // Said on the home page; only the recovery shares help.
+            return Ok(());
+        }
+        let bytes = read_card(&self.around.folder).map_err(|error| DeskError::Partner(error.to_string()))?;
+        let damaged = |_| VaultError::DamagedRecord;
+        let card: Card = wire::decode(&bytes).map_err(|_| VaultError::DamagedRecord)?;
+        let mut prekeys = self.prekeys.write().unwrap_or_else(PoisonError::into_inner);
+        prekeys.destroy_past(now);
+        prekeys.extend(now, &mut os_rng());
+        prekeys.write(&self.around.folder, &self.keys, &mut os_rng()).map_err(damaged)?;
+        let published = prekeys.published(now);
+        drop(prekeys);
+        let mut keys = OfficeKeys::follow(&card.genesis, &card.log).map_err(|_| VaultError::DamagedRecord)?;
+        let machines = keys.machines().iter().map(|machine| Step::CertifyMachine {
+            peer: machine.peer.clone(),
+            receipt_key: machine.receipt_key,
+            until_s: now.plus_days(NODE_KEY_DAYS).s(),
+        });
+        let steps: Vec<Step> = machines.chain([Step::PublishPrekeys { list: prekey_list_hash(&published) }]).collect();
+        let mut log = card.log;
+        for step in steps {
+            let signed = keys.write(step, now.s(), &self.keys.node_key);
+            keys = keys.step(&signed).map_err(|_| VaultError::DamagedRecord)?;
+            log.push(signed);
+        }
+        let mut record = own.record.clone();
+        record.number += 1;
+        record.made = now;
+        let card = Card::write(card.genesis, log, &record, published, &self.keys.node_key);
+        disk::replace(&self.around.folder.join(CARD_FILE), &wire::encode(&card)).map_err(VaultError::Disk)?;
+        self.use_card(&directory, &card)?;
+        if let Some(directory) = self.around.directory() {
+            self.around.tell_relay(directory);
+        }
+        tracing::info!(number = record.number, "the office's card was renewed");
+        Ok(())
+    }
+
+    /// Keeps a card and uses it, if it brings anything new.
+    fn use_card(&self, directory: &Directory, card: &Card) -> Result<bool, DeskError> {
+        let next = directory.with_card(card).map_err(|error| DeskError::Partner(error.to_string()))?;
+        let Some(next) = next else { return Ok(false) };
+        let path = kept_card(&self.around.folder, &card.genesis.office());
+        if let Some(folder) = path.parent() {
+            disk::make_folder(folder).map_err(VaultError::Disk)?;
+        }
+        disk::replace(&path, &wire::encode(card)).map_err(VaultError::Disk)?;
+        self.around.know(next);
+        Ok(true)
+    }
+
+    /// Sends our card to every member, once for each card.
+    fn announce_card(&self) -> Result<(), DeskError> {
+        let Some(directory) = self.around.directory() else { return Ok(()) };
+        let number = directory.member(&self.keys.office).map_or(0, |own: &Member| own.record.number);
+        if self.settings().is_none_or(|settings| number <= settings.announced_card) {
+            return Ok(());
+        }
+        let bytes = read_card(&self.around.folder).map_err(|error| DeskError::Partner(error.to_string()))?;
+        let card: Card = wire::decode(&bytes).map_err(|_| VaultError::DamagedRecord)?;
+        let ours = self.keys.office;
+        let others: Vec<OfficeId> =
+            directory.members().map(|(office, _)| *office).filter(|office| *office != ours).collect();
+        self.vault.write(None, "announce_card", move |tx| {
+            let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
+            for office in others {
+                Outward::control(Control::card(office, card.clone())).queue(tx)?;
+            }
+            sealed.record.announced_card = number;
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
+    }
+
+    /// Takes a partner's new card.
+    pub(super) fn take_card(&self, from: OfficeId, card: &Card, seen: RecordId) -> Result<Taken, DeskError> {
+        let Some(directory) = self.around.directory() else { return Ok(Taken::Aside("no directory")) };
+        if card.genesis.office() != from {
+            return Ok(Taken::Aside("a card of somebody else"));
+        }
+        match directory.with_card(card) {
+            Ok(Some(_)) => {
+                self.use_card(&directory, card)?;
+                if let Some(directory) = self.around.directory() {
+                    self.around.tell_relay(directory);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a card is not believed");
+                return Ok(Taken::Aside("the card is not believed"));
+            }
+        }
+        self.vault.write(None, "receive_card", move |tx| {
+            tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+            Ok(Taken::Done)
+        })
+    }
+
+    /// What somebody should know about the keys of the office: that the node key ends.
+    pub(super) fn key_problem(&self) -> Option<&'static str> {
+        let now = self.around.clock.now();
+        let directory = self.around.directory()?;
+        let own = directory.member(&self.keys.office)?;
+        let key = self.keys.node_key.verifying_key().id();
+        let holds = |days: u64| own.keys.node_key(&key, now.plus_days(days).s()).is_some();
+        match (holds(0), holds(NODE_KEY_WARN_DAYS)) {
+            (true, true) => None,
+            (true, false) => Some("key-ends-soon"),
+            (false, _) => Some("key-ended"),
+        }
+    }
+}
+
+/// The office is told so many days before its node key ends.
+const NODE_KEY_WARN_DAYS: u64 = 60;
