@@ -9,7 +9,7 @@ use crate::{bench, demo};
 use anyhow::{Context as _, Result, bail};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_crypto::random::os_rng;
-use casemesh_crypto::share::Split;
+use casemesh_crypto::share::{self, Share, ShareError, Split};
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
 use casemesh_node::journal::JournalError;
@@ -188,6 +188,12 @@ enum JoinStep {
         out: PathBuf,
         /// The cards
         cards: Vec<PathBuf>,
+    },
+    /// Make this office's signing key good for another year, with the recovery shares (while its node does not run)
+    Renew {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
     },
     /// Take a network file into this office (while its node does not run)
     Accept {
@@ -530,6 +536,24 @@ fn join(step: JoinStep) -> Result<()> {
             let cards: Vec<Vec<u8>> = cards.iter().map(read).collect::<Result<_>>()?;
             std::fs::write(&out, node::sign_network(&name, number, &cards, &key, Clock::system().now())?)?;
             say(format_args!("Give {} to every office of the network.", out.display()));
+        }
+        JoinStep::Renew { folder } => {
+            let folder = OfflineFolder::take(&folder)?;
+            let mut shares = Vec::new();
+            let seed = loop {
+                let text = ask_secret(&format!("Recovery share {}", shares.len() + 1))?;
+                shares.push(Share::from_printed(text.trim())?);
+                match share::combine(&shares) {
+                    Ok(seed) => break seed,
+                    Err(ShareError::TooFew { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            let until = node::renew_node_key(&folder, &seed, &Clock::system())?;
+            say(format_args!(
+                "The key of this office is good until {}. Start the node and sign in: its partners are told by themselves.",
+                until.day()
+            ));
         }
         JoinStep::Accept { folder, file } => {
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -58,6 +58,17 @@ fn an_office_is_set_up_once_with_shares_that_are_printed_once() {
     let shown = casemesh(&["stats", "show", "--folder", folder, "--as", "worker", "--json"], "seven slow turtles\n");
     assert_eq!(shown.code, 0, "{}", shown.error);
     assert!(serde_json::from_str::<serde_json::Value>(&shown.out).is_ok());
+
+    // With the recovery shares the office's key is made good for another year.
+    let words: Vec<&str> =
+        shares.iter().map(|sheet| sheet.split_once(':').map_or(*sheet, |(_, text)| text.trim())).collect();
+    let renew = ["join", "renew", "--folder", folder];
+    let enough = words.iter().take(2).map(|share| format!("{share}\n")).collect::<String>();
+    let renewed = casemesh(&renew, &enough);
+    assert_eq!(renewed.code, 0, "{}", renewed.error);
+    assert!(renewed.out.contains("is good until 20"), "{}", renewed.out);
+    refused(&casemesh(&renew, "abcde fghij\n"), 1, "share");
+    refused(&casemesh(&renew, &format!("{0}\n{0}\n", words[0])), 1, "twice");
     // Any two of the three sheets open the office again; so they are what was printed.
     let shares: Vec<_> = shares
         .iter()

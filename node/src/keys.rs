@@ -209,7 +209,8 @@ pub struct NewOffice {
     pub next_root_seed: Secret,
 }
 
-fn root_key(seed: &Secret) -> SigningKey {
+/// The key that speaks for the office itself, from the seed that the recovery shares give.
+pub(crate) fn root_key(seed: &Secret) -> SigningKey {
     SigningKey::from_seed(&seal::subkey(seed, "root"))
 }
 

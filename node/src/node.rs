@@ -13,6 +13,7 @@ use crate::vault::{Vault, VaultError};
 use casemesh_crypto::envelope::Urgency;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
+use casemesh_crypto::secret::Secret;
 use casemesh_crypto::share::{self, Split};
 use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::token;
@@ -205,7 +206,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
     disk::make_folder(folder)?;
     let _lock = lock_folder(folder)?;
     let (now, rng) = (clock.now(), &mut os_rng());
-    let peer_id = |seed: &casemesh_crypto::secret::Secret| net::peer_of(seed).map(|peer| peer.0).unwrap_or_default();
+    let peer_id = |seed: &Secret| net::peer_of(seed).map(|peer| peer.0).unwrap_or_default();
     let mut office = NewOffice::draw(&new.config.name, peer_id, now, rng)?;
     let mut staff = Vec::with_capacity(new.staff.len());
     for first in &new.staff {
@@ -347,6 +348,14 @@ fn lock_folder(folder: &Path) -> Result<File, NodeError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::Running(folder.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Makes the node key good for another year, with the seed that the recovery shares give. Until when it is good then.
+///
+/// # Errors
+/// When the shares are of another office, or the disk refuses.
+pub fn renew_node_key(folder: &OfflineFolder, seed: &Secret, clock: &Clock) -> Result<Timestamp, NodeError> {
+    renewal::renew_node_key(folder.path(), seed, clock.now())
 }
 
 /// Where the pages of the node that runs on a folder are, if it serves any.

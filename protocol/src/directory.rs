@@ -236,6 +236,14 @@ impl Card {
         Self { genesis, log, record, record_key: key.verifying_key().id(), record_signature, prekeys }
     }
 
+    /// What the office says of itself, not believed yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn record(&self) -> Result<OfficeRecord, DirectoryError> {
+        wire::decode(&self.record).map_err(|_| DirectoryError::Card(self.genesis.office()))
+    }
+
     /// Believes the card, if all of it holds together.
     ///
     /// # Errors
@@ -243,7 +251,7 @@ impl Card {
     pub fn verify(&self) -> Result<Member, DirectoryError> {
         let wrong = DirectoryError::Card(self.genesis.office());
         let keys = OfficeKeys::follow(&self.genesis, &self.log).map_err(|_| wrong.clone())?;
-        let record: OfficeRecord = wire::decode(&self.record).map_err(|_| wrong.clone())?;
+        let record = self.record()?;
         let signer = keys.node_key(&self.record_key, record.made.s()).ok_or(wrong.clone())?;
         signer.verify(Context::OfficeRecord, &self.record, &self.record_signature).map_err(|_| wrong.clone())?;
         let holds = record.office == keys.office()

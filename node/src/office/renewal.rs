@@ -8,17 +8,19 @@
 use super::exchange::{Outward, Taken};
 use super::{DeskError, Office};
 use crate::disk;
-use crate::keys::NODE_KEY_DAYS;
-use crate::node::{CARD_FILE, read_card};
+use crate::keys::{KeyFile, NODE_KEY_DAYS, root_key};
+use crate::node::{CARD_FILE, NodeError, read_card};
 use crate::records::{SETTINGS_ID, Seen, Settings};
 use crate::vault::{Record, VaultError};
 use casemesh_crypto::keylog::{OfficeKeys, Step};
 use casemesh_crypto::random::os_rng;
+use casemesh_crypto::secret::Secret;
 use casemesh_crypto::wire;
 use casemesh_protocol::directory::{Card, Directory, Member, prekey_list_hash};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::outgoing::Control;
+use casemesh_protocol::time::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -44,6 +46,33 @@ pub(crate) fn with_kept_cards(folder: &Path, directory: Directory) -> Directory 
             Some(Ok(None)) | None => directory,
         }
     })
+}
+
+/// Delegates the node key for another year, with the seed that the recovery shares give: what the root alone may do. Until when
+/// it is good then.
+///
+/// # Errors
+/// When the shares are of another office, or the disk refuses.
+pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Result<Timestamp, NodeError> {
+    let damaged = || NodeError::Vault(VaultError::DamagedRecord);
+    let keys = KeyFile::read(folder)?.open_with_seed(seed)?;
+    let card: Card = wire::decode(&read_card(folder)?).map_err(|_| damaged())?;
+    let log_keys = OfficeKeys::follow(&card.genesis, &card.log).map_err(|_| damaged())?;
+    let until = now.plus_days(NODE_KEY_DAYS);
+    let step = Step::Delegate { key: keys.node_key.verifying_key(), from_s: now.s(), until_s: until.s() };
+    let signed = log_keys.write(step, now.s(), &root_key(seed));
+    log_keys.step(&signed).map_err(|_| damaged())?;
+    let mut record = card.record().map_err(|_| damaged())?;
+    record.number += 1;
+    record.made = now;
+    let log = [card.log, vec![signed]].concat();
+    let card = Card::write(card.genesis, log, &record, card.prekeys, &keys.node_key);
+    card.verify()?;
+    let bytes = wire::encode(&card);
+    disk::replace(&folder.join(CARD_FILE), &bytes)?;
+    disk::make_folder(&folder.join(CARDS_FOLDER))?;
+    disk::replace(&kept_card(folder, &card.genesis.office()), &bytes)?;
+    Ok(until)
 }
 
 impl Office {
