@@ -717,9 +717,8 @@ impl Tables {
     /// The case of a number, whoever may see it. What has no year in it is none: no name is looked for among the numbers.
     pub fn case_numbered(&self, number: &str) -> Option<&CaseRow> {
         let number = names::ascii_digits(number.trim());
-        let has_year = number.split('-').rev().nth(1).is_some_and(|year| year.parse::<i16>().is_ok());
-        let mut rows = self.cases.values().map(Box::as_ref).filter(|_| has_year);
-        rows.find(|row| row.number.eq_ignore_ascii_case(&number))
+        number.split('-').rev().nth(1)?.parse::<i16>().ok()?;
+        self.cases.values().map(Box::as_ref).find(|row| row.number.eq_ignore_ascii_case(&number))
     }
 
     /// Whether the client of a case may be counted.
