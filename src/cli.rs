@@ -549,11 +549,13 @@ fn join(step: JoinStep) -> Result<()> {
                     Err(error) => return Err(error.into()),
                 }
             };
-            let until = node::renew_node_key(&folder, &seed, &Clock::system())?;
-            say(format_args!(
-                "The key of this office is good until {}. Start the node and sign in: its partners are told by themselves.",
-                until.day()
-            ));
+            let (until, held) = node::renew_node_key(&folder, &seed, &Clock::system())?;
+            say(format_args!("The key of this office is good until {}.", until.day()));
+            say(if held {
+                "Start the node and sign in: its partners are told by themselves."
+            } else {
+                "It had ended: write a new card (casemesh join card) and give it to the steward for a new network file."
+            });
         }
         JoinStep::Accept { folder, file } => {
             let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -697,6 +697,17 @@ fn a_case_is_changed_where_its_first_words_were_wrong() {
     let fields: Vec<&str> = history.versions.iter().flat_map(|v| &v.changes).map(|c| c.field.as_str()).collect();
     assert!(["clients", "case_type", "summary"].iter().all(|field| fields.contains(field)), "{fields:?}");
 
+    // A case opened for the wrong person: what was written stays with those whose case it is.
+    let wrong = person(&desk, "Wrong");
+    let moved = desk.open_case(vec![wrong], CaseInput::default()).unwrap();
+    desk.add_action(moved, &ActionInput { text: "She came alone.".into(), ..ActionInput::default() }).unwrap();
+    let read = desk.case(moved).unwrap();
+    let right = CaseChange { revision: read.revision, clients: vec![stranger], ..CaseChange::default() };
+    desk.change_case_details(moved, &right).unwrap();
+    desk.erase_person(wrong, "entered by mistake").unwrap();
+    assert!(desk.person(wrong).is_err());
+    assert_eq!(desk.case(moved).unwrap().actions[0].text, "She came alone.");
+
     // Nobody is on both sides: a client's name as the other side is asked about before the case is there.
     let against = |name: &str| CaseInput { other_party: name.into(), ..CaseInput::default() };
     let before = desk.cases(&CaseFilter::default()).unwrap().1;
@@ -807,14 +818,21 @@ fn a_line_becomes_a_consult_and_a_consult_a_case_for_somebody_who_is_known() {
     assert_eq!(desk.line_persons(line).unwrap()[0].id, known);
     let case = desk.line_to_case(line, Some(known)).unwrap();
     let view = desk.case(case).unwrap();
+    let is_erased = |desk: &Desk| desk.line(line).is_err();
+    assert!(!is_erased(&desk));
     assert_eq!(view.clients[0].id, known, "nobody is registered twice");
     assert!(view.actions[0].text.contains("Grant stopped") && view.actions[0].text.contains("Go to the office"));
     assert_eq!(desk.line_to_case(line, None).unwrap_err().key(), "error-conflict");
     assert_eq!(desk.change_line(line, &more).unwrap_err().key(), "error-conflict");
     assert_eq!(desk.search("nomvula").unwrap().len(), 1);
+    assert_eq!((view.summary.opened, view.actions[0].on), (desk.today(), desk.today()), "the day of the visit");
     // By the number of the case, too.
     let hits = desk.search(&view.summary.number).unwrap();
     assert_eq!(hits.iter().map(|hit| hit.id).collect::<Vec<_>>(), [known]);
+    // Erasing the person takes the line along that became their case.
+    desk.close_case(case, "resolved").unwrap();
+    desk.erase_person(known, "asked for it").unwrap();
+    assert!(is_erased(&desk) && desk.register(None).unwrap().is_empty());
 }
 
 #[test]
@@ -868,15 +886,19 @@ fn home_says_what_others_changed_since_the_last_time() {
     let clock = casemesh_node::clock::Clock::set_to(casemesh_node::clock::Clock::system().now());
     let mut office = TestNode::new(&new_node("Office", OfficeKind::Shelter, vec![Role::Office], vec![]));
     office.node = Some(casemesh_node::node::Node::start(office.folder.path(), clock.clone()).unwrap());
-    let desk = office.desk("worker");
+    let _desk = office.desk("worker");
     let colleague = colleague(&office, "colleague");
     let case = colleague.open_case(vec![person(&colleague, "Nomvula")], CaseInput::default()).unwrap();
     clock.advance_ms(3_600_000);
+    // After an idle hour the office has locked itself, and the worker's password opens it.
+    office.desk("worker");
     let colleague = office.desk("colleague");
     assert!(colleague.home().unwrap().changed.is_empty(), "her own work is no news");
     clock.advance_ms(3_600_000);
+    let desk = office.desk("worker");
     desk.add_action(case, &ActionInput { text: "The school rang.".into(), ..ActionInput::default() }).unwrap();
     clock.advance_ms(3_600_000);
+    office.desk("worker");
     let colleague = office.desk("colleague");
     let home = colleague.home().unwrap();
     assert_eq!(home.changed.iter().map(|case| case.id).collect::<Vec<_>>(), [case]);

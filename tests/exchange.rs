@@ -538,12 +538,19 @@ fn what_was_received_goes_when_it_is_taken_back_and_the_sender_is_told() {
     let first = consent(&pair.desk, pair.person, to, &["names", "contact"], &[]);
     let sent = refer(&pair.desk, pair.case, to, first);
     let received = incoming(&pair.other);
+    let tables = || -> Vec<String> {
+        let files = std::fs::read_dir(pair.shelter.folder.path().join("keys")).unwrap();
+        files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    };
+    assert!(tables().iter().all(|file| file.ends_with("1.tbl")), "{:?}", tables());
     step(&pair.other, received, "accepted", "", "Come at nine");
     wait_for(&pair.other, received, "the full packet", |v| v.full.is_some());
     step(&pair.desk, sent, "revoked", "safety", "");
     let view = wait_for(&pair.other, received, "it is erased", |v| v.erased.is_some());
     assert!(view.full.is_none() && view.preview.need.is_empty() && view.events.is_empty() && view.steps.is_empty());
     assert_eq!(view.summary.state, State::Revoked, "a line is left");
+    // The key under which it stood is destroyed: all living keys stand under another epoch now.
+    eventually("the old key goes", || (tables() == ["00000002.tbl"]).then_some(()));
     wait_for(&pair.desk, sent, "the answer", |v| v.events.iter().any(|event| event.step == "erasure_answered"));
     // After a restart it opens, and nothing came back.
     pair.shelter.stop();
@@ -610,10 +617,18 @@ fn a_referral_that_has_not_gone_is_taken_back_and_nothing_leaves() {
         ..ReferralInput::default()
     };
     let wrong = pair.desk.send_referral(pair.case, routine.clone()).unwrap();
-    assert!(pair.desk.referral(wrong).unwrap().recall_until.is_some());
+    let view = pair.desk.referral(wrong).unwrap();
+    assert!(view.recall_until.is_some() && view.steps.is_empty(), "nothing goes before the referral itself");
+    let word = AnswerInput { step: "noted".into(), note: "Wait".into(), ..AnswerInput::default() };
+    assert!(pair.desk.answer(wrong, word).is_err());
     pair.desk.recall_referral(wrong).unwrap();
     let view = pair.desk.referral(wrong).unwrap();
     assert_eq!((view.summary.state, view.recall_until), (State::EnteredInError, None));
+    assert!(view.steps.is_empty());
+    // To withdraw it is to take it back.
+    let other = pair.desk.send_referral(pair.case, routine.clone()).unwrap();
+    step(&pair.desk, other, "withdrawn", "wrong_office", "");
+    assert_eq!(pair.desk.referral(other).unwrap().summary.state, State::EnteredInError);
     // What is urgent goes at once, and comes before what was taken back.
     let urgent = ReferralInput { urgency: "emergency".into(), ..routine };
     let right = pair.desk.send_referral(pair.case, urgent).unwrap();

@@ -165,6 +165,8 @@ pub struct OutboxRow {
     pub bytes: u64,
     /// It does not leave before that.
     pub not_before: Option<Timestamp>,
+    /// In which conversation; for a card, which one.
+    pub thread: ThreadId,
 }
 
 /// All of it.
@@ -829,8 +831,22 @@ impl Tables {
             Kind::Referral => self.put_referral(minicbor::decode(plain)?),
             Kind::Outbox => {
                 let row: Outbox = minicbor::decode(plain)?;
-                let Outbox { id, packet_hash, state, to, referral, problem, kind, facts, bytes, not_before, .. } = row;
-                let row = OutboxRow { id, packet_hash, state, to, referral, problem, kind, facts, bytes, not_before };
+                let Outbox {
+                    id,
+                    packet_hash,
+                    state,
+                    to,
+                    referral,
+                    problem,
+                    kind,
+                    facts,
+                    bytes,
+                    not_before,
+                    thread,
+                    ..
+                } = row;
+                let row =
+                    OutboxRow { id, packet_hash, state, to, referral, problem, kind, facts, bytes, not_before, thread };
                 self.outbox.insert(id, row);
             }
             Kind::Seen => {

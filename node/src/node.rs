@@ -261,7 +261,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         factor_to_administer: new.factor_to_administer,
         zone: new.zone.clone(),
         recall_minutes: 0,
-        announced_card: 1,
+
         hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
         hidden_figures: match pack {
             Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),
@@ -350,11 +350,12 @@ fn lock_folder(folder: &Path) -> Result<File, NodeError> {
     }
 }
 
-/// Makes the node key good for another year, with the seed that the recovery shares give. Until when it is good then.
+/// Makes the node key good for another year, with the seed that the recovery shares give. Until when it is good then,
+/// and whether it was good until now: if not, partners learn of it by a new network file alone.
 ///
 /// # Errors
 /// When the shares are of another office, or the disk refuses.
-pub fn renew_node_key(folder: &OfflineFolder, seed: &Secret, clock: &Clock) -> Result<Timestamp, NodeError> {
+pub fn renew_node_key(folder: &OfflineFolder, seed: &Secret, clock: &Clock) -> Result<(Timestamp, bool), NodeError> {
     renewal::renew_node_key(folder.path(), seed, clock.now())
 }
 

@@ -268,9 +268,6 @@ pub struct Settings {
     /// For so many minutes a referral that is not urgent can be taken back before it goes.
     #[cbor(n(14), default)]
     pub recall_minutes: u16,
-    /// The number of the card of ours that was sent to all partners last.
-    #[cbor(n(15), default)]
-    pub announced_card: u64,
 }
 
 /// A member of staff.

@@ -11,8 +11,8 @@ use super::{
 use crate::index::{CaseRow, Tables};
 use crate::policy::{Ask, Relation};
 use crate::records::{
-    Action, Asked, Case, CaseState, Closure, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Staff,
-    Task, TaskKind, TaskState, TaskTitle,
+    Action, Asked, Case, CaseState, Closure, Document, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings,
+    Staff, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Record, Sealed, Tx};
 use casemesh_crypto::shred::KeyHandle;
@@ -229,7 +229,19 @@ impl Desk {
         let mut problems = self.problems();
         let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
         let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
-        let mut clients = input.clients.clone();
+        let before = self.visible_case(case)?.record;
+        // A person whose record was merged into another's stays in the case under the record that stands there.
+        let (mut clients, referred): (Vec<RecordId>, Vec<RecordId>) = {
+            let tables = self.office.index.read();
+            let held = |client: &RecordId| {
+                let mut known = before.clients.iter().map(|known| known.id);
+                known.find(|known| known == client || tables.standing(*known) == *client).unwrap_or(*client)
+            };
+            let referrals = tables.referrals.values().filter(|referral| referral.case == Some(case));
+            let referred = referrals.filter_map(|referral| referral.client).map(|client| tables.standing(client));
+            (input.clients.iter().map(held).collect(), referred.collect())
+        };
+        clients.sort_unstable();
         clients.dedup();
         if clients.is_empty() {
             problems.add("clients", "client-needed");
@@ -237,15 +249,14 @@ impl Desk {
         if clients.len() > CLIENTS_MAX {
             problems.with("clients", "too-many-links", CLIENTS_MAX);
         }
-        let before = self.visible_case(case)?.record;
         let known = |client: &RecordId| before.clients.iter().any(|known| known.id == *client);
         clients.iter().filter(|client| !known(client)).try_for_each(|client| self.visible_person(*client))?;
-        {
+        let stand: Vec<RecordId> = {
             let tables = self.office.index.read();
-            let mut referred = tables.referrals.values().filter(|referral| referral.case == Some(case));
-            if referred.any(|referral| referral.client.is_some_and(|client| !clients.contains(&client))) {
-                problems.add("clients", "client-was-referred");
-            }
+            clients.iter().map(|client| tables.standing(*client)).collect()
+        };
+        if referred.iter().any(|client| !stand.contains(client)) {
+            problems.add("clients", "client-was-referred");
         }
         if input.sealed != before.sealed {
             self.allow(Ask::AssignCase(relation))?;
@@ -261,10 +272,17 @@ impl Desk {
             }
             let added = references(tx, &clients)?;
             let works_on_it: Vec<StaffId> = case.owner.into_iter().chain(case.assigned.iter().copied()).collect();
-            for staff in works_on_it {
-                if is_barred_from(tx, &desk.all_records(&added), staff)? {
+            for staff in &works_on_it {
+                if is_barred_from(tx, &desk.all_records(&added), *staff)? {
                     return Err(DeskError::Invalid(vec![super::FieldProblem::new("clients", "owner-does-not-see")]));
                 }
+            }
+            // What was written is about those whose case it is now, and lives as long as their keys.
+            if keys(&added) != keys(&case.clients) {
+                rekey(tx, case.id, &keys(&added))?;
+            }
+            if input.sealed && !case.sealed {
+                hand_over_hidden_tasks(tx, case, &works_on_it)?;
             }
             // What is only unknown, refused or unsure stays so until a type is chosen.
             match case_type {
@@ -343,6 +361,7 @@ impl Desk {
                 });
             }
         }
+        let no_money = standing_payments(payments.clone()).is_empty();
         let corrected: Vec<RecordId> = payments.iter().filter_map(|payment| payment.record.corrects).collect();
         let tables = self.office.index.read();
         let row = tables.cases.get(&id).ok_or(DeskError::NotFound)?;
@@ -360,7 +379,7 @@ impl Desk {
             risk: risk_of(&actions),
             measures: measures_of(&actions),
             journey: journey_of(&actions),
-            before_closing: before_closing(&actions, payments.is_empty(), &consents),
+            before_closing: before_closing(&actions, no_money, &consents),
             summary: self.summary(&tables, row),
             revision: sealed.revision,
             text: case.summary,
@@ -788,8 +807,7 @@ fn journey_of(entries: &[ActionView]) -> Vec<ActionView> {
 /// What is usually done before a case is closed, and was not. It stops nobody: not every case has money, and not everybody
 /// can be asked.
 fn before_closing(entries: &[ActionView], no_money: bool, consents: &[ConsentView]) -> Vec<&'static str> {
-    let has =
-        |form: &str| entries.iter().any(|entry| entry.form.as_deref() == Some(form) && entry.corrected_by.is_none());
+    let has = |form: &str| standing_of(entries, form).next().is_some();
     let checks = [
         (!has("feedback"), "no_feedback"),
         (no_money, "no_money"),
@@ -810,6 +828,39 @@ fn references(tx: &Tx<'_>, clients: &[RecordId]) -> Result<Vec<PersonRef>, DeskE
         Ok(tx.get::<Person>(Person::TOP, *client)?.ok_or(DeskError::NotFound)?.record.reference())
     };
     clients.iter().map(reference).collect()
+}
+
+/// Puts what was written in a case under other keys.
+fn rekey(tx: &mut Tx<'_>, case: RecordId, keys: &[KeyHandle]) -> Result<(), DeskError> {
+    for mut sealed in tx.list::<Action>(case)? {
+        sealed.record.subjects = keys.to_vec();
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    for mut sealed in tx.list::<Task>(case)? {
+        sealed.record.subjects = keys.to_vec();
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    for mut sealed in tx.list::<Payment>(case)? {
+        sealed.record.subjects = keys.to_vec();
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    for mut sealed in tx.list::<Document>(case)? {
+        sealed.record.subjects = keys.to_vec();
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    Ok(())
+}
+
+/// Gives the open tasks of those who do not see a case any more to its owner.
+fn hand_over_hidden_tasks(tx: &mut Tx<'_>, case: &Case, works_on_it: &[StaffId]) -> Result<(), DeskError> {
+    for mut sealed in tx.list::<Task>(case.id)? {
+        let task = &mut sealed.record;
+        if task.state == TaskState::Open && task.owner.is_some_and(|owner| !works_on_it.contains(&owner)) {
+            task.owner = case.owner;
+            tx.update(&sealed.record, sealed.revision)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the place of the payment that another one corrects: none is corrected twice, and what it led to is settled.

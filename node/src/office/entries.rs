@@ -78,6 +78,8 @@ pub(super) struct NewEntry {
     grant: Option<RecordId>,
     /// Whether the writer sees all tiers: an entry that they do not see can be neither followed nor corrected.
     sees_tiers: bool,
+    /// Who writes, where they correct only what they wrote themself.
+    only_own: Option<StaffId>,
     tasks: Vec<NewTask>,
     void: bool,
 }
@@ -140,6 +142,9 @@ impl NewEntry {
         corrected: RecordId,
     ) -> Result<(), DeskError> {
         let earlier = self.known(tx, about, corrected)?;
+        if self.only_own.is_some() && earlier.by != self.only_own {
+            return Err(crate::policy::Denied.into());
+        }
         let form = self.form.as_ref().map(|form| form.id.as_str());
         if earlier.form.as_ref().map(|(form, _)| form.as_str()) != form {
             return Err(DeskError::Invalid(vec![FieldProblem::new("corrects", "other-form")]));
@@ -313,6 +318,7 @@ impl Desk {
             tier,
             grant,
             sees_tiers: false,
+            only_own: None,
             tasks,
             void: false,
         })
@@ -344,6 +350,7 @@ impl Desk {
             tier: Tier::Normal,
             grant: None,
             sees_tiers: false,
+            only_own: None,
             tasks: Vec::new(),
             void: true,
         })
@@ -377,6 +384,7 @@ impl Desk {
         let relation = self.may_in_case(case, Ask::NoteInCase)?;
         let mut entry = self.read_entry(About::Case, input)?;
         entry.sees_tiers = self.may(Ask::SeeTiers(relation));
+        entry.only_own = Some(self.actor.staff).filter(|_| !self.may(Ask::WriteCase(relation)));
         if entry.tier != Tier::Normal && !entry.sees_tiers {
             return Err(DeskError::Invalid(vec![FieldProblem::new("tier", "tier-not-yours")]));
         }

@@ -9,7 +9,7 @@ use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
 use crate::records::{
     Action, Asked, Case, Consent, Decided, Document, Glass, Import, ImportMark, Link, Member, Outbox, Payment, Person,
-    Referral, RegisterLine, Request, Task,
+    Referral, RegisterLine, Request, Task, VisitOutcome,
 };
 use crate::vault::{Erasure, Record, Sealed, Tx, VaultError};
 use casemesh_crypto::hash::Digest;
@@ -119,9 +119,17 @@ impl Plan {
             let packets = tables.outbox.values().filter(|row| row.referral == Some(referral.id));
             plan.rows.extend(packets.map(|row| Row::Outbox(row.id)));
         }
-        let lines = tables.lines.values().filter(|line| plan.keys.contains(&line.key)).map(|line| Row::Line(line.id));
-        let lines: Vec<Row> = lines.collect();
-        plan.rows.extend(lines);
+        // A line that became a case of theirs tells of them, under whatever key it was written.
+        let of_theirs = |line: &RegisterLine| match line.outcome {
+            VisitOutcome::Case(case) => alone.iter().any(|row| row.id == case),
+            _ => false,
+        };
+        let lines = tables.lines.values().filter(|line| of_theirs(line) || plan.keys.contains(&line.key));
+        let lines: Vec<(RecordId, KeyHandle)> = lines.map(|line| (line.id, line.key)).collect();
+        for (id, key) in lines {
+            plan.rows.push(Row::Line(id));
+            plan.keys.push(key);
+        }
         for link in tables.links_of(person) {
             plan.rows.push(Row::Link(link.id));
             plan.redacted.extend(tx.key_of::<Link>(Link::TOP, link.id)?);

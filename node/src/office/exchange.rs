@@ -60,6 +60,12 @@ impl Outward {
         }
     }
 
+    /// Marks which of several that go to everybody it is.
+    pub(super) fn marked(mut self, mark: ThreadId) -> Self {
+        self.thread = mark;
+        self
+    }
+
     /// It does not leave before that.
     pub(super) fn not_before(mut self, at: Option<Timestamp>) -> Self {
         self.not_before = at;
@@ -163,6 +169,8 @@ const REFUSED_RESENDS_MAX: u8 = 3;
 const DAY_MS: u64 = 86_400_000;
 /// What was received with a referral that came to nothing is erased so many days after.
 const KEEP_DECLINED_DAYS: u64 = 30;
+/// What was received with one that was done without a case of ours, so many days after.
+const KEEP_COMPLETED_DAYS: u64 = 90;
 /// How many packets may wait for one that they follow from.
 const LATER_MAX: usize = 256;
 
@@ -283,6 +291,10 @@ impl Office {
     /// The consent rule, asked again at the moment of sending.
     fn still_permitted(&self, row: &Outbox, now: Timestamp) -> Result<(), String> {
         let (Some((person, consent)), Some(purpose)) = (row.consent, row.purpose) else { return Ok(()) };
+        let referral = row.referral.and_then(|id| self.index.read().referrals.get(&id).cloned());
+        if referral.is_some_and(|referral| referral.thread().state.is_final()) {
+            return Err("the referral was taken back before it went".into());
+        }
         let consent = self
             .vault
             .get::<Consent>(person, consent)
@@ -712,10 +724,7 @@ impl Office {
     /// and the line forgets it.
     fn shed(&self, id: RecordId) -> Result<(), DeskError> {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        let packets: Vec<RecordId> = {
-            let tables = self.index.read();
-            tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
-        };
+        let index = Arc::clone(&self.index);
         let old = self.vault.write(None, "shed_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             if let Some(old) = sealed.record.shed {
@@ -728,6 +737,12 @@ impl Office {
             let key = tx.new_person_key();
             sealed.record = stripped(&sealed.record, key, now);
             // Our answers have yet to go.
+            let mut packets: Vec<RecordId> = {
+                let tables = index.read();
+                tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
+            };
+            let unseen = tx.unseen::<Outbox>(Outbox::TOP)?;
+            packets.extend(unseen.iter().filter(|row| row.referral == Some(id)).map(|row| row.id));
             for packet in packets {
                 let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, packet)? else { continue };
                 row.record.subjects = vec![key];
@@ -855,6 +870,12 @@ fn after_event(
     referral: &mut Referral,
     step: &Step,
 ) -> Result<(), DeskError> {
+    // Somebody who was to look for another office need not, once this one took it; a mere word changes nothing.
+    if let Some(case) = referral.case.filter(|_| referral.outgoing)
+        && !referral.thread().state.is_before_acceptance()
+    {
+        settle_from(tx, case, referral.id)?;
+    }
     match (step, referral.outgoing) {
         // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
         // any order: the other office may be at work already when we read that it accepted.
@@ -886,7 +907,6 @@ fn after_event(
         (_, true) => match referral.case {
             Some(case) => {
                 touch_case(tx, case, "letter_in", &referral.partner_name.clone())?;
-                settle_from(tx, case, referral.id)?;
                 if matches!(step, Step::Declined { .. } | Step::Rerouted { .. } | Step::Failed { .. }) {
                     return find_another(tx, referral);
                 }
@@ -909,11 +929,17 @@ fn is_to_shed(referral: &Referral, now: Timestamp) -> bool {
     match referral.state() {
         State::Withdrawn | State::Revoked | State::ConsentWithdrawn | State::EnteredInError => true,
         State::Declined | State::Rerouted | State::Expired | State::Closed | State::Failed => {
-            let last = referral.events.iter().map(|held| held.at).max().unwrap_or(now);
-            last.plus_days(KEEP_DECLINED_DAYS) <= now
+            last_event(referral, now).plus_days(KEEP_DECLINED_DAYS) <= now
         }
+        // The sender never closed it.
+        State::Completed => last_event(referral, now).plus_days(KEEP_COMPLETED_DAYS) <= now,
         _ => false,
     }
+}
+
+/// When the last event of a referral came.
+fn last_event(referral: &Referral, now: Timestamp) -> Timestamp {
+    referral.events.iter().map(|held| held.at).max().unwrap_or(now)
 }
 
 /// What is left of a referral whose content goes: which office, which service, where it stood, when.

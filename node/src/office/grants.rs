@@ -4,7 +4,7 @@ use super::people::Problems;
 use super::{CodeView, Desk, DeskError, FieldProblem, GrantView, LinkedCaseView};
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
-use crate::records::{Case, Grant};
+use crate::records::{Case, Grant, StaffRole};
 use crate::vault::Record;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::terms::Code;
@@ -46,10 +46,16 @@ impl Desk {
         let view = |grant: &Grant| {
             let in_time = |day| grant.from <= day && day <= grant.to;
             let is_of = |case: &CaseRow| case.grants.contains(&grant.id) && in_time(case.opened) && counts(case);
-            let entries = tables
-                .entries
-                .granted_to(grant.id)
-                .filter(|(about, day)| in_time(*day) && tables.cases.get(about).is_none_or(|case| counts(case)));
+            let is_counted = |about: &RecordId| match tables.cases.get(about) {
+                Some(case) => counts(case),
+                None => {
+                    !tables.persons.contains_key(about)
+                        || self.has_role(StaffRole::Reporting)
+                        || self.sees_person(&tables, *about)
+                }
+            };
+            let entries = tables.entries.granted_to(grant.id);
+            let entries = entries.filter(|(about, day)| in_time(*day) && is_counted(about));
             GrantView {
                 id: grant.id,
                 name: grant.name.clone(),

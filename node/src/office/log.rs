@@ -153,6 +153,7 @@ fn yes_no(yes: bool) -> Field {
 fn case_fields(
     case: &Case,
     clients: Field,
+    linked: usize,
     staff_name: impl Fn(Option<StaffId>) -> String,
 ) -> Vec<(&'static str, Field)> {
     let assigned: Vec<String> = case.assigned.iter().map(|staff| staff_name(Some(*staff))).collect();
@@ -166,7 +167,7 @@ fn case_fields(
         ("clients", clients),
         ("assigned", word(&assigned.join(", "))),
         ("mediation", yes_no(case.mediation)),
-        ("linked", word(&count(case.linked.len()))),
+        ("linked", word(&count(linked))),
         ("grants", word(&count(case.grants.len()))),
         ("closed_on", word(&case.closed.as_ref().map(|closure| closure.on.to_string()).unwrap_or_default())),
         ("closure_reason", Field::code(&reason.map_or(FieldState::NotAsked, FieldState::Known))),
@@ -308,7 +309,9 @@ impl Desk {
         let fields = versions.into_iter().filter_map(|(entry, version)| {
             let case = version?.record;
             let clients = names(&case.clients);
-            Some((entry, case_fields(&case, clients, |staff| self.staff_name(&tables, staff))))
+            let is_seen = |id: &RecordId| tables.cases.get(id).is_some_and(|row| self.sees(&tables, row));
+            let linked = case.linked.iter().filter(|(id, _)| is_seen(id)).count();
+            Some((entry, case_fields(&case, clients, linked, |staff| self.staff_name(&tables, staff))))
         });
         let fields = fields.collect();
         drop(tables);

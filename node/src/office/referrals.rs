@@ -4,7 +4,7 @@ use super::cases::NewCase;
 use super::exchange::Outward;
 use super::people::country;
 use super::steps::{self, AnswerInput};
-use super::tasks::{NewTask, add_task};
+use super::tasks::{NewTask, add_task, settle_from};
 use super::{CodeView, Desk, DeskError, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview};
 use crate::calendars::{Calendar, birth_date};
 use crate::codes;
@@ -461,6 +461,13 @@ impl Desk {
                 .find(|at| self.now() < *at),
             steps: match referral.erased {
                 Some(_) => Vec::new(),
+                // Nothing goes before the referral itself, and nothing after it was taken back.
+                None if preview_row(&tables, id).is_some_and(|row| {
+                    row.state == OutboxState::Cancelled || row.not_before.is_some_and(|at| self.now() < at)
+                }) =>
+                {
+                    Vec::new()
+                }
                 None => steps::offered(&tables.vocabulary, &referral, thread.state),
             },
             packets,
@@ -508,6 +515,25 @@ impl Desk {
         if referral.outgoing {
             self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
         }
+        let waits = {
+            let tables = self.office.index.read();
+            preview_row(&tables, id).is_some_and(|row| {
+                row.state == OutboxState::Waiting && row.not_before.is_some_and(|at| self.now() < at)
+            })
+        };
+        if waits {
+            return match input.step.as_str() {
+                "withdrawn" | "entered_in_error" => self.recall_referral(id),
+                "consent_withdrawn" => {
+                    self.recall_referral(id)?;
+                    match referral.client.zip(referral.consent) {
+                        Some((client, consent)) => self.withdraw_consent(client, consent),
+                        None => Ok(()),
+                    }
+                }
+                _ => Err(DeskError::Invalid(vec![super::FieldProblem::new("step", "not-gone-yet")])),
+            };
+        }
         // The client told us, the sender: the consent itself ends, and every referral under it.
         if let ("consent_withdrawn", true, Some((client, consent))) =
             (input.step.as_str(), referral.outgoing, referral.client.zip(referral.consent))
@@ -523,9 +549,13 @@ impl Desk {
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let ends = matches!(step, Step::ConsentWithdrawn);
+            let answers = matches!(step, Step::ErasureAnswered { .. });
             add_own_event(tx, &office.keys, &mut sealed.record, step)?;
             if ends {
                 after_taking_back(tx, &office.keys, &mut sealed.record)?;
+            }
+            if let Some(case) = sealed.record.case.filter(|_| answers) {
+                settle_from(tx, case, id)?;
             }
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
@@ -680,6 +710,12 @@ pub(super) fn next_event(
     epoch.copy_from_slice(keys.database.as_bytes().split_at(StoreEpoch::LENGTH).0);
     let id = EventId { office: keys.office, epoch: StoreEpoch::new(epoch), number };
     Ok(thread.next(id, thread_id, side, step, tx.now())?)
+}
+
+/// The packet with which a referral of ours begins.
+fn preview_row(tables: &Tables, id: RecordId) -> Option<&crate::index::OutboxRow> {
+    let kind = PacketKind::ReferralPreview.number();
+    tables.outbox.values().find(|row| row.referral == Some(id) && row.kind == kind)
 }
 
 /// What follows at the receiver when the sender or the client takes a referral back: without a case everything that was

@@ -55,6 +55,8 @@ impl Desk {
     pub fn add_line(&self, input: RegisterInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::Register)?;
         let NewLine { visitor, topic, note, minutes, on, advice, channel } = self.read_line(&input)?;
+        let today = self.today();
+        let on = on.filter(|on| *on != today);
         self.write("add_line", move |tx| {
             let line = RegisterLine {
                 id: tx.fresh_id(),
@@ -84,7 +86,7 @@ impl Desk {
             topic: problems.optional_code("topic", "case_type", &input.topic),
             note: problems.text("note", &input.note, 4_000),
             minutes: parse_minutes(&mut problems, &input.minutes),
-            on: problems.day("on", &input.on).filter(|on| *on != today),
+            on: problems.day("on", &input.on),
             advice: problems.text("advice", &input.advice, 4_000),
             channel: problems.optional_code("channel", "contact_channel", &input.channel),
         };
@@ -105,12 +107,15 @@ impl Desk {
     pub fn change_line(&self, id: RecordId, input: &RegisterInput) -> Result<(), DeskError> {
         self.line(id)?;
         let new = self.read_line(input)?;
+        let zone = self.zone();
         self.write("change_line", move |tx| {
             let mut sealed = tx.get::<RegisterLine>(RegisterLine::TOP, id)?.ok_or(DeskError::NotFound)?;
             if matches!(sealed.record.outcome, VisitOutcome::Case(_)) {
                 return Err(crate::vault::VaultError::Conflict.into());
             }
             let NewLine { visitor, topic, note, minutes, on, advice, channel } = new;
+            let written = zone.day(sealed.record.at);
+            let on = on.filter(|on| *on != written);
             sealed.record = RegisterLine { visitor, topic, note, minutes, on, advice, channel, ..sealed.record };
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
@@ -221,7 +226,7 @@ impl Desk {
         if let Some(person) = person {
             self.visible_person(person)?;
         }
-        let owner = self.opener();
+        let (owner, zone) = (self.opener(), self.zone());
         let outcome = self.settle_line(id, move |tx, line| {
             let client = match person {
                 Some(person) => tx.get::<Person>(Person::TOP, person)?.ok_or(DeskError::NotFound)?.record,
@@ -236,12 +241,12 @@ impl Desk {
                 }
             };
             let clients = vec![client.reference()];
-            let new = NewCase { case_type: line.topic.clone(), owner, opened: line.on, ..NewCase::default() };
+            let on = line.on.unwrap_or_else(|| zone.day(line.at));
+            let new = NewCase { case_type: line.topic.clone(), owner, opened: Some(on), ..NewCase::default() };
             let case = new_case(tx, clients.clone(), new)?;
             let said: Vec<&str> = [&line.note, &line.advice].into_iter().map(String::as_str).collect();
             let said = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
             if let Some(kind) = crate::codes::code("action_kind", "advice").filter(|_| !said.is_empty()) {
-                let on = line.on.map_or_else(|| super::today(tx), Ok)?;
                 tx.insert(&Action {
                     text: said,
                     minutes: line.minutes,

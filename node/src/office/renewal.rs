@@ -8,24 +8,34 @@
 use super::exchange::{Outward, Taken};
 use super::{DeskError, Office};
 use crate::disk;
+use crate::index::OutboxRow;
 use crate::keys::{KeyFile, NODE_KEY_DAYS, root_key};
 use crate::node::{CARD_FILE, NodeError, read_card};
-use crate::records::{SETTINGS_ID, Seen, Settings};
-use crate::vault::{Record, VaultError};
+use crate::records::{OutboxState, Seen};
+use crate::vault::VaultError;
 use casemesh_crypto::keylog::{OfficeKeys, Step};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::wire;
 use casemesh_protocol::directory::{Card, Directory, Member, prekey_list_hash};
-use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::outgoing::Control;
+use casemesh_protocol::packet::Kind;
 use casemesh_protocol::time::Timestamp;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 /// Where cards lie that came after the network file.
 const CARDS_FOLDER: &str = "cards";
+
+/// What our packets with a card of that number are known by.
+fn mark_of(number: u64) -> ThreadId {
+    let mut bytes = [0u8; ThreadId::LENGTH];
+    bytes.split_at_mut(8).1.copy_from_slice(&number.to_be_bytes());
+    ThreadId::new(bytes)
+}
 
 fn kept_card(folder: &Path, office: &OfficeId) -> PathBuf {
     folder.join(CARDS_FOLDER).join(format!("{office}.cbor"))
@@ -49,15 +59,16 @@ pub(crate) fn with_kept_cards(folder: &Path, directory: Directory) -> Directory 
 }
 
 /// Delegates the node key for another year, with the seed that the recovery shares give: what the root alone may do. Until when
-/// it is good then.
+/// it is good then, and whether it was good until now: partners believe a packet with the new card only then.
 ///
 /// # Errors
 /// When the shares are of another office, or the disk refuses.
-pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Result<Timestamp, NodeError> {
+pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Result<(Timestamp, bool), NodeError> {
     let damaged = || NodeError::Vault(VaultError::DamagedRecord);
     let keys = KeyFile::read(folder)?.open_with_seed(seed)?;
     let card: Card = wire::decode(&read_card(folder)?).map_err(|_| damaged())?;
     let log_keys = OfficeKeys::follow(&card.genesis, &card.log).map_err(|_| damaged())?;
+    let held = log_keys.node_key(&keys.node_key.verifying_key().id(), now.s()).is_some();
     let until = now.plus_days(NODE_KEY_DAYS);
     let step = Step::Delegate { key: keys.node_key.verifying_key(), from_s: now.s(), until_s: until.s() };
     let signed = log_keys.write(step, now.s(), &root_key(seed));
@@ -72,7 +83,7 @@ pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Re
     disk::replace(&folder.join(CARD_FILE), &bytes)?;
     disk::make_folder(&folder.join(CARDS_FOLDER))?;
     disk::replace(&kept_card(folder, &card.genesis.office()), &bytes)?;
-    Ok(until)
+    Ok((until, held))
 }
 
 impl Office {
@@ -140,25 +151,34 @@ impl Office {
         Ok(true)
     }
 
-    /// Sends our card to every member, once for each card.
+    /// Sends our card to every member who was not sent it: also to one that joined since.
     fn announce_card(&self) -> Result<(), DeskError> {
         let Some(directory) = self.around.directory() else { return Ok(()) };
         let number = directory.member(&self.keys.office).map_or(0, |own: &Member| own.record.number);
-        if self.settings().is_none_or(|settings| number <= settings.announced_card) {
+        // The first card is the one that the steward signed.
+        if number <= 1 {
+            return Ok(());
+        }
+        let mark = mark_of(number);
+        let told: BTreeSet<OfficeId> = {
+            let tables = self.index.read();
+            let is_it = |row: &&OutboxRow| {
+                row.kind == Kind::Card.number() && row.thread == mark && row.state != OutboxState::Expired
+            };
+            tables.outbox.values().filter(is_it).map(|row| row.to).collect()
+        };
+        let ours = self.keys.office;
+        let to_tell: Vec<OfficeId> =
+            directory.members().map(|(office, _)| *office).filter(|to| *to != ours && !told.contains(to)).collect();
+        if to_tell.is_empty() {
             return Ok(());
         }
         let bytes = read_card(&self.around.folder).map_err(|error| DeskError::Partner(error.to_string()))?;
         let card: Card = wire::decode(&bytes).map_err(|_| VaultError::DamagedRecord)?;
-        let ours = self.keys.office;
-        let others: Vec<OfficeId> =
-            directory.members().map(|(office, _)| *office).filter(|office| *office != ours).collect();
         self.vault.write(None, "announce_card", move |tx| {
-            let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
-            for office in others {
-                Outward::control(Control::card(office, card.clone())).queue(tx)?;
-            }
-            sealed.record.announced_card = number;
-            Ok(tx.update(&sealed.record, sealed.revision)?)
+            to_tell
+                .into_iter()
+                .try_for_each(|office| Outward::control(Control::card(office, card.clone())).marked(mark).queue(tx))
         })
     }
 

@@ -122,6 +122,9 @@ impl Desk {
     pub fn add_office_task(&self, input: &TaskInput) -> Result<RecordId, DeskError> {
         self.allow(Ask::Register)?;
         let (new, owner) = self.read_task(input)?;
+        if new.kind == TaskKind::Flag {
+            return Err(DeskError::Invalid(vec![super::FieldProblem::with("kind", "unknown-value", "flag")]));
+        }
         let owner = owner.unwrap_or(self.actor.staff);
         self.write("add_task", move |tx| add_task(tx, None, &[], new, Some(owner), None))
     }
@@ -148,6 +151,11 @@ impl Desk {
             let mut sealed = tx.get::<Task>(parent, id)?.ok_or(DeskError::NotFound)?;
             if sealed.record.state != TaskState::Open {
                 return Err(crate::vault::VaultError::Conflict.into());
+            }
+            // Nobody moves away what somebody else has to look at.
+            let of_glass = sealed.record.from.map(|from| tx.get::<Glass>(Glass::TOP, from)).transpose()?.flatten();
+            if sealed.record.kind == TaskKind::Flag || of_glass.is_some() {
+                return Err(DeskError::Invalid(vec![super::FieldProblem::new("due", "review-not-now")]));
             }
             if let (Some(owner), Some(case)) = (owner, case) {
                 desk.must_see(tx, case, owner)?;

@@ -367,6 +367,20 @@ struct EditPage {
     clients: Vec<(String, String, bool)>,
 }
 
+fn filled(case: &CaseView) -> Form {
+    let mut form = Form::of(&[
+        ("revision", &case.revision.to_string()),
+        ("case_type", case.summary.case_type.as_ref().map_or("", |code| &code.code)),
+        ("summary", &case.text),
+        ("sealed", if case.sealed { "on" } else { "" }),
+        ("mediation", if case.mediation { "on" } else { "" }),
+    ]);
+    for client in &case.clients {
+        form.set("clients", client.id.to_string());
+    }
+    form
+}
+
 /// The form of what a case is; a search for another client shows who was found beside those whose case it is.
 async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) -> Response {
     let desk = signed.desk.clone();
@@ -395,19 +409,7 @@ async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
     if !case.may_write {
         return signed.refused(&DeskError::Denied(Denied));
     }
-    let form = form.unwrap_or_else(|| {
-        let mut form = Form::of(&[
-            ("revision", &case.revision.to_string()),
-            ("case_type", case.summary.case_type.as_ref().map_or("", |code| &code.code)),
-            ("summary", &case.text),
-            ("sealed", if case.sealed { "on" } else { "" }),
-            ("mediation", if case.mediation { "on" } else { "" }),
-        ]);
-        for client in &case.clients {
-            form.set("clients", client.id.to_string());
-        }
-        form
-    });
+    let form = form.unwrap_or_else(|| filled(&case));
     let mut clients: Vec<(String, String, bool)> = Vec::new();
     for (id, name) in known {
         if !clients.iter().any(|(known, ..)| *known == id) {
@@ -441,10 +443,10 @@ async fn edit(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
         Ok(()) => go(&format!("/cases/{id}")),
         Err(DeskError::Invalid(problems)) => edit_page(&app, signed, id, Some(form.with_problems(problems))).await,
         Err(DeskError::Vault(VaultError::Conflict)) => {
-            // Who saves once more has seen that it was changed.
+            // Everything but the words stands as it is now; who saves once more has seen what was changed.
             let desk = signed.desk.clone();
             let Ok(now) = app.run(move || desk.case(id)).await else { return signed.refused(&DeskError::NotFound) };
-            let form = form.replaced("revision", now.revision.to_string());
+            let form = filled(&now).replaced("summary", form.text("summary"));
             let problems = vec![FieldProblem::with("summary", "changed-meanwhile", now.text)];
             edit_page(&app, signed, id, Some(form.with_problems(problems))).await
         }

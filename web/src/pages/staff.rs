@@ -171,7 +171,11 @@ async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
         zone: form.text("zone"),
         hidden_fields: form.all("hidden_fields"),
         hidden_figures: form.all("hidden_figures"),
-        recall_minutes: names::ascii_digits(form.get("recall_minutes").trim()).parse().unwrap_or(0),
+        recall_minutes: match names::ascii_digits(form.get("recall_minutes").trim()).as_str() {
+            "" => 0,
+            // What is no number is out of every range, and said so.
+            text => text.parse().unwrap_or(u16::MAX),
+        },
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {
