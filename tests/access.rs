@@ -524,3 +524,48 @@ fn who_approves_is_ended_or_reset_only_with_a_third_person() {
     // Where nobody is left to ask, it is done at once, and stands in the log.
     assert!(!admin.reset_factor(worker.staff()).unwrap());
 }
+
+#[test]
+fn those_of_a_team_see_each_others_cases_and_its_supervisor_leads_it_alone() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut new = new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
+    new.small_office = false;
+    let mut office = TestNode::new(&new);
+    office.start();
+    let (admin, worker) = (office.desk("admin"), office.desk("worker"));
+    for (name, role) in
+        [("north", "caseworker"), ("mate", "caseworker"), ("south", "caseworker"), ("head", "supervisor")]
+    {
+        hire(office.node(), &admin, &worker, name, role, false);
+    }
+    let place = |name: &str, team: &str| {
+        assert!(admin.change_team(office.desk(name).staff(), team).unwrap());
+        let open = worker.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
+        worker.decide(open.id, &DecisionInput { approved: true, ..DecisionInput::default() }).unwrap();
+    };
+    let case = |name: &str, sealed: bool| {
+        let desk = office.desk(name);
+        let person = desk.register_person(named(name)).unwrap();
+        desk.open_case(vec![person], CaseInput { sealed, ..CaseInput::default() }).unwrap()
+    };
+    let (of_north, of_south, alone) = (case("north", false), case("south", false), case("north", true));
+    let sees = |name: &str, case: RecordId| office.desk(name).case(case).is_ok();
+    assert!(!sees("mate", of_north) && sees("head", of_north) && sees("head", of_south));
+    for (name, team) in [("north", "North"), ("mate", "North"), ("south", "South"), ("head", "North")] {
+        place(name, team);
+    }
+    assert!(sees("mate", of_north) && !sees("mate", of_south) && !sees("mate", alone));
+    assert!(sees("head", of_north) && !sees("head", of_south) && !sees("head", alone));
+    assert!(sees("worker", of_south), "who is in no team leads the whole office");
+    // What counts, lists and finds follows.
+    let head = office.desk("head");
+    let (cases, total) = head.cases(&CaseFilter::default()).unwrap();
+    assert_eq!((cases[0].id, total), (of_north, 1));
+    office.desk("mate").add_action(of_north, &ActionInput { text: "Helped".into(), ..ActionInput::default() }).unwrap();
+    // Out of the team, it is over at once.
+    place("mate", "");
+    assert!(!sees("mate", of_north));
+    // Nobody puts themself anywhere.
+    assert_eq!(problem(admin.change_team(admin.staff(), "North")), "own-account");
+}

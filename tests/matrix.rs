@@ -1,11 +1,13 @@
 //! Every operation of the API and every page, by every role, on a case of one's own, a colleague's, a colleague's that is
-//! for them alone, one whose client has the asker on the conflict list, and one under emergency access. The operations
+//! for them alone, one whose client has the asker on the conflict list, one under emergency access, and one of a team. The operations
 //! are read from the OpenAPI document, the pages from the routes: one that is not in the table makes the test fail.
 
 use crate::harness::{PASSWORD, TestNode, hire, new_node};
 use casemesh::serve::Served;
 use casemesh_node::node::Knock;
-use casemesh_node::office::{ActionInput, CaseInput, Desk, DocumentInput, FieldInput, GlassInput, PersonInput};
+use casemesh_node::office::{
+    ActionInput, CaseInput, DecisionInput, Desk, DocumentInput, FieldInput, GlassInput, PersonInput,
+};
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -183,11 +185,21 @@ fn the_matrix_of_operations_roles_and_relations() {
     let (lead, _) = desk("worker");
     let roles: Vec<StaffRole> = StaffRole::ALL.to_vec();
     let mut auditor = StaffId::new([0; 16]);
-    for role in roles.iter().map(|role| role.as_str()).chain(["colleague"]) {
-        let role_of = if role == "colleague" { "caseworker" } else { role };
+    let mates: Vec<String> = roles.iter().map(|role| format!("{role}_in_a_team")).collect();
+    let others = ["colleague", "teammate"].into_iter().chain(mates.iter().map(String::as_str));
+    for role in roles.iter().map(|role| role.as_str()).chain(others) {
+        let role_of = match role {
+            "colleague" | "teammate" => "caseworker",
+            mate => mate.trim_end_matches("_in_a_team"),
+        };
         let staff = hire(&served.node, &admin, &lead, role, role_of, false);
         if role == "auditor" {
             auditor = staff;
+        }
+        if role == "teammate" || role.ends_with("_in_a_team") {
+            assert!(admin.change_team(staff, "North").unwrap(), "a second person approves what widens");
+            let open = lead.requests().unwrap().into_iter().find(|request| request.may_decide).unwrap();
+            lead.decide(open.id, &DecisionInput { approved: true, ..DecisionInput::default() }).unwrap();
         }
     }
     let (colleague, _) = desk("colleague");
@@ -227,8 +239,21 @@ fn the_matrix_of_operations_roles_and_relations() {
         if matches!(role, StaffRole::Caseworker | StaffRole::Supervisor) {
             break_glass(&theirs, &colleague.case(glass.case).unwrap().summary.number);
         }
-        let relations =
-            [("own", &own), ("other", &others), ("hidden", &hidden), ("barred", &barred), ("emergency", &glass)];
+        let (in_team, team_token) = desk(&format!("{role}_in_a_team"));
+        let (teammate, _) = desk("teammate");
+        let team = place(&teammate, &format!("Team {role}"), false);
+        drop((in_team, teammate));
+        let relations = [
+            ("own", &own),
+            ("other", &others),
+            ("hidden", &hidden),
+            ("barred", &barred),
+            ("emergency", &glass),
+            // A teammate's, and one that is outside the team, by somebody who works in a team.
+            ("team", &team),
+            ("outside_the_team", &others),
+        ];
+        let token_of = |relation: &str| if relation.ends_with("team") { team_token.clone() } else { token.clone() };
         let mut note = |operation: String, path: &str, relation: &str, status: u16| {
             let name = if is_about_a_case(path) { format!("{operation} {relation}") } else { operation };
             table.entry(name).or_default().push(format!("{role}={}", answer_of(status)));
@@ -238,7 +263,7 @@ fn the_matrix_of_operations_roles_and_relations() {
                 continue;
             }
             for method in methods.as_object().unwrap().keys() {
-                for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 5 } else { 1 }) {
+                for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 7 } else { 1 }) {
                     let mut url = address(path, place);
                     if ["/figures", "/tables", "/collected", "/review"].iter().any(|end| path.ends_with(end)) {
                         url.push_str("?from=2026-01-01&to=2026-12-31");
@@ -246,19 +271,24 @@ fn the_matrix_of_operations_roles_and_relations() {
                     // Nobody comes by a case in passing: it is given to whom it belongs to.
                     let owner = if relation == "own" { theirs.staff() } else { colleague.staff() };
                     let body = body_of(&format!("{method} {path}"), place, owner, auditor);
-                    note(format!("{method} {path}"), path, relation, asker.call(method, &url, &token, &body));
+                    note(
+                        format!("{method} {path}"),
+                        path,
+                        relation,
+                        asker.call(method, &url, &token_of(relation), &body),
+                    );
                 }
             }
         }
         for (method, path) in pages().iter().filter(|(_, path)| !DOOR.contains(&path.as_str())) {
-            for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 5 } else { 1 }) {
+            for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 7 } else { 1 }) {
                 let owner = if relation == "own" { theirs.staff() } else { colleague.staff() };
                 let form = format!("owner={owner}&staff={auditor}&from={auditor}&to={auditor}&{FORM}");
                 note(
                     format!("{method} {path}"),
                     path,
                     relation,
-                    asker.page(method, &address(path, place), &token, &form),
+                    asker.page(method, &address(path, place), &token_of(relation), &form),
                 );
             }
         }

@@ -232,6 +232,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
             first_password: false,
             sessions_from: None,
             signed_in: None,
+            team: String::new(),
         });
     }
     let shares =

@@ -14,6 +14,8 @@ pub struct Actor {
     pub roles: Vec<StaffRole>,
     /// Whether the office uses the small-office preset.
     pub small_office: bool,
+    /// Whether the asker works in a team: a supervisor leads that one then, and not the whole office.
+    pub in_team: bool,
 }
 
 /// How the asker stands to a case.
@@ -27,6 +29,10 @@ pub struct Relation {
     pub barred: bool,
     /// Has emergency access now.
     pub glass: bool,
+    /// Somebody of the asker's team works on it.
+    pub team: bool,
+    /// Nobody is responsible for it.
+    pub unowned: bool,
 }
 
 /// What is asked for.
@@ -131,7 +137,8 @@ impl Actor {
     fn reaches(&self, relation: Relation) -> bool {
         use StaffRole::{Caseworker, Supervisor, Volunteer};
         let works_with_cases = self.is(&[Caseworker, Supervisor, Volunteer]);
-        let by_role = self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker]));
+        let leads = self.is(&[Supervisor]) && (!self.in_team || relation.team || relation.unowned);
+        let by_role = leads || (self.is(&[Caseworker]) && (self.small_office || relation.team));
         // The conflict list comes first: nothing overrides it.
         !relation.barred && works_with_cases && (relation.assigned || relation.glass || (by_role && !relation.sealed))
     }
@@ -166,10 +173,15 @@ mod tests {
 
     /// Every way to stand to a case, by name.
     fn relations() -> impl Iterator<Item = (String, Relation)> {
-        (0..16u8).map(|bits| {
+        (0..32u8).map(|bits| {
             let on = |bit: u8| bits & bit != 0;
-            let relation = Relation { assigned: !on(1), sealed: on(2), glass: on(4), barred: on(8) };
-            let who = if relation.assigned { "assigned" } else { "other" };
+            let (who, assigned, team, unowned) = match bits & 3 {
+                0 => ("assigned", true, false, false),
+                1 => ("other", false, false, false),
+                2 => ("team", false, true, false),
+                _ => ("unowned", false, false, true),
+            };
+            let relation = Relation { assigned, sealed: on(4), glass: on(8), barred: on(16), team, unowned };
             let marks = [(relation.sealed, "+sealed"), (relation.glass, "+glass"), (relation.barred, "+barred")];
             let marks: String = marks.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark).collect();
             (format!("{who}{marks}"), relation)
@@ -179,9 +191,9 @@ mod tests {
     #[test]
     fn the_matrix_of_roles_asks_and_relations() {
         let mut table = String::new();
-        for small_office in [false, true] {
+        for (small_office, in_team) in [(false, false), (false, true), (true, false)] {
             for role in StaffRole::ALL {
-                let actor = Actor { staff: StaffId::new([1; 16]), roles: vec![*role], small_office };
+                let actor = Actor { staff: StaffId::new([1; 16]), roles: vec![*role], small_office, in_team };
                 let mut may: Vec<String> = ASKS
                     .iter()
                     .filter(|(_, ask)| actor.may(*ask).is_ok())
@@ -202,7 +214,9 @@ mod tests {
                         may.push(format!("{who}={}", allowed.join("+")));
                     }
                 }
-                table.push_str(&format!("{}{role}: {}\n", if small_office { "small " } else { "" }, may.join(" ")));
+                let office = if small_office { "small " } else { "" };
+                let team = if in_team { "in a team " } else { "" };
+                table.push_str(&format!("{office}{team}{role}: {}\n", may.join(" ")));
             }
         }
         assert_eq!(table, include_str!("policy_matrix.txt"), "the whole table as found:\n{table}");
@@ -210,8 +224,9 @@ mod tests {
 
     #[test]
     fn nothing_overrides_the_conflict_list_and_emergency_access_gives_nothing_on() {
-        for small_office in [false, true] {
-            let actor = Actor { staff: StaffId::new([1; 16]), roles: StaffRole::ALL.to_vec(), small_office };
+        for (small_office, in_team) in [(false, false), (false, true), (true, false), (true, true)] {
+            let roles = StaffRole::ALL.to_vec();
+            let actor = Actor { staff: StaffId::new([1; 16]), roles, small_office, in_team };
             for (who, relation) in relations() {
                 let asks = [Ask::SeeCase(relation), Ask::SeeTiers(relation), Ask::Refer(relation)];
                 let all = asks.into_iter().chain([Ask::NoteInCase(relation), Ask::WriteCase(relation)]);
@@ -225,7 +240,7 @@ mod tests {
 
     #[test]
     fn nobody_without_a_role_may_anything() {
-        let nobody = Actor { staff: StaffId::new([1; 16]), roles: vec![], small_office: true };
+        let nobody = Actor { staff: StaffId::new([1; 16]), roles: vec![], small_office: true, in_team: true };
         assert!(ASKS.iter().all(|(_, ask)| nobody.may(*ask) == Err(Denied)));
         assert!(nobody.may(Ask::SeeCase(Relation { assigned: true, ..Relation::default() })).is_err());
     }

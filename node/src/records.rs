@@ -316,6 +316,9 @@ pub struct Staff {
     /// When they signed in last, and the time before: what changed since then is new to them.
     #[n(13)]
     pub signed_in: Option<(Timestamp, Option<Timestamp>)>,
+    /// The team that they work in; empty for none. Those of a team see each other's cases; a supervisor in one leads it alone.
+    #[cbor(n(14), default)]
+    pub team: String,
 }
 
 impl Staff {
@@ -1385,6 +1388,9 @@ pub enum Asked {
     /// person is gone.
     #[n(7)]
     Erase(#[n(0)] RecordId, #[n(1)] String, #[n(2)] Vec<RecordId>),
+    /// Somebody works in another team from then on.
+    #[n(8)]
+    Team(#[n(0)] StaffId, #[n(1)] String),
 }
 
 impl Asked {
@@ -1392,7 +1398,7 @@ impl Asked {
     pub fn account(&self) -> Option<StaffId> {
         match self {
             Self::Account(staff, ..) | Self::End(staff) | Self::ResetFactor(staff) => Some(*staff),
-            Self::ResetPassword(staff, ..) => Some(*staff),
+            Self::ResetPassword(staff, ..) | Self::Team(staff, _) => Some(*staff),
             Self::LiftBar(..) | Self::Close(..) | Self::Entry(..) | Self::Erase(..) => None,
         }
     }

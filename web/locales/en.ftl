@@ -1960,3 +1960,7 @@ packet-card = new card
 log-announce-card = Sent the office’s new card
 log-receive-card = Took a partner’s new card
 problem-not-gone-yet = This referral has not gone yet: take it back, or wait until it has gone.
+staff-team = Team
+staff-team-hint = Those of one team see each other’s cases. A supervisor in a team leads that team, and sees what nobody has; one in none leads the whole office.
+request-team = Puts { $name } into another team
+log-change-team = Changed somebody’s team

@@ -1960,3 +1960,7 @@ packet-card = tarjeta nueva
 log-announce-card = Envió la tarjeta nueva de la oficina
 log-receive-card = Recibió la tarjeta nueva de otra oficina
 problem-not-gone-yet = Esta derivación todavía no ha salido: retírela o espere a que salga.
+staff-team = Equipo
+staff-team-hint = Quienes están en un mismo equipo ven los casos de sus colegas. Quien supervisa dentro de un equipo dirige ese equipo y ve lo que nadie tiene a su cargo; quien no está en ninguno dirige toda la oficina.
+request-team = Pasa a { $name } a otro equipo
+log-change-team = Cambió el equipo de alguien

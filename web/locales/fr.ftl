@@ -1960,3 +1960,7 @@ packet-card = nouvelle carte
 log-announce-card = A envoyé la nouvelle carte de la structure
 log-receive-card = A pris la nouvelle carte d’une autre structure
 problem-not-gone-yet = Cette orientation n’est pas encore partie : retirez-la, ou attendez qu’elle soit partie.
+staff-team = Équipe
+staff-team-hint = Les membres d’une équipe voient les dossiers les uns des autres. Un superviseur membre d’une équipe dirige cette équipe et voit ce que personne n’a ; sans équipe, il dirige toute la structure.
+request-team = Place { $name } dans une autre équipe
+log-change-team = A changé l’équipe de quelqu’un

@@ -1960,3 +1960,7 @@ packet-card = kadi mpya
 log-announce-card = Ilituma kadi mpya ya ofisi
 log-receive-card = Ilipokea kadi mpya ya ofisi nyingine
 problem-not-gone-yet = Rufaa hii bado haijatumwa: iondoe, au subiri mpaka itumwe.
+staff-team = Timu
+staff-team-hint = Walio katika timu moja huona kesi za wenzao. Msimamizi aliye katika timu huongoza timu hiyo na huona kesi zisizo na mhusika; asiye katika timu yoyote huongoza ofisi yote.
+request-team = Inamweka { $name } katika timu nyingine
+log-change-team = Alibadilisha timu ya mtu

@@ -172,6 +172,13 @@ impl Page {
                 )
             }
             RequestedView::End { name } => self.t1("request-end", "name", name),
+            RequestedView::Team { name, team } => {
+                format!(
+                    "{}: {}",
+                    self.t1("request-team", "name", name),
+                    if team.is_empty() { "–" } else { team.as_str() }
+                )
+            }
             RequestedView::ResetFactor { name } => self.t1("request-reset-factor", "name", name),
             RequestedView::ResetPassword { name } => self.t1("request-reset-password", "name", name),
             RequestedView::LiftBar { name, staff, .. } => {
@@ -190,6 +197,7 @@ impl Page {
             }
             RequestedView::Account { .. }
             | RequestedView::End { .. }
+            | RequestedView::Team { .. }
             | RequestedView::ResetFactor { .. }
             | RequestedView::ResetPassword { .. } => None,
             RequestedView::LiftBar { person, name, .. } => Some((format!("/people/{person}"), name.clone())),

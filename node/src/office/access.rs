@@ -6,7 +6,7 @@ use super::tasks::{NewTask, add_task};
 use super::{Desk, DeskError, FieldProblem, GlassView};
 use crate::index::{CaseRow, Ids, Tables};
 use crate::policy::{Ask, Relation};
-use crate::records::{Asked, Case, Glass, Person, PersonRef, Settled, TaskKind, TaskTitle};
+use crate::records::{Asked, Case, Glass, Person, PersonRef, Settled, Staff, TaskKind, TaskTitle};
 use crate::vault::{Record, Tx};
 use casemesh_protocol::id::{RecordId, StaffId};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,11 @@ impl Desk {
             sealed: case.sealed,
             barred: tables.any_bar() && case.clients.iter().any(|client| tables.is_barred(*client, me)),
             glass: tables.any_glass() && tables.has_glass(me, case.id, self.now()),
+            team: !self.team.is_empty() && {
+                let mut works = case.owner.iter().chain(&case.assigned).filter_map(|staff| tables.staff.get(staff));
+                works.any(|member| member.team == self.team)
+            },
+            unowned: case.owner.is_none(),
         }
     }
 
@@ -49,11 +54,18 @@ impl Desk {
     pub(super) fn relation_at(&self, tx: &Tx<'_>, case: &Case) -> Result<Relation, DeskError> {
         let me = self.actor.staff;
         let barred = is_barred_from(tx, &self.all_records(&case.clients), me)?;
+        let mut team = false;
+        for staff in case.owner.iter().chain(&case.assigned).filter(|_| !self.team.is_empty()) {
+            let member = tx.get::<Staff>(Staff::TOP, RecordId::new(*staff.as_bytes()))?;
+            team |= member.is_some_and(|member| member.record.team == self.team);
+        }
         Ok(Relation {
             assigned: case.owner == Some(me) || case.assigned.contains(&me),
             sealed: case.sealed,
             barred,
             glass: self.office.index.read().has_glass(me, case.id, tx.now()),
+            team,
+            unowned: case.owner.is_none(),
         })
     }
 

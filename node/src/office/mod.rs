@@ -280,8 +280,16 @@ impl Office {
             staff,
             roles: member.roles.clone(),
             small_office: tables.settings.as_ref().is_some_and(|settings| settings.small_office),
+            in_team: !member.team.is_empty(),
         };
-        Some(Desk { office: Arc::clone(self), actor, name: member.name.clone(), language: member.language.clone() })
+        let team = member.team.clone();
+        Some(Desk {
+            office: Arc::clone(self),
+            actor,
+            name: member.name.clone(),
+            language: member.language.clone(),
+            team,
+        })
     }
 
     /// From when on sessions of a member of staff count: those from before ended with a change of the account.
@@ -323,6 +331,7 @@ pub struct Desk {
     actor: Actor,
     name: String,
     language: Option<String>,
+    team: String,
 }
 
 impl Desk {

@@ -42,7 +42,9 @@ pub(super) fn ask(tx: &mut Tx<'_>, subjects: Vec<KeyHandle>, asked: Asked) -> Re
 
 fn needed(asked: &Asked) -> Ask {
     match asked {
-        Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => Ask::ApproveAccounts,
+        Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) | Asked::Team(..) => {
+            Ask::ApproveAccounts
+        }
         Asked::LiftBar(..) | Asked::Close(..) | Asked::Entry(..) => Ask::ApproveCases,
         Asked::Erase(..) => Ask::Erase,
     }
@@ -84,7 +86,8 @@ impl Desk {
         let now = self.now();
         let tables = self.office.index.read();
         tables.staff.values().any(|member| {
-            let actor = Actor { staff: member.id, roles: member.roles.clone(), small_office: self.actor.small_office };
+            let (roles, small_office) = (member.roles.clone(), self.actor.small_office);
+            let actor = Actor { staff: member.id, roles, small_office, in_team: false };
             // Who is on the conflict list of a person does not know of the request.
             let is_shut_out = matches!(asked, Asked::Erase(person, ..) if tables.is_barred(*person, member.id));
             let is_third = member.id != self.actor.staff && Some(member.id) != asked.account() && !is_shut_out;
@@ -96,7 +99,9 @@ impl Desk {
     fn knows(&self, tables: &Tables, request: &Request) -> bool {
         let case = |id: &RecordId| tables.cases.get(id).is_some_and(|case| self.sees(tables, case));
         let about = match &request.asked {
-            Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) => true,
+            Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) | Asked::Team(..) => {
+                true
+            }
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
             // Of one who is gone, that it was asked is left.
             Asked::Erase(person, ..) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
@@ -137,6 +142,7 @@ impl Desk {
                 RequestedView::Account { name: account(staff), roles: roles.clone(), ends: *ends }
             }
             Asked::End(staff) => RequestedView::End { name: account(staff) },
+            Asked::Team(staff, team) => RequestedView::Team { name: account(staff), team: team.clone() },
             Asked::ResetFactor(staff) => RequestedView::ResetFactor { name: account(staff) },
             Asked::ResetPassword(staff, ..) => RequestedView::ResetPassword { name: account(staff) },
             Asked::LiftBar(person, staff) => RequestedView::LiftBar {
@@ -249,6 +255,10 @@ impl Desk {
             // Done before: an erasure is no command among others.
             Asked::Erase(..) => Ok(()),
             Asked::End(staff) => end(tx, *staff),
+            Asked::Team(staff, team) => {
+                let team = team.clone();
+                change_account(tx, *staff, move |member, _| member.team = team)
+            }
             Asked::ResetFactor(staff) => change_account(tx, *staff, |member, now| {
                 member.factor = None;
                 member.sessions_from = Some(now);

@@ -21,6 +21,8 @@ use utoipa::ToSchema;
 /// Shortest password where it is the only factor (NIST 800-63B-4).
 pub const PASSWORD_CHARS_MIN: usize = 15;
 
+/// Longest name of a team.
+const TEAM_BYTES_MAX: usize = 100;
 /// Longest time for which a referral waits before it goes.
 const RECALL_MINUTES_MAX: u16 = 60;
 
@@ -199,6 +201,7 @@ impl Desk {
                 ends: member.ends,
                 has_factor: member.factor.is_some(),
                 waits: waits(member.id),
+                team: member.team.clone(),
             })
             .collect())
     }
@@ -246,6 +249,7 @@ impl Desk {
             first_password: true,
             sessions_from: None,
             signed_in: None,
+            team: String::new(),
         };
         let slot = if unlocks { Some(self.new_slot(&member, &input.password, cost)?) } else { None };
         if !unlocks {
@@ -311,7 +315,9 @@ impl Desk {
             let tables = self.office.index.read();
             let member = tables.staff.get(&staff).ok_or(DeskError::NotFound)?;
             let roles = member.roles.clone();
-            Actor { staff, roles, small_office: self.actor.small_office }.may(Ask::ApproveAccounts).is_ok()
+            Actor { staff, roles, small_office: self.actor.small_office, in_team: false }
+                .may(Ask::ApproveAccounts)
+                .is_ok()
         };
         let waits = (always || approves) && self.has_approver(&asked);
         let desk = self.clone();
@@ -327,6 +333,19 @@ impl Desk {
             self.drop_slot(staff);
         }
         Ok(waits)
+    }
+
+    /// Puts somebody into a team, or out of all of them where the name is empty. It changes what they may see: somebody else
+    /// approves it, if there is anybody else who could. Whether it waits for that.
+    ///
+    /// # Errors
+    /// When the name is too long, it is one's own account, or there is no such account.
+    pub fn change_team(&self, staff: StaffId, team: &str) -> Result<bool, DeskError> {
+        self.administers()?;
+        let mut problems = self.problems();
+        let team = problems.text("team", team, TEAM_BYTES_MAX);
+        problems.done()?;
+        self.do_or_ask("change_team", Asked::Team(staff, team), true)
     }
 
     /// Takes the second factor of somebody who lost telephone and printed codes away. Whether it waits for approval.

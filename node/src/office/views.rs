@@ -737,6 +737,13 @@ pub enum RequestedView {
         /// Whose.
         name: String,
     },
+    /// Somebody works in another team.
+    Team {
+        /// Whose account.
+        name: String,
+        /// The team; empty for none.
+        team: String,
+    },
     /// The second factor of an account is taken away.
     ResetFactor {
         /// Whose.
@@ -1164,6 +1171,8 @@ pub struct StaffView {
     pub has_factor: bool,
     /// Whether somebody has to approve it before it can be used, or before its roles change.
     pub waits: bool,
+    /// The team; empty for none.
+    pub team: String,
 }
 
 /// The start page: due work.

@@ -287,6 +287,25 @@ async fn reset_factor(State(app): State<App>, caller: Caller, Path(id): Path<Sta
     at_desk(&app, move || Ok(done(&node, id, caller.desk.reset_factor(id)?))).await
 }
 
+/// A team.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Team {
+    /// Its name; empty for none.
+    team: String,
+}
+
+/// Puts somebody into a team: those of a team see each other's cases, and a supervisor in one leads it alone.
+#[utoipa::path(post, path = "/api/v1/staff/{id}/team", params(("id" = String, Path)), request_body = Team, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn change_team(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<StaffId>,
+    Body(input): Body<Team>,
+) -> Answer<Done> {
+    at_desk(&app, move || Ok(Done { done: !caller.desk.change_team(id, &input.team)? })).await
+}
+
 #[utoipa::path(post, path = "/api/v1/staff/{id}/reset-password", params(("id" = String, Path)), request_body = FirstPassword, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn reset_password(
     State(app): State<App>,
@@ -329,6 +348,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/cases/{id}/assigned", post(share_case))
         .route("/cases/{id}/approvals/{entry}", post(ask_approval))
         .route("/staff/{id}/roles", post(change_roles))
+        .route("/staff/{id}/team", post(change_team))
         .route("/staff/{id}/reset-factor", post(reset_factor))
         .route("/staff/{id}/reset-password", post(reset_password))
         .route("/staff/{id}/end", post(end_staff))
@@ -356,6 +376,7 @@ pub(super) fn routes() -> Router<App> {
     ask_approval,
     change_roles,
     reset_factor,
+    change_team,
     reset_password,
     end_staff,
     end_sessions

@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/staff", get(show).post(add))
         .route("/staff/{id}/end", post(end))
         .route("/staff/{id}/end-sessions", post(end_sessions))
+        .route("/staff/{id}/team", post(team))
         .route("/staff/{id}/reset-factor", post(reset_factor))
         .route("/staff/{id}/reset-password", post(reset_password))
         .route("/staff/{id}/roles", post(roles))
@@ -140,6 +141,15 @@ async fn end_sessions(State(app): State<App>, Path(id): Path<StaffId>, Sent { si
             app.node.end_sessions(id);
             go("/staff")
         }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn team(State(app): State<App>, Path(id): Path<StaffId>, Sent { signed, form }: Sent) -> Response {
+    let (desk, team) = (signed.desk.clone(), form.text("team"));
+    match app.run(move || desk.change_team(id, &team)).await {
+        Ok(_) => go("/staff"),
+        Err(DeskError::Invalid(problems)) => staff_page(&app, signed, Form::default().with_problems(problems)).await,
         Err(error) => signed.refused(&error),
     }
 }
