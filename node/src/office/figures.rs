@@ -137,12 +137,17 @@ fn figure_view(figure: &Figure) -> FigureView {
     }
 }
 
+/// The cases of a period that are counted: of people who may be, and that the asker counts.
+fn counted(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) -> impl Iterator<Item = &CaseRow> {
+    let shown = move |case: &&CaseRow| period.contains(case.opened) && tables.counted(case) && counts(case);
+    tables.cases.values().map(Box::as_ref).filter(shown)
+}
+
 /// Cases of a period, of people who may be counted, by each coded fact that any of them has.
 fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) -> Vec<FactView> {
     let mut lists: BTreeMap<String, (u64, BTreeMap<CodeView, u64>)> = BTreeMap::new();
     let mut cases = 0u64;
-    let shown = |case: &CaseRow| period.contains(case.opened) && tables.counted(case) && counts(case);
-    for case in tables.cases.values().filter(|case| shown(case)) {
+    for case in counted(tables, period, counts) {
         cases += 1;
         for code in &case.facts {
             *lists.entry(code.list.to_string()).or_default().1.entry(CodeView::from(code.as_ref())).or_default() += 1;
@@ -163,10 +168,8 @@ fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) 
 
 /// The people whom the cases of a period are about: each once, and for a group all on its roll.
 fn persons_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) -> u64 {
-    let shown = |case: &&CaseRow| period.contains(case.opened) && tables.counted(case) && counts(case);
-    let cases = tables.cases.values().map(Box::as_ref).filter(shown);
-    let clients: BTreeSet<RecordId> =
-        cases.flat_map(|case| &case.clients).map(|client| tables.standing(*client)).collect();
+    let clients = counted(tables, period, counts).flat_map(|case| &case.clients);
+    let clients: BTreeSet<RecordId> = clients.map(|client| tables.standing(*client)).collect();
     let of = |client: &RecordId| u64::try_from(tables.members_of(*client).max(1)).unwrap_or(1);
     clients.iter().map(of).sum()
 }

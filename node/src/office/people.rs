@@ -566,11 +566,12 @@ impl Desk {
         if shares && scope.is_empty() && !input.refused {
             problems.add("scope", "scope-needed");
         }
+        let today = zone.day(now);
         let expires = problems.day("expires", &input.expires);
         match expires {
             None if input.refused && input.expires.trim().is_empty() => {}
             None => problems.add("expires", "expiry-needed"),
-            Some(day) if day < zone.day(now) => problems.add("expires", "in-the-past"),
+            Some(day) if day < today => problems.add("expires", "in-the-past"),
             Some(_) => {}
         }
         let unsaid = |text: &str| input.refused && text.is_empty();
@@ -581,8 +582,8 @@ impl Desk {
         };
         let giver: Option<ConsentGiver> =
             if unsaid(&input.giver) { Some(ConsentGiver::Person) } else { problems.word("giver", &input.giver) };
-        let given_on = problems.day("given_on", &input.given_on).filter(|day| *day != zone.day(now));
-        if given_on.is_some_and(|day| day > zone.day(now)) {
+        let given_on = problems.day("given_on", &input.given_on).filter(|day| *day != today);
+        if given_on.is_some_and(|day| day > today) {
             problems.add("given_on", "in-the-future");
         }
         let language = problems.text("language", &input.language, 16);
@@ -594,7 +595,7 @@ impl Desk {
                 scope: List::new(scope).ok()?,
                 withheld: List::new(withheld).ok()?,
                 given: given_on.map_or(now, |day| zone.instant(day, 0)),
-                expires: zone.instant(expires.unwrap_or_else(|| zone.day(now)), 24 * 60),
+                expires: zone.instant(expires.unwrap_or(today), 24 * 60),
                 method: method?,
                 giver: giver?,
                 language: Text::new(language).ok()?,

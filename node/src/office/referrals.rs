@@ -447,27 +447,19 @@ impl Desk {
         // What the receiver may see before it accepted is the preview and nothing else; the sender sees what
         // it will release.
         let full = referral.full.clone();
+        let recall_until = goes_at(&tables, id, self.now());
+        let recalled = preview_row(&tables, id).is_some_and(|row| row.state == OutboxState::Cancelled);
         Ok(ReferralView {
             summary: self.referral_summary(&tables, &referral),
             preview: referral.preview.clone(),
             full,
             events: events.collect(),
             erased: referral.erased.map(|(at, _)| at),
-            recall_until: tables
-                .outbox
-                .values()
-                .filter(|row| row.referral == Some(id) && row.state == OutboxState::Waiting)
-                .filter_map(|row| row.not_before)
-                .find(|at| self.now() < *at),
+            recall_until,
             steps: match referral.erased {
                 Some(_) => Vec::new(),
                 // Nothing goes before the referral itself, and nothing after it was taken back.
-                None if preview_row(&tables, id).is_some_and(|row| {
-                    row.state == OutboxState::Cancelled || row.not_before.is_some_and(|at| self.now() < at)
-                }) =>
-                {
-                    Vec::new()
-                }
+                None if recall_until.is_some() || recalled => Vec::new(),
                 None => steps::offered(&tables.vocabulary, &referral, thread.state),
             },
             packets,
@@ -515,13 +507,8 @@ impl Desk {
         if referral.outgoing {
             self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
         }
-        let waits = {
-            let tables = self.office.index.read();
-            preview_row(&tables, id).is_some_and(|row| {
-                row.state == OutboxState::Waiting && row.not_before.is_some_and(|at| self.now() < at)
-            })
-        };
-        if waits {
+        let waits = goes_at(&self.office.index.read(), id, self.now());
+        if waits.is_some() {
             return match input.step.as_str() {
                 "withdrawn" | "entered_in_error" => self.recall_referral(id),
                 "consent_withdrawn" => {
@@ -716,6 +703,12 @@ pub(super) fn next_event(
 fn preview_row(tables: &Tables, id: RecordId) -> Option<&crate::index::OutboxRow> {
     let kind = PacketKind::ReferralPreview.number();
     tables.outbox.values().find(|row| row.referral == Some(id) && row.kind == kind)
+}
+
+/// When a referral of ours goes, while it waits and can still be recalled.
+fn goes_at(tables: &Tables, id: RecordId, now: Timestamp) -> Option<Timestamp> {
+    let row = preview_row(tables, id).filter(|row| row.state == OutboxState::Waiting)?;
+    row.not_before.filter(|at| now < *at)
 }
 
 /// What follows at the receiver when the sender or the client takes a referral back: without a case everything that was

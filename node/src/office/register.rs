@@ -244,7 +244,7 @@ impl Desk {
             let on = line.on.unwrap_or_else(|| zone.day(line.at));
             let new = NewCase { case_type: line.topic.clone(), owner, opened: Some(on), ..NewCase::default() };
             let case = new_case(tx, clients.clone(), new)?;
-            let said: Vec<&str> = [&line.note, &line.advice].into_iter().map(String::as_str).collect();
+            let said = [line.note.as_str(), line.advice.as_str()];
             let said = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
             if let Some(kind) = crate::codes::code("action_kind", "advice").filter(|_| !said.is_empty()) {
                 tx.insert(&Action {
