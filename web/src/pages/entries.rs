@@ -323,7 +323,7 @@ struct PrintPage {
     lines: Vec<PaperLine>,
 }
 
-/// What is asked on a sheet beside the forms: the field, its text in the catalogues, and how it is answered.
+/// How a line of a sheet is answered.
 enum Asked {
     Line,
     Tall,
@@ -334,7 +334,7 @@ enum Asked {
     YesNo,
 }
 
-type Sheet = (&'static str, &'static str, &'static [(&'static str, &'static str, Asked)]);
+type Sheet = (&'static str, &'static str, &'static [(&'static str, Asked)]);
 
 const IDENTITIES: &[&str] = &["anonymous", "alias", "self_declared", "document_seen"];
 const COUNTINGS: &[&str] = &["consent", "headcount", "not_stated", "objected"];
@@ -348,88 +348,88 @@ const SHEETS: &[Sheet] = &[
         "register",
         "nav-register",
         &[
-            ("visitor", "register-visitor", Asked::Line),
-            ("topic", "register-topic", Asked::One("case_type")),
-            ("channel", "register-channel", Asked::One("contact_channel")),
-            ("note", "register-note", Asked::Tall),
-            ("advice", "register-advice", Asked::Tall),
-            ("minutes", "minutes", Asked::Line),
+            ("register-visitor", Asked::Line),
+            ("register-topic", Asked::One("case_type")),
+            ("register-channel", Asked::One("contact_channel")),
+            ("register-note", Asked::Tall),
+            ("register-advice", Asked::Tall),
+            ("minutes", Asked::Line),
         ],
     ),
     (
         "person",
         "person-new",
         &[
-            ("identity", "person-identity", Asked::Of("identity", IDENTITIES)),
-            ("alias", "person-alias", Asked::Line),
-            ("given", "field-given", Asked::Line),
-            ("family", "field-family", Asked::Line),
-            ("local_name", "field-local-name", Asked::Line),
-            ("birth", "person-birth", Asked::Line),
-            ("age_band", "field-age-band", Asked::One("age_band")),
-            ("sex", "field-sex", Asked::One("sex")),
-            ("nationality", "person-nationality", Asked::Line),
-            ("language", "field-language", Asked::One("language")),
-            ("interpreter", "person-interpreter", Asked::YesNo),
-            ("telephone", "field-telephone", Asked::Line),
-            ("address", "field-address", Asked::Line),
-            ("address_protected", "address-protected", Asked::YesNo),
-            ("area", "field-area", Asked::Line),
-            ("identifier", "field-identifier", Asked::Line),
-            ("safe_call", "safe-call", Asked::YesNo),
-            ("safe_text", "safe-text", Asked::YesNo),
-            ("safe_voicemail", "safe-voicemail", Asked::YesNo),
-            ("safe_post", "safe-post", Asked::YesNo),
-            ("safe_instructions", "safe-instructions", Asked::Tall),
-            ("code_word", "safe-code-word", Asked::Line),
-            ("counting", "counting-label", Asked::Of("counting", COUNTINGS)),
+            ("person-identity", Asked::Of("identity", IDENTITIES)),
+            ("person-alias", Asked::Line),
+            ("field-given", Asked::Line),
+            ("field-family", Asked::Line),
+            ("field-local-name", Asked::Line),
+            ("person-birth", Asked::Line),
+            ("field-age-band", Asked::One("age_band")),
+            ("field-sex", Asked::One("sex")),
+            ("person-nationality", Asked::Line),
+            ("field-language", Asked::One("language")),
+            ("person-interpreter", Asked::YesNo),
+            ("field-telephone", Asked::Line),
+            ("field-address", Asked::Line),
+            ("address-protected", Asked::YesNo),
+            ("field-area", Asked::Line),
+            ("field-identifier", Asked::Line),
+            ("safe-call", Asked::YesNo),
+            ("safe-text", Asked::YesNo),
+            ("safe-voicemail", Asked::YesNo),
+            ("safe-post", Asked::YesNo),
+            ("safe-instructions", Asked::Tall),
+            ("safe-code-word", Asked::Line),
+            ("counting-label", Asked::Of("counting", COUNTINGS)),
         ],
     ),
     (
         "case",
         "case-open",
         &[
-            ("case_type", "case-type", Asked::One("case_type")),
-            ("summary", "case-summary", Asked::Tall),
-            ("other_party", "case-other-party", Asked::Line),
-            ("next_action", "next-action", Asked::Line),
-            ("next_due", "next-due", Asked::Line),
-            ("sealed", "case-sealed", Asked::YesNo),
-            ("mediation", "mediation", Asked::YesNo),
+            ("case-type", Asked::One("case_type")),
+            ("case-summary", Asked::Tall),
+            ("case-other-party", Asked::Line),
+            ("next-action", Asked::Line),
+            ("next-due", Asked::Line),
+            ("case-sealed", Asked::YesNo),
+            ("mediation", Asked::YesNo),
         ],
     ),
     (
         "money",
         "money",
         &[
-            ("kind", "money-kind", Asked::Of("payment", PAYMENTS)),
-            ("amount", "money-amount", Asked::Line),
-            ("currency", "money-currency", Asked::Line),
-            ("paid", "money-paid", Asked::Line),
-            ("note", "money-note", Asked::Tall),
+            ("money-kind", Asked::Of("payment", PAYMENTS)),
+            ("money-amount", Asked::Line),
+            ("money-currency", Asked::Line),
+            ("money-paid", Asked::Line),
+            ("money-note", Asked::Tall),
         ],
     ),
     (
         "consent",
         "consent-record",
         &[
-            ("purpose", "consent-purpose", Asked::Of("purpose", PURPOSES)),
-            ("recipients", "consent-recipients", Asked::Tall),
-            ("scope", "consent-scope", Asked::Tall),
-            ("withheld", "consent-withheld", Asked::Line),
-            ("expires", "consent-expires", Asked::Line),
-            ("language", "consent-language", Asked::One("language")),
-            ("refused", "consent-refused", Asked::YesNo),
+            ("consent-purpose", Asked::Of("purpose", PURPOSES)),
+            ("consent-recipients", Asked::Tall),
+            ("consent-scope", Asked::Tall),
+            ("consent-withheld", Asked::Line),
+            ("consent-expires", Asked::Line),
+            ("consent-language", Asked::One("language")),
+            ("consent-refused", Asked::YesNo),
         ],
     ),
     (
         "referral",
         "refer",
         &[
-            ("to", "refer-to", Asked::Line),
-            ("service", "refer-service", Asked::One("service_type")),
-            ("need", "refer-need", Asked::Tall),
-            ("urgency", "refer-urgency", Asked::Of("urgency", &["routine", "urgent", "emergency"])),
+            ("refer-to", Asked::Line),
+            ("refer-service", Asked::One("service_type")),
+            ("refer-need", Asked::Tall),
+            ("refer-urgency", Asked::Of("urgency", &["routine", "urgent", "emergency"])),
         ],
     ),
 ];
@@ -440,7 +440,7 @@ async fn blank(Path(sheet): Path<String>, signed: Signed) -> Response {
     };
     let page = signed.page;
     let texts = |list: &str| page.options(list).into_iter().map(|(_, text)| text).collect();
-    let line = |(_, label, asked): &(&str, &str, Asked)| PaperLine {
+    let line = |(label, asked): &(&str, Asked)| PaperLine {
         label: page.t(label),
         boxes: match asked {
             Asked::Line | Asked::Tall => Vec::new(),
