@@ -1,7 +1,7 @@
 //! Who gets in, and to what. Non-interference: what a colleague sees is byte for byte the same whether or not there is
 //! a case that is for others alone.
 
-use crate::harness::{PASSWORD, TestNode, hire, new_node};
+use crate::harness::{PASSWORD, TestNode, hire, new_node, resolved, standing};
 use casemesh_crypto::factor::FactorSecret;
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{Knock, Node, SignInError};
@@ -382,7 +382,7 @@ fn a_supervisor_approves_closures_and_plans_where_the_office_wants_it() {
     colleague.ask_approval(case, entry).unwrap();
     let approval = |desk: &Desk| desk.case(case).unwrap().actions[0].approval;
     assert_eq!(approval(&colleague), Some(Approval::Waiting));
-    colleague.close_case(case, "resolved").unwrap();
+    colleague.close_case(case, &resolved()).unwrap();
     assert!(colleague.case(case).unwrap().closed.is_none());
     let waiting = worker.home().unwrap().requests;
     assert_eq!(waiting.len(), 2);
@@ -425,8 +425,8 @@ fn a_case_for_others_alone_does_not_exist() {
             ..PaymentInput::default()
         };
         assert!(is_absent(colleague.add_payment(id, money)));
-        assert!(is_absent(colleague.close_case(id, "resolved")));
-        assert!(is_absent(colleague.set_case_state(id, CaseState::OnHold)));
+        assert!(is_absent(colleague.close_case(id, &resolved())));
+        assert!(is_absent(colleague.set_case_state(id, &standing(CaseState::OnHold))));
         assert!(is_absent(colleague.assign_case(id, colleague.staff())));
         let task = TaskInput { title: "x".into(), due: "2026-01-01".into(), ..TaskInput::default() };
         assert!(is_absent(colleague.add_task(id, &task)));

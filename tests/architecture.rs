@@ -201,7 +201,7 @@ fn dependencies_keep_to_floors_sources_and_licences() {
 /// A worker judges the risk that a person is in, in their own words: no code adds it up, ranks by it or sorts by it.
 #[test]
 fn no_code_computes_or_ranks_the_risk_of_a_person() {
-    let shows = ["node/src/office/cases.rs", "node/src/office/views.rs"];
+    let shows = ["node/src/office/standing.rs", "node/src/office/views.rs"];
     for folder in ["node/src", "protocol/src", "web/src", "src"] {
         for (path, text) in sources(&root().join(folder)) {
             let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
@@ -216,10 +216,10 @@ fn no_code_computes_or_ranks_the_risk_of_a_person() {
             );
         }
     }
-    let cases = fs::read_to_string(root().join("node/src/office/cases.rs")).unwrap();
-    assert_eq!(code(&cases).matches("\"risk_level\"").count(), 1);
+    let standing = fs::read_to_string(root().join("node/src/office/standing.rs")).unwrap();
+    assert_eq!(code(&standing).matches("\"risk_level\"").count(), 1);
     for computed in ["risk_level.cmp", "match level", "level.code.parse"] {
-        assert!(!code(&cases).contains(computed), "{computed}");
+        assert!(!code(&standing).contains(computed), "{computed}");
     }
     let packs = fs::read_to_string(root().join("node/packs/forms.toml")).unwrap();
     assert!(!packs.contains("score_of"), "no form adds answers up");

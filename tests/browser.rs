@@ -787,12 +787,37 @@ async fn walk(tools: (String, PathBuf)) {
             walk.check(&format!("{name}-{language}")).await;
         }
     }
-    for (url, name) in [(&person_url, "person-my"), (&case_url, "case-my"), (&referral_url, "referral-my")] {
+    // The pages behind the first ones, in three scripts.
+    for language in ["en", "ar", "my"] {
         walk.go(&advice_base).await;
-        walk.press("button[name='language'][value='my']").await;
-        walk.go(url).await;
-        walk.check(name).await;
+        walk.press(&format!("button[name='language'][value='{language}']")).await;
+        for (path, name) in [
+            (person_url.clone(), "person"),
+            (case_url.clone(), "case"),
+            (referral_url.clone(), "referral"),
+            (format!("{person_url}/change"), "person-form"),
+            (format!("{person_url}/consents/new"), "consent-form"),
+            (format!("{person_url}/history"), "person-history"),
+            (format!("{person_url}/view"), "hers"),
+            (format!("{person_url}/cases/new"), "case-form"),
+            (format!("{case_url}/edit"), "case-edit"),
+            (format!("{case_url}/history"), "case-history"),
+            (format!("{case_url}/entries/journey"), "entry"),
+            (format!("{advice_base}register?day=2026-01-01"), "register-day"),
+            (format!("{advice_base}blank/register"), "blank-register"),
+            (format!("{advice_base}blank/consent"), "blank-consent"),
+            (format!("{advice_base}settings/history"), "denied"),
+        ] {
+            walk.go(&path).await;
+            walk.check(&format!("{name}-{language}")).await;
+        }
+        walk.go(&format!("{advice_base}tasks")).await;
+        walk.press("a[href^='/tasks/']").await;
+        walk.check(&format!("task-{language}")).await;
     }
+    walk.sign_in(&advice_base, "admin").await;
+    walk.go(&format!("{advice_base}settings/history")).await;
+    walk.check("settings-history").await;
 
     // Signed out, the way back shows nothing.
     walk.press("form[action='/sign-out']").await;

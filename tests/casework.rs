@@ -1,11 +1,11 @@
 //! The casework of a day: forms, what follows from them, corrections, tasks, handing over.
 
-use crate::harness::{TestNode, eventually, hire, new_node};
+use crate::harness::{TestNode, eventually, hire, new_node, resolved, standing};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, CaseChange, CaseFilter, CaseInput, ConsentInput, Desk, DeskError, DocumentInput, FieldInput,
-    GrantInput, LinkInput, LogFilter, LogRow, MemberInput, PaymentInput, PersonInput, RegisterInput, SettingsInput,
-    TaskChange, TaskFilter, TaskInput,
+    ActionInput, CaseChange, CaseFilter, CaseInput, ClosureInput, CodeView, ConsentInput, Desk, DeskError,
+    DocumentInput, FieldInput, GrantInput, HistoryOf, LinkInput, LogFilter, LogRow, MemberInput, PaymentInput,
+    PersonInput, RegisterInput, SettingsInput, StandingInput, TaskChange, TaskFilter, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskKind, TaskState, TaskTitle};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -144,17 +144,17 @@ fn tasks_are_done_once_and_stand_in_the_way_of_closing() {
         desk.cases(&CaseFilter::default()).unwrap().0[0].next_action,
         Some(TaskTitle::Words("Call the court".into()))
     );
-    assert!(matches!(desk.close_case(case, "resolved"), Err(DeskError::Invalid(p)) if p[0].problem == "task-open"));
+    assert!(matches!(desk.close_case(case, &resolved()), Err(DeskError::Invalid(p)) if p[0].problem == "task-open"));
     let (tasks, total) = desk.tasks(&TaskFilter { mine: true, page: 0 }).unwrap();
     assert_eq!((tasks.len(), total), (2, 2));
     for task in tasks {
         desk.settle_task(task.id, TaskState::Done).unwrap();
     }
     assert!(desk.settle_task(late, TaskState::Done).is_err(), "once");
-    desk.close_case(case, "resolved").unwrap();
-    assert!(desk.set_case_state(case, CaseState::OnHold).is_err());
-    desk.set_case_state(case, CaseState::Reopened).unwrap();
-    desk.set_case_state(case, CaseState::OnHold).unwrap();
+    desk.close_case(case, &resolved()).unwrap();
+    assert!(desk.set_case_state(case, &standing(CaseState::OnHold)).is_err());
+    desk.set_case_state(case, &standing(CaseState::Reopened)).unwrap();
+    desk.set_case_state(case, &standing(CaseState::OnHold)).unwrap();
     assert_eq!(desk.case(case).unwrap().summary.state, CaseState::OnHold);
 }
 
@@ -221,6 +221,7 @@ fn who_leaves_leaves_nothing_behind() {
         ..TaskInput::default()
     };
     worker.add_task(shared, &to_colleague("Visit")).unwrap();
+    worker.share_case(shared, vec![colleague.staff()]).unwrap();
     assert!(colleague.add_task(case, &TaskInput { owner: worker.staff().to_string(), ..to_colleague("x") }).is_err());
     // Not to the one who hands over, while the other still works here: confidential entries would open to whoever wants.
     assert_eq!(problems(worker.hand_over(colleague.staff(), worker.staff()))[0].1, "not-by-oneself");
@@ -230,6 +231,8 @@ fn who_leaves_leaves_nothing_behind() {
     assert!(matches!(colleague.case(case), Err(DeskError::NotFound)));
     assert!(matches!(worker.case(case), Err(DeskError::NotFound)));
     assert_eq!(third.home().unwrap().due.len(), 2);
+    let helpers: Vec<_> = worker.case(shared).unwrap().assigned.into_iter().map(|(staff, _)| staff).collect();
+    assert_eq!(helpers, [third.staff()], "who took over helps where the other did");
     third.assign_case(case, colleague.staff()).unwrap();
     assert!(colleague.case(case).is_ok() && third.case(case).is_err());
     // From one who left, also to the one who hands over: everything but what is for the other alone.
@@ -342,7 +345,7 @@ fn a_document_is_kept_sealed_in_versions_and_handed_out_by_the_policy() {
     assert!(matches!(other.hand_out(case, scan, 1), Err(DeskError::NotFound)));
     let foreign = worker.open_case(vec![person(&worker, "Thandi")], CaseInput::default()).unwrap();
     assert!(matches!(worker.hand_out(foreign, letter, 1), Err(DeskError::NotFound)));
-    let looks = worker.case_history(case).unwrap().looks;
+    let looks = worker.history(HistoryOf::Case(case)).unwrap().looks;
     assert!(looks.iter().any(|look| look.action == "hand_out"));
     // On the disk there is noise; a changed byte is noticed; the rest stays whole over a restart.
     let folder = office.folder.path().join("documents");
@@ -377,10 +380,10 @@ fn a_flag_is_resolved_with_a_reason() {
     let flag = desk.add_task(case, &flag).unwrap();
     assert_eq!(problems(desk.settle_task(flag, TaskState::Done))[0].1, "flag-needs-reason");
     assert_eq!(problems(desk.resolve_flag(flag, " "))[0].1, "required");
-    assert_eq!(problems(desk.close_case(case, "resolved"))[0].1, "task-open");
+    assert_eq!(problems(desk.close_case(case, &resolved()))[0].1, "task-open");
     desk.resolve_flag(flag, "The summons names the right one").unwrap();
     assert!(desk.resolve_flag(flag, "Again").is_err());
-    desk.close_case(case, "resolved").unwrap();
+    desk.close_case(case, &resolved()).unwrap();
     let task = TaskInput { title: "Call".into(), due: "2099-01-01".into(), ..TaskInput::default() };
     let other = desk.open_case(vec![person(&desk, "Rosa")], CaseInput::default()).unwrap();
     let task = desk.add_task(other, &task).unwrap();
@@ -493,12 +496,12 @@ fn the_log_says_who_did_what_and_every_version_stays() {
         ..PersonInput::default()
     };
     desk.change_person(client, 1, changed).unwrap();
-    desk.set_case_state(case, CaseState::OnHold).unwrap();
+    desk.set_case_state(case, &standing(CaseState::OnHold)).unwrap();
     assert!(colleague.case(case).is_err());
     assert!(colleague.log(&LogFilter::default()).is_err());
 
     // Field by field, what stood there before and after, and by whom.
-    let history = desk.person_history(client).unwrap();
+    let history = desk.history(HistoryOf::Person(client)).unwrap();
     let latest: Vec<_> = history.versions[0]
         .changes
         .iter()
@@ -520,12 +523,14 @@ fn the_log_says_who_did_what_and_every_version_stays() {
     );
     assert!(history.versions.len() == 2 && history.versions[1].by == "worker of Office");
     assert!(history.looks.iter().any(|row| row.action == "change_person"));
-    let history = desk.case_history(case).unwrap();
+    let history = desk.history(HistoryOf::Case(case)).unwrap();
     assert_eq!(history.versions[0].changes[0].after.value.as_deref(), Some("on_hold"));
     // The colleague's refusal stands in the history of the case that does not exist for them.
     let is_refusal = |row: &LogRow| row.action == "refused" && row.by == "colleague";
-    eventually("the refusal is noted", || desk.case_history(case).unwrap().looks.into_iter().find(is_refusal));
-    assert!(matches!(colleague.case_history(case), Err(DeskError::NotFound)));
+    eventually("the refusal is noted", || {
+        desk.history(HistoryOf::Case(case)).unwrap().looks.into_iter().find(is_refusal)
+    });
+    assert!(matches!(colleague.history(HistoryOf::Case(case)), Err(DeskError::NotFound)));
 
     let log = auditor.log(&LogFilter::default()).unwrap();
     let actions: Vec<&str> = log.rows.iter().map(|row| row.action.as_str()).collect();
@@ -693,7 +698,7 @@ fn a_case_is_changed_where_its_first_words_were_wrong() {
     let nobody = CaseChange { revision: view.revision, clients: vec![], ..change.clone() };
     assert_eq!(problems(desk.change_case_details(case, &nobody)), [("clients".into(), "client-needed".into())]);
     // What it was stays to be seen.
-    let history = desk.case_history(case).unwrap();
+    let history = desk.history(HistoryOf::Case(case)).unwrap();
     let fields: Vec<&str> = history.versions.iter().flat_map(|v| &v.changes).map(|c| c.field.as_str()).collect();
     assert!(["clients", "case_type", "summary"].iter().all(|field| fields.contains(field)), "{fields:?}");
 
@@ -830,7 +835,7 @@ fn a_line_becomes_a_consult_and_a_consult_a_case_for_somebody_who_is_known() {
     let hits = desk.search(&view.summary.number).unwrap();
     assert_eq!(hits.iter().map(|hit| hit.id).collect::<Vec<_>>(), [known]);
     // Erasing the person takes the line along that became their case.
-    desk.close_case(case, "resolved").unwrap();
+    desk.close_case(case, &resolved()).unwrap();
     desk.erase_person(known, "asked for it").unwrap();
     assert!(is_erased(&desk) && desk.register(None).unwrap().is_empty());
 }
@@ -966,4 +971,99 @@ fn a_group_is_one_case_of_many_people_and_a_refusal_needs_no_expiry() {
     assert_eq!((consent.status.as_str(), consent.terms.given.day()), ("refused", yesterday));
     let yes = ConsentInput { refused: false, ..no };
     assert!(!problems(desk.record_consent(client, yes)).is_empty(), "a consent that is given needs all of it");
+}
+
+#[test]
+fn what_hangs_on_a_record_is_in_its_history_and_lists_and_prints_are_in_the_log() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let (admin, desk) = (office.desk("admin"), office.desk("worker"));
+    let client = person(&desk, "Nomvula");
+    let case = desk.open_case(vec![client], CaseInput::default()).unwrap();
+    let input = TaskInput { title: "Ring the landlord".into(), due: "2099-01-01".into(), ..TaskInput::default() };
+    let task = desk.add_task(case, &input).unwrap();
+    desk.change_task(task, &TaskChange { due: "2099-02-01".into(), ..TaskChange::default() }).unwrap();
+    let of = |of: HistoryOf, field: &str| {
+        let versions = desk.history(of).unwrap().versions.into_iter();
+        let changes = versions.flat_map(|version| version.changes.into_iter().map(move |c| (version.part.clone(), c)));
+        let found = changes.filter(|(_, change)| change.field == field);
+        found.map(|(part, change)| (part, change.after.value.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let task_days = [("task".into(), "2099-02-01".into()), ("task".into(), "2099-01-01".into())];
+    assert_eq!(of(HistoryOf::Case(case), "next_due"), task_days);
+    assert_eq!(of(HistoryOf::Task(task), "next_due"), task_days.map(|(_, day): (String, String)| (String::new(), day)));
+    let line = desk.add_line(RegisterInput { visitor: "A woman".into(), ..RegisterInput::default() }).unwrap();
+    desk.change_line(line, &RegisterInput { visitor: "Zanele".into(), ..RegisterInput::default() }).unwrap();
+    let visitors = of(HistoryOf::Line(line), "register_visitor");
+    assert_eq!(visitors.into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["Zanele", "A woman"]);
+    // A consent that was taken back, with the day and the person who wrote it down.
+    let consent = ConsentInput {
+        purpose: "statistics".into(),
+        scope: vec!["names".into()],
+        expires: "2099-01-01".into(),
+        method: "signed_paper".into(),
+        giver: "person".into(),
+        language: "zu".into(),
+        ..ConsentInput::default()
+    };
+    let consent = desk.record_consent(client, consent).unwrap();
+    desk.withdraw_consent(client, consent).unwrap();
+    let states = of(HistoryOf::Person(client), "state");
+    assert_eq!(states, [("consent".into(), "withdrawn".into()), ("consent".into(), "given".into())]);
+    // Accounts and settings: by who administers or reads the log, and one's own.
+    let settings = SettingsInput { recall_minutes: 5, ..admin.settings().unwrap().into() };
+    admin.change_settings(&settings).unwrap();
+    let history = admin.history(HistoryOf::Settings).unwrap();
+    assert_eq!(history.versions[0].changes[0].field, "settings_recall");
+    assert_eq!(history.versions[0].by, "admin of Office");
+    assert!(desk.history(HistoryOf::Account(desk.staff())).is_ok());
+    assert!(matches!(desk.history(HistoryOf::Account(admin.staff())), Err(DeskError::Denied(_))));
+    assert!(matches!(desk.history(HistoryOf::Settings), Err(DeskError::Denied(_))));
+    let told = admin.history(HistoryOf::Account(desk.staff())).unwrap();
+    assert!(!format!("{told:?}").contains("argon2"), "no password, whole or hashed, stands in a history");
+    // What a browser prints, and which lists were looked at.
+    desk.note_print(Some(case));
+    desk.cases(&CaseFilter::default()).unwrap();
+    hire(office.node(), &admin, &desk, "auditor", "auditor", false);
+    let auditor = office.desk("auditor");
+    eventually("both are in the log", || {
+        let rows = auditor.log(&LogFilter::default()).unwrap().rows;
+        let has = |action: &str| rows.iter().any(|row| row.action == action);
+        (has("print") && has("view_cases")).then_some(())
+    });
+}
+
+#[test]
+fn a_case_rests_for_a_reason_and_somebody_looks_again() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let desk = office.desk("worker");
+    let input = CaseInput { forum: "tribunal".into(), source: "helpline".into(), ..CaseInput::default() };
+    let case = desk.open_case(vec![person(&desk, "Nomvula")], input).unwrap();
+    let code = |code: Option<CodeView>| code.map(|code| code.code).unwrap_or_default();
+    let view = desk.case(case).unwrap();
+    assert_eq!((code(view.forum).as_str(), code(view.source).as_str()), ("tribunal", "helpline"));
+    let rest = |reason: &str, until: &str| StandingInput {
+        state: "on_hold".into(),
+        reason: reason.into(),
+        until: until.into(),
+    };
+    assert_eq!(problems(desk.set_case_state(case, &rest("", "")))[0].0, "reason");
+    assert_eq!(problems(desk.set_case_state(case, &rest("court", "2001-01-01")))[0].1, "in-the-past");
+    desk.set_case_state(case, &rest("court", "2099-03-01")).unwrap();
+    let view = desk.case(case).unwrap();
+    assert_eq!(code(view.rest_reason), "court");
+    assert_eq!(view.tasks.iter().map(|task| task.due.to_string()).collect::<Vec<_>>(), ["2099-03-01"]);
+    desk.set_case_state(case, &standing(CaseState::InProgress)).unwrap();
+    let view = desk.case(case).unwrap();
+    assert!(view.tasks.is_empty() && view.rest_reason.is_none(), "who goes on has looked");
+    let watch = StandingInput { state: "monitoring".into(), until: "2099-04-01".into(), ..StandingInput::default() };
+    desk.set_case_state(case, &watch).unwrap();
+    let closing = ClosureInput { reason: "resolved".into(), level_of_help: "court_decision".into() };
+    desk.close_case(case, &closing).unwrap();
+    let view = desk.case(case).unwrap();
+    assert_eq!(code(view.level_of_help), "court_decision");
+    assert!(view.tasks.is_empty() && view.rest_until.is_none());
 }

@@ -6,8 +6,8 @@ use casemesh_crypto::share::Split;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{self, Config, FirstStaff, Knock, NewNode, Node};
-use casemesh_node::office::{DecisionInput, Desk, StaffInput};
-use casemesh_node::records::StaffRole;
+use casemesh_node::office::{ClosureInput, DecisionInput, Desk, StaffInput, StandingInput};
+use casemesh_node::records::{CaseState, StaffRole};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, StaffId};
 use std::time::{Duration, Instant};
@@ -140,4 +140,14 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
         assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A case that was resolved is closed.
+pub(crate) fn resolved() -> ClosureInput {
+    ClosureInput { reason: "resolved".into(), ..ClosureInput::default() }
+}
+
+/// A case is set to a state; one that rests waits for the client.
+pub(crate) fn standing(state: CaseState) -> StandingInput {
+    StandingInput { state: state.to_string(), reason: "waiting_client".into(), ..StandingInput::default() }
 }

@@ -1,9 +1,9 @@
 //! People: families, groups, two records of one person, protected addresses, dates of other calendars.
 
-use crate::harness::{TestNode, hire, new_node};
+use crate::harness::{TestNode, hire, new_node, resolved, standing};
 use casemesh_node::office::{
     ActionInput, CaseFilter, CaseInput, ConsentInput, DecisionInput, Desk, DeskError, DocumentInput, FamilyInput,
-    FamilyPerson, FieldInput, LinkInput, Mapping, MemberInput, PersonInput, TaskInput,
+    FamilyPerson, FieldInput, HistoryOf, LinkInput, Mapping, MemberInput, PersonInput, TaskInput,
 };
 use casemesh_node::records::{CaseState, TaskState};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -63,9 +63,9 @@ fn a_protected_address_shows_after_a_noted_click_and_survives_a_change() {
     let person = desk.register_person(input.clone()).unwrap();
     let seen = |text: String| assert!(!text.contains("Hill Road"), "{text}");
     seen(serde_json::to_string(&desk.person(person).unwrap()).unwrap());
-    seen(serde_json::to_string(&desk.person_history(person).unwrap()).unwrap());
+    seen(serde_json::to_string(&desk.history(HistoryOf::Person(person)).unwrap()).unwrap());
     assert_eq!(desk.reveal_address(person).unwrap().value.as_deref(), Some("4 Hill Road"));
-    let looks = desk.person_history(person).unwrap().looks;
+    let looks = desk.history(HistoryOf::Person(person)).unwrap().looks;
     assert!(looks.iter().any(|look| look.action == "reveal_address"));
     // The form does not carry it, and saving the form takes nothing away.
     let change = PersonInput { address: FieldInput::default(), telephone: known("082 555 0101"), ..input };
@@ -78,7 +78,7 @@ fn a_protected_address_shows_after_a_noted_click_and_survives_a_change() {
     let open = desk.register_person(PersonInput { address: known("9 Hill Road"), ..named("Zodwa", "M") }).unwrap();
     let protect = PersonInput { address: known("9 Hill Road"), address_protected: true, ..named("Zodwa", "M") };
     desk.change_person(open, 1, protect).unwrap();
-    seen(serde_json::to_string(&desk.person_history(open).unwrap()).unwrap());
+    seen(serde_json::to_string(&desk.history(HistoryOf::Person(open)).unwrap()).unwrap());
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
     assert_eq!(problems(desk.erase_person(anna, "She asked for it")), in_the_way);
     for case in [alone, shared] {
         desk.settle_task(task, TaskState::Done).ok();
-        desk.close_case(case, "resolved").unwrap();
+        desk.close_case(case, &resolved()).unwrap();
     }
     assert_eq!(problems(desk.erase_person(anna, " ")), [("reason".to_owned(), "required".to_owned())]);
     let view = desk.erasure(anna).unwrap();
@@ -312,9 +312,9 @@ fn an_erased_person_is_gone_everywhere_and_others_keep_their_case() {
         assert!(desk.person(ben).unwrap().links.is_empty());
         assert!(desk.person(group).unwrap().members.is_empty(), "nor on the roll of a group");
         // The case of the other goes on, and what is written there opens.
-        desk.set_case_state(shared, CaseState::Reopened).unwrap();
+        desk.set_case_state(shared, &standing(CaseState::Reopened)).unwrap();
         desk.add_action(shared, &note("Ben came alone")).unwrap();
-        desk.close_case(shared, "resolved").unwrap();
+        desk.close_case(shared, &resolved()).unwrap();
     };
     gone(&office);
     assert_eq!(files(), 0);

@@ -254,6 +254,34 @@ pub const LISTS: &[CodeList] = &[
         ],
     },
     CodeList {
+        name: "case_source",
+        codes: &[
+            ("self", "Came by themself"),
+            ("family", "Family or friend"),
+            ("former_client", "Former client"),
+            ("outreach", "Our outreach"),
+            ("organisation", "Another organisation"),
+            ("authority", "Authority or police"),
+            ("helpline", "Helpline"),
+            ("media", "Radio, press or internet"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
+        name: "level_of_help",
+        codes: &[
+            ("information", "Information"),
+            ("advice", "Advice"),
+            ("brief_service", "Brief service"),
+            ("mediated", "Mediated settlement"),
+            ("negotiated", "Negotiated settlement"),
+            ("agency_decision", "Decision of an authority"),
+            ("court_decision", "Decision of a court"),
+            ("extensive", "Other extensive work"),
+            ("referred_only", "Referred only"),
+        ],
+    },
+    CodeList {
         name: "contact_channel",
         codes: &[
             ("walk_in", "Walked in"),

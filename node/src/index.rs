@@ -890,7 +890,7 @@ impl Tables {
                 let request: Request = minicbor::decode(plain)?;
                 self.requests.insert(request.id, Arc::new(request));
             }
-            Kind::Draft | Kind::Document => {}
+            Kind::Draft | Kind::Document | Kind::Counters => {}
         }
         Ok(())
     }

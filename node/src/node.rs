@@ -6,7 +6,7 @@ use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
 use crate::net;
 use crate::office::renewal;
 use crate::office::{Desk, Office, Surroundings};
-use crate::records::{SETTINGS_ID, Settings, Staff, StaffRole};
+use crate::records::{Counters, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::relay::{Relay, RelayConfig, RelayError};
 use crate::session::{IDLE_MS, Origin, Part, PinRefusal, SessionId, SessionView, Sessions, Throttle};
 use crate::vault::{Vault, VaultError};
@@ -250,9 +250,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         code: new.code.clone(),
         small_office: new.small_office,
         currency: new.currency,
-        case_numbers: Vec::new(),
         language: new.language.clone(),
-        next_event: 1,
         pack: new.pack.clone(),
         modules: match pack {
             Some(pack) => pack.modules.clone(),
@@ -262,7 +260,6 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         factor_to_administer: new.factor_to_administer,
         zone: new.zone.clone(),
         recall_minutes: 0,
-
         hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
         hidden_figures: match pack {
             Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),
@@ -272,6 +269,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
     debug_assert_eq!(crate::vault::Record::id(&settings), SETTINGS_ID);
     vault.write(None, "init", move |tx| {
         tx.insert(&settings)?;
+        tx.insert(&Counters::default())?;
         staff.iter().try_for_each(|member| tx.insert(member))
     })?;
     vault.close();
@@ -634,11 +632,13 @@ impl Node {
         if was_locked && result.is_err() {
             inner.lock();
         }
+        if result.is_ok() {
+            *inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
         drop(guessing);
         match result {
             Ok(staff) => {
                 throttle().right(name, source);
-                *inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
                 let token = inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(staff, origin, now);
                 if let Some(office) = self.office() {
                     office.signed_in(staff);
@@ -811,6 +811,8 @@ impl Inner {
         let office = self.office.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(office) = office else { return };
         office.turn();
+        // Whoever signs in just now is using it, and it is not locked under their hands.
+        let Ok(_nobody_signs_in) = self.guessing.try_lock() else { return };
         let last_used = *self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
         if self.around.clock.now().ms_since(last_used) > IDLE_MS {
             drop(office);

@@ -235,15 +235,9 @@ pub struct Settings {
     /// The currency that forms start with.
     #[n(3)]
     pub currency: Currency,
-    /// The last case number of each year.
-    #[n(4)]
-    pub case_numbers: Vec<(i16, u32)>,
     /// The language of people who did not choose one.
     #[n(5)]
     pub language: String,
-    /// The number of the next event and packet that this store makes.
-    #[n(6)]
-    pub next_event: u64,
     /// The pack that it started with; empty for none, which offers every code.
     #[n(7)]
     pub pack: String,
@@ -268,6 +262,18 @@ pub struct Settings {
     /// For so many minutes a referral that is not urgent can be taken back before it goes.
     #[cbor(n(14), default)]
     pub recall_minutes: u16,
+}
+
+/// What the office counts on. There is one, apart from the settings, whose history is what people changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Counters {
+    /// How many case numbers each year has given.
+    #[n(0)]
+    pub case_numbers: Vec<(i16, u32)>,
+    /// How many events of referrals this store has made.
+    #[n(1)]
+    pub events: u64,
 }
 
 /// A member of staff.
@@ -621,6 +627,27 @@ pub struct Case {
     /// Whose was the last thing that happened; none where it came from another office.
     #[n(19)]
     pub last_by: Option<StaffId>,
+    /// Where the matter is dealt with: code of the list `forum`.
+    #[n(20)]
+    pub forum: Option<Code>,
+    /// How the client came to us: code of the list `case_source`.
+    #[n(21)]
+    pub source: Option<Code>,
+    /// Why it rests or is watched, and until when.
+    #[n(22)]
+    pub rest: Option<Rest>,
+}
+
+/// Why a case rests or is watched, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Rest {
+    /// Why: code of the list `hold_reason`; none for one that is watched.
+    #[n(0)]
+    pub reason: Option<Code>,
+    /// The day on which somebody looks again.
+    #[n(1)]
+    pub until: Option<Day>,
 }
 
 /// Why and when a case was closed.
@@ -633,6 +660,9 @@ pub struct Closure {
     /// Why.
     #[n(1)]
     pub reason: Code,
+    /// How much help it was: code of the list `level_of_help`.
+    #[n(2)]
+    pub help: Option<Code>,
 }
 
 /// Something that somebody has to do by a day.
@@ -1371,7 +1401,7 @@ pub enum Asked {
     LiftBar(#[n(0)] RecordId, #[n(1)] StaffId),
     /// A case is closed.
     #[n(2)]
-    Close(#[n(0)] RecordId, #[n(1)] Code),
+    Close(#[n(0)] RecordId, #[n(1)] Code, #[n(2)] Option<Code>),
     /// An entry of a case holds, a plan for example.
     #[n(3)]
     Entry(#[n(0)] RecordId, #[n(1)] RecordId),
@@ -1564,7 +1594,7 @@ pub struct OfficeForm {
     pub definition: String,
 }
 
-/// The one settings record.
+/// The one record of settings, and the one of counters.
 pub const SETTINGS_ID: RecordId = RecordId::new([1; 16]);
 
 macro_rules! record {
@@ -1589,6 +1619,7 @@ macro_rules! record {
 }
 
 record!(Settings, Settings, |_settings| SETTINGS_ID, vec![]);
+record!(Counters, Counters, |_counters| SETTINGS_ID, vec![]);
 record!(Staff, Staff, |staff| RecordId::new(*staff.id.as_bytes()), vec![]);
 record!(Person, Person, |person| person.id, vec![person.key]);
 record!(Case, Case, |case| case.id, case.clients.iter().map(|client| client.key).collect());

@@ -79,6 +79,11 @@ addEventListener("keyup", (event) => {
   }
 });
 
+// What goes to a printer leaves a trace in the log.
+addEventListener("beforeprint", () => {
+  if (document.querySelector("[data-lock]")) navigator.sendBeacon("/printed", new URLSearchParams({ path: location.pathname }));
+});
+
 // A page that comes back from the browser's memory is asked for again.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 

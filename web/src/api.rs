@@ -3,6 +3,7 @@
 //! (RFC 9457) with the fields that are wrong.
 
 mod access;
+mod history;
 mod oversight;
 mod people;
 mod register;
@@ -19,14 +20,14 @@ use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
-    ActionInput, ActionView, AnswerInput, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, CollectedView,
-    ConsentInput, Desk, DeskError, FieldProblem, FiguresView, HistoryView, HomeView, ImportError, ImportReport,
+    ActionInput, ActionView, AnswerInput, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, ClosureInput,
+    CollectedView, ConsentInput, Desk, DeskError, FieldProblem, FiguresView, HomeView, ImportError, ImportReport,
     ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView,
-    ReferralInput, ReferralSummary, ReferralView, SettingsInput, SharePreview, StaffInput, StaffView, TablePreview,
-    TaskChange, TaskFilter, TaskInput, TaskView, Undone,
+    ReferralInput, ReferralSummary, ReferralView, SettingsInput, SharePreview, StaffInput, StaffView, StandingInput,
+    TablePreview, TaskChange, TaskFilter, TaskInput, TaskView, Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
-use casemesh_node::records::{CaseState, TaskState};
+use casemesh_node::records::TaskState;
 use casemesh_node::session::{Origin, Part, Scope};
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::{Day, Period};
@@ -507,22 +508,14 @@ async fn settle_task(
     at_desk(&app, move || caller.desk.settle_task(id, settle.state).map(|()| DONE)).await
 }
 
-/// Where a case is to stand.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Standing {
-    /// on_hold, in_progress, resolved, monitoring or reopened.
-    state: CaseState,
-}
-
-#[utoipa::path(post, path = "/api/v1/cases/{id}/state", params(("id" = String, Path)), request_body = Standing, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/cases/{id}/state", params(("id" = String, Path)), request_body = StandingInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn set_case_state(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<RecordId>,
-    Body(standing): Body<Standing>,
+    Body(input): Body<StandingInput>,
 ) -> Answer<Done> {
-    at_desk(&app, move || caller.desk.set_case_state(id, standing.state).map(|()| DONE)).await
+    at_desk(&app, move || caller.desk.set_case_state(id, &input).map(|()| DONE)).await
 }
 
 /// Who is to be responsible.
@@ -554,14 +547,14 @@ async fn add_payment(
     at_desk(&app, move || caller.desk.add_payment(id, input).map(|id| Made { id })).await
 }
 
-#[utoipa::path(post, path = "/api/v1/cases/{id}/close", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/cases/{id}/close", params(("id" = String, Path)), request_body = ClosureInput, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn close_case(
     State(app): State<App>,
     Path(id): Path<RecordId>,
     caller: Caller,
-    Body(input): Body<Reason>,
+    Body(input): Body<ClosureInput>,
 ) -> Answer<Done> {
-    at_desk(&app, move || caller.desk.close_case(id, &input.reason).map(|()| DONE)).await
+    at_desk(&app, move || caller.desk.close_case(id, &input).map(|()| DONE)).await
 }
 
 #[utoipa::path(post, path = "/api/v1/cases/{id}/referral-preview", params(("id" = String, Path)), request_body = ReferralInput, responses((status = 200, body = SharePreview), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
@@ -668,11 +661,6 @@ async fn check_log(State(app): State<App>, caller: Caller) -> Answer<LogCheck> {
     at_desk(&app, move || caller.desk.check_log()).await
 }
 
-#[utoipa::path(get, path = "/api/v1/cases/{id}/history", params(("id" = String, Path)), responses((status = 200, body = HistoryView), (status = 404, body = Problem)))]
-async fn case_history(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<HistoryView> {
-    at_desk(&app, move || caller.desk.case_history(id)).await
-}
-
 /// Whose work goes to whom.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -698,11 +686,6 @@ async fn settings(State(app): State<App>, caller: Caller) -> Answer<SettingsInpu
 #[utoipa::path(put, path = "/api/v1/settings", request_body = SettingsInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
 async fn change_settings(State(app): State<App>, caller: Caller, Body(input): Body<SettingsInput>) -> Answer<Done> {
     at_desk(&app, move || caller.desk.change_settings(&input).map(|()| DONE)).await
-}
-
-#[utoipa::path(get, path = "/api/v1/people/{id}/history", params(("id" = String, Path)), responses((status = 200, body = HistoryView), (status = 404, body = Problem)))]
-async fn person_history(State(app): State<App>, caller: Caller, Path(id): Path<RecordId>) -> Answer<HistoryView> {
-    at_desk(&app, move || caller.desk.person_history(id)).await
 }
 
 /// Whose desk it is.
@@ -814,10 +797,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/settings", get(settings).put(change_settings))
         .route("/session", get(session))
         .route("/log", get(log))
-        .route("/cases/{id}/history", get(case_history))
-        .route("/people/{id}/history", get(person_history))
         .route("/openapi.json", get(document))
         .merge(access::routes())
+        .merge(history::routes())
         .merge(oversight::routes())
         .merge(people::routes())
         .merge(register::routes())
@@ -888,8 +870,6 @@ pub(crate) fn long_routes() -> Router<App> {
         session,
         log,
         check_log,
-        case_history,
-        person_history,
         imports,
         import,
         undo_import
@@ -901,6 +881,7 @@ struct Document;
 pub fn openapi() -> String {
     let document = Document::openapi()
         .merge_from(access::Document::openapi())
+        .merge_from(history::Document::openapi())
         .merge_from(oversight::Document::openapi())
         .merge_from(people::Document::openapi())
         .merge_from(register::Document::openapi())
@@ -951,6 +932,7 @@ mod tests {
         let sources = [
             include_str!("api.rs"),
             include_str!("api/access.rs"),
+            include_str!("api/history.rs"),
             include_str!("api/oversight.rs"),
             include_str!("api/people.rs"),
             include_str!("api/register.rs"),

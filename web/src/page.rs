@@ -145,7 +145,16 @@ impl Page {
 
     /// The text of a code in the page's language, else the label it came with.
     pub(crate) fn code(&self, code: &CodeView) -> String {
-        self.language.maybe(&code_key(&code.list, &code.code)).unwrap_or_else(|| code.label.clone())
+        self.maybe_code(code).unwrap_or_else(|| code.label.clone())
+    }
+
+    fn maybe_code(&self, code: &CodeView) -> Option<String> {
+        self.language.maybe(&code_key(&code.list, &code.code))
+    }
+
+    /// The texts of words of an enumeration, with commas between.
+    fn words(&self, prefix: &str, words: &str) -> String {
+        words.split(", ").map(|word| self.word(prefix, word)).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn wire_code(&self, code: &Code) -> String {
@@ -230,7 +239,8 @@ impl Page {
     pub(crate) fn field(&self, field: &Field) -> String {
         let value = match (&field.list, &field.code, &field.value) {
             (Some(list), Some(code), Some(label)) => {
-                Some(self.code(&CodeView { list: list.clone(), code: code.clone(), label: label.clone() }))
+                let coded = CodeView { list: list.clone(), code: code.clone(), label: label.clone() };
+                Some(self.maybe_code(&coded).unwrap_or_else(|| self.words(list, label)))
             }
             (_, _, value) => value.clone(),
         };
@@ -388,6 +398,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     Some(match parts.as_slice() {
         [] => "home",
+        ["people" | "cases" | "tasks" | "register" | "staff", _, "history"] | ["settings", "history"] => "history",
         ["register", ..] => "register",
         ["find"] => "find",
         ["people"] | ["people", "new"] | ["people", _, "change"] => "person-form",
@@ -398,7 +409,6 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         | ["blank", _]
         | ["cases", _, "actions"] => "entry",
         ["lists", ..] | ["forms", ..] => "lists",
-        ["people" | "cases", _, "history"] => "history",
         ["people", _, "view"] => "hers",
         ["people", _, "erase"] => "erase",
         ["people", _, "others" | "links"] => "others",

@@ -8,6 +8,7 @@ use casemesh_crypto::merkle::Frontier;
 use casemesh_crypto::sign::VerifyingKey;
 use casemesh_crypto::wire;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where the journal is damaged.
@@ -101,21 +102,23 @@ impl Reader {
         Ok(Self { paths: segment::list(folder)?, database })
     }
 
-    /// Gives every entry from number `from` on to `visit`. Segments that end before it are not read; of the
-    /// others, chain and hashes are checked as far as they go. A torn tail ends the walk.
+    /// Gives every entry of the segments whose numbers are `wanted` to `visit`. The others are not read; of these, chain
+    /// and hashes are checked as far as they go. A torn tail ends the walk.
     ///
     /// # Errors
     /// At the first entry that does not hold, or when `visit` fails.
-    pub fn walk(&self, from: u64, mut visit: impl FnMut(u64, Entry) -> Result<(), ReadError>) -> Result<(), ReadError> {
+    pub fn walk(
+        &self,
+        wanted: impl Fn(Range<u64>) -> bool,
+        mut visit: impl FnMut(u64, Entry) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
         let starts: Vec<u64> = self.paths.iter().map(|path| first_number(path)).collect();
-        for (i, path) in self.paths.iter().enumerate() {
-            if starts.get(i + 1).is_some_and(|next| *next <= from) {
-                continue;
+        for (i, (path, start)) in self.paths.iter().zip(&starts).enumerate() {
+            let next = starts.get(i + 1).copied();
+            if wanted(*start..next.unwrap_or(u64::MAX)) {
+                let visit = &mut |_, number, entry, _: &[u8]| visit(number, entry);
+                walk_segment(path, self.database, None, next.is_none(), visit)?;
             }
-            let is_last = i + 1 == self.paths.len();
-            walk_segment(path, self.database, None, is_last, &mut |_, frame_number, entry, _| {
-                if frame_number < from { Ok(()) } else { visit(frame_number, entry) }
-            })?;
         }
         Ok(())
     }

@@ -27,11 +27,14 @@ fn numbers(folder: &Path, from: u64) -> Vec<u64> {
     let mut out = Vec::new();
     Reader::new(folder, DATABASE)
         .unwrap()
-        .walk(from, |number, read| {
-            assert_eq!(read, entry(number));
-            out.push(number);
-            Ok(())
-        })
+        .walk(
+            |segment| from < segment.end,
+            |number, read| {
+                assert_eq!(read, entry(number));
+                out.extend((number >= from).then_some(number));
+                Ok(())
+            },
+        )
         .unwrap();
     out
 }

@@ -1,26 +1,23 @@
-//! Cases: opening, writing, money, closing.
+//! Cases: opening, changing, money, who is responsible.
 
 use super::access::is_barred_from;
 use super::entries::TEXT_BYTES_MAX;
 use super::people::{Problems, alerts_of};
-use super::requests::ask;
+use super::standing::{before_closing, journey_of, measures_of, risk_of};
 use super::tasks::{NewTask, add_task, hand_over_tasks};
-use super::{
-    ActionView, CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, Measured, PaymentView,
-};
+use super::{CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, PaymentView};
 use crate::index::{CaseRow, Tables};
 use crate::policy::{Ask, Relation};
 use crate::records::{
-    Action, Asked, Case, CaseState, Closure, Document, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings,
-    Staff, Task, TaskKind, TaskState, TaskTitle,
+    Action, Case, CaseState, Counters, Document, Payment, PaymentKind, Person, PersonRef, SETTINGS_ID, Settings, Staff,
+    Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Record, Sealed, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{Code, Currency, FieldState, Money};
-use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::time::Day;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A case as entered.
@@ -29,6 +26,10 @@ use utoipa::ToSchema;
 pub struct CaseInput {
     /// Code of the list `case_type`; empty when not yet known.
     pub case_type: String,
+    /// Where the matter is dealt with: code of the list `forum`; may be empty.
+    pub forum: String,
+    /// How the client came to us: code of the list `case_source`; may be empty.
+    pub source: String,
     /// In the worker's words.
     pub summary: String,
     /// What is to be done next.
@@ -55,6 +56,10 @@ pub struct CaseChange {
     pub revision: u64,
     /// Code of the list `case_type`; empty when not yet known.
     pub case_type: String,
+    /// Where the matter is dealt with: code of the list `forum`; may be empty.
+    pub forum: String,
+    /// How the client came to us: code of the list `case_source`; may be empty.
+    pub source: String,
     /// In the worker's words.
     pub summary: String,
     /// Only for who is assigned.
@@ -147,22 +152,22 @@ pub(super) fn parse_next(problems: &mut Problems, text: &str, due: &str) -> Opti
 /// The next case number of the office in a year: a keyed permutation of the count, so that a gap between two numbers
 /// says nothing about cases that somebody may not see.
 pub(super) fn next_number(tx: &mut Tx<'_>, day: Day) -> Result<String, DeskError> {
-    let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
-    let settings = &mut sealed.record;
-    let count = match settings.case_numbers.iter_mut().find(|(year, _)| *year == day.year()) {
+    let code = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?.record.code;
+    let mut sealed = tx.get::<Counters>(Counters::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
+    let counters = &mut sealed.record.case_numbers;
+    let count = match counters.iter_mut().find(|(year, _)| *year == day.year()) {
         Some((_, count)) => {
             *count += 1;
             *count
         }
         None => {
-            settings.case_numbers.push((day.year(), 1));
+            counters.push((day.year(), 1));
             1
         }
     };
-    let number = crate::numbers::scatter(&tx.subkey("case-numbers"), day.year(), count);
-    let number = format!("{}-{}-{number:04}", settings.code, day.year());
     tx.update(&sealed.record, sealed.revision)?;
-    Ok(number)
+    let number = crate::numbers::scatter(&tx.subkey("case-numbers"), day.year(), count);
+    Ok(format!("{code}-{}-{number:04}", day.year()))
 }
 
 impl Desk {
@@ -174,6 +179,8 @@ impl Desk {
         self.allow(Ask::OpenCase)?;
         let mut problems = self.problems();
         let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
+        let forum = problems.optional_code("forum", "forum", &input.forum);
+        let source = problems.optional_code("source", "case_source", &input.source);
         let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
         let next_action = parse_next(&mut problems, &input.next_action, &input.next_due);
         let opened = problems.day("opened", &input.opened);
@@ -202,7 +209,7 @@ impl Desk {
             let case = new_case(
                 tx,
                 references.clone(),
-                NewCase { case_type, summary, next: next_action, owner, opened, input },
+                NewCase { case_type, forum, source, summary, next: next_action, owner, opened, input },
             )?;
             if !other_party.is_empty() {
                 let on = opened.map_or_else(|| super::today(tx), Ok)?;
@@ -228,6 +235,8 @@ impl Desk {
         let relation = self.may_in_case(case, Ask::WriteCase)?;
         let mut problems = self.problems();
         let case_type = problems.optional_code("case_type", "case_type", &input.case_type);
+        let forum = problems.optional_code("forum", "forum", &input.forum);
+        let source = problems.optional_code("source", "case_source", &input.source);
         let summary = problems.text("summary", &input.summary, TEXT_BYTES_MAX);
         let before = self.visible_case(case)?.record;
         // A person whose record was merged into another's stays in the case under the record that stands there.
@@ -293,6 +302,7 @@ impl Desk {
             case.summary = summary;
             case.sealed = input.sealed;
             case.mediation = input.mediation;
+            (case.forum, case.source) = (forum, source);
             case.clients = added;
             Ok(())
         })
@@ -305,6 +315,7 @@ impl Desk {
     /// When the account may see no cases at all.
     pub fn cases(&self, filter: &CaseFilter) -> Result<(Vec<CaseSummary>, usize), DeskError> {
         self.allow(Ask::People)?;
+        self.note_act("view_cases");
         let tables = self.office.index.read();
         let (me, now) = (Some(self.actor.staff), self.now());
         let owner: Option<StaffId> = filter.owner.parse().ok();
@@ -407,6 +418,11 @@ impl Desk {
             consents,
             closed: case.closed.as_ref().map(|closure| closure.on),
             closure_reason: case.closed.as_ref().map(|closure| CodeView::from(&closure.reason)),
+            level_of_help: case.closed.and_then(|closure| closure.help).as_ref().map(CodeView::from),
+            forum: case.forum.as_ref().map(CodeView::from),
+            source: case.source.as_ref().map(CodeView::from),
+            rest_reason: case.rest.as_ref().and_then(|rest| rest.reason.as_ref()).map(CodeView::from),
+            rest_until: case.rest.as_ref().and_then(|rest| rest.until),
             sealed: case.sealed,
             facts: case.facts.iter().map(CodeView::from).collect(),
             may_write: self.may(Ask::WriteCase(relation)),
@@ -498,61 +514,6 @@ impl Desk {
         })
     }
 
-    /// Closes a case.
-    ///
-    /// # Errors
-    /// When it has an open referral, or the reason is missing.
-    pub fn close_case(&self, case: RecordId, reason: &str) -> Result<(), DeskError> {
-        // Before anything else: what stands in the way of closing would tell of a case that is not there.
-        self.may_in_case(case, Ask::WriteCase)?;
-        let mut problems = self.problems();
-        let reason = problems.code("reason", "closure_reason", reason);
-        problems.done()?;
-        self.nothing_open(case)?;
-        let Some(reason) = reason else { return Err(DeskError::NotFound) };
-        let asked = Asked::Close(case, reason.clone());
-        let asks = self.office.settings().is_some_and(|settings| settings.approve_closure)
-            && !self.may(Ask::ApproveCases)
-            && self.has_approver(&asked);
-        if asks {
-            return self
-                .write_in_case("ask_closure", case, move |tx, case| ask(tx, keys(&case.clients), asked).map(drop));
-        }
-        let today = self.today();
-        self.write_in_case("close_case", case, move |tx, case| {
-            close(case, reason, tx.now(), today);
-            Ok(())
-        })
-    }
-
-    /// What stands in the way of closing a case.
-    pub(super) fn nothing_open(&self, case: RecordId) -> Result<(), DeskError> {
-        let mut problems = self.problems();
-        let tables = self.office.index.read();
-        if tables.has_open_referral(case) {
-            problems.add("reason", "referral-open");
-        }
-        if tables.open_tasks_of(case).next().is_some() {
-            problems.add("reason", "task-open");
-        }
-        problems.done()
-    }
-
-    /// Lets a case rest, goes on with it, or opens a closed one again.
-    ///
-    /// # Errors
-    /// When the case does not stand so that this can follow.
-    pub fn set_case_state(&self, case: RecordId, state: CaseState) -> Result<(), DeskError> {
-        self.write_in_case("set_case_state", case, move |_, case| {
-            if !case.state.followers().contains(&state) {
-                return Err(DeskError::Invalid(vec![super::FieldProblem::with("state", "state-not-now", state)]));
-            }
-            case.state = state;
-            case.closed = None;
-            Ok(())
-        })
-    }
-
     /// Makes somebody responsible for a case; open tasks of the one before go along.
     ///
     /// # Errors
@@ -573,7 +534,7 @@ impl Desk {
         })
     }
 
-    /// Hands all open cases and tasks of one member of staff to another: who leaves leaves nothing behind. A case for
+    /// Hands all open cases, tasks and places as a helper of one member of staff to another: who leaves leaves nothing behind. A case for
     /// that one alone goes as well, but never to the one who hands over: a supervisor does not come to see it that way.
     ///
     /// # Errors
@@ -587,7 +548,8 @@ impl Desk {
         }
         let (cases, tasks): (Vec<RecordId>, Vec<(RecordId, RecordId)>) = {
             let tables = self.office.index.read();
-            let theirs = tables.cases.values().filter(|case| case.owner == Some(from) && case.state.is_open());
+            let works = |case: &CaseRow| case.owner == Some(from) || case.assigned.contains(&from);
+            let theirs = tables.cases.values().filter(|case| works(case) && case.state.is_open());
             let tasks = tables.tasks.values().filter(|task| task.owner == Some(from) && task.state == TaskState::Open);
             let tasks = tasks.map(|task| (task.case.unwrap_or(Task::TOP), task.id)).collect();
             (theirs.map(|case| case.id).collect(), tasks)
@@ -596,12 +558,19 @@ impl Desk {
             let desk = self.clone();
             self.write("hand_over", move |tx| {
                 let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok::<(), DeskError>(()) };
-                let stays = sealed.record.owner != Some(from) || !sealed.record.state.is_open();
-                if stays || desk.is_shut_to_either(tx, &sealed.record, to)? || (sealed.record.sealed && takes_over) {
+                let case = &mut sealed.record;
+                if !case.state.is_open() || desk.is_shut_to_either(tx, case, to)? || (case.sealed && takes_over) {
                     return Ok(());
                 }
-                sealed.record.owner = Some(to);
-                tx.about(case);
+                if case.owner == Some(from) {
+                    case.owner = Some(to);
+                }
+                if case.assigned.contains(&from) {
+                    let owner = case.owner;
+                    case.assigned.retain(|helper| *helper != from && *helper != to);
+                    case.assigned.extend((owner != Some(to)).then_some(to));
+                }
+                tx.about(sealed.record.id);
                 Ok(tx.update(&sealed.record, sealed.revision)?)
             })?;
         }
@@ -751,71 +720,6 @@ impl Desk {
     }
 }
 
-/// How a worker judged the risk last: their own word, and nothing that a program made of it.
-fn risk_of(entries: &[ActionView]) -> Option<(Day, CodeView)> {
-    let levels = standing_of(entries, "risk").filter_map(|entry| {
-        let level = answer_of(entry, "risk_level").and_then(code_of)?;
-        Some((entry.on, entry.at, level))
-    });
-    levels.max_by_key(|(on, at, _)| (*on, *at)).map(|(on, _, level)| (on, level))
-}
-
-fn answer_of<'a>(entry: &'a ActionView, field: &str) -> Option<&'a Field> {
-    entry.answers.iter().find(|answer| answer.field == field).map(|answer| &answer.value)
-}
-
-fn code_of(field: &Field) -> Option<CodeView> {
-    let (list, code, label) = (field.list.clone()?, field.code.clone()?, field.value.clone()?);
-    Some(CodeView { list, code, label })
-}
-
-/// Entries of a form that stand.
-fn standing_of<'a>(entries: &'a [ActionView], form: &'a str) -> impl Iterator<Item = &'a ActionView> {
-    let stands = |entry: &&ActionView| entry.corrected_by.is_none() && !entry.void;
-    entries.iter().filter(stands).filter(move |entry| entry.form.as_deref() == Some(form))
-}
-
-/// What was measured more than once, before and after: scores that the client and the worker gave, not added up.
-fn measures_of(entries: &[ActionView]) -> Vec<Measured> {
-    let mut scores: BTreeMap<CodeView, Vec<(Day, Timestamp, i64)>> = BTreeMap::new();
-    for entry in standing_of(entries, "assessment") {
-        let area = answer_of(entry, "assessment_area").and_then(code_of);
-        let score = answer_of(entry, "score").and_then(|score| score.value.as_ref()?.parse().ok());
-        if let (Some(area), Some(score)) = (area, score) {
-            scores.entry(area).or_default().push((entry.on, entry.at, score));
-        }
-    }
-    let measured = |(area, mut scores): (CodeView, Vec<(Day, Timestamp, i64)>)| {
-        scores.sort_unstable();
-        let (first, last) = (scores.first()?, scores.last()?);
-        let is_twice = scores.len() > 1;
-        is_twice.then_some(Measured { area, first: (first.0, first.2), last: (last.0, last.2) })
-    };
-    scores.into_iter().filter_map(measured).collect()
-}
-
-/// The places of a journey in the order in which they were reached; those without a day by the day of their entry.
-fn journey_of(entries: &[ActionView]) -> Vec<ActionView> {
-    let mut places: Vec<ActionView> = standing_of(entries, "journey").cloned().collect();
-    places.sort_by_cached_key(|entry| {
-        let arrived = answer_of(entry, "arrived_on").and_then(|day| day.value.as_ref()?.parse().ok());
-        (arrived.unwrap_or(entry.on), entry.at)
-    });
-    places
-}
-
-/// What is usually done before a case is closed, and was not. It stops nobody: not every case has money, and not everybody
-/// can be asked.
-fn before_closing(entries: &[ActionView], no_money: bool, consents: &[ConsentView]) -> Vec<&'static str> {
-    let has = |form: &str| standing_of(entries, form).next().is_some();
-    let checks = [
-        (!has("feedback"), "no_feedback"),
-        (no_money, "no_money"),
-        (consents.iter().any(|consent| consent.status == "given"), "consent_holds"),
-    ];
-    checks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect()
-}
-
 /// Whether somebody works with cases: others are never responsible for one.
 fn works(member: &Staff) -> bool {
     use crate::records::StaffRole::{Caseworker, Supervisor, Volunteer};
@@ -884,13 +788,6 @@ pub(super) fn standing_payments(payments: Vec<Sealed<Payment>>) -> Vec<Payment> 
     payments.filter(|payment| !payment.void && !corrected.contains(&payment.id)).collect()
 }
 
-/// Closes a case, inside a command.
-pub(super) fn close(case: &mut Case, reason: Code, now: Timestamp, today: Day) {
-    case.state = CaseState::Closed;
-    case.closed = Some(Closure { on: today, reason });
-    case.last_activity = now;
-}
-
 /// So many cases from a place on, last touched first. Only those up to there are put in order.
 pub(super) fn latest(mut rows: Vec<&CaseRow>, skip: usize, take: usize) -> Vec<&CaseRow> {
     let order = |case: &&CaseRow| std::cmp::Reverse((case.last_activity, case.id));
@@ -912,6 +809,8 @@ pub(super) fn keys(clients: &[PersonRef]) -> Vec<KeyHandle> {
 #[derive(Default)]
 pub(super) struct NewCase {
     pub(super) case_type: Option<Code>,
+    pub(super) forum: Option<Code>,
+    pub(super) source: Option<Code>,
     pub(super) summary: String,
     pub(super) next: Option<NewTask>,
     /// Who is responsible; nobody where an intake desk opens it, until a supervisor gives it to somebody.
@@ -923,7 +822,7 @@ pub(super) struct NewCase {
 
 /// Makes a case inside a command.
 pub(super) fn new_case(tx: &mut Tx<'_>, clients: Vec<PersonRef>, new: NewCase) -> Result<RecordId, DeskError> {
-    let NewCase { case_type, summary, next, owner, opened, input } = new;
+    let NewCase { case_type, forum, source, summary, next, owner, opened, input } = new;
     let opened = opened.map_or_else(|| super::today(tx), Ok)?;
     let number = next_number(tx, opened)?;
     let case = Case {
@@ -947,6 +846,9 @@ pub(super) fn new_case(tx: &mut Tx<'_>, clients: Vec<PersonRef>, new: NewCase) -
         mediation: input.mediation,
         grants: Vec::new(),
         last_by: tx.staff(),
+        forum,
+        source,
+        rest: None,
     };
     tx.insert(&case)?;
     if let Some(next) = next {

@@ -224,6 +224,8 @@ impl Desk {
             relations.push(if at == 0 { None } else { problems.code(&field, "relation", &one.relation) });
         }
         let case_type = problems.optional_code("case_type", "case_type", &input.case.case_type);
+        let forum = problems.optional_code("forum", "forum", &input.case.forum);
+        let source = problems.optional_code("source", "case_source", &input.case.source);
         let summary = problems.text("summary", &input.case.summary, TEXT_BYTES_MAX);
         let next = parse_next(&mut problems, &input.case.next_action, &input.case.next_due);
         if opens && !input.people.iter().any(|one| one.is_client) {
@@ -261,8 +263,8 @@ impl Desk {
             let clients = people.iter().zip(&input.people).filter(|(_, one)| one.is_client);
             let clients = clients.map(|(person, _)| person.reference()).collect();
             let case = if opens {
-                let opened = None;
-                Some(new_case(tx, clients, NewCase { case_type, summary, next, owner, opened, input: input.case })?)
+                let (opened, input) = (None, input.case);
+                Some(new_case(tx, clients, NewCase { case_type, forum, source, summary, next, owner, opened, input })?)
             } else {
                 tx.about(first.id);
                 None

@@ -711,6 +711,9 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         mediation: false,
         grants: Vec::new(),
         last_by: None,
+        forum: None,
+        source: None,
+        rest: None,
     };
     Ok(tx.insert(&case)?)
 }

@@ -1,12 +1,11 @@
-//! The log: who did what, how a record came to be what it is, and whether the log itself holds.
+//! The log: who did what, and whether the log itself holds.
 
-use super::{Desk, DeskError, Field, FieldProblem};
+use super::{Desk, DeskError, FieldProblem};
 use crate::index::Tables;
 use crate::policy::Ask;
-use crate::records::{Case, Person, PersonRef, Staff};
-use crate::vault::{LogEntry, Record};
+use crate::records::Staff;
+use crate::vault::LogEntry;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::terms::FieldState;
 use casemesh_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::PoisonError;
@@ -71,135 +70,6 @@ pub struct LogCheck {
     pub damage: Option<String>,
 }
 
-/// One field that a version changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldChange {
-    /// Which field.
-    pub field: String,
-    /// What stood there; none in the first version.
-    pub before: Option<Field>,
-    /// What stands there since.
-    pub after: Field,
-}
-
-/// A version of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct VersionView {
-    /// When.
-    #[schema(value_type = String)]
-    pub at: Timestamp,
-    /// Who.
-    pub by: String,
-    /// What was done.
-    pub action: String,
-    /// The fields that it changed.
-    pub changes: Vec<FieldChange>,
-}
-
-/// How a record came to be what it is, and who looked at it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct HistoryView {
-    /// The versions, latest first.
-    pub versions: Vec<VersionView>,
-    /// Who looked, wrote or was refused, latest first, as far back as was looked.
-    pub looks: Vec<LogRow>,
-}
-
-fn word(text: &str) -> Field {
-    Field { state: "known".into(), value: Some(text.to_owned()), code: None, list: None }
-}
-
-fn person_fields(
-    person: &Person,
-    is_masked: bool,
-    staff_names: impl Fn(&[StaffId]) -> Field,
-) -> Vec<(&'static str, Field)> {
-    let safe = &person.safe_contact;
-    let ways = [(safe.call, "call"), (safe.text, "text"), (safe.voicemail, "voicemail"), (safe.post, "post")];
-    let ways: Vec<&str> = ways.into_iter().filter(|(on, _)| *on).map(|(_, way)| way).collect();
-    vec![
-        ("identity", word(person.identity.as_str())),
-        ("alias", word(&person.alias)),
-        ("given", Field::text(&person.given)),
-        ("family", Field::text(&person.family)),
-        ("local_name", Field::text(&person.local_name)),
-        ("birth", Field::text(&person.birth)),
-        ("sex", Field::code(&person.sex)),
-        ("nationality", Field::code(&person.nationality)),
-        ("language", Field::code(&person.language)),
-        ("telephone", Field::text(&person.telephone)),
-        ("address", if is_masked { word("•••") } else { Field::text(&person.address) }),
-        ("area", Field::text(&person.area)),
-        ("identifier", Field::text(&person.identifier)),
-        ("safe_contact", word(&ways.join(", "))),
-        ("safe_instructions", word(safe.instructions.as_str())),
-        ("code_word", word(safe.code_word.as_str())),
-        ("counting", word(person.counting.as_str())),
-        ("age_band", Field::code(&person.age_band)),
-        ("interpreter", yes_no(person.interpreter)),
-        ("address_protected", yes_no(person.address_protected)),
-        ("is_group", yes_no(person.is_group)),
-        ("birth_said", word(&person.birth_said.as_ref().map(|(_, said)| said.clone()).unwrap_or_default())),
-        ("merged", yes_no(person.merged_into.is_some())),
-        ("barred", staff_names(&person.barred)),
-    ]
-}
-
-fn yes_no(yes: bool) -> Field {
-    let code = if yes { "yes" } else { "no" };
-    Field { state: "known".into(), value: Some(code.into()), code: Some(code.into()), list: Some("yes_no".into()) }
-}
-
-fn case_fields(
-    case: &Case,
-    clients: Field,
-    linked: usize,
-    staff_name: impl Fn(Option<StaffId>) -> String,
-) -> Vec<(&'static str, Field)> {
-    let assigned: Vec<String> = case.assigned.iter().map(|staff| staff_name(Some(*staff))).collect();
-    let reason = case.closed.as_ref().map(|closure| closure.reason.clone());
-    vec![
-        ("case_type", Field::code(&case.case_type)),
-        ("summary", word(&case.summary)),
-        ("state", word(case.state.as_str())),
-        ("owner", word(&staff_name(case.owner))),
-        ("sealed", yes_no(case.sealed)),
-        ("clients", clients),
-        ("assigned", word(&assigned.join(", "))),
-        ("mediation", yes_no(case.mediation)),
-        ("linked", word(&count(linked))),
-        ("grants", word(&count(case.grants.len()))),
-        ("closed_on", word(&case.closed.as_ref().map(|closure| closure.on.to_string()).unwrap_or_default())),
-        ("closure_reason", Field::code(&reason.map_or(FieldState::NotAsked, FieldState::Known))),
-    ]
-}
-
-/// How many; nothing for none, so that the first version does not say it.
-fn count(number: usize) -> String {
-    if number == 0 { String::new() } else { number.to_string() }
-}
-
-/// The fields in which each version differs from the one before.
-fn changes(versions: Vec<(LogEntry, Vec<(&'static str, Field)>)>) -> Vec<(LogEntry, Vec<FieldChange>)> {
-    let mut before: Vec<(&'static str, Field)> = Vec::new();
-    let mut out = Vec::with_capacity(versions.len());
-    for (entry, fields) in versions {
-        let is_empty =
-            |field: &Field| matches!(field.value.as_deref().unwrap_or_default(), "" | "no") && field.state != "refused";
-        let changed = fields.iter().filter_map(|(name, after)| {
-            let earlier = before.iter().find(|(known, _)| known == name).map(|(_, field)| field.clone());
-            match &earlier {
-                Some(earlier) if earlier == after => None,
-                None if is_empty(after) => None,
-                _ => Some(FieldChange { field: (*name).to_owned(), before: earlier, after: after.clone() }),
-            }
-        });
-        out.push((entry, changed.collect()));
-        before = fields;
-    }
-    out
-}
-
 impl Desk {
     /// A page of the log of the whole office, latest first.
     ///
@@ -222,8 +92,18 @@ impl Desk {
         Ok(LogView { rows: found.iter().map(|entry| self.log_row(&tables, entry)).collect(), before, last })
     }
 
+    /// Notes that a page was printed: about the record whose page it was, if this account may see that.
+    pub fn note_print(&self, record: Option<RecordId>) {
+        let seen = record.filter(|id| {
+            let tables = self.office.index.read();
+            let is_case = tables.cases.get(id).is_some_and(|case| self.sees(&tables, case));
+            is_case || (tables.persons.contains_key(id) && self.sees_person(&tables, *id))
+        });
+        self.note_once("print", seen);
+    }
+
     /// Entries backwards from a number, and where to go on.
-    fn look_back(
+    pub(super) fn look_back(
         &self,
         from: u64,
         is_wanted: impl Fn(&LogEntry) -> bool,
@@ -248,7 +128,7 @@ impl Desk {
         Ok((found, Some(to).filter(|to| *to > 0)))
     }
 
-    fn log_row(&self, tables: &Tables, entry: &LogEntry) -> LogRow {
+    pub(super) fn log_row(&self, tables: &Tables, entry: &LogEntry) -> LogRow {
         let about = match entry.about.record {
             Some(id) if tables.cases.contains_key(&id) => {
                 tables.cases.get(&id).map(|case| case.number.clone()).unwrap_or_default()
@@ -290,75 +170,6 @@ impl Desk {
             },
             Err(error) => LogCheck { entries: 0, checkpoints: 0, root: String::new(), damage: Some(error.to_string()) },
         })
-    }
-
-    /// How a case came to be what it is, and who looked at it.
-    ///
-    /// # Errors
-    /// When there is no such case for this account.
-    pub fn case_history(&self, id: RecordId) -> Result<HistoryView, DeskError> {
-        self.visible_case(id)?;
-        self.note("history", id);
-        let versions = self.office.vault.versions::<Case>(Case::TOP, id)?;
-        let tables = self.office.index.read();
-        let names = |clients: &[PersonRef]| {
-            let seen = clients.iter().filter(|client| self.sees_person(&tables, client.id));
-            let names = seen.filter_map(|client| tables.persons.get(&client.id)).map(|row| row.name.as_str());
-            word(&names.collect::<Vec<_>>().join(", "))
-        };
-        let fields = versions.into_iter().filter_map(|(entry, version)| {
-            let case = version?.record;
-            let clients = names(&case.clients);
-            let is_seen = |id: &RecordId| tables.cases.get(id).is_some_and(|row| self.sees(&tables, row));
-            let linked = case.linked.iter().filter(|(id, _)| is_seen(id)).count();
-            Some((entry, case_fields(&case, clients, linked, |staff| self.staff_name(&tables, staff))))
-        });
-        let fields = fields.collect();
-        drop(tables);
-        self.history(fields, id)
-    }
-
-    /// How a person's record came to be what it is, and who looked at it: what the person may ask to see.
-    ///
-    /// # Errors
-    /// When there is no such person for this account.
-    pub fn person_history(&self, id: RecordId) -> Result<HistoryView, DeskError> {
-        self.allow(Ask::People)?;
-        self.visible_person(id)?;
-        self.note("history", id);
-        let versions = self.office.vault.versions::<Person>(Person::TOP, id)?;
-        // An address that is protected now was the same address before.
-        let is_masked = versions.iter().filter_map(|(_, version)| version.as_ref()).any(|v| v.record.address_protected);
-        let fields = {
-            let tables = self.office.index.read();
-            let names = |staff: &[StaffId]| {
-                word(&staff.iter().map(|staff| self.staff_name(&tables, Some(*staff))).collect::<Vec<_>>().join(", "))
-            };
-            let fields = versions
-                .into_iter()
-                .filter_map(|(entry, version)| Some((entry, person_fields(&version?.record, is_masked, names))));
-            fields.collect()
-        };
-        self.history(fields, id)
-    }
-
-    fn history(
-        &self,
-        versions: Vec<(LogEntry, Vec<(&'static str, Field)>)>,
-        id: RecordId,
-    ) -> Result<HistoryView, DeskError> {
-        let (looks, _) = self.look_back(self.office.vault.last_entry(), |entry| entry.about.record == Some(id))?;
-        let tables = self.office.index.read();
-        let version = |(entry, changes): (LogEntry, Vec<FieldChange>)| VersionView {
-            at: entry.about.at,
-            by: self.staff_name(&tables, entry.about.staff),
-            action: entry.about.action,
-            changes,
-        };
-        let mut versions: Vec<VersionView> = changes(versions).into_iter().map(version).collect();
-        versions.retain(|version| !version.changes.is_empty());
-        versions.reverse();
-        Ok(HistoryView { versions, looks: looks.iter().map(|entry| self.log_row(&tables, entry)).collect() })
     }
 
     /// The staff whose entries the log can be narrowed to.

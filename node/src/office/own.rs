@@ -63,7 +63,7 @@ impl Desk {
             }
         }
         words.sort_by(|a, b| b.cmp(a));
-        let mut looks = self.person_history(person.id)?.looks;
+        let mut looks = self.history(super::HistoryOf::Person(person.id))?.looks;
         looks.truncate(LOOKS_MAX);
         for case in &mut person.cases {
             case.client = String::new();

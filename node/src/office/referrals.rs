@@ -11,8 +11,8 @@ use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Consent, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Payment, PaymentKind,
-    Person, PersonRef, Referral, SETTINGS_ID, Settings, StaffRole, TaskKind, TaskTitle,
+    Action, Case, CaseState, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Payment,
+    PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, TaskKind, TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
@@ -392,6 +392,7 @@ impl Desk {
     /// When the account may not see referrals.
     pub fn referrals(&self, outgoing: bool) -> Result<Vec<ReferralSummary>, DeskError> {
         self.allow(Ask::AnswerReferrals)?;
+        self.note_act("view_referrals");
         let tables = self.office.index.read();
         let listed = tables.referrals.values().rev().filter(|referral| referral.outgoing == outgoing);
         Ok(listed
@@ -689,9 +690,9 @@ pub(super) fn next_event(
     thread: &Thread,
     step: Step,
 ) -> Result<Event, DeskError> {
-    let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
-    let number = sealed.record.next_event;
-    sealed.record.next_event += 1;
+    let mut sealed = tx.get::<Counters>(Counters::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
+    sealed.record.events += 1;
+    let number = sealed.record.events;
     tx.update(&sealed.record, sealed.revision)?;
     let mut epoch = [0u8; StoreEpoch::LENGTH];
     epoch.copy_from_slice(keys.database.as_bytes().split_at(StoreEpoch::LENGTH).0);

@@ -177,6 +177,7 @@ impl Desk {
     /// When the account may not read the register.
     pub fn register(&self, day: Option<Day>) -> Result<Vec<RegisterView>, DeskError> {
         self.allow(Ask::Register)?;
+        self.note_act("view_register");
         let tables = self.office.index.read();
         let is_of = |line: &&Arc<RegisterLine>| {
             day.is_none_or(|day| line.on.unwrap_or_else(|| tables.zone.day(line.at)) == day)

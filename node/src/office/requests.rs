@@ -4,7 +4,7 @@ use super::{Desk, DeskError, FieldProblem, RequestView, RequestedView};
 use crate::index::Tables;
 use crate::keys::{KeyFile, Keys};
 use crate::policy::{Actor, Ask};
-use crate::records::{Action, Asked, Case, Decided, Person, Request, Staff};
+use crate::records::{Action, Asked, Case, Closure, Decided, Person, Request, Staff};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -105,7 +105,7 @@ impl Desk {
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
             // Of one who is gone, that it was asked is left.
             Asked::Erase(person, ..) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
-            Asked::Close(id, _) | Asked::Entry(id, _) => case(id),
+            Asked::Close(id, ..) | Asked::Entry(id, _) => case(id),
         };
         about && (request.by == self.actor.staff || self.may(needed(&request.asked)))
     }
@@ -119,7 +119,7 @@ impl Desk {
     pub(super) fn requests_of(&self, tables: &Tables, case: RecordId) -> Vec<RequestView> {
         let is_it = |request: &&Arc<Request>| {
             request.decided.is_none()
-                && matches!(request.asked, Asked::Close(about, _) | Asked::Entry(about, _) if about == case)
+                && matches!(request.asked, Asked::Close(about, ..) | Asked::Entry(about, _) if about == case)
         };
         let known = tables.requests.values().rev().filter(is_it).filter(|request| self.knows(tables, request));
         known.map(|request| self.request_view(tables, request)).collect()
@@ -150,7 +150,7 @@ impl Desk {
                 name: name(person),
                 staff: self.staff_name(tables, Some(*staff)),
             },
-            Asked::Close(case, reason) => {
+            Asked::Close(case, reason, _) => {
                 RequestedView::Close { case: *case, number: number(case), reason: reason.into() }
             }
             Asked::Erase(person, reason, _) => {
@@ -284,13 +284,14 @@ impl Desk {
                 }
                 Ok(())
             }
-            Asked::Close(case, reason) => {
+            Asked::Close(case, reason, help) => {
                 let mut sealed = tx.get::<Case>(Case::TOP, *case)?.ok_or(DeskError::NotFound)?;
                 let relation = self.relation_at(tx, &sealed.record)?;
                 self.actor.may(Ask::WriteCase(relation))?;
                 self.nothing_open(*case)?;
                 let today = super::today(tx)?;
-                super::cases::close(&mut sealed.record, reason.clone(), tx.now(), today);
+                let closure = Closure { on: today, reason: reason.clone(), help: help.clone() };
+                super::standing::close(tx, &mut sealed.record, closure)?;
                 tx.about(*case);
                 Ok(tx.update(&sealed.record, sealed.revision)?)
             }

@@ -88,6 +88,7 @@ impl Desk {
     /// When the account has nothing to do with cases.
     pub fn tasks(&self, filter: &TaskFilter) -> Result<(Vec<TaskView>, usize), DeskError> {
         self.allow(Ask::Register)?;
+        self.note_act("view_tasks");
         let tables = self.office.index.read();
         let me = Some(self.actor.staff);
         let open = tables.due.iter().filter_map(|(_, id)| tables.tasks.get(id));

@@ -524,6 +524,17 @@ pub struct CaseView {
     pub closed: Option<Day>,
     /// Why it was closed.
     pub closure_reason: Option<CodeView>,
+    /// How much help it was.
+    pub level_of_help: Option<CodeView>,
+    /// Where the matter is dealt with.
+    pub forum: Option<CodeView>,
+    /// How the client came to us.
+    pub source: Option<CodeView>,
+    /// Why it rests.
+    pub rest_reason: Option<CodeView>,
+    /// The day on which somebody looks again.
+    #[schema(value_type = Option<String>)]
+    pub rest_until: Option<Day>,
     /// Only for who is assigned.
     pub sealed: bool,
     /// Coded facts.

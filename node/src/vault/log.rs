@@ -1,13 +1,13 @@
 //! Reading the journal back while the office is open: who did what, and how a record came to be what it is.
 
 use super::open::JOURNAL_FOLDER;
-use super::sealing::{Record, Sealed};
+use super::sealing::{Kind, Record, Sealed};
 use super::writer::{HISTORY, about_place};
-use super::{About, Vault, VaultError};
-use crate::journal::{EntryKind, ReadError, Reader, Verified};
+use super::{About, Shared, Vault, VaultError};
+use crate::journal::{Entry, EntryKind, ReadError, Reader, Verified};
 use casemesh_crypto::{seal, wire};
 use casemesh_protocol::id::RecordId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 /// Versions of one record that are read back.
@@ -22,6 +22,50 @@ pub struct LogEntry {
     pub about: About,
     /// Whether it changed something; otherwise somebody looked, or was refused.
     pub changed: bool,
+}
+
+/// A row of the store, by the record that stands in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    /// What kind of record.
+    pub kind: Kind,
+    /// Under which record it is kept.
+    pub parent: RecordId,
+    /// Which.
+    pub id: RecordId,
+}
+
+impl Row {
+    /// The row of a record of a type.
+    pub fn of<R: Record>(parent: RecordId, id: RecordId) -> Self {
+        Self { kind: R::KIND, parent, id }
+    }
+}
+
+/// What an entry of the journal wrote into a row.
+pub struct Past<'v> {
+    /// Into which row.
+    pub row: Row,
+    /// The entry.
+    pub entry: LogEntry,
+    key: &'v [u8],
+    value: Option<&'v [u8]>,
+    shared: &'v Shared,
+}
+
+impl Past<'_> {
+    /// The record as it stood then: none where it was erased since, and none inside where this entry removed it.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub fn record<R: Record>(&self) -> Result<Option<Option<Sealed<R>>>, VaultError> {
+        match self.value.map(|value| self.shared.open_record::<R>(self.key, value)) {
+            None => Ok(Some(None)),
+            Some(Ok(version)) => Ok(Some(Some(version))),
+            Some(Err(VaultError::Erased)) => Ok(None),
+            Some(Err(error)) => Err(error),
+        }
+    }
 }
 
 /// A version of a record: the entry that made it, and the record; none where it was removed.
@@ -39,9 +83,11 @@ impl Vault {
     /// When the journal is damaged.
     pub fn entries(&self, from: u64, to: u64) -> Result<Vec<LogEntry>, VaultError> {
         let mut found = Vec::new();
-        self.walk(from, to, |number, entry| {
-            if let Some(log) = self.log_entry(number, &entry)? {
-                found.push(log);
+        let wanted = from..to.saturating_add(1);
+        let overlaps = |segment: std::ops::Range<u64>| segment.start < wanted.end && wanted.start < segment.end;
+        self.walk(overlaps, |number, entry| {
+            if wanted.contains(&number) {
+                found.extend(self.log_entry(number, &entry)?);
             }
             Ok(())
         })?;
@@ -53,34 +99,48 @@ impl Vault {
     /// # Errors
     /// When the journal is damaged.
     pub fn versions<R: Record>(&self, parent: RecordId, id: RecordId) -> Result<Vec<Version<R>>, VaultError> {
-        let key = self.shared.row_key(R::KIND, parent, id);
-        let prefix = [&[HISTORY], key.as_slice()].concat();
-        let mut numbers = BTreeSet::new();
-        self.shared.store.scan(&prefix, &mut |row, _| {
-            numbers.extend(row.last_chunk::<8>().map(|number| u64::from_be_bytes(*number)));
-            true
-        })?;
-        let numbers: BTreeSet<u64> = numbers.into_iter().rev().take(VERSIONS_MAX).collect();
-        let (Some(first), Some(last)) = (numbers.first().copied(), numbers.last().copied()) else {
-            return Ok(Vec::new());
-        };
         let mut versions = Vec::new();
-        self.walk(first, last, |number, entry| {
-            if !numbers.contains(&number) {
-                return Ok(());
-            }
-            let Some(log) = self.log_entry(number, &entry)? else { return Ok(()) };
-            for write in entry.writes.iter().filter(|write| write.key == key) {
-                match write.value.as_ref().map(|value| self.shared.open_record::<R>(&key, value)) {
-                    None => versions.push((log.clone(), None)),
-                    Some(Ok(version)) => versions.push((log.clone(), Some(version))),
-                    Some(Err(VaultError::Erased)) => {}
-                    Some(Err(error)) => return Err(error),
-                }
+        self.each_version(&[Row::of::<R>(parent, id)], |written| {
+            if let Some(version) = written.record::<R>()? {
+                versions.push((written.entry.clone(), version));
             }
             Ok(())
         })?;
         Ok(versions)
+    }
+
+    /// Gives every version of some rows to `visit`, oldest first, in one reading of the segments that have any.
+    ///
+    /// # Errors
+    /// When the journal is damaged, or `visit` fails.
+    pub fn each_version(
+        &self,
+        rows: &[Row],
+        mut visit: impl FnMut(&Past<'_>) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let mut keys: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
+        let mut numbers = BTreeSet::new();
+        for row in rows {
+            let key = self.shared.row_key(row.kind, row.parent, row.id);
+            let prefix = [&[HISTORY], key.as_slice()].concat();
+            let mut of_row = Vec::new();
+            self.shared.store.scan(&prefix, &mut |row, _| {
+                of_row.extend(row.last_chunk::<8>().map(|number| u64::from_be_bytes(*number)));
+                true
+            })?;
+            numbers.extend(of_row.into_iter().rev().take(VERSIONS_MAX));
+            keys.insert(key, *row);
+        }
+        self.read_numbers(&numbers, |number, entry| {
+            let Some(log) = self.log_entry(number, &entry)? else { return Ok(()) };
+            for write in &entry.writes {
+                if let Some(row) = keys.get(&write.key) {
+                    let value = write.value.as_deref();
+                    visit(&Past { row: *row, entry: log.clone(), key: &write.key, value, shared: &self.shared })?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Checks the whole journal as it stands: hashes, chain, Merkle tree, and every checkpoint's signature.
@@ -95,18 +155,24 @@ impl Vault {
         verified.map_err(failed)
     }
 
+    /// Reads the entries with these numbers; segments that have none of them are passed over.
+    fn read_numbers(
+        &self,
+        numbers: &BTreeSet<u64>,
+        mut visit: impl FnMut(u64, Entry) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let has_any = |segment: std::ops::Range<u64>| numbers.range(segment).next().is_some();
+        self.walk(has_any, |number, entry| if numbers.contains(&number) { visit(number, entry) } else { Ok(()) })
+    }
+
     fn walk(
         &self,
-        from: u64,
-        to: u64,
-        mut visit: impl FnMut(u64, crate::journal::Entry) -> Result<(), VaultError>,
+        wanted: impl Fn(std::ops::Range<u64>) -> bool,
+        mut visit: impl FnMut(u64, Entry) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
         let reader = Reader::new(&self.shared.folder.join(JOURNAL_FOLDER), self.shared.keys.database)?;
         let mut problem = None;
-        let walked = reader.walk(from, |number, entry| {
-            if number > to {
-                return Err(ReadError::Stopped(String::new()));
-            }
+        let walked = reader.walk(wanted, |number, entry| {
             visit(number, entry).map_err(|error| {
                 problem = Some(error);
                 ReadError::Stopped(String::new())
@@ -119,7 +185,7 @@ impl Vault {
         }
     }
 
-    fn log_entry(&self, number: u64, entry: &crate::journal::Entry) -> Result<Option<LogEntry>, VaultError> {
+    fn log_entry(&self, number: u64, entry: &Entry) -> Result<Option<LogEntry>, VaultError> {
         if entry.kind == EntryKind::Checkpoint {
             return Ok(None);
         }

@@ -13,7 +13,7 @@ mod sealing;
 mod table;
 mod writer;
 
-pub use log::{LogEntry, Version};
+pub use log::{LogEntry, Past, Row, Version};
 pub use open::{Checked, OpenError, Report, check};
 pub use sealing::{Kind, Record, Sealed};
 pub use writer::Tx;

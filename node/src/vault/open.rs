@@ -149,20 +149,23 @@ impl Shared {
         let replayed = &mut report.replayed;
         let mut ring = self.ring.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let epoch = &self.keys.epoch;
-        let walked = reader.walk(from, |number, entry| {
-            if number > through {
-                for key in &entry.keys {
-                    ring.admit(epoch, key).map_err(|_| ReadError::Stopped("a key does not open".into()))?;
+        let walked = reader.walk(
+            |segment| from < segment.end,
+            |number, entry| {
+                if number > through {
+                    for key in &entry.keys {
+                        ring.admit(epoch, key).map_err(|_| ReadError::Stopped("a key does not open".into()))?;
+                    }
                 }
-            }
-            if number > applied.number {
-                let writes = if entry.kind == EntryKind::Change { entry.writes.as_slice() } else { &[] };
-                apply(self.store.as_ref(), &self.manifest_key, number, writes, &mut applied)
-                    .map_err(|error| ReadError::Stopped(error.to_string()))?;
-                *replayed += 1;
-            }
-            Ok(())
-        });
+                if number > applied.number {
+                    let writes = if entry.kind == EntryKind::Change { entry.writes.as_slice() } else { &[] };
+                    apply(self.store.as_ref(), &self.manifest_key, number, writes, &mut applied)
+                        .map_err(|error| ReadError::Stopped(error.to_string()))?;
+                    *replayed += 1;
+                }
+                Ok(())
+            },
+        );
         match walked {
             Ok(()) => Ok(applied),
             Err(ReadError::Journal(error)) => Err(error.into()),

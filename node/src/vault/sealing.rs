@@ -72,6 +72,8 @@ casemesh_protocol::coded_enum!(
         OfficeList = 23 "office_list",
         /// A form that the office made or changed.
         OfficeForm = 24 "office_form",
+        /// What the office counts on.
+        Counters = 25 "counters",
     }
 );
 

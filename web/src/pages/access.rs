@@ -50,6 +50,7 @@ struct AccountPage {
     first_password: bool,
     form: Form,
     account: AccountView,
+    staff: StaffId,
     sessions: Vec<SessionView>,
 }
 
@@ -81,6 +82,7 @@ fn account_page(app: &App, headers: &HeaderMap, signed: Signed, form: Form) -> R
         &AccountPage {
             first_password: signed.desk.must_change_password(),
             account: signed.desk.account(),
+            staff: signed.desk.staff(),
             page: signed.page,
             form,
             sessions,

@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ActionInput, ActionView, COUNTED_MAX, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, DeskError,
-    FieldProblem, PAGE_ROWS, PaymentInput, PaymentView, ReferralInput, SharePreview,
+    ActionInput, ActionView, COUNTED_MAX, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, ClosureInput,
+    DeskError, FieldProblem, PAGE_ROWS, PaymentInput, PaymentView, ReferralInput, SharePreview,
 };
 use casemesh_node::policy::{Ask, Denied, Relation};
 use casemesh_node::records::{CaseState, PaymentKind, TaskKind, Tier};
@@ -91,6 +91,8 @@ struct CaseFormPage {
     action: String,
     client: String,
     types: Vec<(String, String)>,
+    forums: Vec<(String, String)>,
+    sources: Vec<(String, String)>,
 }
 
 async fn case_form(app: &App, signed: Signed, person: RecordId, form: Form) -> Response {
@@ -101,6 +103,8 @@ async fn case_form(app: &App, signed: Signed, person: RecordId, form: Form) -> R
             status,
             &CaseFormPage {
                 types: signed.page.options("case_type"),
+                forums: signed.page.options("forum"),
+                sources: signed.page.options("case_source"),
                 page: signed.page,
                 form,
                 action: format!("/people/{person}/cases"),
@@ -134,6 +138,8 @@ fn is_code(text: &str) -> bool {
 async fn open(State(app): State<App>, Path(person): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
     let input = CaseInput {
         case_type: form.text("case_type"),
+        forum: form.text("forum"),
+        source: form.text("source"),
         summary: form.text("summary"),
         next_action: form.text("next_action"),
         next_due: form.text("next_due"),
@@ -162,6 +168,11 @@ struct CasePage {
     kinds: Vec<(String, String)>,
     payment_kinds: &'static [PaymentKind],
     closure_reasons: Vec<(String, String)>,
+    help_levels: Vec<(String, String)>,
+    hold_reasons: Vec<(String, String)>,
+    standing: Form,
+    closing: Form,
+    open_closing: bool,
     case_href: String,
     forms: Vec<(String, String)>,
     task: Form,
@@ -191,10 +202,16 @@ struct Returned {
     money: Option<Form>,
     task: Option<Form>,
     document: Option<Form>,
+    standing: Option<Form>,
+    closing: Option<Form>,
 }
 
 pub(crate) async fn with_document_problems(app: &App, signed: Signed, id: RecordId, document: Form) -> Response {
     case_page(app, signed, id, Returned { document: Some(document), ..Returned::default() }).await
+}
+
+pub(super) async fn with_standing_problems(app: &App, signed: Signed, id: RecordId, standing: Form) -> Response {
+    case_page(app, signed, id, Returned { standing: Some(standing), ..Returned::default() }).await
 }
 
 pub(super) async fn with_task_problems(app: &App, signed: Signed, id: RecordId, task: Form) -> Response {
@@ -202,10 +219,10 @@ pub(super) async fn with_task_problems(app: &App, signed: Signed, id: RecordId, 
 }
 
 async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) -> Response {
-    let Returned { note: form, money, task, document } = returned;
+    let Returned { note: form, money, task, document, standing, closing } = returned;
     let desk = signed.desk.clone();
     let is_wrong = |form: &Form| !form.problems().is_empty();
-    let wrong = is_wrong(&form) || [&money, &task, &document].into_iter().flatten().any(is_wrong);
+    let wrong = is_wrong(&form) || [&money, &task, &document, &standing, &closing].into_iter().flatten().any(is_wrong);
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match app.run(move || desk.case(id)).await {
         Ok(case) => {
@@ -245,6 +262,11 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                 &CasePage {
                     kinds: signed.page.options("action_kind"),
                     closure_reasons: signed.page.options("closure_reason"),
+                    help_levels: signed.page.options("level_of_help"),
+                    hold_reasons: signed.page.options("hold_reason"),
+                    standing: standing.unwrap_or_default(),
+                    open_closing: closing.is_some(),
+                    closing: closing.unwrap_or_default(),
                     money: money.unwrap_or_else(fresh),
                     case_href: format!("/cases/{id}"),
                     forms: super::entries::links(&signed.page, &signed.desk, About::Case),
@@ -349,9 +371,14 @@ async fn add_payment(State(app): State<App>, Path(id): Path<RecordId>, Sent { si
 }
 
 async fn close(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
-    let (desk, reason) = (signed.desk.clone(), form.text("reason"));
-    match app.run(move || desk.close_case(id, &reason)).await {
+    let input = ClosureInput { reason: form.text("reason"), level_of_help: form.text("level_of_help") };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.close_case(id, &input)).await {
         Ok(()) => go(&format!("/cases/{id}")),
+        Err(DeskError::Invalid(problems)) => {
+            let closing = Some(form.with_problems(problems));
+            case_page(&app, signed, id, Returned { closing, ..Returned::default() }).await
+        }
         Err(error) => signed.refused(&error),
     }
 }
@@ -363,6 +390,8 @@ struct EditPage {
     form: Form,
     case: CaseView,
     types: Vec<(String, String)>,
+    forums: Vec<(String, String)>,
+    sources: Vec<(String, String)>,
     /// Persons who can be clients: who they are, and whether they are.
     clients: Vec<(String, String, bool)>,
 }
@@ -371,6 +400,8 @@ fn filled(case: &CaseView) -> Form {
     let mut form = Form::of(&[
         ("revision", &case.revision.to_string()),
         ("case_type", case.summary.case_type.as_ref().map_or("", |code| &code.code)),
+        ("forum", case.forum.as_ref().map_or("", |code| &code.code)),
+        ("source", case.source.as_ref().map_or("", |code| &code.code)),
         ("summary", &case.text),
         ("sealed", if case.sealed { "on" } else { "" }),
         ("mediation", if case.mediation { "on" } else { "" }),
@@ -419,7 +450,9 @@ async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
     }
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let types = signed.page.options_with("case_type", form.get("case_type"));
-    html_with(status, &EditPage { page: signed.page, form, case, types, clients })
+    let forums = signed.page.options_with("forum", form.get("forum"));
+    let sources = signed.page.options_with("case_source", form.get("source"));
+    html_with(status, &EditPage { page: signed.page, form, case, types, forums, sources, clients })
 }
 
 async fn edit_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
@@ -433,6 +466,8 @@ async fn edit(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
     let input = CaseChange {
         revision: form.get("revision").parse().unwrap_or(0),
         case_type: form.text("case_type"),
+        forum: form.text("forum"),
+        source: form.text("source"),
         summary: form.text("summary"),
         sealed: form.on("sealed"),
         mediation: form.on("mediation"),

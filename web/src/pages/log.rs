@@ -1,20 +1,16 @@
-//! The log, its check, and the history of a case or person.
+//! The log, and its check.
 
 use crate::App;
 use crate::page::{Page, Sent, Signed, html};
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::{HistoryView, LogCheck, LogFilter, LogView};
-use casemesh_protocol::id::RecordId;
+use casemesh_node::office::{LogCheck, LogFilter, LogView};
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/log", get(show).post(check))
-        .route("/cases/{id}/history", get(case_history))
-        .route("/people/{id}/history", get(person_history))
+    Router::new().route("/log", get(show).post(check))
 }
 
 #[derive(Template)]
@@ -51,28 +47,4 @@ async fn show(State(app): State<App>, signed: Signed, Query(filter): Query<LogFi
 
 async fn check(State(app): State<App>, Sent { signed, .. }: Sent) -> Response {
     log_page(&app, signed, LogFilter::default(), true).await
-}
-
-#[derive(Template)]
-#[template(path = "history.html")]
-struct HistoryPage {
-    page: Page,
-    history: HistoryView,
-    back: String,
-}
-
-async fn case_history(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    let desk = signed.desk.clone();
-    match app.run(move || desk.case_history(id)).await {
-        Ok(history) => html(&HistoryPage { page: signed.page, history, back: format!("/cases/{id}") }),
-        Err(error) => signed.refused(&error),
-    }
-}
-
-async fn person_history(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    let desk = signed.desk.clone();
-    match app.run(move || desk.person_history(id)).await {
-        Ok(history) => html(&HistoryPage { page: signed.page, history, back: format!("/people/{id}") }),
-        Err(error) => signed.refused(&error),
-    }
 }

@@ -8,6 +8,7 @@ mod family;
 mod figures;
 mod grants;
 mod hers;
+mod history;
 mod home;
 mod log;
 mod manual;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(register::routes())
         .merge(grants::routes())
         .merge(hers::routes())
+        .merge(history::routes())
         .merge(manual::routes())
         .merge(oversight::routes())
         .merge(people::routes())

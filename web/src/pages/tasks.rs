@@ -9,8 +9,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{Desk, DeskError, FieldProblem, TaskChange, TaskFilter, TaskInput, TaskView};
-use casemesh_node::records::{CaseState, TaskState};
+use casemesh_node::office::{
+    Desk, DeskError, FieldProblem, StandingInput, TaskChange, TaskFilter, TaskInput, TaskView,
+};
+use casemesh_node::records::TaskState;
 use casemesh_protocol::id::{RecordId, StaffId};
 
 pub(crate) fn routes() -> Router<App> {
@@ -146,9 +148,12 @@ fn unknown(field: &str) -> DeskError {
 
 async fn state(State(app): State<App>, Path(case): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
     let desk = signed.desk.clone();
-    let Ok(state) = form.get("state").parse::<CaseState>() else { return signed.refused(&unknown("state")) };
-    match app.run(move || desk.set_case_state(case, state)).await {
+    let input = StandingInput { state: form.text("state"), reason: form.text("reason"), until: form.text("until") };
+    match app.run(move || desk.set_case_state(case, &input)).await {
         Ok(()) => go(&format!("/cases/{case}")),
+        Err(DeskError::Invalid(problems)) => {
+            super::cases::with_standing_problems(&app, signed, case, form.with_problems(problems)).await
+        }
         Err(error) => signed.refused(&error),
     }
 }

@@ -1,0 +1,561 @@
+//! How a record came to be what it is: every version with who and when, field by field, and who looked at it. A case is told
+//! with its tasks and documents, a person with consents, relations and roll: what hangs on it is a part of its history.
+
+use super::log::LogRow;
+use super::{Desk, DeskError, Field};
+use crate::index::Tables;
+use crate::policy::Ask;
+use crate::records::{
+    Case, Consent, Document, Grant, Link, Member, OfficeForm, OfficeList, Person, RegisterLine, SETTINGS_ID, Settings,
+    Staff, Task, TaskTitle, VisitOutcome,
+};
+use crate::vault::{Kind, LogEntry, Past, Record, Row, VaultError};
+use casemesh_protocol::consent::ConsentStatus;
+use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::terms::{Code, FieldState};
+use casemesh_protocol::time::{Day, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Whose history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryOf {
+    /// Of a case, its tasks and documents.
+    Case(RecordId),
+    /// Of a person, with consents, relations and roll.
+    Person(RecordId),
+    /// Of a task.
+    Task(RecordId),
+    /// Of a line of the desk register.
+    Line(RecordId),
+    /// Of an account.
+    Account(StaffId),
+    /// Of the settings, the code lists, the forms and the grants.
+    Settings,
+}
+
+/// One field that a version changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldChange {
+    /// Which field.
+    pub field: String,
+    /// What stood there; none in the first version.
+    pub before: Option<Field>,
+    /// What stands there since.
+    pub after: Field,
+}
+
+/// A version of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VersionView {
+    /// The number of its entry in the log.
+    pub number: u64,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// What was done.
+    pub action: String,
+    /// Which part it is a version of: task, document, consent, link, member, grant, office_list, office_form; empty for the
+    /// record itself.
+    pub part: String,
+    /// What that part is called.
+    pub title: String,
+    /// The fields that it changed.
+    pub changes: Vec<FieldChange>,
+}
+
+/// How a record came to be what it is, and who looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HistoryView {
+    /// The versions, latest first.
+    pub versions: Vec<VersionView>,
+    /// Who looked, wrote or was refused, latest first, as far back as was looked.
+    pub looks: Vec<LogRow>,
+}
+
+type Fields = Vec<(&'static str, Field)>;
+
+/// What a version is told with: names, as far as the asker may know them.
+struct Teller<'a> {
+    desk: &'a Desk,
+    tables: &'a Tables,
+    /// Whether the address of the person was ever protected: one that is protected now was the same address before.
+    masks_address: bool,
+}
+
+impl Teller<'_> {
+    fn staff(&self, staff: &[StaffId]) -> Field {
+        list(staff.iter().map(|staff| self.desk.staff_name(self.tables, Some(*staff))))
+    }
+
+    fn owner(&self, staff: Option<StaffId>) -> Field {
+        text(&self.desk.staff_name(self.tables, staff))
+    }
+
+    fn persons(&self, persons: impl Iterator<Item = RecordId>) -> Field {
+        let seen = persons.filter(|person| self.desk.sees_person(self.tables, *person));
+        list(seen.filter_map(|person| self.tables.persons.get(&person)).map(|row| row.name.clone()))
+    }
+}
+
+/// A record whose versions can be told field by field.
+trait Told {
+    /// What it is called among others of its kind; the words of a catalogue stay a field.
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        String::new()
+    }
+    fn fields(&self, teller: &Teller<'_>) -> Fields;
+}
+
+fn text(text: &str) -> Field {
+    Field { state: "known".into(), value: Some(text.to_owned()), code: None, list: None }
+}
+
+fn list(words: impl Iterator<Item = String>) -> Field {
+    text(&words.collect::<Vec<_>>().join(", "))
+}
+
+/// Words of an enumeration.
+fn words<W: ToString>(list: &str, words: impl IntoIterator<Item = W>) -> Field {
+    let words = words.into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(", ");
+    Field { code: Some(words.clone()), list: Some(list.to_owned()), ..text(&words) }
+}
+
+fn yes_no(yes: bool) -> Field {
+    words("yes_no", [if yes { "yes" } else { "no" }])
+}
+
+fn answered(yes: &FieldState<bool>) -> Field {
+    match yes.value() {
+        Some(yes) => yes_no(*yes),
+        None => Field::text(yes),
+    }
+}
+
+fn day(day: Option<Day>) -> Field {
+    text(&day.map(|day| day.to_string()).unwrap_or_default())
+}
+
+/// How many; nothing for none, so that the first version does not say it.
+fn count(number: usize) -> Field {
+    text(&if number == 0 { String::new() } else { number.to_string() })
+}
+
+fn code(code: Option<&Code>) -> Field {
+    code.map_or_else(|| text(""), |code| Field::code(&FieldState::Known(code.clone())))
+}
+
+impl Told for Person {
+    fn fields(&self, teller: &Teller<'_>) -> Fields {
+        let safe = &self.safe_contact;
+        let ways = [(safe.call, "call"), (safe.text, "text"), (safe.voicemail, "voicemail"), (safe.post, "post")];
+        vec![
+            ("identity", words("identity", [self.identity])),
+            ("alias", text(&self.alias)),
+            ("given", Field::text(&self.given)),
+            ("family", Field::text(&self.family)),
+            ("local_name", Field::text(&self.local_name)),
+            ("birth", Field::text(&self.birth)),
+            ("sex", Field::code(&self.sex)),
+            ("nationality", Field::code(&self.nationality)),
+            ("language", Field::code(&self.language)),
+            ("telephone", Field::text(&self.telephone)),
+            ("address", if teller.masks_address { text("•••") } else { Field::text(&self.address) }),
+            ("area", Field::text(&self.area)),
+            ("identifier", Field::text(&self.identifier)),
+            ("safe_contact", words("safe", ways.into_iter().filter(|(on, _)| *on).map(|(_, way)| way))),
+            ("safe_instructions", text(safe.instructions.as_str())),
+            ("code_word", text(safe.code_word.as_str())),
+            ("counting", words("counting", [self.counting])),
+            ("age_band", Field::code(&self.age_band)),
+            ("interpreter", yes_no(self.interpreter)),
+            ("address_protected", yes_no(self.address_protected)),
+            ("is_group", yes_no(self.is_group)),
+            ("birth_said", text(&self.birth_said.as_ref().map(|(_, said)| said.clone()).unwrap_or_default())),
+            ("merged", yes_no(self.merged_into.is_some())),
+            ("barred", teller.staff(&self.barred)),
+        ]
+    }
+}
+
+impl Told for Case {
+    fn fields(&self, teller: &Teller<'_>) -> Fields {
+        let is_seen =
+            |id: &RecordId| teller.tables.cases.get(id).is_some_and(|row| teller.desk.sees(teller.tables, row));
+        vec![
+            ("case_type", Field::code(&self.case_type)),
+            ("summary", text(&self.summary)),
+            ("state", words("case-state", [self.state])),
+            ("owner", teller.owner(self.owner)),
+            ("sealed", yes_no(self.sealed)),
+            ("clients", teller.persons(self.clients.iter().map(|client| client.id))),
+            ("assigned", teller.staff(&self.assigned)),
+            ("mediation", yes_no(self.mediation)),
+            ("linked", count(self.linked.iter().filter(|(id, _)| is_seen(id)).count())),
+            ("grants", count(self.grants.len())),
+            ("closed_on", day(self.closed.as_ref().map(|closure| closure.on))),
+            ("closure_reason", code(self.closed.as_ref().map(|closure| &closure.reason))),
+            ("level_of_help", code(self.closed.as_ref().and_then(|closure| closure.help.as_ref()))),
+            ("forum", code(self.forum.as_ref())),
+            ("case_source", code(self.source.as_ref())),
+            ("rest_reason", code(self.rest.as_ref().and_then(|rest| rest.reason.as_ref()))),
+            ("rest_until", day(self.rest.as_ref().and_then(|rest| rest.until))),
+        ]
+    }
+}
+
+impl Told for Task {
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        match &self.title {
+            TaskTitle::Words(words) => words.clone(),
+            TaskTitle::Form(_) => String::new(),
+        }
+    }
+
+    fn fields(&self, teller: &Teller<'_>) -> Fields {
+        let title = match &self.title {
+            TaskTitle::Words(title) => text(title),
+            TaskTitle::Form(key) => words("form-task", [key]),
+        };
+        vec![
+            ("task_title", title),
+            ("task_kind", words("task-kind", [self.kind])),
+            ("next_due", day(Some(self.due))),
+            ("owner", teller.owner(self.owner)),
+            ("state", words("task-state", [self.state])),
+            ("flag_resolution", text(&self.resolution)),
+        ]
+    }
+}
+
+impl Told for Document {
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        self.title.clone()
+    }
+
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        let file = self.versions.last().map(|version| version.name.as_str()).unwrap_or_default();
+        vec![
+            ("document_title", text(&self.title)),
+            ("tier", words("tier", [self.tier])),
+            ("document_file", text(file)),
+            ("document_versions", count(self.versions.len())),
+        ]
+    }
+}
+
+impl Told for Consent {
+    fn fields(&self, teller: &Teller<'_>) -> Fields {
+        let directory = teller.desk.office.around.directory();
+        let office = |id: &casemesh_protocol::id::OfficeId| {
+            let member = directory.as_ref().and_then(|directory| directory.member(id));
+            member.map_or_else(|| id.to_string(), |member| member.record.name.to_string())
+        };
+        let (terms, zone) = (&self.terms, &teller.tables.zone);
+        let status = match self.status {
+            ConsentStatus::Given => "given",
+            ConsentStatus::Refused => "refused",
+            ConsentStatus::Withdrawn(_) => "withdrawn",
+        };
+        vec![
+            ("state", words("consent", [status])),
+            ("consent_purpose", words("consent_purpose", [terms.purpose])),
+            ("consent_recipients", list(terms.recipients.iter().map(office))),
+            ("consent_scope", words("group", terms.scope.iter())),
+            ("consent_withheld", words("group", terms.withheld.iter().map(|withheld| withheld.group))),
+            ("consent_day", day(Some(zone.day(terms.given)))),
+            ("consent_expires", day(Some(zone.day(terms.expires)))),
+            ("consent_method", words("consent_method", [terms.method])),
+            ("consent_giver", words("consent_giver", [terms.giver])),
+            ("consent_language", text(terms.language.as_str())),
+            ("explained_by", teller.owner(self.explained_by)),
+        ]
+    }
+}
+
+impl Told for Link {
+    fn fields(&self, teller: &Teller<'_>) -> Fields {
+        vec![
+            ("relation", code(Some(&self.relation))),
+            ("persons", teller.persons([self.from.id, self.to.id].into_iter())),
+            ("lives_together", answered(&self.lives_together)),
+            ("is_caregiver", yes_no(self.is_caregiver)),
+            ("link_ended", day(self.ended)),
+        ]
+    }
+}
+
+impl Told for Member {
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        self.name.clone()
+    }
+
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        vec![
+            ("staff_name", text(&self.name)),
+            ("telephone", text(&self.telephone)),
+            ("member_speaks", yes_no(self.speaks)),
+            ("member_agreed", answered(&self.agreed)),
+            ("member_outcome", code(self.outcome.as_ref())),
+            ("amount", text(&self.amount.map(|amount| amount.to_string()).unwrap_or_default())),
+        ]
+    }
+}
+
+impl Told for RegisterLine {
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        let (outcome, reason) = match &self.outcome {
+            VisitOutcome::Open => ("open", None),
+            VisitOutcome::Consult => ("consult", None),
+            VisitOutcome::Case(_) => ("case", None),
+            VisitOutcome::TurnedAway(reason) => ("turned_away", Some(reason)),
+        };
+        vec![
+            ("register_visitor", text(&self.visitor)),
+            ("register_topic", code(self.topic.as_ref())),
+            ("register_note", text(&self.note)),
+            ("register_advice", text(&self.advice)),
+            ("register_channel", code(self.channel.as_ref())),
+            ("minutes", text(&self.minutes.map(|minutes| minutes.to_string()).unwrap_or_default())),
+            ("action_on", day(self.on)),
+            ("register_outcome", words("visit", [outcome])),
+            ("reason", code(reason)),
+        ]
+    }
+}
+
+impl Told for Staff {
+    fn fields(&self, teller: &Teller<'_>) -> Fields {
+        let ends = self.ends.map(|ends| teller.tables.zone.shown(ends)).unwrap_or_default();
+        vec![
+            ("sign_in_name", text(&self.sign_in)),
+            ("staff_name", text(&self.name)),
+            ("staff_roles", words("role", &self.roles)),
+            ("staff_active", yes_no(self.active)),
+            ("staff_ends_on", text(&ends)),
+            ("staff_team", text(&self.team)),
+            ("language", text(self.language.as_deref().unwrap_or_default())),
+            ("factor", yes_no(self.factor.is_some())),
+            ("pin", yes_no(self.pin.is_some())),
+        ]
+    }
+}
+
+impl Told for Settings {
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        vec![
+            ("settings_name", text(&self.name)),
+            ("settings_small", yes_no(self.small_office)),
+            ("money_currency", text(&self.currency.to_string())),
+            ("settings_zone", text(&self.zone)),
+            ("settings_modules", words("module", &self.modules)),
+            ("settings_approve_closure", yes_no(self.approve_closure)),
+            ("settings_factor", yes_no(self.factor_to_administer)),
+            ("settings_hidden_fields", words("field", &self.hidden_fields)),
+            ("settings_hidden_figures", words("indicator", &self.hidden_figures)),
+            ("settings_recall", count(self.recall_minutes.into())),
+        ]
+    }
+}
+
+impl Told for Grant {
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        self.name.clone()
+    }
+
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        vec![
+            ("staff_name", text(&self.name)),
+            ("grant_donor", text(&self.donor)),
+            ("grant_from", day(Some(self.from))),
+            ("grant_to", day(Some(self.to))),
+            ("grant_cases_promised", text(&self.cases.to_string())),
+            ("grant_entries_promised", text(&self.entries.to_string())),
+        ]
+    }
+}
+
+impl Told for OfficeList {
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        self.name.clone()
+    }
+
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        let codes = |retired: bool| {
+            let codes = self.codes.iter().filter(move |code| code.retired == retired);
+            list(codes.map(|code| format!("{} ({})", code.label, code.code)))
+        };
+        let choices = |offered: bool| {
+            let choices = self.choices.iter().filter(move |(_, choice)| *choice == offered);
+            list(choices.map(|(code, _)| code.clone()))
+        };
+        vec![
+            ("list_title", text(&self.title)),
+            ("list_choices", codes(false)),
+            ("list_retired", codes(true)),
+            ("term_offered", choices(true)),
+            ("term_not_offered", choices(false)),
+        ]
+    }
+}
+
+impl Told for OfficeForm {
+    fn title(&self, _teller: &Teller<'_>) -> String {
+        let form: Option<crate::forms::Form> = serde_json::from_str(&self.definition).ok();
+        form.map(|form| form.title.unwrap_or(form.id)).unwrap_or_default()
+    }
+
+    fn fields(&self, _teller: &Teller<'_>) -> Fields {
+        let form: Option<crate::forms::Form> = serde_json::from_str(&self.definition).ok();
+        let asked = form.iter().flat_map(|form| &form.fields);
+        vec![("form_fields", list(asked.map(|field| field.label.clone().unwrap_or_else(|| field.id.clone()))))]
+    }
+}
+
+type Version = (LogEntry, Row, Option<Box<dyn Told>>);
+
+/// Opens what was written: none where it was erased since.
+fn open(written: &Past<'_>) -> Result<Option<Option<Box<dyn Told>>>, VaultError> {
+    fn boxed<R: Record + Told>(written: &Past<'_>) -> Result<Option<Option<Box<dyn Told>>>, VaultError> {
+        let version = written.record::<R>()?;
+        Ok(version.map(|version| version.map(|sealed| Box::new(sealed.record) as Box<dyn Told>)))
+    }
+    match written.row.kind {
+        Kind::Case => boxed::<Case>(written),
+        Kind::Person => boxed::<Person>(written),
+        Kind::Task => boxed::<Task>(written),
+        Kind::Document => boxed::<Document>(written),
+        Kind::Consent => boxed::<Consent>(written),
+        Kind::Link => boxed::<Link>(written),
+        Kind::Member => boxed::<Member>(written),
+        Kind::RegisterLine => boxed::<RegisterLine>(written),
+        Kind::Staff => boxed::<Staff>(written),
+        Kind::Settings => boxed::<Settings>(written),
+        Kind::Grant => boxed::<Grant>(written),
+        Kind::OfficeList => boxed::<OfficeList>(written),
+        Kind::OfficeForm => boxed::<OfficeForm>(written),
+        _ => Ok(None),
+    }
+}
+
+/// The fields in which a version differs from the one before.
+fn changes(before: &[(&'static str, Field)], after: &[(&'static str, Field)]) -> Vec<FieldChange> {
+    let is_empty =
+        |field: &Field| matches!(field.value.as_deref().unwrap_or_default(), "" | "no") && field.state != "refused";
+    let changed = after.iter().filter_map(|(name, after)| {
+        let earlier = before.iter().find(|(known, _)| known == name).map(|(_, field)| field.clone());
+        match &earlier {
+            Some(earlier) if earlier == after => None,
+            None if is_empty(after) => None,
+            _ => Some(FieldChange { field: (*name).to_owned(), before: earlier, after: after.clone() }),
+        }
+    });
+    changed.collect()
+}
+
+impl Desk {
+    /// How a record came to be what it is, and who looked at it: for a person, what they may ask to see.
+    ///
+    /// # Errors
+    /// When there is no such record for this account.
+    pub fn history(&self, of: HistoryOf) -> Result<HistoryView, DeskError> {
+        let (main, parts) = self.rows_of(of)?;
+        self.note("history", main.id);
+        let mut versions: Vec<Version> = Vec::new();
+        let mut masks_address = false;
+        let rows: Vec<Row> = std::iter::once(main).chain(parts).collect();
+        self.office.vault.each_version(&rows, |written| {
+            if written.row.kind == Kind::Person {
+                let person = written.record::<Person>()?.flatten();
+                masks_address |= person.is_some_and(|person| person.record.address_protected);
+            }
+            versions.extend(open(written)?.map(|record| (written.entry.clone(), written.row, record)));
+            Ok(())
+        })?;
+        let (looks, _) = self.look_back(self.office.vault.last_entry(), |entry| entry.about.record == Some(main.id))?;
+        let tables = self.office.index.read();
+        let teller = Teller { desk: self, tables: &tables, masks_address };
+        let mut before: BTreeMap<Row, Fields> = BTreeMap::new();
+        let mut told: Vec<VersionView> = Vec::with_capacity(versions.len());
+        for (entry, row, record) in versions {
+            let fields = record.as_ref().map(|record| record.fields(&teller)).unwrap_or_default();
+            let earlier = before.insert(row, fields.clone()).unwrap_or_default();
+            let changes = changes(&earlier, &fields);
+            if changes.is_empty() {
+                continue;
+            }
+            told.push(VersionView {
+                number: entry.number,
+                at: entry.about.at,
+                by: self.staff_name(&tables, entry.about.staff),
+                action: entry.about.action,
+                part: if row.kind == main.kind { String::new() } else { row.kind.to_string() },
+                title: record.map(|record| record.title(&teller)).filter(|_| row.kind != main.kind).unwrap_or_default(),
+                changes,
+            });
+        }
+        told.reverse();
+        Ok(HistoryView { versions: told, looks: looks.iter().map(|entry| self.log_row(&tables, entry)).collect() })
+    }
+
+    /// The row of a record that this account may see, and the rows of what hangs on it.
+    fn rows_of(&self, of: HistoryOf) -> Result<(Row, Vec<Row>), DeskError> {
+        let vault = &self.office.vault;
+        Ok(match of {
+            HistoryOf::Case(id) => {
+                self.reach_case(id)?;
+                let tasks = vault.list::<Task>(id)?.into_iter().map(|task| Row::of::<Task>(id, task.record.id));
+                let documents = self.documents(id)?.into_iter().map(|document| Row::of::<Document>(id, document.id));
+                (Row::of::<Case>(Case::TOP, id), tasks.chain(documents).collect())
+            }
+            HistoryOf::Person(id) => {
+                self.allow(Ask::People)?;
+                self.visible_person(id)?;
+                let (mut parts, records) = {
+                    let tables = self.office.index.read();
+                    let links = tables.links_of(id).map(|link| Row::of::<Link>(Link::TOP, link.id));
+                    (links.collect::<Vec<_>>(), tables.records_of(id))
+                };
+                for record in records {
+                    let consents = vault.list::<Consent>(record)?;
+                    parts.extend(consents.into_iter().map(|consent| Row::of::<Consent>(record, consent.record.id)));
+                    let members = vault.list::<Member>(record)?;
+                    parts.extend(members.into_iter().map(|member| Row::of::<Member>(record, member.record.id)));
+                }
+                (Row::of::<Person>(Person::TOP, id), parts)
+            }
+            HistoryOf::Task(id) => (Row::of::<Task>(self.task(id)?.case.unwrap_or(Task::TOP), id), Vec::new()),
+            HistoryOf::Line(id) => {
+                self.line(id)?;
+                (Row::of::<RegisterLine>(RegisterLine::TOP, id), Vec::new())
+            }
+            HistoryOf::Account(id) => {
+                if id != self.actor.staff {
+                    self.oversees_accounts()?;
+                }
+                if !self.office.index.read().staff.contains_key(&id) {
+                    return Err(DeskError::NotFound);
+                }
+                (Row::of::<Staff>(Staff::TOP, RecordId::new(*id.as_bytes())), Vec::new())
+            }
+            HistoryOf::Settings => {
+                self.oversees_accounts()?;
+                let grants = vault.list::<Grant>(Grant::TOP)?;
+                let grants = grants.into_iter().map(|grant| Row::of::<Grant>(Grant::TOP, grant.record.id));
+                let lists = vault.list::<OfficeList>(OfficeList::TOP)?;
+                let lists = lists.into_iter().map(|list| Row::of::<OfficeList>(OfficeList::TOP, list.record.id));
+                let forms = vault.list::<OfficeForm>(OfficeForm::TOP)?;
+                let forms = forms.into_iter().map(|form| Row::of::<OfficeForm>(OfficeForm::TOP, form.record.id));
+                (Row::of::<Settings>(Settings::TOP, SETTINGS_ID), grants.chain(lists).chain(forms).collect())
+            }
+        })
+    }
+
+    /// That this account administers, or reads the log of the whole office.
+    fn oversees_accounts(&self) -> Result<(), DeskError> {
+        if self.may(Ask::ReadLog) { Ok(()) } else { self.administers() }
+    }
+}
