@@ -295,7 +295,7 @@ impl Pair {
         let b_office = make("b")?;
         let cards = [node::read_card(&folder.join("a"))?, node::read_card(&folder.join("b"))?];
         let network =
-            node::sign_network("bench", 1, &cards, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
+            node::sign_network("bench", 1, &cards, None, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
         let start = |name: &str| -> Result<(Node, Desk)> {
             let node = Node::start(&folder.join(name), Clock::system())?;
             node.join(&network)?;

@@ -22,6 +22,7 @@ use casemesh_node::vault::{self, VaultError};
 use casemesh_node::zone::Zone;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::time::{Day, Period};
+use casemesh_protocol::timers::Rules;
 use clap::{Parser, Subcommand};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -186,6 +187,10 @@ enum JoinStep {
         /// The file to write
         #[arg(long)]
         out: PathBuf,
+        /// How long an answer may take, in hours for a routine, an urgent and an emergency referral; can be repeated:
+        /// deliver, acknowledge, decide, first-contact, status, feedback, expire
+        #[arg(long = "hours", value_name = "decide=168/72/8")]
+        hours: Vec<String>,
         /// The cards
         cards: Vec<PathBuf>,
     },
@@ -530,11 +535,15 @@ fn join(step: JoinStep) -> Result<()> {
             std::fs::write(&out, node::read_card(&folder)?)?;
             say(format_args!("Give {} to your network's steward.", out.display()));
         }
-        JoinStep::Sign { name, number, steward, out, cards } => {
+        JoinStep::Sign { name, number, steward, out, hours, cards } => {
+            let mut rules = None;
+            for text in &hours {
+                rules = Some(rules.unwrap_or(Rules::DEFAULT).with(text)?);
+            }
             let key = steward_key(&steward)?;
             let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
             let cards: Vec<Vec<u8>> = cards.iter().map(read).collect::<Result<_>>()?;
-            std::fs::write(&out, node::sign_network(&name, number, &cards, &key, Clock::system().now())?)?;
+            std::fs::write(&out, node::sign_network(&name, number, &cards, rules, &key, Clock::system().now())?)?;
             say(format_args!("Give {} to every office of the network.", out.display()));
         }
         JoinStep::Renew { folder } => {

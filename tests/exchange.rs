@@ -8,12 +8,14 @@ use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use casemesh_node::office::{
     ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput,
-    ReferralView, SettingsInput,
+    ReferralView, SettingsInput, TaskFilter, TaskView,
 };
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::referral::State;
 use casemesh_protocol::time::{Period, Timestamp};
+use casemesh_protocol::timers::Awaited;
+use std::collections::BTreeMap;
 
 fn known(value: &str) -> FieldInput {
     FieldInput { state: "known".into(), value: value.into() }
@@ -693,4 +695,77 @@ fn an_office_writes_a_new_card_before_its_prekeys_end_and_partners_use_it() {
     // An older network file does not take the new cards away.
     advice.node().join(&network).unwrap();
     assert!(prekeys_of(&advice, shelter.office).0 >= 2);
+}
+
+#[test]
+fn who_is_late_becomes_a_task_rung_by_rung_at_both_offices() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (mut advice, mut shelter, network) = two_offices();
+    let clock = Clock::set_to(Clock::system().now());
+    for node in [&mut advice, &mut shelter] {
+        node.node = Some(Node::start(node.folder.path(), clock.clone()).unwrap());
+        node.node().join(&network).unwrap();
+    }
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    // The shelter is stricter with itself than the network: a routine referral is seen within a day.
+    let admin = shelter.desk("admin");
+    let settings = SettingsInput::from(admin.settings().unwrap());
+    let hours = |hours: [u32; 3]| BTreeMap::from([("acknowledge".to_owned(), hours)]);
+    let wrong = SettingsInput { timers: hours([9_000, 0, 0]), ..settings.clone() };
+    assert!(admin.change_settings(&wrong).is_err(), "a year at most");
+    admin.change_settings(&SettingsInput { timers: hours([24, 0, 9]), ..settings }).unwrap();
+    assert_eq!(admin.rules()["acknowledge"], [24, 24, 3], "never looser than the network");
+    let (person, case) = client(&desk);
+    let to = shelter.office;
+    let routine = ReferralInput {
+        to: to.to_string(),
+        service: "safe_house".into(),
+        need: "A bed for one adult".into(),
+        consent: consent(&desk, person, to, &["names"], &[]).to_string(),
+        ..ReferralInput::default()
+    };
+    let sent = desk.send_referral(case, routine).unwrap();
+    let received = incoming(&other);
+    wait_for(&desk, sent, "it arrived", |v| v.summary.state == State::Delivered);
+    let wait = |desk: &Desk, id| desk.referral(id).unwrap().summary.wait.unwrap();
+    assert!(wait(&other, received).ours && !wait(&desk, sent).ours);
+    assert_eq!(other.pulse().referrals, 1);
+    let titles =
+        |tasks: Vec<TaskView>| -> Vec<String> { tasks.into_iter().map(|task| format!("{:?}", task.title)).collect() };
+    let office_tasks = |desk: &Desk| titles(desk.tasks(&TaskFilter::default()).unwrap().0);
+    // After a day and an hour it is the receiver's task; the sender, whose network gives three days, hears nothing yet.
+    let hour = 3_600_000;
+    clock.advance_ms(25 * hour);
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    eventually("the receiver is reminded", || {
+        office_tasks(&other).iter().any(|title| title.contains("referral_acknowledgement")).then_some(())
+    });
+    assert!(wait(&other, received).late && !wait(&desk, sent).late);
+    assert!(desk.case(case).unwrap().tasks.is_empty());
+    // Twice the time that the network gives: the sender is told to ring them.
+    clock.advance_ms(130 * hour);
+    let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
+    let ring = || titles(desk.case(case).unwrap().tasks).iter().any(|title| title.contains("referral_ring"));
+    eventually("the sender is told", || ring().then_some(()));
+    // What was waited for comes: both tasks go, and the next wait begins.
+    step(&other, received, "acknowledged", "", "");
+    wait_for(&desk, sent, "it was seen", |v| v.summary.state == State::Acknowledged);
+    eventually("the sender need not ring any more", || (!ring()).then_some(()));
+    eventually("nor is the receiver late", || {
+        (!office_tasks(&other).iter().any(|title| title.contains("acknowledgement"))).then_some(())
+    });
+    assert_eq!(wait(&desk, sent).what, Awaited::Decision);
+    // Each side sees what the other has shown to know, and that the signatures hold.
+    let events = desk.referral(sent).unwrap().events;
+    assert!(events.iter().all(|event| event.verified), "{events:?}");
+    assert!(events.iter().filter(|event| event.ours).all(|event| event.known));
+    let theirs = other.referral(received).unwrap().events;
+    assert!(theirs.iter().any(|event| event.ours && !event.known), "nothing of the sender names the acknowledgement");
+    // No decision by the time that was asked for: somebody looks for another office.
+    clock.advance_ms(30 * hour);
+    let desk = advice.desk("worker");
+    eventually("another office is to be found", || {
+        titles(desk.case(case).unwrap().tasks).iter().any(|title| title.contains("find_another")).then_some(())
+    });
 }

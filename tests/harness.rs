@@ -126,7 +126,7 @@ impl Drop for TestNode {
 pub(crate) fn network(nodes: &[&TestNode]) -> Vec<u8> {
     let steward = SigningKey::random(&mut os_rng());
     let cards: Vec<Vec<u8>> = nodes.iter().map(|node| node.card()).collect();
-    node::sign_network("Test network", 1, &cards, &steward, Clock::system().now()).unwrap()
+    node::sign_network("Test network", 1, &cards, None, &steward, Clock::system().now()).unwrap()
 }
 
 /// Waits until something holds; fails after a minute.

@@ -22,6 +22,7 @@ use casemesh_protocol::referral::{Side, Step};
 use casemesh_protocol::statistics::{CaseFact, Facts, PaymentFact, ReferralFact};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::timers::Standing;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -195,8 +196,8 @@ pub struct Tables {
     corrected_payments: HashSet<RecordId>,
     /// Tasks.
     pub tasks: HashMap<RecordId, TaskRow>,
-    /// Referrals that a task followed from.
-    pub chased: HashSet<RecordId>,
+    /// Where referrals stand.
+    standings: HashMap<RecordId, Standing>,
     /// Open tasks by the day they are due.
     pub due: BTreeSet<(Day, RecordId)>,
     open_tasks: HashMap<RecordId, BTreeSet<(Day, RecordId)>>,
@@ -423,10 +424,7 @@ impl Tables {
                 self.open_tasks.entry(case).or_default().insert((task.due, task.id));
             }
         }
-        let Task { id, case, kind, title, due, owner, state, from, .. } = task;
-        if kind == TaskKind::FollowUp {
-            self.chased.extend(from);
-        }
+        let Task { id, case, kind, title, due, owner, state, .. } = task;
         self.tasks.insert(id, TaskRow { id, case, kind, title, due, owner, state });
     }
 
@@ -446,7 +444,13 @@ impl Tables {
 
     fn put_referral(&mut self, referral: Referral) {
         self.threads.insert(referral.thread, referral.id);
+        self.standings.insert(referral.id, referral.standing());
         self.referrals.insert(referral.id, Arc::new(referral));
+    }
+
+    /// Where a referral stands: folded once, when it changed.
+    pub fn stands(&self, referral: &Referral) -> Standing {
+        self.standings.get(&referral.id).copied().unwrap_or_else(|| referral.standing())
     }
 
     /// The record that stands for a person: itself, or what it was merged into.
@@ -492,7 +496,10 @@ impl Tables {
     /// Whether a referral of a case is under way.
     pub fn has_open_referral(&self, case: RecordId) -> bool {
         let mut of_case = self.referrals.values().filter(|referral| referral.case == Some(case));
-        of_case.any(|referral| referral.state().is_before_acceptance() || referral.state().is_at_work())
+        of_case.any(|referral| {
+            let state = self.stands(referral).state;
+            state.is_before_acceptance() || state.is_at_work()
+        })
     }
 
     /// The groups that have a roll.
@@ -754,7 +761,7 @@ impl Tables {
                 let client = referral.client.and_then(|client| self.persons.get(&client));
                 Some(ReferralFact {
                     sent: self.zone.day(sent),
-                    state: referral.state(),
+                    state: self.stands(referral).state,
                     counted: client.is_none_or(|client| client.counting.counts()),
                 })
             })
@@ -791,6 +798,7 @@ impl Tables {
             Kind::Referral => {
                 if let Some(gone) = self.referrals.remove(&id) {
                     self.threads.remove(&gone.thread);
+                    self.standings.remove(&id);
                 }
             }
             Kind::Outbox => drop(self.outbox.remove(&id)),

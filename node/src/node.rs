@@ -4,8 +4,8 @@ use crate::clock::Clock;
 use crate::disk;
 use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
 use crate::net;
-use crate::office::renewal;
 use crate::office::{Desk, Office, Surroundings};
+use crate::office::{Pulse, renewal};
 use crate::records::{Counters, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::relay::{Relay, RelayConfig, RelayError};
 use crate::session::{IDLE_MS, Origin, Part, PinRefusal, SessionId, SessionView, Sessions, Throttle};
@@ -27,6 +27,7 @@ use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::{Code, Currency, Line};
 use casemesh_protocol::time::Timestamp;
+use casemesh_protocol::timers::Rules;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -260,6 +261,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         factor_to_administer: new.factor_to_administer,
         zone: new.zone.clone(),
         recall_minutes: 0,
+        timers: None,
         hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
         hidden_figures: match pack {
             Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),
@@ -322,6 +324,7 @@ pub fn sign_network(
     name: &str,
     number: u64,
     cards: &[Vec<u8>],
+    rules: Option<Rules>,
     steward: &SigningKey,
     now: Timestamp,
 ) -> Result<Vec<u8>, NodeError> {
@@ -333,7 +336,7 @@ pub fn sign_network(
         members.push(card);
     }
     let name = Line::new(name).map_err(long)?;
-    Ok(wire::encode(&NetworkFile::sign(name, number, now, List::new(members).map_err(long)?, steward)))
+    Ok(wire::encode(&NetworkFile::sign(name, number, now, List::new(members).map_err(long)?, rules, steward)))
 }
 
 fn lock_folder(folder: &Path) -> Result<File, NodeError> {
@@ -668,6 +671,19 @@ impl Node {
             return None;
         }
         office.desk(staff)
+    }
+
+    /// What waits for whoever has this page open, and their language, without counting as their work.
+    pub fn pulse(&self, token: &str) -> Option<(Pulse, Option<String>)> {
+        let (staff, begun, is_whole) = {
+            let sessions = self.sessions();
+            (sessions.peek(token, self.inner.around.clock.now())?, sessions.begun(token)?, sessions.is_whole(token))
+        };
+        let office = self.office().filter(|_| is_whole)?;
+        if office.counts_from(staff).is_some_and(|from| begun < from) {
+            return None;
+        }
+        office.desk(staff).map(|desk| (desk.pulse(), desk.language().map(str::to_owned)))
     }
 
     /// The desk of a page's session. A token that was narrowed to parts of the API opens no page.

@@ -12,11 +12,13 @@ use casemesh_protocol::coded_enum;
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{Full, Preview};
-use casemesh_protocol::referral::{Side, SignedEvent, State, Thread, ThreadEvent};
+use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
 use casemesh_protocol::statistics::{Indicator, Table};
 use casemesh_protocol::terms::{Code, ConsentTerms, Currency, FieldState, Money, PartialDate, Purpose, SafeContact};
 use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::timers::{Awaited, Rules, Rung, Standing};
 use minicbor::{Decode, Encode};
+use std::collections::HashMap;
 
 coded_enum!(
     /// What a member of staff may do (DESIGN 8).
@@ -262,6 +264,9 @@ pub struct Settings {
     /// For so many minutes a referral that is not urgent can be taken back before it goes.
     #[cbor(n(14), default)]
     pub recall_minutes: u16,
+    /// Where this office is stricter than its network on how long answers may take; zero where it is not.
+    #[n(15)]
+    pub timers: Option<Rules>,
 }
 
 /// What the office counts on. There is one, apart from the settings, whose history is what people changed.
@@ -1094,6 +1099,24 @@ pub struct Referral {
     /// The key under which it stood before, until that key is destroyed.
     #[n(18)]
     pub shed: Option<KeyHandle>,
+    /// Whom we reminded last, and of what.
+    #[n(19)]
+    pub reminder: Option<Reminder>,
+}
+
+/// A reminder that somebody waits in a referral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Reminder {
+    /// For what.
+    #[n(0)]
+    pub what: Awaited,
+    /// How late.
+    #[n(1)]
+    pub rung: Rung,
+    /// The task that it became.
+    #[n(2)]
+    pub task: RecordId,
 }
 
 impl Referral {
@@ -1116,14 +1139,42 @@ impl Referral {
 
     /// Where it stands, the arrival of our packet included.
     pub fn state(&self) -> State {
-        if let Some((_, state)) = self.erased {
-            return state;
+        self.standing().state
+    }
+
+    /// Where it stands, since when by our clock, and which day the other office named. It folds every event: ask the index
+    /// where many are looked at.
+    pub fn standing(&self) -> Standing {
+        let first = self.events.first().map_or(Timestamp::default(), |held| held.at);
+        let mut standing = Standing {
+            state: State::Draft,
+            since: first,
+            urgency: self.urgency,
+            respond_by: self.respond_by,
+            promised: None,
+        };
+        if let Some((since, state)) = self.erased {
+            return Standing { state, since, ..standing };
         }
-        match self.thread().state {
-            State::Sent if self.outgoing && self.facts.arrived.is_some() => State::Delivered,
-            State::Sent if !self.outgoing => State::Delivered,
-            other => other,
+        let held: HashMap<Digest, Timestamp> = self.events.iter().map(|held| (held.signed.hash(), held.at)).collect();
+        for (event, state) in self.thread().applied() {
+            // A word on how the work goes is what is waited for while it goes.
+            let is_status = event.side == Side::Receiver && state.is_at_work();
+            if state != standing.state || is_status {
+                standing.state = state;
+                standing.since = held.get(&event.hash).copied().unwrap_or(first);
+                standing.promised = match &event.event.step {
+                    Step::Accepted { first_contact_by: named, .. } | Step::Waitlisted { until: named } => *named,
+                    _ => None,
+                }
+                .map(|day| day.plus_days(1).start());
+            }
         }
+        if standing.state == State::Sent && (!self.outgoing || self.facts.arrived.is_some()) {
+            standing.state = State::Delivered;
+            standing.since = self.facts.arrived.filter(|_| self.outgoing).unwrap_or(standing.since);
+        }
+        standing
     }
 }
 

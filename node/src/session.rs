@@ -186,6 +186,13 @@ impl Sessions {
         Some(session.staff)
     }
 
+    /// Whose session it is, if it lives and is not locked. It does not count as used: a page that looks by itself keeps nobody
+    /// signed in.
+    pub fn peek(&self, token: &str, now: Timestamp) -> Option<StaffId> {
+        let session = self.0.get(&token::digest(token))?;
+        (session.is_alive(now) && !session.is_locked).then_some(session.staff)
+    }
+
     /// Whether a session is good for a part of the API.
     pub fn covers(&self, token: &str, part: Part, writes: bool) -> bool {
         self.0.get(&token::digest(token)).is_some_and(|session| {

@@ -9,6 +9,7 @@ use crate::id::OfficeId;
 use crate::limits::{DIRECTORY_BYTES_MAX, DIRECTORY_OFFICES_MAX, LIST_MAX, PREKEYS_MAX};
 use crate::terms::{Code, Line};
 use crate::time::{Day, Timestamp};
+use crate::timers::Rules;
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::keylog::{Genesis, OfficeKeys, Signed};
 use casemesh_crypto::prekey::Prekey;
@@ -312,6 +313,9 @@ pub struct Network {
     /// The members' cards: whoever is listed is granted membership.
     #[n(5)]
     pub members: List<Card, DIRECTORY_OFFICES_MAX>,
+    /// How long the answers to a referral may take; as [`Rules::DEFAULT`] says where nothing is set.
+    #[n(6)]
+    pub rules: Option<Rules>,
 }
 
 /// The signed file.
@@ -331,9 +335,10 @@ impl NetworkFile {
         number: u64,
         made: Timestamp,
         members: List<Card, DIRECTORY_OFFICES_MAX>,
+        rules: Option<Rules>,
         steward: &SigningKey,
     ) -> Self {
-        let network = Network { version: 1, name, number, made, steward: steward.verifying_key(), members };
+        let network = Network { version: 1, name, number, made, steward: steward.verifying_key(), members, rules };
         let network = wire::encode(&network);
         let signature = steward.sign(Context::Directory, &network);
         Self { network, signature }
@@ -347,6 +352,7 @@ pub struct Directory {
     name: Line,
     number: u64,
     members: BTreeMap<OfficeId, Member>,
+    rules: Rules,
 }
 
 impl Directory {
@@ -374,7 +380,13 @@ impl Directory {
             .iter()
             .map(|card| card.verify().map(|member| (member.keys.office(), member)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { steward: network.steward, name: network.name, number: network.number, members })
+        Ok(Self {
+            steward: network.steward,
+            name: network.name,
+            number: network.number,
+            members,
+            rules: network.rules.unwrap_or(Rules::DEFAULT),
+        })
     }
 
     /// The directory with a newer card of a member; none where the card brings nothing new.
@@ -404,6 +416,11 @@ impl Directory {
     /// The network's id.
     pub fn network(&self) -> Digest {
         sha256(&[b"casemesh/1/network\0", self.steward.as_bytes()])
+    }
+
+    /// How long the answers to a referral may take.
+    pub fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// The network's name.
@@ -473,7 +490,7 @@ pub(crate) mod tests {
 
     fn file(steward: &SigningKey, cards: Vec<Card>) -> Vec<u8> {
         let name = Line::new("Test network").unwrap();
-        wire::encode(&NetworkFile::sign(name, 1, NOW, List::new(cards).unwrap(), steward))
+        wire::encode(&NetworkFile::sign(name, 1, NOW, List::new(cards).unwrap(), None, steward))
     }
 
     #[test]

@@ -22,3 +22,4 @@ pub mod statistics;
 
 pub mod terms;
 pub mod time;
+pub mod timers;

@@ -582,6 +582,21 @@ impl Thread {
             .map_or(Digest::ZERO, |(event, _)| event.hash)
     }
 
+    /// Every event that a side has shown to know: its own, what they name, and all that went before.
+    pub fn known_to(&self, side: Side) -> BTreeSet<Digest> {
+        let by_hash: BTreeMap<Digest, &Event> =
+            self.events.iter().map(|(event, _)| (event.hash, &event.event)).collect();
+        let own = self.events.iter().filter(|(event, _)| event.side == side).map(|(event, _)| event.hash);
+        let mut left: Vec<Digest> = own.collect();
+        let mut known = BTreeSet::new();
+        while let Some(hash) = left.pop() {
+            if let Some(event) = by_hash.get(&hash).filter(|_| known.insert(hash)) {
+                left.extend([event.previous, event.seen]);
+            }
+        }
+        known
+    }
+
     /// Writes the next event of a side, if the step is allowed.
     ///
     /// # Errors

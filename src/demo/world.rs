@@ -173,7 +173,7 @@ impl World {
             let cards: Vec<Vec<u8>> =
                 PLANS.iter().map(|plan| node::read_card(&root.join(plan.folder))).collect::<Result<_, _>>()?;
             let steward = SigningKey::random(&mut os_rng());
-            let network = node::sign_network("Demo network", 1, &cards, &steward, Clock::system().now())?;
+            let network = node::sign_network("Demo network", 1, &cards, None, &steward, Clock::system().now())?;
             Ok((ids, network))
         })
         .await??;

@@ -79,6 +79,27 @@ addEventListener("keyup", (event) => {
   }
 });
 
+// What waits is counted beside the navigation while a page stays open; who only looks at it is not at work by that.
+const said = document.querySelector("[data-pulse-said]");
+const pulse = async () => {
+  if (document.hidden) return;
+  const answer = await fetch("/pulse").catch(() => null);
+  if (answer?.status !== 200) return;
+  const { counts, words } = await answer.json();
+  for (const link of document.querySelectorAll("[data-pulse]")) {
+    const count = counts[link.dataset.pulse];
+    let badge = link.querySelector(".badge");
+    badge ??= link.appendChild(Object.assign(document.createElement("span"), { className: "badge", ariaHidden: "true" }));
+    badge.textContent = count || "";
+  }
+  if (said.dataset.words !== undefined && said.dataset.words !== words) said.textContent = words;
+  said.dataset.words = words;
+};
+if (said) {
+  pulse();
+  setInterval(pulse, 30000);
+}
+
 // What goes to a printer leaves a trace in the log.
 addEventListener("beforeprint", () => {
   if (document.querySelector("[data-lock]")) navigator.sendBeacon("/printed", new URLSearchParams({ path: location.pathname }));

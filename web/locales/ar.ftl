@@ -279,8 +279,6 @@ share-age-band = الفئة العمرية
 share-contact = الشخص الذي يُسأل عنه
 share-not = لا تتم مشاركته:
 called = يُشار إليه باسم «{ $name }»
-answer-by = الرد في موعد أقصاه { $when }
-no-answer-yet = لا رد بعد
 fact-sent = الإرسال
 fact-arrived = الوصول
 fact-read = القراءة
@@ -1912,7 +1910,6 @@ explain-turnaway-reason-conflict-of-interest = يساعد المكتب، أو س
 log-void-payment = شطب مبلغ مدوّن
 log-change-line = تغيير سطر في دفتر الاستقبال
 log-change-task = تغيير مهمة
-log-referral-silent = ملاحظة أن إحالة بلا رد
 log-change-case = تغيير قضية
 settings-hidden-fields = الحقول المستبعدة من نموذج الشخص
 settings-hidden-figures = ما يُستبعد من أرقام هذا المكتب
@@ -2082,3 +2079,59 @@ history-field-persons = بين من ومن
 history-field-link-ended = انتهت في
 history-field-list-choices = خيارات المكتب
 history-field-list-retired = خيارات لم تعد تُستخدم
+wait-ours-delivery = لم تصل بعد
+wait-ours-acknowledgement = دورنا: تأكيد أننا اطّلعنا عليها
+wait-ours-decision = دورنا: اتخاذ القرار
+wait-ours-answer = دورنا: الإجابة عن سؤالهم
+wait-ours-first-contact = دورنا: أول تواصل مع المستفيد
+wait-ours-status = دورنا: كلمات قليلة عن سير العمل
+wait-ours-feedback = دورنا: سؤال المستفيد كيف كان الأمر، ثم إغلاقها
+wait-theirs-acknowledgement = دورهم: الاطلاع عليها
+wait-theirs-decision = دورهم: اتخاذ القرار
+wait-theirs-answer = دورهم: الإجابة عن السؤال
+wait-theirs-first-contact = دورهم: أول تواصل مع المستفيد
+wait-theirs-status = دورهم: كلمات قليلة عن سير العمل
+wait-theirs-feedback = دورهم: سؤال المستفيد كيف كان الأمر
+wait-until = حتى { $when }
+wait-late = متأخرة منذ { $when }
+form-task-referral-delivery = إحالة لم تصل: الاتصال هاتفياً بالمكتب الآخر
+form-task-referral-acknowledgement = تأكيد الاطلاع على إحالة
+form-task-referral-decision = اتخاذ قرار بشأن إحالة
+form-task-referral-answer = الإجابة عن سؤال بشأن إحالة
+form-task-referral-first-contact = أول تواصل مع مستفيد أُحيل إلينا
+form-task-referral-status = إخبار المكتب الآخر بسير العمل
+form-task-referral-feedback = سؤال المستفيد كيف كانت الإحالة، ثم إغلاقها
+form-task-referral-ring = المكتب الآخر متأخر في إحالة: الاتصال به هاتفياً
+settings-timers = كم يمكن أن يستغرق الرد على إحالة
+settings-timers-hint = بالساعات. تظهر أرقام الشبكة باللون الرمادي؛ والرقم الأصغر يجعل هذا المكتب أكثر تشدداً مع نفسه وفي التذكير. إذا تُرك الحقل فارغاً بقي ما حدّدته الشبكة.
+settings-timers-what = ما الذي يُنتظر
+timer-deliver = الوصول
+timer-acknowledge = اطلاع شخص عليها
+timer-decide = قرار، أو إجابة عن سؤال
+timer-first-contact = أول تواصل بعد القبول
+timer-status = كلمات قليلة عن سير العمل
+timer-feedback = سؤال المستفيد بعد ذلك
+timer-expire = الانتهاء بلا قرار
+event-known = وصل إليهم
+event-not-known = لم يؤكدوه بعد
+event-verified = تم التحقق من التوقيع
+event-not-verified = لا يمكن التحقق من التوقيع
+log-remind = تذكير بأن أحداً ينتظر في إحالة
+pulse-referrals = { $count ->
+    [0] لا توجد إحالات تنتظرك.
+    [zero] لا توجد إحالات تنتظرك.
+    [one] إحالة واحدة تنتظرك.
+    [two] إحالتان تنتظرانك.
+    [few] { $count } إحالات تنتظرك.
+    [many] { $count } إحالة تنتظرك.
+   *[other] { $count } إحالة تنتظرك.
+}
+pulse-tasks = { $count ->
+    [0] لا توجد مهام حلّ موعدها.
+    [zero] لا توجد مهام حلّ موعدها.
+    [one] مهمة واحدة حلّ موعدها.
+    [two] مهمتان حلّ موعدهما.
+    [few] { $count } مهام حلّ موعدها.
+    [many] { $count } مهمة حلّ موعدها.
+   *[other] { $count } مهمة حلّ موعدها.
+}

@@ -271,8 +271,6 @@ share-age-band = Age band
 share-contact = Whom to ask
 share-not = Not shared:
 called = called "{ $name }"
-answer-by = answer by { $when }
-no-answer-yet = no answer yet
 fact-sent = Sent
 fact-arrived = Arrived
 fact-read = Read
@@ -1868,7 +1866,6 @@ explain-turnaway-reason-conflict-of-interest = The office helps, or has helped, 
 log-void-payment = Struck out a payment
 log-change-line = Changed a line of the register
 log-change-task = Changed a task
-log-referral-silent = Noticed that a referral has no answer
 log-change-case = Changed a case
 settings-hidden-fields = Left out of the form of a person
 settings-hidden-figures = Left out of the figures of this office
@@ -2034,3 +2031,51 @@ history-field-persons = Between whom
 history-field-link-ended = Ended on
 history-field-list-choices = Choices of the office
 history-field-list-retired = Choices that are not used any more
+wait-ours-delivery = It has not arrived yet
+wait-ours-acknowledgement = Our turn: say that you saw it
+wait-ours-decision = Our turn: decide
+wait-ours-answer = Our turn: answer their question
+wait-ours-first-contact = Our turn: first contact with the client
+wait-ours-status = Our turn: a word on how it goes
+wait-ours-feedback = Our turn: ask the client how it was, and close it
+wait-theirs-acknowledgement = Their turn: to see it
+wait-theirs-decision = Their turn: to decide
+wait-theirs-answer = Their turn: to answer the question
+wait-theirs-first-contact = Their turn: first contact with the client
+wait-theirs-status = Their turn: a word on how it goes
+wait-theirs-feedback = Their turn: to ask the client how it was
+wait-until = until { $when }
+wait-late = late since { $when }
+form-task-referral-delivery = A referral has not arrived: ring the other office
+form-task-referral-acknowledgement = Say that you saw a referral
+form-task-referral-decision = Decide about a referral
+form-task-referral-answer = Answer a question about a referral
+form-task-referral-first-contact = First contact with a client who was referred to us
+form-task-referral-status = Tell the other office how it goes
+form-task-referral-feedback = Ask the client how the referral was, and close it
+form-task-referral-ring = The other office is late with a referral: ring them
+settings-timers = How long answers to a referral may take
+settings-timers-hint = In hours. The network's numbers stand in grey; a smaller one makes this office stricter with itself and with reminders. Empty leaves it as the network says.
+settings-timers-what = What is waited for
+timer-deliver = Arrival
+timer-acknowledge = Seen by a person
+timer-decide = A decision, or the answer to a question
+timer-first-contact = First contact after acceptance
+timer-status = A word on how it goes
+timer-feedback = Asking the client afterwards
+timer-expire = End without a decision
+event-known = they have it
+event-not-known = not yet confirmed by them
+event-verified = signature checked
+event-not-verified = The signature cannot be checked
+log-remind = Reminded that somebody waits in a referral
+pulse-referrals = { $count ->
+    [0] No referral waits for you.
+    [one] { $count } referral waits for you.
+   *[other] { $count } referrals wait for you.
+}
+pulse-tasks = { $count ->
+    [0] No task is due.
+    [one] { $count } task is due.
+   *[other] { $count } tasks are due.
+}

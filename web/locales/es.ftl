@@ -271,8 +271,6 @@ share-age-band = Grupo de edad
 share-contact = Por quién preguntar
 share-not = No se comparte:
 called = llamado/a «{ $name }»
-answer-by = responder a más tardar el { $when }
-no-answer-yet = sin respuesta todavía
 fact-sent = Envío
 fact-arrived = Llegada
 fact-read = Lectura
@@ -1868,7 +1866,6 @@ explain-turnaway-reason-conflict-of-interest = La oficina ayuda, o ayudó, a alg
 log-void-payment = Tachó un pago
 log-change-line = Cambió una línea del libro de recepción
 log-change-task = Cambió una tarea
-log-referral-silent = Notó que una derivación no tiene respuesta
 log-change-case = Cambió un caso
 settings-hidden-fields = Campos que se dejan fuera del formulario de una persona
 settings-hidden-figures = Lo que se deja fuera de las cifras de esta oficina
@@ -2034,3 +2031,51 @@ history-field-persons = Entre quiénes
 history-field-link-ended = Terminó el
 history-field-list-choices = Opciones de la oficina
 history-field-list-retired = Opciones que ya no se usan
+wait-ours-delivery = Todavía no ha llegado
+wait-ours-acknowledgement = Nos toca: decir que la vimos
+wait-ours-decision = Nos toca: decidir
+wait-ours-answer = Nos toca: responder su pregunta
+wait-ours-first-contact = Nos toca: primer contacto con el cliente
+wait-ours-status = Nos toca: decir unas palabras sobre cómo va
+wait-ours-feedback = Nos toca: preguntar al cliente cómo le fue, y cerrarla
+wait-theirs-acknowledgement = Le toca a la otra oficina: verla
+wait-theirs-decision = Le toca a la otra oficina: decidir
+wait-theirs-answer = Le toca a la otra oficina: responder la pregunta
+wait-theirs-first-contact = Le toca a la otra oficina: primer contacto con el cliente
+wait-theirs-status = Le toca a la otra oficina: decir unas palabras sobre cómo va
+wait-theirs-feedback = Le toca a la otra oficina: preguntar al cliente cómo le fue
+wait-until = hasta { $when }
+wait-late = fuera de plazo desde el { $when }
+form-task-referral-delivery = Una derivación no ha llegado: llamar a la otra oficina
+form-task-referral-acknowledgement = Decir que se vio una derivación
+form-task-referral-decision = Decidir sobre una derivación
+form-task-referral-answer = Responder una pregunta sobre una derivación
+form-task-referral-first-contact = Primer contacto con un cliente que nos derivaron
+form-task-referral-status = Contar a la otra oficina cómo va
+form-task-referral-feedback = Preguntar al cliente cómo le fue con la derivación, y cerrarla
+form-task-referral-ring = La otra oficina está fuera de plazo con una derivación: llamarla
+settings-timers = Cuánto pueden tardar las respuestas a una derivación
+settings-timers-hint = En horas. Los números de la red aparecen en gris; un número menor hace que esta oficina sea más estricta consigo misma y con los recordatorios. Si queda vacío, vale lo que dice la red.
+settings-timers-what = Qué se espera
+timer-deliver = Llegada
+timer-acknowledge = Vista por una persona
+timer-decide = Una decisión, o la respuesta a una pregunta
+timer-first-contact = Primer contacto después de la aceptación
+timer-status = Unas palabras sobre cómo va
+timer-feedback = Preguntar al cliente después
+timer-expire = Fin sin decisión
+event-known = la otra oficina lo tiene
+event-not-known = la otra oficina aún no lo confirma
+event-verified = firma comprobada
+event-not-verified = La firma no se puede comprobar
+log-remind = Recordó que alguien espera en una derivación
+pulse-referrals = { $count ->
+    [0] No le espera ninguna derivación.
+    [one] Le espera { $count } derivación.
+   *[other] Le esperan { $count } derivaciones.
+}
+pulse-tasks = { $count ->
+    [0] Ninguna tarea ha llegado a su plazo.
+    [one] { $count } tarea ha llegado a su plazo.
+   *[other] { $count } tareas han llegado a su plazo.
+}

@@ -271,8 +271,6 @@ share-age-band = Tranche d’âge
 share-contact = Qui demander
 share-not = Non partagé :
 called = sous le nom de « { $name } »
-answer-by = réponse attendue avant le { $when }
-no-answer-yet = pas encore de réponse
 fact-sent = Envoi
 fact-arrived = Arrivée
 fact-read = Lecture
@@ -1868,7 +1866,6 @@ explain-turnaway-reason-conflict-of-interest = La structure aide, ou a aidé, qu
 log-void-payment = A barré une somme enregistrée
 log-change-line = A modifié une ligne du registre d’accueil
 log-change-task = A modifié une tâche
-log-referral-silent = A remarqué qu’une orientation reste sans réponse
 log-change-case = A modifié un dossier
 settings-hidden-fields = Champs laissés de côté dans le formulaire d’une personne
 settings-hidden-figures = Ce qui est laissé de côté dans les chiffres de cette structure
@@ -2034,3 +2031,51 @@ history-field-persons = Entre qui
 history-field-link-ended = Terminé le
 history-field-list-choices = Choix de la structure
 history-field-list-retired = Choix qui ne sont plus utilisés
+wait-ours-delivery = Pas encore arrivée
+wait-ours-acknowledgement = À nous : confirmer que nous l’avons vue
+wait-ours-decision = À nous : décider
+wait-ours-answer = À nous : répondre à la question de l’autre structure
+wait-ours-first-contact = À nous : premier contact avec la personne
+wait-ours-status = À nous : dire en quelques mots où cela en est
+wait-ours-feedback = À nous : demander à la personne comment cela s’est passé, puis clôturer
+wait-theirs-acknowledgement = À l’autre structure : la voir
+wait-theirs-decision = À l’autre structure : décider
+wait-theirs-answer = À l’autre structure : répondre à la question
+wait-theirs-first-contact = À l’autre structure : premier contact avec la personne
+wait-theirs-status = À l’autre structure : dire en quelques mots où cela en est
+wait-theirs-feedback = À l’autre structure : demander à la personne comment cela s’est passé
+wait-until = jusqu’au { $when }
+wait-late = en retard depuis le { $when }
+form-task-referral-delivery = Une orientation n’est pas arrivée : appeler l’autre structure
+form-task-referral-acknowledgement = Confirmer qu’une orientation a été vue
+form-task-referral-decision = Prendre une décision sur une orientation
+form-task-referral-answer = Répondre à une question sur une orientation
+form-task-referral-first-contact = Premier contact avec une personne orientée vers nous
+form-task-referral-status = Dire à l’autre structure où cela en est
+form-task-referral-feedback = Demander à la personne comment s’est passée l’orientation, puis clôturer
+form-task-referral-ring = L’autre structure est en retard pour une orientation : l’appeler
+settings-timers = Combien de temps peuvent prendre les réponses à une orientation
+settings-timers-hint = En heures. Les nombres du réseau apparaissent en gris ; un nombre plus petit rend cette structure plus stricte avec elle-même et avec les rappels. Si la case reste vide, c’est le nombre du réseau qui vaut.
+settings-timers-what = Ce qui est attendu
+timer-deliver = Arrivée
+timer-acknowledge = Vue par une personne
+timer-decide = Une décision, ou la réponse à une question
+timer-first-contact = Premier contact après l’acceptation
+timer-status = Quelques mots pour dire où cela en est
+timer-feedback = Demander son avis à la personne, après coup
+timer-expire = Fin sans décision
+event-known = l’autre structure l’a reçu
+event-not-known = pas encore confirmé par l’autre structure
+event-verified = signature vérifiée
+event-not-verified = La signature ne peut pas être vérifiée
+log-remind = A rappelé que quelqu’un attend dans une orientation
+pulse-referrals = { $count ->
+    [0] Aucune orientation ne vous attend.
+    [one] { $count } orientation vous attend.
+   *[other] { $count } orientations vous attendent.
+}
+pulse-tasks = { $count ->
+    [0] Aucune tâche n’est arrivée à échéance.
+    [one] { $count } tâche est arrivée à échéance.
+   *[other] { $count } tâches sont arrivées à échéance.
+}

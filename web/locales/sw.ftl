@@ -271,8 +271,6 @@ share-age-band = Kundi la umri
 share-contact = Mtu wa kuulizia
 share-not = Havitashirikishwa:
 called = anayeitwa "{ $name }"
-answer-by = ijibiwe kufikia { $when }
-no-answer-yet = bado haijajibiwa
 fact-sent = Kutumwa
 fact-arrived = Kufika
 fact-read = Kusomwa
@@ -1868,7 +1866,6 @@ explain-turnaway-reason-conflict-of-interest = Ofisi inamsaidia, au ilimsaidia, 
 log-void-payment = Alikata kwa mstari malipo yaliyoandikwa
 log-change-line = Alibadilisha mstari wa daftari la mapokezi
 log-change-task = Alibadilisha kazi ya kufanya
-log-referral-silent = Aligundua kuwa rufaa haijajibiwa
 log-change-case = Alibadilisha kesi
 settings-hidden-fields = Sehemu zilizoachwa nje ya fomu ya mtu
 settings-hidden-figures = Zilizoachwa nje ya takwimu za ofisi hii
@@ -2034,3 +2031,51 @@ history-field-persons = Kati ya nani na nani
 history-field-link-ended = Uliisha tarehe
 history-field-list-choices = Machaguo ya ofisi
 history-field-list-retired = Machaguo yasiyotumika tena
+wait-ours-delivery = Bado haijafika
+wait-ours-acknowledgement = Zamu yetu: kuthibitisha kuwa tumeiona
+wait-ours-decision = Zamu yetu: kuamua
+wait-ours-answer = Zamu yetu: kujibu swali lao
+wait-ours-first-contact = Zamu yetu: mawasiliano ya kwanza na mteja
+wait-ours-status = Zamu yetu: kusema kwa kifupi kazi inaendeleaje
+wait-ours-feedback = Zamu yetu: kumuuliza mteja ilikuwaje, na kuifunga
+wait-theirs-acknowledgement = Zamu yao: kuiona
+wait-theirs-decision = Zamu yao: kuamua
+wait-theirs-answer = Zamu yao: kujibu swali
+wait-theirs-first-contact = Zamu yao: mawasiliano ya kwanza na mteja
+wait-theirs-status = Zamu yao: kusema kwa kifupi kazi inaendeleaje
+wait-theirs-feedback = Zamu yao: kumuuliza mteja ilikuwaje
+wait-until = hadi { $when }
+wait-late = imechelewa tangu { $when }
+form-task-referral-delivery = Rufaa haijafika: ipigie simu ofisi nyingine
+form-task-referral-acknowledgement = Thibitisha kuwa umeiona rufaa
+form-task-referral-decision = Amua kuhusu rufaa
+form-task-referral-answer = Jibu swali kuhusu rufaa
+form-task-referral-first-contact = Mawasiliano ya kwanza na mteja aliyeletwa kwetu kwa rufaa
+form-task-referral-status = Iambie ofisi nyingine kazi inaendeleaje
+form-task-referral-feedback = Muulize mteja rufaa ilikuwaje, kisha uifunge
+form-task-referral-ring = Ofisi nyingine imechelewa kuhusu rufaa: ipigie simu
+settings-timers = Majibu ya rufaa yanaweza kuchukua muda gani
+settings-timers-hint = Kwa saa. Namba za mtandao zinaonekana kwa rangi ya kijivu; namba ndogo zaidi inaifanya ofisi hii ijibane zaidi na ikumbushe mapema zaidi. Ukiacha wazi, inabaki kama mtandao ulivyosema.
+settings-timers-what = Kinachosubiriwa
+timer-deliver = Kufika
+timer-acknowledge = Kuonekana na mtu
+timer-decide = Uamuzi, au jibu la swali
+timer-first-contact = Mawasiliano ya kwanza baada ya kukubaliwa
+timer-status = Maneno machache jinsi kazi inavyoendelea
+timer-feedback = Kumuuliza mteja baadaye
+timer-expire = Mwisho bila uamuzi
+event-known = wanayo
+event-not-known = bado hawajathibitisha
+event-verified = saini imekaguliwa
+event-not-verified = Saini haiwezi kukaguliwa
+log-remind = Ilikumbusha kuwa kuna anayesubiri katika rufaa
+pulse-referrals = { $count ->
+    [0] Hakuna rufaa inayokusubiri.
+    [one] Rufaa { $count } inakusubiri.
+   *[other] Rufaa { $count } zinakusubiri.
+}
+pulse-tasks = { $count ->
+    [0] Hakuna kazi iliyofikia tarehe ya mwisho.
+    [one] Kazi { $count } imefikia tarehe ya mwisho.
+   *[other] Kazi { $count } zimefikia tarehe ya mwisho.
+}

@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -100,6 +101,8 @@ pub fn router(node: Node, port: u16) -> Router {
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .merge(api::long_routes())
         .merge(documents::routes())
+        // A case of many years is a long page, and lines are poor.
+        .layer(CompressionLayer::new())
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), guard::hosts))
         .layer(CatchPanicLayer::custom(pages::panicked))

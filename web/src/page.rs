@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use casemesh_node::node::Config;
-use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem, RequestView, RequestedView};
+use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem, RequestView, RequestedView, WaitView};
 use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
@@ -215,6 +215,11 @@ impl Page {
                 Some((format!("/cases/{case}#entry-{entry}"), number.clone()))
             }
         }
+    }
+
+    /// Who waits for whom in a referral.
+    pub(crate) fn wait(&self, wait: &WaitView) -> String {
+        self.word(if wait.ours { "wait-ours" } else { "wait-theirs" }, &wait.what)
     }
 
     /// Whether a page belongs to a case.

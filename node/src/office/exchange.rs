@@ -191,7 +191,7 @@ impl Office {
         self.take_facts();
         self.take_in();
         self.expire_referrals();
-        self.chase_referrals();
+        self.remind();
         self.shed_referrals();
         self.renew();
         self.release_outbox();
@@ -550,6 +550,7 @@ impl Office {
                 last_packet: Digest::ZERO,
                 erased: None,
                 shed: None,
+                reminder: None,
             };
             tx.insert(&referral)?;
             tx.about(referral.id);
@@ -668,7 +669,8 @@ impl Office {
         let over: Vec<RecordId> = {
             let tables = self.index.read();
             let open = |referral: &&Arc<Referral>| {
-                referral.outgoing && referral.expires <= now && referral.thread().state.is_before_acceptance()
+                let is_open = || tables.stands(referral).state.is_before_acceptance();
+                referral.outgoing && referral.expires <= now && is_open()
             };
             tables.referrals.values().filter(open).map(|referral| referral.id).collect()
         };
@@ -679,38 +681,14 @@ impl Office {
         }
     }
 
-    /// Makes a task of every referral that nobody answered in time: once for each.
-    fn chase_referrals(&self) {
-        let now = self.around.clock.now();
-        let silent: Vec<RecordId> = {
-            let tables = self.index.read();
-            let is_silent = |referral: &&Arc<Referral>| {
-                referral.outgoing
-                    && referral.case.is_some()
-                    && referral.respond_by <= now
-                    && !tables.chased.contains(&referral.id)
-                    && referral.state().is_before_acceptance()
-            };
-            tables.referrals.values().filter(is_silent).map(|referral| referral.id).collect()
-        };
-        for id in silent {
-            let chased = self.vault.write(None, "referral_silent", move |tx| {
-                let referral = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?.record;
-                tx.about(id);
-                find_another(tx, &referral)
-            });
-            if let Err(error) = chased {
-                tracing::warn!(%error, "a silent referral could not be made a task");
-            }
-        }
-    }
-
     /// Erases what came with referrals that were taken back, or came to nothing long ago: the keys go, and a line is left.
     pub(super) fn shed_referrals(&self) {
         let now = self.around.clock.now();
         let over: Vec<RecordId> = {
             let tables = self.index.read();
-            let goes = |referral: &&Arc<Referral>| referral.shed.is_some() || is_to_shed(referral, now);
+            let goes = |referral: &&Arc<Referral>| {
+                referral.shed.is_some() || is_to_shed(referral, tables.stands(referral).state, now)
+            };
             tables.referrals.values().filter(goes).map(|referral| referral.id).collect()
         };
         for id in over {
@@ -731,7 +709,7 @@ impl Office {
                 return Ok(old);
             }
             let now = tx.now();
-            if !is_to_shed(&sealed.record, now) {
+            if !is_to_shed(&sealed.record, sealed.record.state(), now) {
                 return Err(DeskError::NotFound);
             }
             let key = tx.new_person_key();
@@ -922,11 +900,11 @@ fn after_event(
 }
 
 /// Whether what was received with a referral goes now: without a case of ours it is kept no longer than it is needed.
-fn is_to_shed(referral: &Referral, now: Timestamp) -> bool {
+fn is_to_shed(referral: &Referral, state: State, now: Timestamp) -> bool {
     if referral.outgoing || referral.case.is_some() || referral.erased.is_some() {
         return false;
     }
-    match referral.state() {
+    match state {
         State::Withdrawn | State::Revoked | State::ConsentWithdrawn | State::EnteredInError => true,
         State::Declined | State::Rerouted | State::Expired | State::Closed | State::Failed => {
             last_event(referral, now).plus_days(KEEP_DECLINED_DAYS) <= now
@@ -974,7 +952,7 @@ fn awaits_full(referral: &Referral) -> bool {
 }
 
 /// Somebody must look for another office: the one that was asked does not help, or says nothing.
-fn find_another(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
+pub(super) fn find_another(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
     let Some(id) = referral.case else { return Ok(()) };
     let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
     if !case.state.is_open() {

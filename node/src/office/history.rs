@@ -14,6 +14,7 @@ use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{Code, FieldState};
 use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::timers::Rules;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -146,6 +147,13 @@ fn count(number: usize) -> Field {
 
 fn code(code: Option<&Code>) -> Field {
     code.map_or_else(|| text(""), |code| Field::code(&FieldState::Known(code.clone())))
+}
+
+/// Rules of the office's own, as they are typed.
+fn timers(own: Option<Rules>) -> Field {
+    let rules = own.map(super::staff::hours_of).unwrap_or_default().into_iter();
+    let set = rules.filter(|(_, hours)| hours.iter().any(|hours| *hours > 0));
+    list(set.map(|(name, [routine, urgent, emergency])| format!("{name}={routine}/{urgent}/{emergency}")))
 }
 
 impl Told for Person {
@@ -357,6 +365,7 @@ impl Told for Settings {
             ("settings_hidden_fields", words("field", &self.hidden_fields)),
             ("settings_hidden_figures", words("indicator", &self.hidden_figures)),
             ("settings_recall", count(self.recall_minutes.into())),
+            ("settings_timers", timers(self.timers)),
         ]
     }
 }

@@ -89,7 +89,7 @@ impl Desk {
                     | State::Expired
             )
         };
-        let outgoing = listed(true).filter(|r| r.case.is_some() && (r.overdue || needs_us(r.state)));
+        let outgoing = listed(true).filter(|r| r.case.is_some() && (r.is_late() || needs_us(r.state)));
         let since =
             tables.staff.get(&self.actor.staff).and_then(|member| member.signed_in).and_then(|(_, before)| before);
         let is_news = |case: &&&CaseRow| {

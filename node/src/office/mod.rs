@@ -25,6 +25,7 @@ mod own;
 mod people;
 mod referrals;
 mod register;
+mod reminders;
 pub(crate) mod renewal;
 mod requests;
 mod review;
@@ -54,6 +55,7 @@ pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::ReferralInput;
 pub use register::RegisterInput;
+pub use reminders::Pulse;
 pub use requests::DecisionInput;
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use standing::{ClosureInput, StandingInput};
@@ -323,9 +325,13 @@ impl Office {
 
 /// The day it is in the office, inside a command.
 fn today(tx: &crate::vault::Tx<'_>) -> Result<Day, VaultError> {
+    Ok(zone(tx)?.day(tx.now()))
+}
+
+/// The time zone of the office, inside a command.
+fn zone(tx: &crate::vault::Tx<'_>) -> Result<Zone, VaultError> {
     let settings = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?;
-    let zone = settings.and_then(|settings| Zone::named(&settings.record.zone)).unwrap_or_default();
-    Ok(zone.day(tx.now()))
+    Ok(settings.and_then(|settings| Zone::named(&settings.record.zone)).unwrap_or_default())
 }
 
 /// Where a member of staff works: everything a page or an API call can do.

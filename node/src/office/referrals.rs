@@ -25,16 +25,14 @@ use casemesh_protocol::packet::{self, Full, Kind as PacketKind, Preview, SharedF
 use casemesh_protocol::referral::{Event, Note, Side, SignedEvent, Step, Thread};
 use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
 use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::timers;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use utoipa::ToSchema;
 
 /// An answer on what is kept is due so many days after a referral was taken back.
 const ERASURE_ANSWER_DAYS: i32 = 3;
-/// Answer wanted within so many days, by urgency: routine, urgent, emergency (domain.md 4f).
-const RESPOND_DAYS: [u64; 3] = [7, 3, 1];
-/// Without an answer it ends after so many days.
-const EXPIRE_DAYS: u64 = 14;
 /// Longest need.
 const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
 
@@ -204,6 +202,7 @@ impl Desk {
         self.may_refer(case)?;
         let minutes = self.office.settings().map_or(0, |settings| settings.recall_minutes);
         let recall_ms = u64::from(minutes) * 60_000;
+        let rules = self.office.rules();
         let desk = self.clone();
         let id = self.write("send_referral", move |tx| {
             let now = tx.now();
@@ -238,8 +237,8 @@ impl Desk {
             }
             let consent: RecordId = input.consent.parse().map_err(|_| DeskError::NotFound)?;
             let thread = ThreadId::random(&mut os_rng());
-            let respond_days = RESPOND_DAYS.get(usize::from(draft.urgency)).copied().unwrap_or(7);
-            let (respond_by, expires) = (now.plus_days(respond_days), now.plus_days(EXPIRE_DAYS));
+            let within = |of| now.plus_ms(u64::from(timers::hours(of, draft.urgency)) * 3_600_000);
+            let (respond_by, expires) = (within(rules.decide_h), within(rules.expire_h));
             let step = Step::Sent {
                 service: draft.preview.service.clone(),
                 respond_by,
@@ -270,6 +269,7 @@ impl Desk {
                 last_packet: Digest::ZERO,
                 erased: None,
                 shed: None,
+                reminder: None,
             };
             tx.insert(&referral)?;
             let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
@@ -424,12 +424,24 @@ impl Desk {
         self.note("view_referral", id);
         let tables = self.office.index.read();
         let thread = referral.thread();
-        let by = |hash: &Digest| {
-            let held = referral.events.iter().find(|held| held.signed.hash() == *hash)?;
-            held.by.map(|staff| self.staff_name(&tables, Some(staff)))
+        let directory = self.office.around.directory();
+        // With the key that its author had then; our own stand in the directory as well.
+        let holds = |held: &HeldEvent, event: &Event| {
+            let author = directory.as_ref()?.member(&event.id.office)?;
+            let key = author.keys.node_key(&held.signed.key, event.at.s())?;
+            Some(held.signed.verify(&key).is_ok())
         };
+        let known = thread.known_to(if referral.outgoing { Side::Receiver } else { Side::Sender });
+        let held: HashMap<Digest, &HeldEvent> = referral.events.iter().map(|held| (held.signed.hash(), held)).collect();
         let events = thread.events.iter().map(|(event, fate)| {
-            steps::event_view(&event.event, event.side, *fate, event.side == referral.side(), by(&event.hash))
+            let held = held.get(&event.hash);
+            let shown = steps::Shown {
+                ours: event.side == referral.side(),
+                by: held.and_then(|held| held.by).map(|staff| self.staff_name(&tables, Some(staff))),
+                verified: held.and_then(|held| holds(held, &event.event)).unwrap_or(false),
+                known: known.contains(&event.hash),
+            };
+            steps::event_view(&event.event, event.side, *fate, shown)
         });
         let packets = tables
             .outbox
@@ -470,8 +482,10 @@ impl Desk {
     pub(super) fn referral_summary(&self, tables: &Tables, referral: &Referral) -> ReferralSummary {
         let case = referral.case.filter(|case| tables.cases.get(case).is_some_and(|case| self.sees(tables, case)));
         let client = case.and(referral.client).and_then(|client| tables.persons.get(&client)).map(|p| p.name.clone());
-        let state = referral.state();
+        let standing = tables.stands(referral);
+        let state = standing.state;
         ReferralSummary {
+            wait: self.wait_view(tables, referral, &standing),
             id: referral.id,
             outgoing: referral.outgoing,
             partner: referral.partner_name.clone(),
@@ -486,7 +500,6 @@ impl Desk {
             read: referral.facts.read,
             answered: referral.facts.answered,
             respond_by: referral.respond_by,
-            overdue: state.is_before_acceptance() && referral.respond_by < self.now(),
         }
     }
 

@@ -15,7 +15,9 @@ use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::Currency;
 use casemesh_protocol::time::Timestamp;
+use casemesh_protocol::timers::{self, Hours, Rules};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Shortest password where it is the only factor (NIST 800-63B-4).
@@ -90,6 +92,10 @@ pub struct SettingsInput {
     pub hidden_figures: Vec<String>,
     /// For so many minutes, at most 60, a referral that is not urgent can be taken back before it goes.
     pub recall_minutes: u16,
+    /// Where this office is stricter than its network: hours by rule (deliver, acknowledge, decide, first_contact, status,
+    /// feedback, expire), for a routine, an urgent and an emergency referral; zero where it is not.
+    #[schema(value_type = Object)]
+    pub timers: BTreeMap<String, Hours>,
 }
 
 impl From<Settings> for SettingsInput {
@@ -105,8 +111,26 @@ impl From<Settings> for SettingsInput {
             hidden_fields: settings.hidden_fields,
             hidden_figures: settings.hidden_figures.iter().map(ToString::to_string).collect(),
             recall_minutes: settings.recall_minutes,
+            timers: settings.timers.map(hours_of).unwrap_or_default(),
         }
     }
+}
+
+/// No rule of the office's own.
+const NO_TIMERS: Rules = Rules {
+    deliver_h: [0; 3],
+    acknowledge_h: [0; 3],
+    decide_h: [0; 3],
+    first_contact_h: [0; 3],
+    status_h: [0; 3],
+    feedback_h: [0; 3],
+    expire_h: [0; 3],
+};
+
+/// The rules by their names.
+pub(super) fn hours_of(mut rules: Rules) -> BTreeMap<String, Hours> {
+    let of = |name: &str| Some((name.to_owned(), *rules.named_mut(name)?));
+    Rules::NAMES.into_iter().filter_map(of).collect()
 }
 
 /// What is wrong with a password, if anything: too short, too long, or one that everybody tries.
@@ -176,6 +200,11 @@ fn roles_of(problems: &mut Problems, words: &[String]) -> Vec<StaffRole> {
 }
 
 impl Desk {
+    /// How long answers to a referral may take here: as the network says, and stricter where this office wants.
+    pub fn rules(&self) -> BTreeMap<String, Hours> {
+        hours_of(self.office.rules())
+    }
+
     /// All accounts.
     ///
     /// # Errors
@@ -468,6 +497,13 @@ impl Desk {
         }
         let hidden_figures: Vec<Indicator> =
             input.hidden_figures.iter().filter_map(|figure| problems.word("hidden_figures", figure)).collect();
+        let mut timers = NO_TIMERS;
+        for (name, hours) in &input.timers {
+            match timers.named_mut(name) {
+                Some(own) if hours.iter().all(|hours| *hours <= timers::YEAR) => *own = *hours,
+                _ => problems.with("timers", "not-in-range", format!("0–{}", timers::YEAR)),
+            }
+        }
         if input.recall_minutes > RECALL_MINUTES_MAX {
             problems.with("recall_minutes", "not-in-range", format!("0–{RECALL_MINUTES_MAX}"));
         }
@@ -483,12 +519,14 @@ impl Desk {
         let SettingsInput { small_office, modules, approve_closure, factor_to_administer, hidden_fields, .. } =
             input.clone();
         let recall_minutes = input.recall_minutes;
+        let timers = Some(timers).filter(|own| hours_of(*own).values().flatten().any(|hours| *hours > 0));
         self.write("change_settings", move |tx| {
             let mut sealed = tx.get::<Settings>(Settings::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
             let changed = Settings { name, currency, small_office, modules, ..sealed.record };
             sealed.record =
                 Settings { approve_closure, factor_to_administer, hidden_fields, hidden_figures, ..changed };
             sealed.record.recall_minutes = recall_minutes;
+            sealed.record.timers = timers;
             if !zone.is_empty() {
                 sealed.record.zone = zone;
             }

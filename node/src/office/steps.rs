@@ -228,8 +228,17 @@ pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State
     STEPS.iter().filter(is_due).filter(is_legal).map(view).collect()
 }
 
+/// What is known of an event beside what it says.
+pub(super) struct Shown {
+    pub(super) ours: bool,
+    pub(super) by: Option<String>,
+    pub(super) verified: bool,
+    pub(super) known: bool,
+}
+
 /// An event, as the log of a referral shows it.
-pub(super) fn event_view(event: &Event, side: Side, fate: Fate, ours: bool, by: Option<String>) -> EventView {
+pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) -> EventView {
+    let Shown { ours, by, verified, known } = shown;
     let mut visit = None;
     let mut services: Vec<&Code> = Vec::new();
     let (code, text, amounts): (Option<&Code>, String, Vec<String>) = match &event.step {
@@ -275,6 +284,8 @@ pub(super) fn event_view(event: &Event, side: Side, fate: Fate, ours: bool, by: 
         refused: matches!(fate, Fate::Refused(_)),
         ours,
         by,
+        verified,
+        known,
     }
 }
 

@@ -14,6 +14,7 @@ use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State, Visit};
 use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, SafeContact};
 use casemesh_protocol::time::{Day, Period, Timestamp};
+use casemesh_protocol::timers::Awaited;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -69,6 +70,20 @@ impl Field {
         };
         Self { state: state.word().into(), value, code, list }
     }
+}
+
+/// Who waits for whom in a referral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WaitView {
+    /// For what: delivery, acknowledgement, decision, answer, first_contact, status or feedback.
+    pub what: Awaited,
+    /// Whether it is our turn.
+    pub ours: bool,
+    /// Until when.
+    #[schema(value_type = String)]
+    pub due: Timestamp,
+    /// Whether that is over.
+    pub late: bool,
 }
 
 /// A person that a search found.
@@ -946,6 +961,8 @@ pub struct ConsentView {
 /// A referral in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReferralSummary {
+    /// Who waits for whom.
+    pub wait: Option<WaitView>,
     /// Which.
     #[schema(value_type = String)]
     pub id: RecordId,
@@ -981,8 +998,13 @@ pub struct ReferralSummary {
     /// An answer is wanted by then.
     #[schema(value_type = String)]
     pub respond_by: Timestamp,
-    /// Whether that time is over without an answer.
-    pub overdue: bool,
+}
+
+impl ReferralSummary {
+    /// Whether somebody is late in it.
+    pub fn is_late(&self) -> bool {
+        self.wait.is_some_and(|wait| wait.late)
+    }
 }
 
 /// A referral.
@@ -1064,6 +1086,10 @@ pub struct EventView {
     pub ours: bool,
     /// Which of our staff, if one of them made it.
     pub by: Option<String>,
+    /// Whether its author's signature holds.
+    pub verified: bool,
+    /// Whether the other office has shown that it has it: one of its own is there, or names it.
+    pub known: bool,
 }
 
 /// A step that can be made now, and what it needs.

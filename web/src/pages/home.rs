@@ -2,19 +2,22 @@
 
 use crate::App;
 use crate::form::Form;
-use crate::page::{Page, Signed, html};
+use crate::i18n;
+use crate::page::{Page, Signed, html, outside_language, token_of};
 use askama::Template;
-use axum::Router;
 use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use casemesh_node::office::{Draft, HomeView, TaskView};
 use casemesh_node::policy::Ask;
 use casemesh_protocol::time::Day;
+use fluent_bundle::FluentValue;
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/", get(show))
+    Router::new().route("/", get(show)).route("/pulse", get(pulse))
 }
 
 #[derive(Template)]
@@ -48,6 +51,19 @@ impl HomePage {
             ("due-week", of(&|due| due > today)),
         ]
     }
+}
+
+/// What a page that is left open counts beside its navigation.
+async fn pulse(State(app): State<App>, headers: HeaderMap) -> Response {
+    let Some(token) = token_of(&app, &headers) else { return StatusCode::NO_CONTENT.into_response() };
+    let node = app.node.clone();
+    let found = app.run(move || node.pulse(&token)).await;
+    let Some((pulse, language)) = found else { return StatusCode::NO_CONTENT.into_response() };
+    let language = language.map_or_else(|| outside_language(&headers), |code| i18n::language(&code));
+    let text = |key, count: usize| language.text(key, &[("count", FluentValue::from(count))]);
+    let words = format!("{} {}", text("pulse-referrals", pulse.referrals), text("pulse-tasks", pulse.tasks));
+    let counts = serde_json::json!({ "/referrals": pulse.referrals, "/tasks": pulse.tasks });
+    Json(serde_json::json!({ "counts": counts, "words": words })).into_response()
 }
 
 /// What somebody did who is sent here.

@@ -16,6 +16,8 @@ use casemesh_node::packs::HIDEABLE;
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::id::StaffId;
 use casemesh_protocol::statistics::Indicator;
+use casemesh_protocol::timers::{Hours, Rules};
+use std::collections::BTreeMap;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -40,6 +42,8 @@ struct StaffPage {
     currency: String,
     zone: String,
     recall_minutes: u16,
+    /// Rules on how long answers may take: the name, what holds, and what is set here.
+    timers: Vec<(&'static str, Vec<TimerCell>)>,
     hidden_fields: Vec<(&'static str, bool)>,
     hidden_figures: Vec<(Indicator, bool)>,
     small_office: bool,
@@ -49,39 +53,77 @@ struct StaffPage {
     modules: Vec<(String, bool)>,
 }
 
+/// The hours of one urgency, as the form asks for them.
+struct TimerCell {
+    name: String,
+    urgency: &'static str,
+    /// What holds.
+    holds: u32,
+    /// What this office set; empty where it set nothing.
+    own: String,
+}
+
+fn timers(rules: &BTreeMap<String, Hours>, own: &BTreeMap<String, Hours>) -> Vec<(&'static str, Vec<TimerCell>)> {
+    let of_rule = |rule: &'static str| {
+        let own = own.get(rule).copied().unwrap_or_default();
+        let cells = ["routine", "urgent", "emergency"].into_iter().zip(*rules.get(rule)?).zip(own).enumerate();
+        let cells = cells.map(|(number, ((urgency, holds), own))| TimerCell {
+            name: format!("timer_{rule}_{number}"),
+            urgency,
+            holds,
+            own: if own == 0 { String::new() } else { own.to_string() },
+        });
+        Some((rule, cells.collect()))
+    };
+    Rules::NAMES.into_iter().filter_map(of_rule).collect()
+}
+
+/// The hours of a rule as they were sent; what is no number is out of every range, and said so.
+fn hours(form: &Form, rule: &str) -> Hours {
+    [0, 1, 2].map(|urgency| match names::ascii_digits(form.get(&format!("timer_{rule}_{urgency}")).trim()).as_str() {
+        "" => 0,
+        text => text.parse().unwrap_or(u32::MAX),
+    })
+}
+
 async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
+    let desk_rules = desk.rules();
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     match app.run(move || Ok::<_, DeskError>((desk.staff_list()?, desk.settings()?))).await {
-        Ok((staff, settings)) => html_with(
-            status,
-            &StaffPage {
-                page: signed.page,
-                form,
-                staff,
-                roles: StaffRole::ALL.iter().map(ToString::to_string).collect(),
-                office_name: settings.name,
-                currency: settings.currency.to_string(),
-                zone: settings.zone.clone(),
-                recall_minutes: settings.recall_minutes,
-                hidden_fields: HIDEABLE
-                    .iter()
-                    .map(|field| (*field, settings.hidden_fields.iter().any(|hidden| hidden == field)))
-                    .collect(),
-                hidden_figures: Indicator::ALL
-                    .iter()
-                    .map(|figure| (*figure, settings.hidden_figures.contains(figure)))
-                    .collect(),
-                small_office: settings.small_office,
-                approve_closure: settings.approve_closure,
-                factor_to_administer: settings.factor_to_administer,
-                all_roles: StaffRole::ALL,
-                modules: casemesh_node::packs::modules()
-                    .into_iter()
-                    .map(|module| (module.to_owned(), settings.modules.iter().any(|on| on == module)))
-                    .collect(),
-            },
-        ),
+        Ok((staff, settings)) => {
+            let timers = timers(&desk_rules, &SettingsInput::from(settings.clone()).timers);
+            html_with(
+                status,
+                &StaffPage {
+                    page: signed.page,
+                    form,
+                    staff,
+                    roles: StaffRole::ALL.iter().map(ToString::to_string).collect(),
+                    office_name: settings.name,
+                    currency: settings.currency.to_string(),
+                    zone: settings.zone.clone(),
+                    recall_minutes: settings.recall_minutes,
+                    timers,
+                    hidden_fields: HIDEABLE
+                        .iter()
+                        .map(|field| (*field, settings.hidden_fields.iter().any(|hidden| hidden == field)))
+                        .collect(),
+                    hidden_figures: Indicator::ALL
+                        .iter()
+                        .map(|figure| (*figure, settings.hidden_figures.contains(figure)))
+                        .collect(),
+                    small_office: settings.small_office,
+                    approve_closure: settings.approve_closure,
+                    factor_to_administer: settings.factor_to_administer,
+                    all_roles: StaffRole::ALL,
+                    modules: casemesh_node::packs::modules()
+                        .into_iter()
+                        .map(|module| (module.to_owned(), settings.modules.iter().any(|on| on == module)))
+                        .collect(),
+                },
+            )
+        }
         Err(error) => signed.refused(&error),
     }
 }
@@ -186,6 +228,7 @@ async fn settings(State(app): State<App>, Sent { signed, form }: Sent) -> Respon
             // What is no number is out of every range, and said so.
             text => text.parse().unwrap_or(u16::MAX),
         },
+        timers: Rules::NAMES.into_iter().map(|rule| (rule.to_owned(), hours(&form, rule))).collect(),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_settings(&input)).await {
