@@ -353,6 +353,8 @@ async fn walk(tools: (String, PathBuf)) {
             ("withheld_reason", "fear_of_harm"),
             ("expires", "2099-01-01"),
             ("language", "zu"),
+            ("method", "signed_paper"),
+            ("giver", "person"),
         ],
     )
     .await;

@@ -7,12 +7,13 @@ use crate::harness::{TestNode, eventually, network, new_node};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use casemesh_node::office::{
-    ActionInput, AnswerInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput, ReferralInput,
-    ReferralView, SettingsInput, TaskFilter, TaskView,
+    ActionInput, AnswerInput, BookInInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput,
+    ReferralInput, ReferralView, SettingsInput, TaskFilter, TaskView, ToldInput,
 };
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::referral::State;
+use casemesh_protocol::terms::FieldGroup;
 use casemesh_protocol::time::{Period, Timestamp};
 use casemesh_protocol::timers::Awaited;
 use std::collections::BTreeMap;
@@ -768,4 +769,137 @@ fn who_is_late_becomes_a_task_rung_by_rung_at_both_offices() {
     eventually("another office is to be found", || {
         titles(desk.case(case).unwrap().tasks).iter().any(|title| title.contains("find_another")).then_some(())
     });
+}
+
+/// An office that belongs to no network, with a client who agreed that a clinic without a node may be asked.
+fn outside_referral(node: &TestNode) -> (Desk, RecordId, RecordId, RecordId) {
+    let desk = node.desk("worker");
+    let (person, case) = client(&desk);
+    let agreed = ConsentInput {
+        purpose: "share_for_service".into(),
+        outside: "Ugu Clinic\nThe pastor".into(),
+        scope: vec!["names".into(), "contact".into()],
+        withheld: vec!["address".into()],
+        withheld_reason: "fear_of_harm".into(),
+        expires: "2099-01-01".into(),
+        method: "signed_paper".into(),
+        giver: "person".into(),
+        language: "zu".into(),
+        ..ConsentInput::default()
+    };
+    let consent = desk.record_consent(person, agreed).unwrap();
+    let input = ReferralInput {
+        outside: "ugu clinic".into(),
+        service: "health".into(),
+        need: "A check-up".into(),
+        consent: consent.to_string(),
+        contact: "039 555 0000".into(),
+        ..ReferralInput::default()
+    };
+    let stranger = ReferralInput { outside: "Some other clinic".into(), ..input.clone() };
+    assert_eq!(desk.send_referral(case, stranger).unwrap_err().key(), "error-consent-recipient");
+    assert!(desk.preview_referral(case, &input).unwrap().left_out.contains(&FieldGroup::Address));
+    let sent = desk.send_referral(case, input).unwrap();
+    (desk, person, case, sent)
+}
+
+fn told(by: &str, step: &str) -> ToldInput {
+    let answer = AnswerInput { step: step.into(), ..AnswerInput::default() };
+    ToldInput { by: by.into(), how: "telephone".into(), answer }
+}
+
+#[test]
+fn an_office_without_a_node_gets_a_slip_and_its_answers_are_written_down_as_told() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut node = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    node.start();
+    let (desk, person, case, sent) = outside_referral(&node);
+    let slip = desk.slip(sent).unwrap();
+    let fields: Vec<&str> = slip.full.iter().flat_map(|full| full.fields.iter()).map(|f| f.field.as_str()).collect();
+    assert_eq!(fields, ["given", "family", "telephone"], "what the consent covers and nothing more");
+    assert!(!format!("{slip:?}").contains("Canary"), "the address is withheld");
+    let on_paper = format!("{}-{}", &slip.code[..4].to_lowercase(), &slip.code[4..]);
+    assert_eq!(desk.referral_by_code(&on_paper).unwrap(), sent);
+    assert!(desk.referral_by_code("0000-0000").is_err());
+    // It stands in the list with all others, and nothing waits to be sent.
+    let view = desk.referral(sent).unwrap();
+    assert!(view.packets.is_empty() && view.summary.partner == "ugu clinic" && view.summary.state == State::Sent);
+    assert_eq!(view.told_steps.iter().filter(|step| step.step == "accepted").count(), 1);
+    // Who told it has to be said, and what they cannot say now is refused.
+    assert!(desk.told(sent, &ToldInput { by: String::new(), ..told("", "accepted") }).is_err());
+    assert!(desk.told(sent, &told("Sister Mkhize", "started")).is_err(), "they have not accepted");
+    let accepted = AnswerInput { step: "accepted".into(), when: "Monday at nine".into(), ..AnswerInput::default() };
+    desk.told(sent, &ToldInput { answer: accepted, ..told("Sister Mkhize", "accepted") }).unwrap();
+    let view = desk.referral(sent).unwrap();
+    assert_eq!(view.summary.state, State::Accepted);
+    let event = view.events.last().unwrap();
+    assert!(!event.ours && event.told.as_ref().unwrap().0 == "Sister Mkhize");
+    assert_eq!(event.visit.as_ref().unwrap().when.as_str(), "Monday at nine");
+    // The client takes the consent back: it ends, no slip is printed any more, and somebody has to tell the clinic.
+    desk.withdraw_consent(person, desk.person(person).unwrap().consents[0].id).unwrap();
+    assert_eq!(desk.referral(sent).unwrap().summary.state, State::ConsentWithdrawn);
+    assert!(desk.slip(sent).is_err());
+    let tasks = desk.case(case).unwrap().tasks;
+    assert!(tasks.iter().any(|task| format!("{:?}", task.title).contains("tell_outside")), "{tasks:?}");
+}
+
+#[test]
+fn a_letter_is_booked_in_and_answered_on_paper() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut node = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    node.start();
+    let desk = node.desk("worker");
+    let letter = BookInInput {
+        from: "Magistrate's court, Scottburgh".into(),
+        how: "court".into(),
+        reference: "DV 112/2026".into(),
+        service: "safe_house".into(),
+        need: "A place for a mother and two children".into(),
+        urgency: "urgent".into(),
+        ..BookInInput::default()
+    };
+    assert!(desk.book_in(&BookInInput { need: String::new(), ..letter.clone() }).is_err());
+    let booked = desk.book_in(&letter).unwrap();
+    let view = desk.referral(booked).unwrap();
+    assert!(view.summary.wait.unwrap().ours && view.summary.state == State::Delivered);
+    assert!(view.steps.iter().any(|step| step.step == "accepted"));
+    assert_eq!(desk.pulse().referrals, 1);
+    let yes = AnswerInput { step: "accepted".into(), place: "The office".into(), ..AnswerInput::default() };
+    desk.answer(booked, yes).unwrap();
+    let slip = desk.slip(booked).unwrap();
+    assert_eq!(slip.answer.unwrap().visit.unwrap().place.as_str(), "The office");
+    assert_eq!(slip.reference, "DV 112/2026");
+    // A case is opened from it; the letter is its first words.
+    let case = desk.referral_to_case(booked).unwrap();
+    assert!(desk.case(case).unwrap().text.contains("two children"));
+    // The court takes it back: what is kept is answered, on paper.
+    let back = AnswerInput { step: "withdrawn".into(), code: "need_solved".into(), ..AnswerInput::default() };
+    assert!(
+        desk.told(booked, &ToldInput { answer: back, ..told("Clerk", "withdrawn") }).is_err(),
+        "not after acceptance"
+    );
+}
+
+#[test]
+fn what_is_told_on_the_telephone_is_confirmed_by_the_other_node_or_denied() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let pair = started_pair();
+    let to = pair.shelter.office;
+    let agreed = consent(&pair.desk, pair.person, to, &["names"], &[]);
+    let sent = refer(&pair.desk, pair.case, to, agreed);
+    let received = incoming(&pair.other);
+    pair.desk.told(sent, &told("Thandi", "acknowledged")).unwrap();
+    pair.desk.told(sent, &told("Thandi", "accepted")).unwrap();
+    let view = pair.desk.referral(sent).unwrap();
+    assert_eq!(view.heard.iter().map(|heard| heard.confirmed).collect::<Vec<_>>(), [None, None]);
+    assert!(view.summary.state.is_before_acceptance(), "what is told moves nothing");
+    step(&pair.other, received, "acknowledged", "", "");
+    step(&pair.other, received, "declined", "no_capacity", "");
+    let view = wait_for(&pair.desk, sent, "the answer of the node", |v| v.summary.state == State::Declined);
+    assert_eq!(view.heard.iter().map(|heard| heard.confirmed).collect::<Vec<_>>(), [Some(true), Some(false)]);
+    let tasks = pair.desk.case(pair.case).unwrap().tasks;
+    assert!(tasks.iter().any(|task| format!("{:?}", task.title).contains("told_otherwise")), "{tasks:?}");
 }

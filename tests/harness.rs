@@ -149,5 +149,5 @@ pub(crate) fn resolved() -> ClosureInput {
 
 /// A case is set to a state; one that rests waits for the client.
 pub(crate) fn standing(state: CaseState) -> StandingInput {
-    StandingInput { state: state.to_string(), reason: "waiting_client".into(), ..StandingInput::default() }
+    StandingInput { state: state.to_string(), rest_reason: "waiting_client".into(), ..StandingInput::default() }
 }

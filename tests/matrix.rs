@@ -6,7 +6,8 @@ use crate::harness::{PASSWORD, TestNode, hire, new_node};
 use casemesh::serve::Served;
 use casemesh_node::node::Knock;
 use casemesh_node::office::{
-    ActionInput, CaseInput, DecisionInput, Desk, DocumentInput, FieldInput, GlassInput, PersonInput,
+    ActionInput, CaseChange, CaseInput, DecisionInput, Desk, DocumentInput, FieldInput, GlassInput, PersonInput,
+    RegisterInput,
 };
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -21,6 +22,9 @@ struct Place {
     entry: RecordId,
     task: RecordId,
     document: RecordId,
+    /// A line of the register that became the case, and the account of whoever works on it.
+    line: RecordId,
+    account: StaffId,
 }
 
 /// May the role, may it not, or is there nothing for it?
@@ -135,7 +139,7 @@ impl Asker<'_> {
 }
 
 fn is_about_a_case(path: &str) -> bool {
-    ["/cases/{id}", "/people/{id}", "/tasks/{id}"].iter().any(|part| path.contains(part))
+    ["/cases/{id}", "/people/{id}", "/tasks/{id}", "/register/{id}"].iter().any(|part| path.contains(part))
 }
 
 fn address(path: &str, place: &Place) -> String {
@@ -143,6 +147,8 @@ fn address(path: &str, place: &Place) -> String {
         Some("people") => place.person.to_string(),
         Some("tasks") => place.task.to_string(),
         Some("cases") => place.case.to_string(),
+        Some("register") => place.line.to_string(),
+        Some("staff") if path.ends_with("/history") => place.account.to_string(),
         Some("drafts") => "09".repeat(32),
         _ => RecordId::new([9; 16]).to_string(),
     };
@@ -215,7 +221,17 @@ fn the_matrix_of_operations_roles_and_relations() {
         let task = desk.case(case).unwrap().tasks[0].id;
         let file = DocumentInput { name: "letter.txt".into(), ..DocumentInput::default() };
         let document = desk.add_document(case, &file, b"A letter".to_vec()).unwrap();
-        Place { case, person, entry, task, document }
+        let line = desk.add_line(RegisterInput { visitor: name.into(), ..RegisterInput::default() }).unwrap();
+        let visit = desk.line_to_case(line, Some(person)).unwrap();
+        if sealed {
+            let revision = desk.case(visit).unwrap().revision;
+            desk.change_case_details(
+                visit,
+                &CaseChange { revision, sealed, clients: vec![person], ..CaseChange::default() },
+            )
+            .unwrap();
+        }
+        Place { case, person, entry, task, document, line, account: desk.staff() }
     };
     let (others, hidden) = (place(&colleague, "Others", false), place(&colleague, "Hidden", true));
     let document: Value = serde_json::from_str(&casemesh_web::openapi()).unwrap();
@@ -267,6 +283,8 @@ fn the_matrix_of_operations_roles_and_relations() {
                     let mut url = address(path, place);
                     if ["/figures", "/tables", "/collected", "/review"].iter().any(|end| path.ends_with(end)) {
                         url.push_str("?from=2026-01-01&to=2026-12-31");
+                    } else if path.ends_with("/by-code") {
+                        url.push_str("?code=x");
                     }
                     // Nobody comes by a case in passing: it is given to whom it belongs to.
                     let owner = if relation == "own" { theirs.staff() } else { colleague.staff() };

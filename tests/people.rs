@@ -389,3 +389,52 @@ fn an_erased_person_does_not_come_back_with_the_same_file() {
         office.start();
     }
 }
+
+#[test]
+fn a_history_tells_nobody_whom_the_pages_do_not_show() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let office = office();
+    let (admin, worker) = (office.desk("admin"), office.desk("worker"));
+    let colleague = hire(office.node(), &admin, &worker, "colleague", "caseworker", false);
+    let hidden = worker.register_person(named("Hidden", "Sister")).unwrap();
+    let open = worker.register_person(named("Open", "Brother")).unwrap();
+    let group = worker.register_person(PersonInput { is_group: true, ..named("Farm", "dwellers") }).unwrap();
+    let line = |person: RecordId, name: &str| MemberInput {
+        person: person.to_string(),
+        name: name.into(),
+        ..MemberInput::default()
+    };
+    // A line of the roll that stood for the one and stands for the other now.
+    let member = worker.set_member(group, &line(hidden, "Hidden Sister")).unwrap();
+    let revision = worker.person(group).unwrap().members[0].revision;
+    let moved = MemberInput { member: member.to_string(), revision, ..line(open, "Open Brother") };
+    worker.set_member(group, &moved).unwrap();
+    let relation = LinkInput { person: hidden.to_string(), relation: "sibling".into(), ..LinkInput::default() };
+    worker.add_link(open, &relation).unwrap();
+    let told = |desk: &Desk, of: RecordId| format!("{:?}", desk.history(HistoryOf::Person(of)).unwrap().versions);
+    assert!(told(&worker, group).contains("Hidden Sister"), "{}", told(&worker, group));
+    assert!(told(&worker, open).contains("sibling"), "{}", told(&worker, open));
+    worker.bar(hidden, colleague).unwrap();
+    let desk = office.desk("colleague");
+    assert!(!told(&desk, group).contains("Hidden"), "{}", told(&desk, group));
+    assert!(told(&desk, group).contains("Open Brother"));
+    assert!(!told(&desk, open).contains("link"), "that there is a relation is not told");
+    // The record that stands for two tells both, and masks an address that one of them protects.
+    let one = PersonInput { address: known("12 Canary Street"), address_protected: true, ..named("Anna", "K") };
+    let one = worker.register_person(one).unwrap();
+    let other = PersonInput { address: known("12 Canary Street"), ..named("Ana", "Kay") };
+    let other = worker.register_person(other).unwrap();
+    worker.merge(one, other).unwrap();
+    for of in [one, other] {
+        let told = told(&desk, of);
+        assert!(told.contains("Kay") && told.contains("Anna") && !told.contains("Canary"), "{told}");
+    }
+    // What an account keeps to itself: whether there is a PIN, and not which.
+    desk.set_pin("734912", crate::harness::PASSWORD).unwrap();
+    let account = admin.history(HistoryOf::Account(colleague)).unwrap();
+    let fields: std::collections::BTreeSet<String> =
+        account.versions.into_iter().flat_map(|version| version.changes).map(|change| change.field).collect();
+    let known: Vec<&str> = fields.iter().map(String::as_str).collect();
+    assert_eq!(known, ["pin", "sign_in_name", "staff_active", "staff_name", "staff_roles"]);
+}

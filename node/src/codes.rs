@@ -282,6 +282,18 @@ pub const LISTS: &[CodeList] = &[
         ],
     },
     CodeList {
+        name: "outside_way",
+        codes: &[
+            ("slip", "Printed slip"),
+            ("letter", "Letter or e-mail"),
+            ("telephone", "Telephone"),
+            ("in_person", "In person"),
+            ("helpline", "Helpline"),
+            ("court", "Court or authority"),
+            ("other", "Other"),
+        ],
+    },
+    CodeList {
         name: "contact_channel",
         codes: &[
             ("walk_in", "Walked in"),

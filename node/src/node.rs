@@ -727,10 +727,10 @@ impl Node {
         let guessing = self.inner.guessing.lock().unwrap_or_else(PoisonError::into_inner);
         let is_right = office.is_pin_of(staff, pin);
         let opened = self.sessions().unlock(browser, id, is_right, now);
-        drop(guessing);
         if opened.is_ok() {
             *self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
         }
+        drop(guessing);
         let action = if opened.is_ok() { "unlock_session" } else { "refused" };
         office.vault().note(Some(staff), action, None);
         opened
@@ -828,7 +828,11 @@ impl Inner {
         let Some(office) = office else { return };
         office.turn();
         // Whoever signs in just now is using it, and it is not locked under their hands.
-        let Ok(_nobody_signs_in) = self.guessing.try_lock() else { return };
+        let _nobody_signs_in = match self.guessing.try_lock() {
+            Ok(held) => held,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => return,
+        };
         let last_used = *self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
         if self.around.clock.now().ms_since(last_used) > IDLE_MS {
             drop(office);

@@ -110,7 +110,8 @@ impl CaseState {
     pub const fn followers(self) -> &'static [Self] {
         match self {
             Self::Closed => &[Self::Reopened],
-            Self::OnHold => &[Self::InProgress, Self::Resolved, Self::Monitoring],
+            // To rest longer, or for another reason.
+            Self::OnHold => &[Self::InProgress, Self::OnHold, Self::Resolved, Self::Monitoring],
             Self::Resolved => &[Self::InProgress, Self::Monitoring],
             Self::Monitoring => &[Self::InProgress, Self::Resolved],
             Self::Intake | Self::Opened | Self::InProgress | Self::Reopened => {
@@ -1033,9 +1034,63 @@ pub struct HeldEvent {
     /// When it came to us.
     #[n(2)]
     pub at: Timestamp,
-    /// Which of our staff made it.
+    /// Which of our staff made it, or wrote it down.
     #[n(3)]
     pub by: Option<StaffId>,
+    /// Who told it, where the other office has no node: then we wrote it down and signed it.
+    #[n(4)]
+    pub told: Option<Told>,
+}
+
+/// Who told something that another office has to say, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Told {
+    /// Name and role.
+    #[n(0)]
+    pub by: String,
+    /// How: code of the list `outside_way`.
+    #[n(1)]
+    pub how: Code,
+}
+
+/// What another office told beside its packets: it holds when its own signed event says the same.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Heard {
+    /// The step that it would be.
+    #[n(0)]
+    pub step: Step,
+    /// Who told it.
+    #[n(1)]
+    pub told: Told,
+    /// When it was written down.
+    #[n(2)]
+    pub at: Timestamp,
+    /// By whom.
+    #[n(3)]
+    pub by: Option<StaffId>,
+    /// Whether the other office's event said the same, once one came that decides it.
+    #[n(4)]
+    pub confirmed: Option<bool>,
+}
+
+/// An office without a node.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Outside {
+    /// How the referral went, or came: code of the list `outside_way`.
+    #[n(0)]
+    pub how: Code,
+    /// Its telephone, address and the like.
+    #[n(1)]
+    pub contact: String,
+    /// Its number for this.
+    #[n(2)]
+    pub reference: String,
+    /// What stands on the slip, so that an answer finds its referral.
+    #[n(3)]
+    pub code: String,
 }
 
 /// A referral, sent or received.
@@ -1102,6 +1157,12 @@ pub struct Referral {
     /// Whom we reminded last, and of what.
     #[n(19)]
     pub reminder: Option<Reminder>,
+    /// The other office, where it has no node.
+    #[n(20)]
+    pub outside: Option<Outside>,
+    /// What the other office told beside its packets.
+    #[cbor(n(21), default)]
+    pub heard: Vec<Heard>,
 }
 
 /// A reminder that somebody waits in a referral.

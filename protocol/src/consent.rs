@@ -81,7 +81,9 @@ impl Permit {
         if terms.purpose != purpose {
             return Err(ConsentProblem::OtherPurpose);
         }
-        if !terms.recipients.as_slice().contains(&recipient) {
+        let outside = terms.outside.iter().flat_map(|names| names.iter());
+        let is_named_outside = outside.into_iter().any(|name| outside_office(name.as_str()) == recipient);
+        if !terms.recipients.as_slice().contains(&recipient) && !is_named_outside {
             return Err(ConsentProblem::OtherRecipient);
         }
         if terms.expires <= now {
@@ -135,6 +137,13 @@ impl Permit {
     }
 }
 
+/// What an office without a node is called where an office is asked for: made of its name, whatever case it is written in. No
+/// key has it, so that nothing can be sealed to it.
+pub fn outside_office(name: &str) -> OfficeId {
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    OfficeId::new(*sha256(&[b"casemesh/1/outside\0", name.as_bytes()]).as_bytes())
+}
+
 /// The hash by which a packet refers to the terms of a consent.
 pub fn evidence(terms: &ConsentTerms) -> Digest {
     sha256(&[b"casemesh/1/consent\0", &wire::encode(terms)])
@@ -162,6 +171,7 @@ pub(crate) mod tests {
             method: ConsentMethod::SignedPaper,
             giver: ConsentGiver::Person,
             language: Text::new("en").unwrap(),
+            outside: None,
         }
     }
 
@@ -172,6 +182,18 @@ pub(crate) mod tests {
         assert!(permit.covers(FieldGroup::Names));
         assert!(!permit.covers(FieldGroup::Address), "withheld wins over scope");
         assert!(!permit.covers(FieldGroup::Contact), "not in scope");
+    }
+
+    #[test]
+    fn an_office_without_a_node_is_named_as_it_is_written() {
+        let clinic = List::new(vec![crate::terms::Line::new("Ugu  Clinic").unwrap()]).unwrap();
+        let named = ConsentTerms { outside: Some(clinic), ..terms() };
+        let under = |name: &str| {
+            Permit::under(&named, ConsentStatus::Given, Purpose::ShareForService, outside_office(name), NOW)
+        };
+        assert!(under("ugu clinic").is_ok() && under(" Ugu Clinic ").is_ok());
+        assert_eq!(under("Ugu Clinics"), Err(ConsentProblem::OtherRecipient));
+        assert_ne!(evidence(&named), evidence(&terms()), "whom it names is part of what was agreed");
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub struct SharedField {
 }
 
 /// What is released after acceptance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[cbor(array)]
 pub struct Full {
     /// Fields about the person.

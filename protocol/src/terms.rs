@@ -474,6 +474,9 @@ pub struct ConsentTerms {
     /// The language in which it was explained.
     #[n(8)]
     pub language: Text<CODE_BYTES_MAX>,
+    /// Offices without a node, by name, in the order in which they may be asked.
+    #[n(9)]
+    pub outside: Option<List<Line, LIST_MAX>>,
 }
 
 #[cfg(test)]

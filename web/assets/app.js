@@ -117,9 +117,11 @@ for (const block of document.querySelectorAll("[data-read]")) {
   button.textContent = block.dataset.read;
   button.addEventListener("click", () => {
     if (speechSynthesis.speaking) return speechSynthesis.cancel();
-    const voice = new SpeechSynthesisUtterance(block.innerText.replace(button.textContent, ""));
+    const words = block.cloneNode(true);
+    for (const part of words.querySelectorAll(".noprint")) part.remove();
+    const voice = new SpeechSynthesisUtterance(words.textContent);
     voice.lang = document.documentElement.lang;
     speechSynthesis.speak(voice);
   });
-  block.prepend(button);
+  (block.querySelector(".bar") ?? block).prepend(button);
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod history;
+mod outside;
 mod oversight;
 mod people;
 mod register;
@@ -800,6 +801,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/openapi.json", get(document))
         .merge(access::routes())
         .merge(history::routes())
+        .merge(outside::routes())
         .merge(oversight::routes())
         .merge(people::routes())
         .merge(register::routes())
@@ -882,6 +884,7 @@ pub fn openapi() -> String {
     let document = Document::openapi()
         .merge_from(access::Document::openapi())
         .merge_from(history::Document::openapi())
+        .merge_from(outside::Document::openapi())
         .merge_from(oversight::Document::openapi())
         .merge_from(people::Document::openapi())
         .merge_from(register::Document::openapi())
@@ -933,6 +936,7 @@ mod tests {
             include_str!("api.rs"),
             include_str!("api/access.rs"),
             include_str!("api/history.rs"),
+            include_str!("api/outside.rs"),
             include_str!("api/oversight.rs"),
             include_str!("api/people.rs"),
             include_str!("api/register.rs"),

@@ -149,7 +149,9 @@ impl Page {
     }
 
     fn maybe_code(&self, code: &CodeView) -> Option<String> {
-        self.language.maybe(&code_key(&code.list, &code.code))
+        let word = || self.language.maybe(&format!("{}-{}", code.list, code.code).replace('_', "-"));
+        // States are words of this program and not codes of a list.
+        self.language.maybe(&code_key(&code.list, &code.code)).or_else(word)
     }
 
     /// The texts of words of an enumeration, with commas between.
@@ -193,7 +195,10 @@ impl Page {
             RequestedView::LiftBar { name, staff, .. } => {
                 format!("{} – {name}", self.t1("request-lift-bar", "name", staff))
             }
-            RequestedView::Close { reason, .. } => format!("{}: {}", self.t("case-close"), self.code(reason)),
+            RequestedView::Close { reason, level_of_help, .. } => {
+                let help = level_of_help.as_ref().map(|help| format!(" · {}", self.code(help))).unwrap_or_default();
+                format!("{}: {}{help}", self.t("case-close"), self.code(reason))
+            }
             RequestedView::Entry { .. } => self.t("request-entry"),
         }
     }
@@ -426,7 +431,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["links"] => "links",
         ["places"] => "places",
         ["cases", ..] => "case",
-        ["referrals"] => "referrals",
+        ["referrals"] | ["referrals", "book-in" | "by-code"] => "referrals",
         ["referrals", ..] => "referral",
         ["tasks", ..] => "tasks",
         ["office", ..] => "office",

@@ -31,7 +31,7 @@ fn numbers(folder: &Path, from: u64) -> Vec<u64> {
             |segment| from < segment.end,
             |number, read| {
                 assert_eq!(read, entry(number));
-                out.extend((number >= from).then_some(number));
+                out.push(number);
                 Ok(())
             },
         )
@@ -49,7 +49,10 @@ fn entries_come_back_in_order_across_segments_and_reopening() {
     journal.append(&entry(41)).unwrap();
     journal.sync().unwrap();
     assert_eq!(numbers(folder.path(), 1), (1..=41).collect::<Vec<_>>());
-    assert_eq!(numbers(folder.path(), 17), (17..=41).collect::<Vec<_>>());
+    // The segments before are not even read.
+    let from_17 = numbers(folder.path(), 17);
+    let first = *from_17.first().unwrap();
+    assert!(first > 1 && first <= 17 && from_17 == (first..=41).collect::<Vec<_>>(), "{from_17:?}");
     let verified = verify(folder.path(), DATABASE, &[], |_| ()).unwrap();
     assert_eq!((verified.entries, verified.root), (41, journal.frontier().root()));
 }

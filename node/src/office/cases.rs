@@ -562,10 +562,16 @@ impl Desk {
                 if !case.state.is_open() || desk.is_shut_to_either(tx, case, to)? || (case.sealed && takes_over) {
                     return Ok(());
                 }
+                // Nobody makes themself the helper of a case while its owner works here.
+                let relation = desk.relation_at(tx, case)?;
+                let owner = case.owner.filter(|owner| *owner != from);
+                let helps = !takes_over || desk.may_take(relation, owner).is_ok();
                 if case.owner == Some(from) {
                     case.owner = Some(to);
+                } else if !case.assigned.contains(&from) || !helps {
+                    return Ok(());
                 }
-                if case.assigned.contains(&from) {
+                if case.assigned.contains(&from) && helps {
                     let owner = case.owner;
                     case.assigned.retain(|helper| *helper != from && *helper != to);
                     case.assigned.extend((owner != Some(to)).then_some(to));

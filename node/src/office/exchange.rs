@@ -542,7 +542,7 @@ impl Office {
                 consent: None,
                 preview,
                 full: None,
-                events: vec![HeldEvent { signed, ours: false, at: tx.now(), by: None }],
+                events: vec![HeldEvent { signed, ours: false, at: tx.now(), by: None, told: None }],
                 facts: Facts::default(),
                 urgency: partner.urgency,
                 respond_by,
@@ -551,6 +551,8 @@ impl Office {
                 erased: None,
                 shed: None,
                 reminder: None,
+                outside: None,
+                heard: Vec::new(),
             };
             tx.insert(&referral)?;
             tx.about(referral.id);
@@ -594,7 +596,7 @@ impl Office {
                 return Ok(Taken::Done);
             }
             let before: Vec<Digest> = referral.thread().applied().map(|(event, _)| event.hash).collect();
-            referral.events.push(HeldEvent { signed, ours: false, at: tx.now(), by: None });
+            referral.events.push(HeldEvent { signed, ours: false, at: tx.now(), by: None, told: None });
             let after = referral.thread();
             referral.facts.answered.get_or_insert(tx.now());
             if full.is_some() && after.state.is_at_work() && !referral.outgoing {
@@ -603,6 +605,7 @@ impl Office {
             // One event can be what others, that came before it, were waiting for.
             for (event, _) in after.applied().filter(|(event, _)| !before.contains(&event.hash)) {
                 after_event(tx, &keys, referral, &event.event.step)?;
+                super::outside::compare(tx, referral, &event.event.step)?;
             }
             tx.about(id);
             tx.update(&sealed.record, sealed.revision)?;
@@ -842,7 +845,7 @@ fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
 }
 
 /// What follows at our office from an event of the other one that came to hold.
-fn after_event(
+pub(super) fn after_event(
     tx: &mut Tx<'_>,
     keys: &crate::keys::Keys,
     referral: &mut Referral,
@@ -948,7 +951,7 @@ fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> Referral {
 fn awaits_full(referral: &Referral) -> bool {
     let thread = referral.thread();
     let is_released = thread.applied().any(|(event, _)| matches!(event.event.step, Step::Released { .. }));
-    thread.state.is_at_work() && !is_released
+    referral.outside.is_none() && thread.state.is_at_work() && !is_released
 }
 
 /// Somebody must look for another office: the one that was asked does not help, or says nothing.
@@ -979,7 +982,7 @@ fn release_full(tx: &mut Tx<'_>, keys: &crate::keys::Keys, referral: &mut Referr
     let signed = SignedEvent::sign(&event, &keys.node_key);
     let disclosure =
         Disclosure::full(&permit, signed.clone(), full).map_err(|error| DeskError::Partner(error.to_string()))?;
-    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None });
+    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None, told: None });
     Outward::new(Outgoing::Disclosure(disclosure), referral).queue(tx)?;
     match referral.case {
         Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),

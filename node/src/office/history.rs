@@ -16,7 +16,7 @@ use casemesh_protocol::terms::{Code, FieldState};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Rules;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use utoipa::ToSchema;
 
 /// Whose history.
@@ -63,7 +63,7 @@ pub struct VersionView {
     /// record itself.
     pub part: String,
     /// What that part is called.
-    pub title: String,
+    pub title: Field,
     /// The fields that it changed.
     pub changes: Vec<FieldChange>,
 }
@@ -71,6 +71,8 @@ pub struct VersionView {
 /// How a record came to be what it is, and who looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HistoryView {
+    /// Whose: a case's number, a name; empty for the settings.
+    pub about: String,
     /// The versions, latest first.
     pub versions: Vec<VersionView>,
     /// Who looked, wrote or was refused, latest first, as far back as was looked.
@@ -104,24 +106,36 @@ impl Teller<'_> {
 
 /// A record whose versions can be told field by field.
 trait Told {
-    /// What it is called among others of its kind; the words of a catalogue stay a field.
-    fn title(&self, _teller: &Teller<'_>) -> String {
-        String::new()
+    /// What it is called among others of its kind.
+    fn title(&self, _teller: &Teller<'_>) -> Field {
+        text("")
     }
     fn fields(&self, teller: &Teller<'_>) -> Fields;
+    /// Whether the asker may know of it as it stood then.
+    fn is_seen(&self, _teller: &Teller<'_>) -> bool {
+        true
+    }
 }
+
+/// Versions of one row that are read; of lists, which can be long, fewer.
+const VERSIONS_MAX: usize = 2_000;
+const SETTINGS_VERSIONS_MAX: usize = 50;
+/// Latest versions that are told.
+const TOLD_MAX: usize = 200;
+/// What stands between the items of a list, until it is told.
+const ITEMS: &str = "\n";
 
 fn text(text: &str) -> Field {
     Field { state: "known".into(), value: Some(text.to_owned()), code: None, list: None }
 }
 
 fn list(words: impl Iterator<Item = String>) -> Field {
-    text(&words.collect::<Vec<_>>().join(", "))
+    text(&words.collect::<Vec<_>>().join(ITEMS))
 }
 
 /// Words of an enumeration.
 fn words<W: ToString>(list: &str, words: impl IntoIterator<Item = W>) -> Field {
-    let words = words.into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(", ");
+    let words = words.into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(ITEMS);
     Field { code: Some(words.clone()), list: Some(list.to_owned()), ..text(&words) }
 }
 
@@ -203,7 +217,10 @@ impl Told for Case {
             ("assigned", teller.staff(&self.assigned)),
             ("mediation", yes_no(self.mediation)),
             ("linked", count(self.linked.iter().filter(|(id, _)| is_seen(id)).count())),
-            ("grants", count(self.grants.len())),
+            (
+                "grants",
+                list(self.grants.iter().filter_map(|id| teller.tables.grants.get(id)).map(|grant| grant.name.clone())),
+            ),
             ("closed_on", day(self.closed.as_ref().map(|closure| closure.on))),
             ("closure_reason", code(self.closed.as_ref().map(|closure| &closure.reason))),
             ("level_of_help", code(self.closed.as_ref().and_then(|closure| closure.help.as_ref()))),
@@ -216,20 +233,16 @@ impl Told for Case {
 }
 
 impl Told for Task {
-    fn title(&self, _teller: &Teller<'_>) -> String {
+    fn title(&self, _teller: &Teller<'_>) -> Field {
         match &self.title {
-            TaskTitle::Words(words) => words.clone(),
-            TaskTitle::Form(_) => String::new(),
+            TaskTitle::Words(words) => text(words),
+            TaskTitle::Form(key) => words("form-task", [key]),
         }
     }
 
     fn fields(&self, teller: &Teller<'_>) -> Fields {
-        let title = match &self.title {
-            TaskTitle::Words(title) => text(title),
-            TaskTitle::Form(key) => words("form-task", [key]),
-        };
         vec![
-            ("task_title", title),
+            ("task_title", self.title(teller)),
             ("task_kind", words("task-kind", [self.kind])),
             ("next_due", day(Some(self.due))),
             ("owner", teller.owner(self.owner)),
@@ -240,8 +253,8 @@ impl Told for Task {
 }
 
 impl Told for Document {
-    fn title(&self, _teller: &Teller<'_>) -> String {
-        self.title.clone()
+    fn title(&self, _teller: &Teller<'_>) -> Field {
+        text(&self.title)
     }
 
     fn fields(&self, _teller: &Teller<'_>) -> Fields {
@@ -270,15 +283,16 @@ impl Told for Consent {
         };
         vec![
             ("state", words("consent", [status])),
-            ("consent_purpose", words("consent_purpose", [terms.purpose])),
+            ("consent_purpose", words("purpose", [terms.purpose])),
             ("consent_recipients", list(terms.recipients.iter().map(office))),
             ("consent_scope", words("group", terms.scope.iter())),
             ("consent_withheld", words("group", terms.withheld.iter().map(|withheld| withheld.group))),
             ("consent_day", day(Some(zone.day(terms.given)))),
-            ("consent_expires", day(Some(zone.day(terms.expires)))),
-            ("consent_method", words("consent_method", [terms.method])),
-            ("consent_giver", words("consent_giver", [terms.giver])),
-            ("consent_language", text(terms.language.as_str())),
+            // It ends with its last day.
+            ("consent_expires", day(Some(super::people::last_day(terms.expires, zone)))),
+            ("consent_method", words("method", [terms.method])),
+            ("consent_giver", words("giver", [terms.giver])),
+            ("consent_language", words("language", [terms.language.as_str()])),
             ("explained_by", teller.owner(self.explained_by)),
         ]
     }
@@ -297,8 +311,16 @@ impl Told for Link {
 }
 
 impl Told for Member {
-    fn title(&self, _teller: &Teller<'_>) -> String {
-        self.name.clone()
+    fn title(&self, _teller: &Teller<'_>) -> Field {
+        text(&self.name)
+    }
+
+    /// A line can stand for one person now and for another then: neither is told to whom they do not exist, nor is who was
+    /// erased.
+    fn is_seen(&self, teller: &Teller<'_>) -> bool {
+        self.person.is_none_or(|person| {
+            teller.tables.persons.contains_key(&person.id) && teller.desk.sees_person(teller.tables, person.id)
+        })
     }
 
     fn fields(&self, _teller: &Teller<'_>) -> Fields {
@@ -371,8 +393,8 @@ impl Told for Settings {
 }
 
 impl Told for Grant {
-    fn title(&self, _teller: &Teller<'_>) -> String {
-        self.name.clone()
+    fn title(&self, _teller: &Teller<'_>) -> Field {
+        text(&self.name)
     }
 
     fn fields(&self, _teller: &Teller<'_>) -> Fields {
@@ -388,8 +410,8 @@ impl Told for Grant {
 }
 
 impl Told for OfficeList {
-    fn title(&self, _teller: &Teller<'_>) -> String {
-        self.name.clone()
+    fn title(&self, _teller: &Teller<'_>) -> Field {
+        words("list", [&self.name])
     }
 
     fn fields(&self, _teller: &Teller<'_>) -> Fields {
@@ -412,9 +434,9 @@ impl Told for OfficeList {
 }
 
 impl Told for OfficeForm {
-    fn title(&self, _teller: &Teller<'_>) -> String {
+    fn title(&self, _teller: &Teller<'_>) -> Field {
         let form: Option<crate::forms::Form> = serde_json::from_str(&self.definition).ok();
-        form.map(|form| form.title.unwrap_or(form.id)).unwrap_or_default()
+        text(&form.map(|form| form.title.unwrap_or(form.id)).unwrap_or_default())
     }
 
     fn fields(&self, _teller: &Teller<'_>) -> Fields {
@@ -424,7 +446,14 @@ impl Told for OfficeForm {
     }
 }
 
-type Version = (LogEntry, Row, Option<Box<dyn Told>>);
+/// A version that was read.
+struct Version {
+    entry: LogEntry,
+    row: Row,
+    record: Option<Box<dyn Told>>,
+    /// Whether older ones were not read.
+    is_cut: bool,
+}
 
 /// Opens what was written: none where it was erased since.
 fn open(written: &Past<'_>) -> Result<Option<Option<Box<dyn Told>>>, VaultError> {
@@ -450,16 +479,34 @@ fn open(written: &Past<'_>) -> Result<Option<Option<Box<dyn Told>>>, VaultError>
     }
 }
 
+/// What a field says with only the items that the other has not, where both are lists.
+fn without(field: &Field, other: &Field) -> Field {
+    let is_list = |field: &Field| field.value.as_deref().is_some_and(|value| value.contains(ITEMS));
+    if !is_list(field) && !is_list(other) {
+        return field.clone();
+    }
+    let known: HashSet<&str> = other.value.iter().flat_map(|value| value.split(ITEMS)).collect();
+    let own = field.value.iter().flat_map(|value| value.split(ITEMS));
+    let value = own.filter(|item| !known.contains(item)).collect::<Vec<_>>().join(", ");
+    Field { code: field.code.as_ref().map(|_| value.clone()), value: Some(value), ..field.clone() }
+}
+
 /// The fields in which a version differs from the one before.
 fn changes(before: &[(&'static str, Field)], after: &[(&'static str, Field)]) -> Vec<FieldChange> {
     let is_empty =
         |field: &Field| matches!(field.value.as_deref().unwrap_or_default(), "" | "no") && field.state != "refused";
+    let nothing = text("");
     let changed = after.iter().filter_map(|(name, after)| {
-        let earlier = before.iter().find(|(known, _)| known == name).map(|(_, field)| field.clone());
-        match &earlier {
+        let earlier = before.iter().find(|(known, _)| known == name).map(|(_, field)| field);
+        let of = earlier.unwrap_or(&nothing);
+        match earlier {
             Some(earlier) if earlier == after => None,
             None if is_empty(after) => None,
-            _ => Some(FieldChange { field: (*name).to_owned(), before: earlier, after: after.clone() }),
+            _ => Some(FieldChange {
+                field: (*name).to_owned(),
+                before: earlier.map(|earlier| without(earlier, after)),
+                after: without(after, of),
+            }),
         }
     });
     changed.collect()
@@ -476,38 +523,68 @@ impl Desk {
         let mut versions: Vec<Version> = Vec::new();
         let mut masks_address = false;
         let rows: Vec<Row> = std::iter::once(main).chain(parts).collect();
-        self.office.vault.each_version(&rows, |written| {
+        let most = if of == HistoryOf::Settings { SETTINGS_VERSIONS_MAX } else { VERSIONS_MAX };
+        self.office.vault.each_version(&rows, most, |written| {
             if written.row.kind == Kind::Person {
                 let person = written.record::<Person>()?.flatten();
                 masks_address |= person.is_some_and(|person| person.record.address_protected);
             }
-            versions.extend(open(written)?.map(|record| (written.entry.clone(), written.row, record)));
+            let (entry, row, is_cut) = (written.entry.clone(), written.row, written.is_cut);
+            versions.extend(open(written)?.map(|record| Version { entry, row, record, is_cut }));
             Ok(())
         })?;
         let (looks, _) = self.look_back(self.office.vault.last_entry(), |entry| entry.about.record == Some(main.id))?;
         let tables = self.office.index.read();
         let teller = Teller { desk: self, tables: &tables, masks_address };
         let mut before: BTreeMap<Row, Fields> = BTreeMap::new();
-        let mut told: Vec<VersionView> = Vec::with_capacity(versions.len());
-        for (entry, row, record) in versions {
+        let mut told: Vec<VersionView> = Vec::new();
+        for Version { entry, row, record, is_cut } in versions {
+            if record.as_ref().is_some_and(|record| !record.is_seen(&teller)) {
+                continue;
+            }
             let fields = record.as_ref().map(|record| record.fields(&teller)).unwrap_or_default();
             let earlier = before.insert(row, fields.clone()).unwrap_or_default();
             let changes = changes(&earlier, &fields);
-            if changes.is_empty() {
+            // What went before the oldest version that is read is not that one's doing.
+            if changes.is_empty() || is_cut {
                 continue;
             }
+            let is_part = row.kind != main.kind;
+            let title = record.filter(|_| is_part).map_or_else(|| text(""), |record| record.title(&teller));
             told.push(VersionView {
                 number: entry.number,
                 at: entry.about.at,
                 by: self.staff_name(&tables, entry.about.staff),
                 action: entry.about.action,
-                part: if row.kind == main.kind { String::new() } else { row.kind.to_string() },
-                title: record.map(|record| record.title(&teller)).filter(|_| row.kind != main.kind).unwrap_or_default(),
+                part: if is_part { row.kind.to_string() } else { String::new() },
+                title,
                 changes,
             });
         }
         told.reverse();
-        Ok(HistoryView { versions: told, looks: looks.iter().map(|entry| self.log_row(&tables, entry)).collect() })
+        told.truncate(TOLD_MAX);
+        let about = self.about(&tables, of);
+        Ok(HistoryView {
+            about,
+            versions: told,
+            looks: looks.iter().map(|entry| self.log_row(&tables, entry)).collect(),
+        })
+    }
+
+    fn about(&self, tables: &Tables, of: HistoryOf) -> String {
+        let person = |id: &RecordId| tables.persons.get(id).map(|row| row.name.clone());
+        let about = match of {
+            HistoryOf::Case(id) => tables.cases.get(&id).map(|case| {
+                let summary = self.summary(tables, case);
+                format!("{} {}", summary.number, summary.client)
+            }),
+            HistoryOf::Person(id) => person(&tables.standing(id)),
+            HistoryOf::Task(id) => tables.tasks.get(&id).map(|task| self.task_view(tables, task).about),
+            HistoryOf::Line(id) => tables.lines.get(&id).map(|line| line.visitor.clone()),
+            HistoryOf::Account(id) => tables.staff.get(&id).map(|member| member.name.clone()),
+            HistoryOf::Settings => None,
+        };
+        about.unwrap_or_default()
     }
 
     /// The row of a record that this account may see, and the rows of what hangs on it.
@@ -523,12 +600,17 @@ impl Desk {
             HistoryOf::Person(id) => {
                 self.allow(Ask::People)?;
                 self.visible_person(id)?;
-                let (mut parts, records) = {
+                // A person is told with every record that turned out to be about them, and with the relations that are shown.
+                let (mut parts, id, records) = {
                     let tables = self.office.index.read();
-                    let links = tables.links_of(id).map(|link| Row::of::<Link>(Link::TOP, link.id));
-                    (links.collect::<Vec<_>>(), tables.records_of(id))
+                    let id = tables.standing(id);
+                    let links = self.links(&tables, id).into_iter().map(|link| Row::of::<Link>(Link::TOP, link.id));
+                    (links.collect::<Vec<_>>(), id, tables.records_of(id))
                 };
                 for record in records {
+                    if record != id {
+                        parts.push(Row::of::<Person>(Person::TOP, record));
+                    }
                     let consents = vault.list::<Consent>(record)?;
                     parts.extend(consents.into_iter().map(|consent| Row::of::<Consent>(record, consent.record.id)));
                     let members = vault.list::<Member>(record)?;

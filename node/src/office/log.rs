@@ -92,14 +92,22 @@ impl Desk {
         Ok(LogView { rows: found.iter().map(|entry| self.log_row(&tables, entry)).collect(), before, last })
     }
 
-    /// Notes that a page was printed: about the record whose page it was, if this account may see that.
+    /// Notes that a page was printed: about the record whose page it was, or its case, if this account may see that. Each print
+    /// is one line of the log.
     pub fn note_print(&self, record: Option<RecordId>) {
-        let seen = record.filter(|id| {
+        let about = record.and_then(|id| {
             let tables = self.office.index.read();
-            let is_case = tables.cases.get(id).is_some_and(|case| self.sees(&tables, case));
-            is_case || (tables.persons.contains_key(id) && self.sees_person(&tables, *id))
+            let case = match (tables.tasks.get(&id), tables.referrals.get(&id)) {
+                (Some(task), _) => task.case,
+                (_, Some(referral)) => referral.case,
+                (None, None) => Some(id),
+            };
+            let case = case.and_then(|case| tables.cases.get(&case)).filter(|case| self.sees(&tables, case));
+            let is_person = tables.persons.contains_key(&id) && self.sees_person(&tables, id);
+            let is_line = tables.lines.get(&id).is_some_and(|line| self.sees_line(&tables, line));
+            case.map(|case| case.id).or_else(|| (is_person || is_line).then_some(id))
         });
-        self.note_once("print", seen);
+        self.office.vault.note(Some(self.actor.staff), "print", about);
     }
 
     /// Entries backwards from a number, and where to go on.

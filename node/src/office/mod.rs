@@ -21,6 +21,7 @@ mod home;
 mod import;
 mod links;
 mod log;
+mod outside;
 mod own;
 mod people;
 mod referrals;
@@ -51,6 +52,7 @@ pub use import::{
 };
 pub use links::Shared;
 pub use log::{LogCheck, LogFilter, LogRow, LogView};
+pub use outside::{BookInInput, ToldInput};
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::ReferralInput;

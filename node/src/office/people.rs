@@ -7,6 +7,7 @@ use crate::policy::Ask;
 use crate::records::{Consent, CountingBasis, IdentityLevel, Person, PersonRef};
 use crate::vault::Record;
 use crate::vocabulary::Vocabulary;
+use crate::zone::Zone;
 use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
@@ -121,6 +122,8 @@ pub struct ConsentInput {
     pub refused: bool,
     /// The day on the paper, where it is written down later; today when empty.
     pub given_on: String,
+    /// Offices without a node, by name: one a line, in the order in which they may be asked.
+    pub outside: String,
 }
 
 /// Collects what is wrong with a form, field by field.
@@ -551,7 +554,14 @@ impl Desk {
                 Err(error) => problems.with("recipients", "unknown-value", error),
             }
         }
-        if shares && recipients.is_empty() {
+        let outside: Vec<Line> = input
+            .outside
+            .lines()
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(|name| problems.line("outside", name))
+            .collect();
+        if shares && recipients.is_empty() && outside.is_empty() {
             problems.add("recipients", "recipient-needed");
         }
         let groups = |problems: &mut Problems, field: &str, words: &[String]| -> Vec<FieldGroup> {
@@ -599,6 +609,7 @@ impl Desk {
                 method: method?,
                 giver: giver?,
                 language: Text::new(language).ok()?,
+                outside: Some(List::new(outside).ok()?).filter(|names| names.iter().next().is_some()),
             })
         };
         complete().ok_or_else(|| DeskError::Invalid(vec![FieldProblem::new("scope", "too-long")]))
@@ -638,6 +649,7 @@ impl Desk {
                         Some(member) => member.record.name.to_string(),
                         None => office.to_string(),
                     })
+                    .chain(consent.terms.outside.iter().flat_map(|names| names.iter()).map(ToString::to_string))
                     .collect(),
                 status: match consent.status {
                     ConsentStatus::Refused => "refused",
@@ -646,9 +658,15 @@ impl Desk {
                     ConsentStatus::Given => "given",
                 }
                 .into(),
+                until: last_day(consent.terms.expires, &tables.zone),
                 terms: consent.terms.clone(),
                 explained_by: self.staff_name(tables, consent.explained_by),
             })
             .collect()
     }
+}
+
+/// The last day on which something holds that ends with that day.
+pub(super) fn last_day(ends: Timestamp, zone: &Zone) -> Day {
+    zone.day(Timestamp::from_ms(ends.ms().saturating_sub(1)))
 }

@@ -5,20 +5,23 @@ use super::exchange::Outward;
 use super::people::country;
 use super::steps::{self, AnswerInput};
 use super::tasks::{NewTask, add_task, settle_from};
-use super::{CodeView, Desk, DeskError, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview};
+use super::{
+    CodeView, Desk, DeskError, OutsideView, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
+};
 use crate::calendars::{Calendar, birth_date};
 use crate::codes;
 use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Payment,
+    Action, Case, CaseState, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Outside, Payment,
     PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, TaskKind, TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
 use casemesh_crypto::random::os_rng;
+use casemesh_crypto::token;
 use casemesh_protocol::bounded::{List, Text};
-use casemesh_protocol::consent::Permit;
+use casemesh_protocol::consent::{Permit, outside_office};
 use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
 use casemesh_protocol::outgoing::{Disclosure, Grant, Outgoing, Reply};
 use casemesh_protocol::packet::{self, Full, Kind as PacketKind, Preview, SharedField};
@@ -33,6 +36,8 @@ use utoipa::ToSchema;
 
 /// An answer on what is kept is due so many days after a referral was taken back.
 const ERASURE_ANSWER_DAYS: i32 = 3;
+/// Characters of the code on a slip.
+const CODE_SYMBOLS: usize = 8;
 /// Longest need.
 const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
 
@@ -40,8 +45,14 @@ const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReferralInput {
-    /// To which office.
+    /// To which office; empty for one without a node.
     pub to: String,
+    /// The name of an office without a node, as the consent has it.
+    pub outside: String,
+    /// How it goes to an office without a node: code of the list `outside_way`; a slip when empty.
+    pub how: String,
+    /// Telephone, address and the like of an office without a node.
+    pub contact: String,
     /// Code of the list `service_type`.
     pub service: String,
     /// What is needed, in words, without names.
@@ -64,6 +75,7 @@ struct Draft {
     urgency: u8,
     /// The record of the client that the consent stands with.
     holder: PersonRef,
+    outside: Option<Outside>,
 }
 
 /// Where the facts of a draft come from: the view, or a command at work.
@@ -247,8 +259,10 @@ impl Desk {
             };
             let event = next_event(tx, &desk.office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
             let signed = SignedEvent::sign(&event, &desk.office.keys.node_key);
+            // Built for an office without a node as well: what the permit does not cover does not get onto paper either.
             let disclosure = Disclosure::preview(&draft.permit, signed.clone(), draft.preview.clone())
                 .map_err(|error| DeskError::Partner(error.to_string()))?;
+            let is_outside = draft.outside.is_some();
             let referral = Referral {
                 id: tx.fresh_id(),
                 thread,
@@ -261,8 +275,8 @@ impl Desk {
                 consent: Some(consent),
                 preview: draft.preview,
                 full: Some(draft.full),
-                events: vec![HeldEvent { signed, ours: true, at: now, by: tx.staff() }],
-                facts: Facts::default(),
+                events: vec![HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None }],
+                facts: Facts { sent: Some(now).filter(|_| is_outside), ..Facts::default() },
                 urgency: draft.urgency,
                 respond_by,
                 expires,
@@ -270,10 +284,14 @@ impl Desk {
                 erased: None,
                 shed: None,
                 reminder: None,
+                outside: draft.outside,
+                heard: Vec::new(),
             };
             tx.insert(&referral)?;
             let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
-            Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).queue(tx)?;
+            if !is_outside {
+                Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).queue(tx)?;
+            }
             touch_case(tx, case, "letter_out", &referral.partner_name)?;
             tx.about(referral.id);
             Ok(referral.id)
@@ -282,7 +300,7 @@ impl Desk {
         Ok(id)
     }
 
-    fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
+    pub(super) fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
         self.may_in_case(case, Ask::Refer).map(drop)
     }
 
@@ -299,7 +317,17 @@ impl Desk {
         let standing = records.first().copied().unwrap_or(client.id);
         let client = source.person(standing)?.ok_or(DeskError::NotFound)?;
         let mut problems = self.problems();
-        let to: Option<OfficeId> = problems.word("to", &input.to);
+        let outside = problems.line("outside", &input.outside);
+        let how = match input.how.as_str() {
+            "" => codes::code("outside_way", "slip"),
+            how => problems.code("how", "outside_way", how),
+        };
+        let contact = problems.text("contact", &input.contact, 400);
+        let is_outside = !outside.is_empty();
+        let to: Option<OfficeId> = match is_outside {
+            true => Some(outside_office(outside.as_str())),
+            false => problems.word("to", &input.to),
+        };
         let service = problems.code("service", "service_type", &input.service);
         let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
         let urgency = match input.urgency.as_str() {
@@ -320,15 +348,20 @@ impl Desk {
         }
         let directory = self.office.around.directory();
         let member = to.and_then(|to| directory.as_ref().and_then(|directory| directory.member(&to)));
-        if to.is_some() && member.is_none() {
+        if to.is_some() && member.is_none() && !is_outside {
             problems.add("to", "not-in-network");
         }
         if member.is_some_and(|member| member.prekey(now).is_none()) {
             problems.add("to", "no-prekey");
         }
         problems.done()?;
-        let (Some(to), Some(service), Some(consent), Some(member)) = (to, service, consent, member) else {
+        let (Some(to), Some(service), Some(consent), Some(how)) = (to, service, consent, how) else {
             return Err(DeskError::NotFound);
+        };
+        let partner_name = match (is_outside, member) {
+            (true, _) => outside.to_string(),
+            (false, Some(member)) => member.record.name.to_string(),
+            (false, None) => return Err(DeskError::NotFound),
         };
         // The consent may stand with a record that turned out to be about the same person.
         let found = records.iter().find_map(|id| source.consent(*id, consent).transpose());
@@ -376,13 +409,19 @@ impl Desk {
             },
         };
         Ok(Draft {
-            partner_name: member.record.name.to_string(),
+            partner_name,
             preview,
             full,
             permit,
             left_out,
             urgency,
             holder: consent.person,
+            outside: is_outside.then(|| Outside {
+                how,
+                contact,
+                reference: String::new(),
+                code: token::spoken_code(CODE_SYMBOLS, &mut os_rng()),
+            }),
         })
     }
 
@@ -409,7 +448,7 @@ impl Desk {
         }
     }
 
-    fn visible_referral(&self, id: RecordId) -> Result<Arc<Referral>, DeskError> {
+    pub(super) fn visible_referral(&self, id: RecordId) -> Result<Arc<Referral>, DeskError> {
         let tables = self.office.index.read();
         let referral = tables.referrals.get(&id).ok_or(DeskError::NotFound)?;
         if self.sees_referral(&tables, referral) { Ok(Arc::clone(referral)) } else { Err(DeskError::NotFound) }
@@ -427,11 +466,12 @@ impl Desk {
         let directory = self.office.around.directory();
         // With the key that its author had then; our own stand in the directory as well.
         let holds = |held: &HeldEvent, event: &Event| {
-            let author = directory.as_ref()?.member(&event.id.office)?;
-            let key = author.keys.node_key(&held.signed.key, event.at.s())?;
-            Some(held.signed.verify(&key).is_ok())
+            let author = directory.as_ref().and_then(|directory| directory.member(&event.id.office));
+            let key = author.and_then(|author| author.keys.node_key(&held.signed.key, event.at.s()));
+            let own = (event.id.office == self.office.keys.office).then(|| self.office.keys.node_key.verifying_key());
+            Some(held.signed.verify(&key.or(own)?).is_ok())
         };
-        let known = thread.known_to(if referral.outgoing { Side::Receiver } else { Side::Sender });
+        let known = thread.known_to(other_side(referral.side()));
         let held: HashMap<Digest, &HeldEvent> = referral.events.iter().map(|held| (held.signed.hash(), held)).collect();
         let events = thread.events.iter().map(|(event, fate)| {
             let held = held.get(&event.hash);
@@ -440,6 +480,7 @@ impl Desk {
                 by: held.and_then(|held| held.by).map(|staff| self.staff_name(&tables, Some(staff))),
                 verified: held.and_then(|held| holds(held, &event.event)).unwrap_or(false),
                 known: known.contains(&event.hash),
+                told: held.and_then(|held| held.told.as_ref()).map(|told| (told.by.clone(), CodeView::from(&told.how))),
             };
             steps::event_view(&event.event, event.side, *fate, shown)
         });
@@ -469,11 +510,22 @@ impl Desk {
             events: events.collect(),
             erased: referral.erased.map(|(at, _)| at),
             recall_until,
+            outside: referral.outside.as_ref().map(|outside| OutsideView {
+                how: CodeView::from(&outside.how),
+                contact: outside.contact.clone(),
+                reference: outside.reference.clone(),
+                code: outside.code.clone(),
+            }),
+            heard: referral.heard.iter().map(|heard| self.heard_view(&tables, heard)).collect(),
+            told_steps: match referral.erased {
+                Some(_) => Vec::new(),
+                None => steps::offered(&tables.vocabulary, &referral, thread.state, other_side(referral.side())),
+            },
             steps: match referral.erased {
                 Some(_) => Vec::new(),
                 // Nothing goes before the referral itself, and nothing after it was taken back.
                 None if recall_until.is_some() || recalled => Vec::new(),
-                None => steps::offered(&tables.vocabulary, &referral, thread.state),
+                None => steps::offered(&tables.vocabulary, &referral, thread.state, referral.side()),
             },
             packets,
         })
@@ -567,7 +619,7 @@ impl Desk {
     }
 
     /// What a member of the network is called.
-    fn member_name(&self, office: OfficeId) -> Option<String> {
+    pub(super) fn member_name(&self, office: OfficeId) -> Option<String> {
         let directory = self.office.around.directory()?;
         directory.member(&office).map(|member| member.record.name.to_string())
     }
@@ -600,7 +652,7 @@ impl Desk {
             let (thread, side) = (referral.thread(), referral.side());
             let event = next_event(tx, &office.keys, referral.thread, side, &thread, Step::EnteredInError)?;
             let signed = SignedEvent::sign(&event, &office.keys.node_key);
-            referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff() });
+            referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })
@@ -634,7 +686,9 @@ impl Desk {
             if referral.case.is_some() {
                 return Err(crate::vault::VaultError::Conflict.into());
             }
-            let full = referral.full.clone().ok_or(DeskError::NotFound)?;
+            let booked = || Full { brief: Text::cut(referral.preview.need.as_str()), ..Full::default() };
+            let full = referral.full.clone().or_else(|| referral.outside.as_ref().map(|_| booked()));
+            let full = full.ok_or(DeskError::NotFound)?;
             let person = person_from(tx, referral, &full);
             tx.insert(&person)?;
             let new = NewCase { summary: full.brief.to_string(), owner, ..NewCase::default() };
@@ -713,6 +767,14 @@ pub(super) fn next_event(
     Ok(thread.next(id, thread_id, side, step, tx.now())?)
 }
 
+/// The side that is not this one.
+pub(super) const fn other_side(side: Side) -> Side {
+    match side {
+        Side::Sender => Side::Receiver,
+        Side::Receiver => Side::Sender,
+    }
+}
+
 /// The packet with which a referral of ours begins.
 fn preview_row(tables: &Tables, id: RecordId) -> Option<&crate::index::OutboxRow> {
     let kind = PacketKind::ReferralPreview.number();
@@ -757,11 +819,15 @@ pub(super) fn add_own_event(
     let signed = SignedEvent::sign(&event, &keys.node_key);
     let grant = Grant::of_thread(referral.thread, referral.partner);
     let reply = Reply::event(grant, signed.clone()).map_err(|error| DeskError::Partner(error.to_string()))?;
-    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff() });
+    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
     if !referral.outgoing {
         referral.facts = Facts { answered: referral.facts.answered, ..Default::default() };
     }
-    Outward::new(Outgoing::Reply(reply), referral).queue(tx)
+    match referral.outside {
+        // Somebody has to say it to them.
+        Some(_) => super::outside::tell(tx, referral),
+        None => Outward::new(Outgoing::Reply(reply), referral).queue(tx),
+    }
 }
 
 /// Notes in the case that something went out or came in.

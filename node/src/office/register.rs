@@ -134,7 +134,7 @@ impl Desk {
     }
 
     /// A line that became a case for others alone is as absent as the case.
-    fn sees_line(&self, tables: &Tables, line: &RegisterLine) -> bool {
+    pub(super) fn sees_line(&self, tables: &Tables, line: &RegisterLine) -> bool {
         match line.outcome {
             VisitOutcome::Case(case) => tables.cases.get(&case).is_some_and(|row| {
                 self.sees(tables, row) || row.clients.iter().all(|client| self.sees_person(tables, *client))

@@ -150,9 +150,12 @@ impl Desk {
                 name: name(person),
                 staff: self.staff_name(tables, Some(*staff)),
             },
-            Asked::Close(case, reason, _) => {
-                RequestedView::Close { case: *case, number: number(case), reason: reason.into() }
-            }
+            Asked::Close(case, reason, help) => RequestedView::Close {
+                case: *case,
+                number: number(case),
+                reason: reason.into(),
+                level_of_help: help.as_ref().map(Into::into),
+            },
             Asked::Erase(person, reason, _) => {
                 RequestedView::Erase { person: *person, name: name(person), reason: reason.clone() }
             }

@@ -20,9 +20,9 @@ pub struct StandingInput {
     /// on_hold, in_progress, resolved, monitoring or reopened.
     pub state: String,
     /// Why it rests: code of the list `hold_reason`. A case that rests needs one.
-    pub reason: String,
+    pub rest_reason: String,
     /// The day on which somebody looks again; may be empty.
-    pub until: String,
+    pub rest_until: String,
 }
 
 /// The closing of a case, as entered.
@@ -85,15 +85,15 @@ impl Desk {
         let mut problems = self.problems();
         let state: Option<CaseState> = problems.word("state", &input.state);
         let reason = match state {
-            Some(CaseState::OnHold) => problems.code("reason", "hold_reason", &input.reason),
+            Some(CaseState::OnHold) => problems.code("rest_reason", "hold_reason", &input.rest_reason),
             _ => None,
         };
         let until = match state {
-            Some(CaseState::OnHold | CaseState::Monitoring) => problems.day("until", &input.until),
+            Some(CaseState::OnHold | CaseState::Monitoring) => problems.day("rest_until", &input.rest_until),
             _ => None,
         };
         if until.is_some_and(|until| until < self.today()) {
-            problems.add("until", "in-the-past");
+            problems.add("rest_until", "in-the-past");
         }
         problems.done()?;
         let Some(state) = state else { return Err(DeskError::NotFound) };

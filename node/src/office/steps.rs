@@ -200,8 +200,8 @@ fn step_of(word: &str, said: Said) -> Option<Step> {
     })
 }
 
-/// The steps that our side can make where the referral stands.
-pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State) -> Vec<StepView> {
+/// The steps that a side can make where the referral stands.
+pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State, side: Side) -> Vec<StepView> {
     let today = referral.expires.day();
     let is_legal = |needs: &&Needs| {
         let code = needs.list.and_then(|(list, _)| codes::list(list)?.codes.first());
@@ -212,7 +212,7 @@ pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State
             ..AnswerInput::default()
         };
         let step = read(Problems::new(Arc::clone(words)), &probe, today, Vec::new(), |_| None);
-        step.is_ok_and(|step| state.after(&step, referral.side()).is_ok())
+        step.is_ok_and(|step| state.after(&step, side).is_ok())
     };
     let is_due = |needs: &&Needs| needs.word != "erasure_answered" || state.is_final();
     let view = |needs: &Needs| StepView {
@@ -229,16 +229,18 @@ pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State
 }
 
 /// What is known of an event beside what it says.
+#[derive(Default)]
 pub(super) struct Shown {
     pub(super) ours: bool,
     pub(super) by: Option<String>,
     pub(super) verified: bool,
     pub(super) known: bool,
+    pub(super) told: Option<(String, CodeView)>,
 }
 
 /// An event, as the log of a referral shows it.
 pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) -> EventView {
-    let Shown { ours, by, verified, known } = shown;
+    let Shown { ours, by, verified, known, told } = shown;
     let mut visit = None;
     let mut services: Vec<&Code> = Vec::new();
     let (code, text, amounts): (Option<&Code>, String, Vec<String>) = match &event.step {
@@ -286,6 +288,7 @@ pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) ->
         by,
         verified,
         known,
+        told,
     }
 }
 

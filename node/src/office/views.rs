@@ -809,6 +809,8 @@ pub enum RequestedView {
         number: String,
         /// Why.
         reason: CodeView,
+        /// How much help it was.
+        level_of_help: Option<CodeView>,
     },
     /// An entry holds.
     Entry {
@@ -952,6 +954,9 @@ pub struct ConsentView {
     pub terms: ConsentTerms,
     /// The recipients' names.
     pub recipients: Vec<String>,
+    /// The last day on which it holds.
+    #[schema(value_type = String)]
+    pub until: Day,
     /// given, refused, withdrawn or expired.
     pub status: String,
     /// Who explained it.
@@ -1031,6 +1036,80 @@ pub struct ReferralView {
     pub steps: Vec<StepView>,
     /// Our packets in this referral, in order.
     pub packets: Vec<PacketView>,
+    /// The other office, where it has no node.
+    pub outside: Option<OutsideView>,
+    /// What the other office told beside its packets.
+    pub heard: Vec<HeardView>,
+    /// What the other office can say now, to be written down when it is told.
+    pub told_steps: Vec<StepView>,
+}
+
+/// An office without a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OutsideView {
+    /// How the referral went, or came.
+    pub how: CodeView,
+    /// Telephone, address and the like.
+    pub contact: String,
+    /// Its number for this.
+    pub reference: String,
+    /// What stands on the slip.
+    pub code: String,
+}
+
+/// What stands on a slip of paper for an office without a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SlipView {
+    /// Which referral.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// Whether we ask; otherwise we answer.
+    pub outgoing: bool,
+    /// Our office.
+    pub from: String,
+    /// Whom to ask for.
+    pub worker: String,
+    /// The other office.
+    pub to: String,
+    /// Its telephone, address and the like.
+    pub contact: String,
+    /// Its number for this.
+    pub reference: String,
+    /// The code that an answer names.
+    pub code: String,
+    /// Until when an answer is asked for.
+    #[schema(value_type = String)]
+    pub respond_by: Timestamp,
+    /// How urgent: 0 routine, 1 urgent, 2 emergency.
+    pub urgency: u8,
+    /// Where it stands.
+    pub state: State,
+    /// What is asked, without a name.
+    #[schema(value_type = Object)]
+    pub preview: Preview,
+    /// What the consent lets go beside it.
+    #[schema(value_type = Option<Object>)]
+    pub full: Option<Full>,
+    /// What we answered, if we did.
+    pub answer: Option<EventView>,
+}
+
+/// What another office told beside its packets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HeardView {
+    /// The step that it would be.
+    pub step: String,
+    /// Who told it.
+    pub told_by: String,
+    /// How.
+    pub how: CodeView,
+    /// When it was written down.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// Whether the other office's own event said the same, once one came that decides it.
+    pub confirmed: Option<bool>,
 }
 
 /// A packet of ours.
@@ -1090,6 +1169,9 @@ pub struct EventView {
     pub verified: bool,
     /// Whether the other office has shown that it has it: one of its own is there, or names it.
     pub known: bool,
+    /// Who of an office without a node told it, and how.
+    #[schema(value_type = Option<Object>)]
+    pub told: Option<(String, CodeView)>,
 }
 
 /// A step that can be made now, and what it needs.

@@ -8,6 +8,7 @@ use crate::journal::{Entry, EntryKind, ReadError, Reader, Verified};
 use casemesh_crypto::{seal, wire};
 use casemesh_protocol::id::RecordId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// Versions of one record that are read back.
@@ -48,6 +49,8 @@ pub struct Past<'v> {
     pub row: Row,
     /// The entry.
     pub entry: LogEntry,
+    /// Whether there are older versions that are not read.
+    pub is_cut: bool,
     key: &'v [u8],
     value: Option<&'v [u8]>,
     shared: &'v Shared,
@@ -84,8 +87,8 @@ impl Vault {
     pub fn entries(&self, from: u64, to: u64) -> Result<Vec<LogEntry>, VaultError> {
         let mut found = Vec::new();
         let wanted = from..to.saturating_add(1);
-        let overlaps = |segment: std::ops::Range<u64>| segment.start < wanted.end && wanted.start < segment.end;
-        self.walk(overlaps, |number, entry| {
+        let overlaps = |segment: Range<u64>| segment.start < wanted.end && wanted.start < segment.end;
+        self.walk(overlaps, wanted.end, |number, entry| {
             if wanted.contains(&number) {
                 found.extend(self.log_entry(number, &entry)?);
             }
@@ -100,7 +103,7 @@ impl Vault {
     /// When the journal is damaged.
     pub fn versions<R: Record>(&self, parent: RecordId, id: RecordId) -> Result<Vec<Version<R>>, VaultError> {
         let mut versions = Vec::new();
-        self.each_version(&[Row::of::<R>(parent, id)], |written| {
+        self.each_version(&[Row::of::<R>(parent, id)], VERSIONS_MAX, |written| {
             if let Some(version) = written.record::<R>()? {
                 versions.push((written.entry.clone(), version));
             }
@@ -109,16 +112,18 @@ impl Vault {
         Ok(versions)
     }
 
-    /// Gives every version of some rows to `visit`, oldest first, in one reading of the segments that have any.
+    /// Gives the latest versions of some rows, at most so many of each, to `visit`, oldest first, in one reading of the segments
+    /// that have any.
     ///
     /// # Errors
     /// When the journal is damaged, or `visit` fails.
     pub fn each_version(
         &self,
         rows: &[Row],
+        most: usize,
         mut visit: impl FnMut(&Past<'_>) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
-        let mut keys: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
+        let mut keys: BTreeMap<Vec<u8>, (Row, u64, bool)> = BTreeMap::new();
         let mut numbers = BTreeSet::new();
         for row in rows {
             let key = self.shared.row_key(row.kind, row.parent, row.id);
@@ -128,15 +133,18 @@ impl Vault {
                 of_row.extend(row.last_chunk::<8>().map(|number| u64::from_be_bytes(*number)));
                 true
             })?;
-            numbers.extend(of_row.into_iter().rev().take(VERSIONS_MAX));
-            keys.insert(key, *row);
+            let is_cut = of_row.len() > most;
+            let kept = of_row.split_off(of_row.len().saturating_sub(most));
+            keys.insert(key, (*row, kept.first().copied().unwrap_or(u64::MAX), is_cut));
+            numbers.extend(kept);
         }
         self.read_numbers(&numbers, |number, entry| {
             let Some(log) = self.log_entry(number, &entry)? else { return Ok(()) };
             for write in &entry.writes {
-                if let Some(row) = keys.get(&write.key) {
-                    let value = write.value.as_deref();
-                    visit(&Past { row: *row, entry: log.clone(), key: &write.key, value, shared: &self.shared })?;
+                if let Some((row, oldest, is_cut)) = keys.get(&write.key).filter(|(_, oldest, _)| number >= *oldest) {
+                    let (entry, value) = (log.clone(), write.value.as_deref());
+                    let is_cut = *is_cut && number == *oldest;
+                    visit(&Past { row: *row, entry, is_cut, key: &write.key, value, shared: &self.shared })?;
                 }
             }
             Ok(())
@@ -161,18 +169,24 @@ impl Vault {
         numbers: &BTreeSet<u64>,
         mut visit: impl FnMut(u64, Entry) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
-        let has_any = |segment: std::ops::Range<u64>| numbers.range(segment).next().is_some();
-        self.walk(has_any, |number, entry| if numbers.contains(&number) { visit(number, entry) } else { Ok(()) })
+        let has_any = |segment: Range<u64>| !segment.is_empty() && numbers.range(segment).next().is_some();
+        let end = numbers.last().map_or(0, |last| last + 1);
+        self.walk(has_any, end, |number, entry| if numbers.contains(&number) { visit(number, entry) } else { Ok(()) })
     }
 
+    /// Reads the segments that are wanted, up to the entry `end`: what lies behind it may be damaged, and keeps nobody from this.
     fn walk(
         &self,
-        wanted: impl Fn(std::ops::Range<u64>) -> bool,
+        wanted: impl Fn(Range<u64>) -> bool,
+        end: u64,
         mut visit: impl FnMut(u64, Entry) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
         let reader = Reader::new(&self.shared.folder.join(JOURNAL_FOLDER), self.shared.keys.database)?;
         let mut problem = None;
         let walked = reader.walk(wanted, |number, entry| {
+            if number >= end {
+                return Err(ReadError::Stopped(String::new()));
+            }
             visit(number, entry).map_err(|error| {
                 problem = Some(error);
                 ReadError::Stopped(String::new())

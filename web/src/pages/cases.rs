@@ -392,6 +392,8 @@ struct EditPage {
     types: Vec<(String, String)>,
     forums: Vec<(String, String)>,
     sources: Vec<(String, String)>,
+    /// Whether a search for another client found nobody.
+    found_nobody: bool,
     /// Persons who can be clients: who they are, and whether they are.
     clients: Vec<(String, String, bool)>,
 }
@@ -428,12 +430,12 @@ async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
         for one in chosen.iter().filter_map(|one| one.parse().ok()) {
             known.push((desk.person(one)?.id.to_string(), desk.person(one)?.name));
         }
-        if !wanted.is_empty() {
-            known.extend(desk.search(&wanted)?.into_iter().map(|hit| (hit.id.to_string(), hit.name)));
-        }
-        Ok((case, known))
+        let hits = if wanted.is_empty() { Vec::new() } else { desk.search(&wanted)? };
+        let found_nobody = !wanted.is_empty() && hits.is_empty();
+        known.extend(hits.into_iter().map(|hit| (hit.id.to_string(), hit.name)));
+        Ok((case, known, found_nobody))
     });
-    let (case, known) = match found.await {
+    let (case, known, found_nobody) = match found.await {
         Ok(found) => found,
         Err(error) => return signed.refused(&error),
     };
@@ -452,7 +454,7 @@ async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
     let types = signed.page.options_with("case_type", form.get("case_type"));
     let forums = signed.page.options_with("forum", form.get("forum"));
     let sources = signed.page.options_with("case_source", form.get("source"));
-    html_with(status, &EditPage { page: signed.page, form, case, types, forums, sources, clients })
+    html_with(status, &EditPage { page: signed.page, form, case, types, forums, sources, clients, found_nobody })
 }
 
 async fn edit_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
@@ -489,6 +491,9 @@ async fn edit(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
     }
 }
 
+/// What stands before the name of an office without a node, where an office is chosen.
+const OUTSIDE: &str = "outside:";
+
 #[derive(Template)]
 #[template(path = "refer.html")]
 struct ReferPage {
@@ -504,6 +509,9 @@ struct ReferPage {
     refusal: Option<String>,
     /// Whether another office was asked for the same.
     asks_elsewhere: bool,
+    /// Whether a consent names an office without a node, and how it can go there.
+    has_outside: bool,
+    ways: Vec<(String, String)>,
 }
 
 async fn refer_page(
@@ -521,8 +529,18 @@ async fn refer_page(
         Err(error) => return signed.refused(&error),
     };
     let page = &signed.page;
-    let live = case.consents.iter().filter(|consent| consent.status == "given");
-    let consents = live
+    let live = || case.consents.iter().filter(|consent| consent.status == "given");
+    let mut outside: Vec<String> = live()
+        .flat_map(|consent| consent.terms.outside.iter())
+        .flat_map(|names| names.iter())
+        .map(ToString::to_string)
+        .collect();
+    outside.sort_unstable();
+    outside.dedup();
+    let has_outside = !outside.is_empty();
+    let offices = partners.into_iter().map(|partner| (partner.office.to_string(), partner.name));
+    let offices = offices.chain(outside.into_iter().map(|name| (format!("{OUTSIDE}{name}"), name))).collect();
+    let consents = live()
         .map(|consent| {
             let text = format!("{} – {}", page.word("purpose", &consent.terms.purpose), consent.recipients.join(", "));
             (consent.id.to_string(), text)
@@ -537,7 +555,9 @@ async fn refer_page(
             action: format!("/cases/{id}/refer"),
             about: format!("{} {}", case.summary.number, case.summary.client),
             consent_href: format!("/people/{first_client}/consents/new"),
-            partners: partners.into_iter().map(|partner| (partner.office.to_string(), partner.name)).collect(),
+            partners: offices,
+            has_outside,
+            ways: page.options("outside_way"),
             consents,
             services: page.options("service_type"),
             share,
@@ -571,8 +591,12 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
     if form.on("back") {
         return refer_page(&app, signed, id, form, None, None).await;
     }
+    let outside = form.get("to").strip_prefix(OUTSIDE).unwrap_or_default().to_owned();
     let input = ReferralInput {
-        to: form.text("to"),
+        to: if outside.is_empty() { form.text("to") } else { String::new() },
+        outside,
+        how: form.text("how"),
+        contact: form.text("contact"),
         service: form.text("service"),
         need: form.text("need"),
         urgency: form.text("urgency"),

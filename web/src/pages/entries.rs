@@ -321,6 +321,8 @@ struct PrintPage {
     page: Page,
     title: String,
     lines: Vec<PaperLine>,
+    /// Whether the rule of consent stands above it, to be read to the client.
+    says_rule: bool,
 }
 
 /// How a line of a sheet is answered.
@@ -340,6 +342,11 @@ const IDENTITIES: &[&str] = &["anonymous", "alias", "self_declared", "document_s
 const COUNTINGS: &[&str] = &["consent", "headcount", "not_stated", "objected"];
 const PAYMENTS: &[&str] =
     &["claimed", "agreed", "recovered", "offered", "promised", "bounced", "in_kind", "cost", "waived"];
+const GROUPS: &[&str] =
+    &["names", "birth_and_sex", "contact", "address", "origin", "identifiers", "case_brief", "case_notes", "money"];
+const WITHHOLD: &[&str] = &["fear_of_harm", "tells_personally", "other"];
+const METHODS: &[&str] = &["signed_paper", "thumbprint", "recorded_voice", "witnessed_oral"];
+const GIVERS: &[&str] = &["person", "caregiver", "guardian", "representative"];
 const PURPOSES: &[&str] = &["share_for_service", "share_for_transfer", "statistics"];
 
 /// Paper for what is no form: the same fields as the page has, so that what was written by hand can be typed in later.
@@ -415,11 +422,16 @@ const SHEETS: &[Sheet] = &[
         &[
             ("consent-purpose", Asked::Of("purpose", PURPOSES)),
             ("consent-recipients", Asked::Tall),
-            ("consent-scope", Asked::Tall),
-            ("consent-withheld", Asked::Line),
+            ("consent-scope", Asked::Of("group", GROUPS)),
+            ("consent-withheld", Asked::Of("group", GROUPS)),
+            ("consent-why-withheld", Asked::Of("withhold", WITHHOLD)),
             ("consent-expires", Asked::Line),
+            ("consent-method", Asked::Of("method", METHODS)),
+            ("consent-giver", Asked::Of("giver", GIVERS)),
             ("consent-language", Asked::One("language")),
-            ("consent-refused", Asked::YesNo),
+            ("consent-answer", Asked::Of("consent", &["yes", "no"])),
+            ("consent-signature-client", Asked::Tall),
+            ("consent-signature-worker", Asked::Tall),
         ],
     ),
     (
@@ -450,7 +462,8 @@ async fn blank(Path(sheet): Path<String>, signed: Signed) -> Response {
         },
         is_tall: matches!(asked, Asked::Tall),
     };
-    html(&PrintPage { title: page.t(title), lines: fields.iter().map(line).collect(), page })
+    let says_rule = sheet == "consent";
+    html(&PrintPage { title: page.t(title), lines: fields.iter().map(line).collect(), page, says_rule })
 }
 
 impl From<Line> for PaperLine {
@@ -467,6 +480,7 @@ async fn print(Path(form): Path<String>, signed: Signed) -> Response {
             title: signed.page.form_name(&form),
             lines: Line::all_of(&signed.page, definition, &Form::default()).into_iter().map(PaperLine::from).collect(),
             page: signed.page,
+            says_rule: false,
         }),
         None => signed.refused(&DeskError::NotFound),
     }

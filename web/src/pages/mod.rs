@@ -12,6 +12,7 @@ mod history;
 mod home;
 mod log;
 mod manual;
+mod outside;
 mod oversight;
 mod people;
 mod referrals;
@@ -44,6 +45,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(hers::routes())
         .merge(history::routes())
         .merge(manual::routes())
+        .merge(outside::routes())
         .merge(oversight::routes())
         .merge(people::routes())
         .merge(family::routes())

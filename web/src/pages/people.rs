@@ -424,7 +424,7 @@ async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Re
 }
 
 async fn consent_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    let form = Form::of(&[("purpose", "share_for_service"), ("method", "signed_paper"), ("giver", "person")]);
+    let form = Form::of(&[("purpose", "share_for_service")]);
     consent_page(&app, signed, id, form).await
 }
 
@@ -441,6 +441,7 @@ async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, Sent {
         language: form.text("language"),
         refused: form.on("refused"),
         given_on: form.text("given_on"),
+        outside: form.text("outside"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.record_consent(id, input)).await {

@@ -52,29 +52,61 @@ struct ReferralPage {
     /// Offices that can be named instead.
     offices: Vec<(String, String)>,
     services: Vec<(String, String)>,
+    /// How something can be told.
+    ways: Vec<(String, String)>,
+    /// Whether the form that came back is of what was told.
+    came_back_told: bool,
+}
+
+/// What is said about a first visit.
+pub(super) fn said(visit: &Visit) -> Vec<(&'static str, String)> {
+    let all = [
+        ("visit-when", &visit.when),
+        ("visit-place", &visit.place),
+        ("visit-ask-for", &visit.ask_for),
+        ("visit-bring", &visit.bring),
+    ];
+    all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(label, text)| (label, text.to_string())).collect()
 }
 
 impl ReferralPage {
+    /// What our side can do, and what the other office can say that somebody tells us.
+    fn sections(&self) -> [(&'static str, &'static str, bool, &[StepView]); 2] {
+        [
+            ("referral-next", "steps", false, &self.referral.steps),
+            ("referral-told", "told", true, &self.referral.told_steps),
+        ]
+    }
+
+    /// Whether it is the form that came back.
+    fn is_open(&self, step: &str, told: &bool) -> bool {
+        self.form.get("step") == step && self.came_back_told == *told
+    }
+
+    /// What distinguishes the fields of a form from those of the others.
+    fn at(&self, step: &str, told: &bool) -> String {
+        if *told { format!("told-{step}") } else { step.to_owned() }
+    }
+
+    /// A code in groups of four, as it is read out.
+    fn grouped(&self, code: &str) -> String {
+        super::outside::grouped(code)
+    }
+
     /// What was typed into the form of a step that came back.
-    fn typed(&self, step: &str, field: &str) -> &str {
-        if self.form.get("step") == step { self.form.get(field) } else { "" }
+    fn typed(&self, step: &str, told: &bool, field: &str) -> &str {
+        if self.is_open(step, told) { self.form.get(field) } else { "" }
     }
 
     /// What is wrong with a field of a step.
-    fn wrong(&self, step: &str, field: &str) -> Option<String> {
-        let problem = self.form.problem(field).filter(|_| self.form.get("step") == step);
+    fn wrong(&self, step: &str, told: &bool, field: &str) -> Option<String> {
+        let problem = self.form.problem(field).filter(|_| self.is_open(step, told));
         problem.map(|problem| self.page.problem(problem))
     }
 
     /// What is said about a first visit.
     fn said(&self, visit: &Visit) -> Vec<(&'static str, String)> {
-        let all = [
-            ("visit-when", &visit.when),
-            ("visit-place", &visit.place),
-            ("visit-ask-for", &visit.ask_for),
-            ("visit-bring", &visit.bring),
-        ];
-        all.into_iter().filter(|(_, text)| !text.is_empty()).map(|(label, text)| (label, text.to_string())).collect()
+        said(visit)
     }
 
     /// The codes that a step can carry.
@@ -83,14 +115,22 @@ impl ReferralPage {
     }
 }
 
-async fn referral_page(app: &App, signed: Signed, id: RecordId, form: Form, refusal: Option<&DeskError>) -> Response {
+pub(super) async fn referral_page(
+    app: &App,
+    signed: Signed,
+    id: RecordId,
+    form: Form,
+    refusal: Option<&DeskError>,
+) -> Response {
     let desk = signed.desk.clone();
     match app.run(move || desk.referral(id).map(|referral| (referral, desk.partners()))).await {
         Ok((referral, partners)) => {
             let services = signed.page.options("service_type");
+            let ways = signed.page.options("outside_way");
+            let came_back_told = form.on("told");
             let wrong = refusal.is_some() || !form.problems().is_empty();
             let can_open = !referral.summary.outgoing
-                && referral.full.is_some()
+                && (referral.full.is_some() || referral.outside.is_some())
                 && referral.summary.case.is_none()
                 && referral.summary.state.is_at_work();
             html_with(
@@ -103,6 +143,8 @@ async fn referral_page(app: &App, signed: Signed, id: RecordId, form: Form, refu
                     can_open,
                     offices: partners.into_iter().map(|one| (one.office.to_string(), one.name)).collect(),
                     services,
+                    ways,
+                    came_back_told,
                 },
             )
         }
@@ -114,8 +156,9 @@ async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) 
     referral_page(&app, signed, id, Form::default(), None).await
 }
 
-async fn step(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
-    let input = AnswerInput {
+/// A step as its form sends it.
+pub(super) fn answer(form: &Form) -> AnswerInput {
+    AnswerInput {
         step: form.text("step"),
         code: form.text("code"),
         note: form.text("note"),
@@ -126,7 +169,11 @@ async fn step(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
         ask_for: form.text("ask_for"),
         bring: form.text("bring"),
         services: form.all("services"),
-    };
+    }
+}
+
+async fn step(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let input = answer(&form);
     let desk = signed.desk.clone();
     match app.run(move || desk.answer(id, input)).await {
         Ok(()) => go(&format!("/referrals/{id}")),

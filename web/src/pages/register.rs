@@ -88,9 +88,14 @@ fn input(form: &Form) -> RegisterInput {
 
 async fn add(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     let (desk, input) = (signed.desk.clone(), input(&form));
+    // A line that is written on the page of a past day belongs to that day.
+    let day: Option<Day> = form.get("on").parse().ok();
     match app.run(move || desk.add_line(input)).await {
-        Ok(_) => go("/register"),
-        Err(DeskError::Invalid(problems)) => page(&app, signed, form.with_problems(problems), None).await,
+        Ok(_) => match day {
+            Some(day) => go(&format!("/register?day={day}")),
+            None => go("/register"),
+        },
+        Err(DeskError::Invalid(problems)) => page(&app, signed, form.with_problems(problems), day).await,
         Err(error) => signed.refused(&error),
     }
 }

@@ -148,7 +148,11 @@ fn unknown(field: &str) -> DeskError {
 
 async fn state(State(app): State<App>, Path(case): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
     let desk = signed.desk.clone();
-    let input = StandingInput { state: form.text("state"), reason: form.text("reason"), until: form.text("until") };
+    let input = StandingInput {
+        state: form.text("state"),
+        rest_reason: form.text("rest_reason"),
+        rest_until: form.text("rest_until"),
+    };
     match app.run(move || desk.set_case_state(case, &input)).await {
         Ok(()) => go(&format!("/cases/{case}")),
         Err(DeskError::Invalid(problems)) => {

@@ -1,0 +1,350 @@
+//! Offices without a node, both ways: a printed slip with a code to answer by, a letter or a call that is booked in, and answers
+//! that somebody tells. They stand in the same lists, under the same timers and rules, as what comes in packets; what another
+//! office told is written down with who said it, and never signed as if it were theirs.
+
+use super::exchange::after_event;
+use super::people::Problems;
+use super::referrals::{next_event, other_side};
+use super::steps::{self, AnswerInput};
+use super::tasks::{NewTask, add_task};
+use super::{CodeView, Desk, DeskError, HeardView, SlipView};
+use crate::index::Tables;
+use crate::policy::Ask;
+use crate::records::{Case, Consent, Facts, Heard, HeldEvent, Outside, Referral, TaskKind, TaskTitle, Told};
+use crate::vault::{Record, Tx};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::token;
+use casemesh_protocol::bounded::{List, Text};
+use casemesh_protocol::consent::{Permit, outside_office};
+use casemesh_protocol::id::{RecordId, ThreadId};
+use casemesh_protocol::limits::NEED_BYTES_MAX;
+use casemesh_protocol::packet::{self, Preview};
+use casemesh_protocol::referral::{Side, SignedEvent, Step, Thread};
+use casemesh_protocol::terms::{Line, Purpose, SafeContact};
+use casemesh_protocol::timers;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A referral that came by letter, telephone or in person, as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BookInInput {
+    /// Who refers: an office, a court, a helpline, a person.
+    pub from: String,
+    /// How it came: code of the list `outside_way`.
+    pub how: String,
+    /// Telephone, address and the like, to answer to.
+    pub contact: String,
+    /// Their number for it.
+    pub reference: String,
+    /// Code of the list `service_type`.
+    pub service: String,
+    /// What is needed, in words.
+    pub need: String,
+    /// routine, urgent or emergency.
+    pub urgency: String,
+}
+
+/// What another office told, as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToldInput {
+    /// Who told it: name and role.
+    pub by: String,
+    /// How: code of the list `outside_way`.
+    pub how: String,
+    /// What they said.
+    pub answer: AnswerInput,
+}
+
+/// A code as it is read from paper: whatever is written between, and letters that look like numbers.
+fn plain(code: &str) -> String {
+    let code = crate::names::ascii_digits(code).to_uppercase();
+    let letters = code.chars().filter(char::is_ascii_alphanumeric);
+    letters
+        .map(|letter| {
+            if matches!(letter, 'I' | 'L') {
+                '1'
+            } else if letter == 'O' {
+                '0'
+            } else {
+                letter
+            }
+        })
+        .collect()
+}
+
+impl Desk {
+    /// Books in a referral of somebody who has no node. It is answered like any other.
+    ///
+    /// # Errors
+    /// When fields are wrong, or the account answers no referrals.
+    pub fn book_in(&self, input: &BookInInput) -> Result<RecordId, DeskError> {
+        self.allow(Ask::AnswerReferrals)?;
+        let mut problems = self.problems();
+        let from = problems.line("from", &input.from);
+        if from.is_empty() {
+            problems.add("from", "required");
+        }
+        let how = problems.code("how", "outside_way", &input.how);
+        let contact = problems.text("contact", &input.contact, 400);
+        let reference = problems.text("reference", &input.reference, 200);
+        let service = problems.code("service", "service_type", &input.service);
+        let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
+        let urgency = urgency_of(&mut problems, &input.urgency);
+        problems.done()?;
+        let (Some(how), Some(service)) = (how, service) else { return Err(DeskError::NotFound) };
+        let rules = self.office.rules();
+        let office = Arc::clone(&self.office);
+        self.write("book_in", move |tx| {
+            let now = tx.now();
+            let within = |of| now.plus_ms(u64::from(timers::hours(of, urgency)) * 3_600_000);
+            let (respond_by, expires) = (within(rules.decide_h), within(rules.expire_h));
+            let thread = ThreadId::random(&mut os_rng());
+            let partner = outside_office(from.as_str());
+            let seed: [u8; 4] = casemesh_crypto::random::array(&mut os_rng());
+            let preview = Preview {
+                service: service.clone(),
+                need: Text::cut(&need),
+                pseudonym: Text::cut(&packet::pseudonym(&partner, seed)),
+                age_band: None,
+                sex: None,
+                language: None,
+                interpreter: false,
+                area: Line::default(),
+                safe_contact: SafeContact::default(),
+                purpose: Purpose::ShareForService,
+                consent_expires: expires,
+                will_share: List::default(),
+                withheld: List::default(),
+            };
+            let step = Step::Sent { service, respond_by, expires, preview: preview.hash() };
+            let event = next_event(tx, &office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
+            let signed = SignedEvent::sign(&event, &office.keys.node_key);
+            let told = Some(Told { by: from.to_string(), how: how.clone() });
+            let referral = Referral {
+                id: tx.fresh_id(),
+                thread,
+                outgoing: false,
+                partner,
+                partner_name: from.to_string(),
+                key: tx.new_person_key(),
+                case: None,
+                client: None,
+                consent: None,
+                preview,
+                full: None,
+                events: vec![HeldEvent { signed, ours: false, at: now, by: tx.staff(), told }],
+                facts: Facts::default(),
+                urgency,
+                respond_by,
+                expires,
+                last_packet: Digest::ZERO,
+                erased: None,
+                shed: None,
+                reminder: None,
+                outside: Some(Outside { how, contact, reference, code: token::spoken_code(8, &mut os_rng()) }),
+                heard: Vec::new(),
+            };
+            tx.insert(&referral)?;
+            tx.about(referral.id);
+            Ok(referral.id)
+        })
+    }
+
+    /// Writes down what the other office told. Of an office without a node it is its step; of one with a node it stands beside
+    /// the log until its own event says the same.
+    ///
+    /// # Errors
+    /// When the other office cannot say that now, or who told it is missing.
+    pub fn told(&self, id: RecordId, input: &ToldInput) -> Result<(), DeskError> {
+        let referral = self.visible_referral(id)?;
+        self.allow(Ask::AnswerReferrals)?;
+        if referral.outgoing {
+            self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
+        }
+        let mut problems = self.problems();
+        let by = problems.required_text("by", &input.by, 200);
+        let how = problems.code("how", "outside_way", &input.how);
+        problems.done()?;
+        let Some(how) = how else { return Err(DeskError::NotFound) };
+        let told = Told { by, how };
+        let step =
+            steps::read(self.problems(), &input.answer, self.today(), Vec::new(), |office| self.member_name(office))?;
+        let office = Arc::clone(&self.office);
+        self.write("told", move |tx| {
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let referral = &mut sealed.record;
+            let (thread, side) = (referral.thread(), other_side(referral.side()));
+            thread.state.after(&step, side)?;
+            if referral.outside.is_some() {
+                let event = next_event(tx, &office.keys, referral.thread, side, &thread, step.clone())?;
+                let signed = SignedEvent::sign(&event, &office.keys.node_key);
+                let held = HeldEvent { signed, ours: false, at: tx.now(), by: tx.staff(), told: Some(told) };
+                referral.events.push(held);
+                referral.facts.arrived.get_or_insert(tx.now());
+                referral.facts.answered.get_or_insert(tx.now());
+                after_event(tx, &office.keys, referral, &step)?;
+            } else {
+                referral.heard.push(Heard { step, told, at: tx.now(), by: tx.staff(), confirmed: None });
+            }
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })?;
+        self.office.shed_referrals();
+        Ok(())
+    }
+
+    /// What stands on the slip that goes to an office without a node, or that answers it. The consent is asked again, and that
+    /// it was printed is in the log before it is shown.
+    ///
+    /// # Errors
+    /// When there is no such referral for this account, the office has a node, or the consent does not hold any more.
+    pub fn slip(&self, id: RecordId) -> Result<SlipView, DeskError> {
+        let referral = self.visible_referral(id)?;
+        self.allow(Ask::AnswerReferrals)?;
+        let Some(outside) = &referral.outside else { return Err(DeskError::NotFound) };
+        if referral.outgoing {
+            self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
+            let (client, consent) = referral.client.zip(referral.consent).ok_or(DeskError::NotFound)?;
+            let consent = self.office.vault.get::<Consent>(client, consent)?.ok_or(DeskError::NotFound)?.record;
+            Permit::under(&consent.terms, consent.status, Purpose::ShareForService, referral.partner, self.now())?;
+            if referral.thread().state.is_final() {
+                return Err(DeskError::NotFound);
+            }
+        }
+        self.office.vault.note_and_wait(Some(self.actor.staff), "hand_out", Some(id))?;
+        let state = {
+            let tables = self.office.index.read();
+            tables.stands(&referral).state
+        };
+        Ok(SlipView {
+            id,
+            outgoing: referral.outgoing,
+            from: self.office_name(),
+            worker: self.name.clone(),
+            to: referral.partner_name.clone(),
+            contact: outside.contact.clone(),
+            reference: outside.reference.clone(),
+            code: outside.code.clone(),
+            respond_by: referral.respond_by,
+            urgency: referral.urgency,
+            state,
+            preview: referral.preview.clone(),
+            full: referral.full.clone(),
+            answer: referral.thread().applied().filter(|(event, _)| event.side == Side::Receiver).last().map(
+                |(event, _)| {
+                    steps::event_view(
+                        &event.event,
+                        event.side,
+                        casemesh_protocol::referral::Fate::Applied(state),
+                        steps::Shown::default(),
+                    )
+                },
+            ),
+        })
+    }
+
+    /// The referral that a code on a slip belongs to.
+    ///
+    /// # Errors
+    /// When there is none that this account may see.
+    pub fn referral_by_code(&self, code: &str) -> Result<RecordId, DeskError> {
+        self.allow(Ask::AnswerReferrals)?;
+        let wanted = plain(code);
+        let tables = self.office.index.read();
+        let is_it = |referral: &&Arc<Referral>| {
+            let outside = referral.outside.as_ref().filter(|_| self.sees_referral(&tables, referral));
+            outside.is_some_and(|outside| plain(&outside.code) == wanted)
+        };
+        tables.referrals.values().find(is_it).map(|referral| referral.id).ok_or(DeskError::NotFound)
+    }
+
+    pub(super) fn heard_view(&self, tables: &Tables, heard: &Heard) -> HeardView {
+        HeardView {
+            step: heard.step.word().into(),
+            told_by: heard.told.by.clone(),
+            how: CodeView::from(&heard.told.how),
+            at: heard.at,
+            by: self.staff_name(tables, heard.by),
+            confirmed: heard.confirmed,
+        }
+    }
+}
+
+/// How urgent, as it is written in forms.
+pub(super) fn urgency_of(problems: &mut Problems, word: &str) -> u8 {
+    match word {
+        "" | "routine" => 0,
+        "urgent" => 1,
+        "emergency" => 2,
+        other => {
+            problems.with("urgency", "unknown-value", other);
+            0
+        }
+    }
+}
+
+/// Somebody has to tell an office without a node what we decided.
+pub(super) fn tell(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
+    let told = referral.events.last().and_then(|held| held.signed.read().ok());
+    let silent =
+        told.is_some_and(|event| matches!(event.step, Step::Acknowledged | Step::Closed { .. } | Step::Noted { .. }));
+    let case = match referral.case {
+        Some(id) => tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record),
+        None => None,
+    };
+    if silent || case.as_ref().is_some_and(|case| !case.state.is_open()) {
+        return Ok(());
+    }
+    let (due, title) = (super::today(tx)?, TaskTitle::Form("tell_outside".into()));
+    let subjects = case.as_ref().map(|case| super::cases::keys(&case.clients)).unwrap_or_default();
+    let owner = case.as_ref().and_then(|case| case.owner).or(tx.staff());
+    let new = NewTask { kind: TaskKind::ToDo, title, due };
+    add_task(tx, referral.case, &subjects, new, owner, Some(referral.id)).map(drop)
+}
+
+/// Steps by which an office decides: what was told of one of them is confirmed or denied by another.
+const fn decides(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Accepted { .. }
+            | Step::Declined { .. }
+            | Step::Rerouted { .. }
+            | Step::Waitlisted { .. }
+            | Step::Completed { .. }
+            | Step::Failed { .. }
+    )
+}
+
+/// Compares what was told beside the packets with an event of the other office that came to hold.
+pub(super) fn compare(tx: &mut Tx<'_>, referral: &mut Referral, step: &Step) -> Result<(), DeskError> {
+    let mut differs = false;
+    for heard in referral.heard.iter_mut().filter(|heard| heard.confirmed.is_none()) {
+        if heard.step.word() == step.word() {
+            heard.confirmed = Some(true);
+        } else if decides(step) && decides(&heard.step) {
+            heard.confirmed = Some(false);
+            differs = true;
+        }
+    }
+    let Some(case) = referral.case.filter(|_| differs) else { return Ok(()) };
+    let Some(case) = tx.get::<Case>(Case::TOP, case)?.map(|sealed| sealed.record) else { return Ok(()) };
+    let (due, title) = (super::today(tx)?, TaskTitle::Form("told_otherwise".into()));
+    let new = NewTask { kind: TaskKind::FollowUp, title, due };
+    add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_as_people_write_it() {
+        assert_eq!(plain("7k-q2 0o1L"), "7KQ20011");
+        assert_eq!(plain("٧KQ2"), "7KQ2");
+        assert_ne!(plain("7KQ2"), plain("7KQ3"));
+    }
+}
