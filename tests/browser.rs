@@ -789,6 +789,17 @@ async fn walk(tools: (String, PathBuf)) {
             walk.check(&format!("{name}-{language}")).await;
         }
     }
+    // A letter without a node, answered on paper.
+    walk.go(&format!("{advice_base}referrals/book-in")).await;
+    walk.press("main form").await;
+    walk.check("book-in-problem").await;
+    let letter =
+        [("from", "Magistrate's court"), ("service", "safe_house"), ("need", "A place for two"), ("reference", "DV 1")];
+    walk.fill("main form", &letter).await;
+    walk.press("main form").await;
+    walk.shows("DV 1").await;
+    let booked_url = walk.page.url().await.unwrap().unwrap();
+
     // The pages behind the first ones, in three scripts.
     for language in ["en", "ar", "my"] {
         walk.go(&advice_base).await;
@@ -808,6 +819,10 @@ async fn walk(tools: (String, PathBuf)) {
             (format!("{advice_base}register?day=2026-01-01"), "register-day"),
             (format!("{advice_base}blank/register"), "blank-register"),
             (format!("{advice_base}blank/consent"), "blank-consent"),
+            (format!("{advice_base}referrals/book-in"), "book-in"),
+            (format!("{advice_base}referrals/by-code"), "by-code"),
+            (format!("{booked_url}/slip"), "slip"),
+            (booked_url.clone(), "referral-outside"),
             (format!("{advice_base}settings/history"), "denied"),
         ] {
             walk.go(&path).await;

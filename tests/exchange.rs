@@ -3,13 +3,14 @@
 //!          \____ hub (mailbox) ____/
 //! ```
 
-use crate::harness::{TestNode, eventually, network, new_node};
+use crate::harness::{TestNode, eventually, network, new_node, resolved};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use casemesh_node::office::{
-    ActionInput, AnswerInput, BookInInput, CaseInput, ConsentInput, Desk, FieldInput, PaymentInput, PersonInput,
-    ReferralInput, ReferralView, SettingsInput, TaskFilter, TaskView, ToldInput,
+    ActionInput, AnswerInput, BookInInput, CaseInput, ConsentInput, Desk, FieldInput, NeverInput, PaymentInput,
+    PersonInput, ReferralInput, ReferralView, SettingsInput, TaskFilter, TaskView, ToldInput,
 };
+use casemesh_node::records::TaskState;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::referral::State;
@@ -902,4 +903,135 @@ fn what_is_told_on_the_telephone_is_confirmed_by_the_other_node_or_denied() {
     assert_eq!(view.heard.iter().map(|heard| heard.confirmed).collect::<Vec<_>>(), [Some(true), Some(false)]);
     let tasks = pair.desk.case(pair.case).unwrap().tasks;
     assert!(tasks.iter().any(|task| format!("{:?}", task.title).contains("told_otherwise")), "{tasks:?}");
+}
+
+#[test]
+fn never_binds_both_offices_and_what_was_agreed_for_a_child_lapses() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let pair = started_pair();
+    let (desk, to) = (&pair.desk, pair.shelter.office);
+    let agreed = consent(desk, pair.person, to, &["names", "case_brief"], &[]);
+    // The police are ruled out from the start, and it goes along with what is shared.
+    let police = NeverInput { kinds: vec!["police_unit".into()], names: "Uncle Sipho".into(), ..NeverInput::default() };
+    desk.set_never(pair.person, &police).unwrap();
+    let sent = refer(desk, pair.case, to, agreed);
+    let received = incoming(&pair.other);
+    // Somebody names the shelter itself before the acceptance comes: nothing more goes to it, and it is told.
+    let ruled_out = NeverInput { offices: vec![to.to_string()], ..police.clone() };
+    desk.set_never(pair.person, &ruled_out).unwrap();
+    let input = ReferralInput {
+        to: to.to_string(),
+        service: "health".into(),
+        need: "A check-up".into(),
+        consent: agreed.to_string(),
+        ..ReferralInput::default()
+    };
+    assert_eq!(desk.send_referral(pair.case, input.clone()).unwrap_err().key(), "error-consent-never");
+    desk.set_never(pair.person, &police).unwrap();
+    step(&pair.other, received, "accepted", "", "Come at nine");
+    wait_for(&pair.other, received, "the full packet", |v| v.full.is_some());
+    let case = pair.other.referral_to_case(received).unwrap();
+    let client = pair.other.case(case).unwrap().clients[0].id;
+    let never = pair.other.person(client).unwrap().never;
+    assert_eq!((never.kinds, never.names), (vec!["police_unit".to_owned()], vec!["Uncle Sipho".to_owned()]));
+    // What she carries is her choice; without one there is nothing to print.
+    assert!(desk.carry(sent).is_err());
+    desk.choose_carries(sent, "card").unwrap();
+    let card = desk.carry(sent).unwrap();
+    assert_eq!((card.carries.as_str(), card.code_word.as_str()), ("card", "library"));
+    assert!(pair.other.carry(received).is_err(), "it is the sender's client");
+
+    // A guardian's consent for a child who is one no longer.
+    let born = |year: i16| PersonInput { birth: known(&format!("{year}-05-17")), ..PersonInput::default() };
+    let guardian = |person: RecordId, child_view: &str| {
+        let input = ConsentInput {
+            purpose: "share_for_service".into(),
+            recipients: vec![to.to_string()],
+            scope: vec!["names".into()],
+            expires: "2099-01-01".into(),
+            method: "signed_paper".into(),
+            giver: "guardian".into(),
+            given_by: "Aunt Thembi".into(),
+            child_view: child_view.into(),
+            language: "zu".into(),
+            ..ConsentInput::default()
+        };
+        desk.record_consent(person, input).unwrap()
+    };
+    let year = Clock::system().now().day().year();
+    for (born_in, view, expected) in [
+        (year - 30, "", Some("error-consent-of-age")),
+        (year - 10, "disagrees", Some("error-consent-child")),
+        (year - 10, "agrees", None),
+    ] {
+        let child = desk.register_person(PersonInput { identity: "anonymous".into(), ..born(born_in) }).unwrap();
+        let case = desk.open_case(vec![child], CaseInput::default()).unwrap();
+        let agreed = guardian(child, view);
+        let asked = ReferralInput { consent: agreed.to_string(), ..input.clone() };
+        let answer = desk.preview_referral(case, &asked);
+        assert_eq!(answer.as_ref().err().map(|error| error.key()), expected, "{born_in} {view}");
+        let status = &desk.person(child).unwrap().consents[0].status;
+        assert_eq!(status, if born_in < year - 18 { "lapsed" } else { "given" });
+    }
+}
+
+#[test]
+fn who_is_erased_is_asked_to_be_erased_everywhere_and_the_answer_is_kept() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut pair = started_pair();
+    let (desk, other, to) = (&pair.desk, &pair.other, pair.shelter.office);
+    let agreed = consent(desk, pair.person, to, &["names", "contact"], &[]);
+    // Two referrals: with the one the shelter opened a case of its own, with the other it did not.
+    let with_case = refer(desk, pair.case, to, agreed);
+    let received = incoming(other);
+    step(other, received, "accepted", "", "Come at nine");
+    wait_for(other, received, "the full packet", |v| v.full.is_some());
+    let case = other.referral_to_case(received).unwrap();
+    step(other, received, "completed", "service_given", "");
+    wait_for(desk, with_case, "the outcome", |v| v.summary.state == State::Completed);
+    let second = ReferralInput {
+        to: to.to_string(),
+        service: "health".into(),
+        need: "A check-up".into(),
+        consent: agreed.to_string(),
+        ..ReferralInput::default()
+    };
+    let without_case = desk.send_referral(pair.case, second).unwrap();
+    let declined = eventually("the second arrives", || {
+        desk.referral(without_case).unwrap().summary.arrived?;
+        other.referrals(false).unwrap().into_iter().map(|r| r.id).find(|id| *id != received)
+    });
+    step(other, declined, "declined", "no_capacity", "");
+    wait_for(desk, without_case, "the refusal", |v| v.summary.state == State::Declined);
+    for task in desk.case(pair.case).unwrap().tasks {
+        desk.settle_task(task.id, TaskState::Done).unwrap();
+    }
+    desk.close_case(pair.case, &resolved()).unwrap();
+    assert_eq!(desk.erasure(pair.person).unwrap().told, ["Shelter"]);
+    assert!(!desk.erase_person(pair.person, "She asks for it").unwrap(), "nobody else has to approve");
+    assert!(desk.person(pair.person).is_err());
+    // Without a case everything goes by itself, and the answer says so.
+    wait_for(other, declined, "the preview is erased", |v| v.erased.is_some() && v.preview.need.is_empty());
+    let told = wait_for(desk, without_case, "the answer", |v| v.erasure_answer.is_some());
+    assert!(told.erasure_answer.unwrap().erased && told.summary.client.is_none());
+    // With a case a person answers, on which ground something is kept.
+    let tasks = eventually("somebody has to answer", || {
+        let tasks = other.case(case).unwrap().tasks;
+        tasks.iter().any(|task| format!("{:?}", task.title).contains("erasure_answer")).then_some(tasks)
+    });
+    assert_eq!(tasks.len(), 1);
+    step(other, received, "erasure_answered", "own_client", "She is our client, too");
+    let told = wait_for(desk, with_case, "the answer of a person", |v| v.erasure_answer.is_some());
+    let answer = told.erasure_answer.unwrap();
+    assert!(!answer.erased && answer.kept.contains("She is our client"), "{answer:?}");
+    // The lines hold nothing of her, also after a restart.
+    pair.advice.stop();
+    pair.advice.start();
+    let desk = pair.advice.desk("worker");
+    for id in [with_case, without_case] {
+        let view = format!("{:?}", desk.referral(id).unwrap());
+        assert!(!view.contains("Nomvula") && !view.contains("check-up") && !view.contains("bed"), "{view}");
+    }
 }

@@ -71,6 +71,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         operation if operation.ends_with("/turn-away") => json!({ "reason": "no_capacity" }),
         operation if operation.ends_with("/actions") || operation.ends_with("/entries") => json!({ "text": "x" }),
         operation if operation.ends_with("/review") => json!({ "finding": "x" }),
+        operation if operation.ends_with("/carries") => json!({ "carries": "card" }),
         operation if operation.ends_with("/steps") => json!({ "step": "accepted" }),
         _ => json!({}),
     }

@@ -294,6 +294,14 @@ pub const LISTS: &[CodeList] = &[
         ],
     },
     CodeList {
+        name: "carries",
+        codes: &[
+            ("sheet", "A sheet in plain words"),
+            ("card", "A neutral card with a code word"),
+            ("nothing", "Nothing"),
+        ],
+    },
+    CodeList {
         name: "contact_channel",
         codes: &[
             ("walk_in", "Walked in"),

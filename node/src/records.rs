@@ -14,7 +14,9 @@ use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
 use casemesh_protocol::statistics::{Indicator, Table};
-use casemesh_protocol::terms::{Code, ConsentTerms, Currency, FieldState, Money, PartialDate, Purpose, SafeContact};
+use casemesh_protocol::terms::{
+    Code, ConsentTerms, Currency, FieldState, Money, Never, PartialDate, Purpose, SafeContact,
+};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::{Awaited, Rules, Rung, Standing};
 use minicbor::{Decode, Encode};
@@ -443,6 +445,9 @@ pub struct Person {
     /// Whether it stands for a group that is one client: its members are on its roll.
     #[cbor(n(27), default)]
     pub is_group: bool,
+    /// Who must never get anything about this person, whatever a consent says.
+    #[cbor(n(28), default)]
+    pub never: Vec<Never>,
 }
 
 impl Person {
@@ -477,6 +482,7 @@ impl Person {
             merged_into: None,
             different_from: Vec::new(),
             is_group: false,
+            never: Vec::new(),
         }
     }
 
@@ -1163,6 +1169,27 @@ pub struct Referral {
     /// What the other office told beside its packets.
     #[cbor(n(21), default)]
     pub heard: Vec<Heard>,
+    /// What the client carries away: code of the list `carries`.
+    #[n(22)]
+    pub carries: Option<Code>,
+    /// What the other office answered when it was asked to erase what it had received.
+    #[n(23)]
+    pub erasure_answer: Option<ErasureAnswer>,
+}
+
+/// What another office answered when it was asked to erase.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ErasureAnswer {
+    /// When it came.
+    #[n(0)]
+    pub at: Timestamp,
+    /// Whether everything is erased.
+    #[n(1)]
+    pub erased: bool,
+    /// What is kept, and on which ground.
+    #[n(2)]
+    pub kept: String,
 }
 
 /// A reminder that somebody waits in a referral.
@@ -1196,6 +1223,11 @@ impl Referral {
             let event = held.signed.read().ok()?;
             Some(ThreadEvent { hash: held.signed.hash(), side: if held.ours { ours } else { theirs }, event })
         }))
+    }
+
+    /// Whether the sender asked us to erase what we received.
+    pub fn is_to_erase(&self) -> bool {
+        !self.outgoing && self.thread().applied().any(|(event, _)| matches!(event.event.step, Step::ErasureAsked))
     }
 
     /// Where it stands, the arrival of our packet included.

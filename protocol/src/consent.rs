@@ -3,7 +3,7 @@
 //! override. It is asked when a packet is built and again when it is sent.
 
 use crate::id::OfficeId;
-use crate::terms::{ConsentTerms, FieldGroup, Purpose, Withheld};
+use crate::terms::{ChildView, ConsentGiver, ConsentTerms, FieldGroup, Purpose, Withheld};
 use crate::time::Timestamp;
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::wire;
@@ -43,9 +43,32 @@ pub enum ConsentProblem {
     /// It was taken back.
     #[error("the client took the consent back; nothing may be shared")]
     Withdrawn,
+    /// Somebody gave it for a child who is one no longer.
+    #[error("the client came of age; what somebody else agreed to holds no more: ask the client")]
+    OfAge,
+    /// Whoever gave it for the client is a party to the case.
+    #[error("whoever agreed for the client is a party to the case; ask the client, or who else may speak for them")]
+    GuardianIsParty,
+    /// The child herself does not agree.
+    #[error("the child does not agree; talk with the child and your supervisor before anything is shared")]
+    ChildDisagrees,
+    /// The client said that this office must never get anything.
+    #[error("the client said that this must never go to this office")]
+    Never,
     /// It was given in the future: a clock is wrong.
     #[error("the consent starts later than now; check the clock of this computer")]
     NotYet,
+}
+
+/// What is true of the client and of the addressee when the question is asked, beside the consent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Whether the client is of age: what a caregiver agreed to then holds no more.
+    pub is_of_age: bool,
+    /// Whether a caregiver of the client is a party to one of the client's cases.
+    pub giver_is_party: bool,
+    /// Whether the client said that the addressee must never get anything.
+    pub is_never: bool,
 }
 
 /// Leave to share: for one purpose, with one office, these groups of fields and no others.
@@ -71,12 +94,27 @@ impl Permit {
         status: ConsentStatus,
         purpose: Purpose,
         recipient: OfficeId,
+        circumstances: Circumstances,
         now: Timestamp,
     ) -> Result<Self, ConsentProblem> {
         match status {
             ConsentStatus::Given => {}
             ConsentStatus::Refused => return Err(ConsentProblem::Refused),
             ConsentStatus::Withdrawn(_) => return Err(ConsentProblem::Withdrawn),
+        }
+        if circumstances.is_never {
+            return Err(ConsentProblem::Never);
+        }
+        if matches!(terms.giver, ConsentGiver::Caregiver | ConsentGiver::Guardian) {
+            if circumstances.is_of_age {
+                return Err(ConsentProblem::OfAge);
+            }
+            if circumstances.giver_is_party {
+                return Err(ConsentProblem::GuardianIsParty);
+            }
+        }
+        if terms.child_view == Some(ChildView::Disagrees) {
+            return Err(ConsentProblem::ChildDisagrees);
         }
         if terms.purpose != purpose {
             return Err(ConsentProblem::OtherPurpose);
@@ -153,7 +191,8 @@ pub fn evidence(terms: &ConsentTerms) -> Digest {
 pub(crate) mod tests {
     use super::*;
     use crate::bounded::{List, Text};
-    use crate::terms::{ConsentGiver, ConsentMethod, WithholdReason};
+    use crate::directory::OfficeKind;
+    use crate::terms::{ConsentMethod, Line, Never, WithholdReason};
 
     const SHELTER: OfficeId = OfficeId::new([2; 32]);
     const CLINIC: OfficeId = OfficeId::new([3; 32]);
@@ -172,24 +211,69 @@ pub(crate) mod tests {
             giver: ConsentGiver::Person,
             language: Text::new("en").unwrap(),
             outside: None,
+            child_view: None,
+            given_by: None,
         }
     }
 
     #[test]
     fn a_live_consent_permits_its_scope_less_what_is_withheld() {
-        let permit =
-            Permit::under(&terms(), ConsentStatus::Given, Purpose::ShareForService, SHELTER, NOW.plus_days(1)).unwrap();
+        let permit = Permit::under(
+            &terms(),
+            ConsentStatus::Given,
+            Purpose::ShareForService,
+            SHELTER,
+            Circumstances::default(),
+            NOW.plus_days(1),
+        )
+        .unwrap();
         assert!(permit.covers(FieldGroup::Names));
         assert!(!permit.covers(FieldGroup::Address), "withheld wins over scope");
         assert!(!permit.covers(FieldGroup::Contact), "not in scope");
     }
 
     #[test]
+    fn what_somebody_agreed_to_for_a_child_lapses_and_never_is_kept() {
+        let under = |giver, child_view, circumstances| {
+            let terms = ConsentTerms { giver, child_view, ..terms() };
+            let service = Purpose::ShareForService;
+            Permit::under(&terms, ConsentStatus::Given, service, SHELTER, circumstances, NOW).err()
+        };
+        let of_age = Circumstances { is_of_age: true, ..Circumstances::default() };
+        let party = Circumstances { giver_is_party: true, ..Circumstances::default() };
+        let never = Circumstances { is_never: true, ..Circumstances::default() };
+        for giver in [ConsentGiver::Caregiver, ConsentGiver::Guardian] {
+            assert_eq!(under(giver, None, Circumstances::default()), None);
+            assert_eq!(under(giver, None, of_age), Some(ConsentProblem::OfAge));
+            assert_eq!(under(giver, None, party), Some(ConsentProblem::GuardianIsParty));
+            let disagrees = under(giver, Some(ChildView::Disagrees), Circumstances::default());
+            assert_eq!(disagrees, Some(ConsentProblem::ChildDisagrees));
+            assert_eq!(under(giver, Some(ChildView::TooYoung), Circumstances::default()), None);
+        }
+        // What the client herself agreed to is hers, whatever her age and whoever cares for her; never is never.
+        assert_eq!(under(ConsentGiver::Person, None, of_age), None);
+        assert_eq!(under(ConsentGiver::Person, None, party), None);
+        assert_eq!(under(ConsentGiver::Person, None, never), Some(ConsentProblem::Never));
+        let named = |name: &str| Never::Named(Line::new(name).unwrap());
+        let bars = |never: &Never, name: &str| never.bars(SHELTER, Some(OfficeKind::PoliceUnit), name);
+        assert!(bars(&Never::Kind(OfficeKind::PoliceUnit), "x") && bars(&Never::Office(SHELTER), "x"));
+        assert!(bars(&named("ugu police"), "Police unit Ugu") && !bars(&named("Ugu clinic"), "Police unit Ugu"));
+        assert!(!bars(&named(""), "x") && !bars(&Never::Office(CLINIC), "x"));
+    }
+
+    #[test]
     fn an_office_without_a_node_is_named_as_it_is_written() {
-        let clinic = List::new(vec![crate::terms::Line::new("Ugu  Clinic").unwrap()]).unwrap();
+        let clinic = List::new(vec![Line::new("Ugu  Clinic").unwrap()]).unwrap();
         let named = ConsentTerms { outside: Some(clinic), ..terms() };
         let under = |name: &str| {
-            Permit::under(&named, ConsentStatus::Given, Purpose::ShareForService, outside_office(name), NOW)
+            Permit::under(
+                &named,
+                ConsentStatus::Given,
+                Purpose::ShareForService,
+                outside_office(name),
+                Circumstances::default(),
+                NOW,
+            )
         };
         assert!(under("ugu clinic").is_ok() && under(" Ugu Clinic ").is_ok());
         assert_eq!(under("Ugu Clinics"), Err(ConsentProblem::OtherRecipient));
@@ -210,7 +294,10 @@ pub(crate) mod tests {
             (given, service, SHELTER, NOW.plus_days(30), Expired),
             (given, service, SHELTER, Timestamp::from_s(1), NotYet),
         ] {
-            assert_eq!(Permit::under(&terms(), status, purpose, recipient, now), Err(problem));
+            assert_eq!(
+                Permit::under(&terms(), status, purpose, recipient, Circumstances::default(), now),
+                Err(problem)
+            );
         }
     }
 }

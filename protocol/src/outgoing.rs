@@ -193,7 +193,15 @@ mod tests {
     fn permit() -> Permit {
         let terms = terms();
         let to = terms.recipients.as_slice()[0];
-        Permit::under(&terms, ConsentStatus::Given, Purpose::ShareForService, to, terms.given.plus_days(1)).unwrap()
+        Permit::under(
+            &terms,
+            ConsentStatus::Given,
+            Purpose::ShareForService,
+            to,
+            crate::consent::Circumstances::default(),
+            terms.given.plus_days(1),
+        )
+        .unwrap()
     }
 
     fn event(step: Step) -> SignedEvent {
@@ -251,6 +259,7 @@ mod tests {
             withheld: List::default(),
             sender_contact: Line::default(),
             safe_contact: SafeContact::default(),
+            never: None,
         };
         let make = |full| Disclosure::full(&permit(), event(Step::Acknowledged), full).map(|_| ());
         assert_eq!(make(full(FieldGroup::Names, "the case")), Ok(()));

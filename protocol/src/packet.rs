@@ -8,7 +8,7 @@ use crate::id::OfficeId;
 use crate::limits::{BRIEF_BYTES_MAX, CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, NEED_BYTES_MAX, SHARED_FIELDS_MAX};
 use crate::referral::SignedEvent;
 use crate::statistics::Table;
-use crate::terms::{Code, FieldGroup, Line, Purpose, SafeContact, Withheld};
+use crate::terms::{Code, FieldGroup, Line, Never, Purpose, SafeContact, Withheld};
 use crate::time::Timestamp;
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::wire::{self, NotCanonical};
@@ -119,6 +119,9 @@ pub struct Full {
     /// How she may be contacted, with the words to say: whoever learns a way to reach her learns this too.
     #[n(4)]
     pub safe_contact: SafeContact,
+    /// Who must never get anything about the client: it binds whoever receives this, too.
+    #[n(5)]
+    pub never: Option<List<Never, LIST_MAX>>,
 }
 
 impl Full {

@@ -294,6 +294,9 @@ pub enum Step {
         #[n(0)]
         full: Digest,
     },
+    /// The sender erased the person, and asks the receiver to do the same; it changes nothing.
+    #[n(21)]
+    ErasureAsked,
 }
 
 impl Step {
@@ -321,6 +324,7 @@ impl Step {
             Self::EnteredInError => "entered_in_error",
             Self::Noted { .. } => "noted",
             Self::Released { .. } => "released",
+            Self::ErasureAsked => "erasure_asked",
         }
     }
 }
@@ -370,7 +374,12 @@ impl State {
             (Step::EnteredInError, Sender) if !matches!(self, Self::Draft | Self::EnteredInError) => {
                 Self::EnteredInError
             }
-            (Step::ErasureAnswered { .. }, Receiver) if self.is_final() || decided_against => self,
+            (Step::ErasureAnswered { .. }, Receiver)
+                if self.is_final() || decided_against || matches!(self, Self::Completed | Self::Failed) =>
+            {
+                self
+            }
+            (Step::ErasureAsked, Sender) if self != Self::Draft => self,
             (Step::Released { .. }, Sender) if self.is_at_work() => self,
             (Step::Noted { .. }, _) if self != Self::Draft => self,
             _ => return Err(refused),

@@ -2,6 +2,7 @@
 //! they are known, money, how a person may be reached, and the terms of a consent.
 
 use crate::bounded::{List, Text, TooLong};
+use crate::directory::OfficeKind;
 use crate::id::OfficeId;
 use crate::limits::{CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX};
 use crate::time::{Day, Timestamp};
@@ -477,6 +478,56 @@ pub struct ConsentTerms {
     /// Offices without a node, by name, in the order in which they may be asked.
     #[n(9)]
     pub outside: Option<List<Line, LIST_MAX>>,
+    /// What a child says herself, beside whoever gave it for her.
+    #[n(10)]
+    pub child_view: Option<ChildView>,
+    /// The name of whoever gave it for the client.
+    #[n(11)]
+    pub given_by: Option<Line>,
+}
+
+coded_enum!(
+    /// What a child says of a consent that somebody else gives for her.
+    ChildView {
+        /// She agrees.
+        Agrees = 1 "agrees",
+        /// She does not.
+        Disagrees = 2 "disagrees",
+        /// She was not asked.
+        NotAsked = 3 "not_asked",
+        /// She is too young to say.
+        TooYoung = 4 "too_young",
+    }
+);
+
+/// Who must never get anything about a client, whatever a consent says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[serde(rename_all = "snake_case")]
+pub enum Never {
+    /// An office of the network.
+    #[n(0)]
+    Office(#[n(0)] OfficeId),
+    /// A kind of office: the police, say.
+    #[n(1)]
+    Kind(#[n(0)] OfficeKind),
+    /// A person or an office, by name.
+    #[n(2)]
+    Named(#[n(0)] Line),
+}
+
+impl Never {
+    /// Whether an office is meant: by its id, by its kind, or because every word of the name stands in its name.
+    pub fn bars(&self, office: OfficeId, kind: Option<OfficeKind>, name: &str) -> bool {
+        match self {
+            Self::Office(barred) => *barred == office,
+            Self::Kind(barred) => kind == Some(*barred),
+            Self::Named(barred) => {
+                let words = |text: &str| text.to_lowercase().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+                let (barred, name) = (words(barred.as_str()), words(name));
+                !barred.is_empty() && barred.iter().all(|word| name.contains(word))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ pub(crate) fn language(code: &str) -> Language {
     all().copied().find(|language| language.code == primary).unwrap_or_else(english)
 }
 
+/// A language that every text of the program is there in.
+pub(crate) fn complete(code: &str) -> Option<Language> {
+    LANGUAGES.iter().copied().find(|language| language.code == code)
+}
+
 fn english() -> Language {
     LANGUAGES.first().copied().unwrap_or(Language { code: "en", name: "English", dir: "ltr", source: "" })
 }

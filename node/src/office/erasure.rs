@@ -1,20 +1,26 @@
 //! Erasing a person: the keys go, and with them everything that stands under them, wherever a copy lies; then the rows.
 //! Cases that the person has together with others stay theirs, without the person.
 
+use super::exchange::{Outward, stripped};
 use super::import::mark_of;
+use super::referrals::next_event;
 use super::requests::ask;
+use super::tasks::{NewTask, add_task};
 use super::{Desk, DeskError, ErasureView, FieldProblem};
 use crate::disk;
-use crate::index::{CaseRow, Tables};
+use crate::index::{CaseRow, Index, Tables};
+use crate::keys::Keys;
 use crate::policy::Ask;
 use crate::records::{
     Action, Asked, Case, Consent, Decided, Document, Glass, Import, ImportMark, Link, Member, Outbox, Payment, Person,
-    Referral, RegisterLine, Request, Task, VisitOutcome,
+    Referral, RegisterLine, Request, Task, TaskKind, TaskTitle, VisitOutcome,
 };
 use crate::vault::{Erasure, Record, Sealed, Tx, VaultError};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::outgoing::{Grant, Outgoing, Reply};
+use casemesh_protocol::referral::{Side, SignedEvent, Step};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -178,6 +184,47 @@ fn leave(tx: &mut Tx<'_>, case: RecordId, records: &[RecordId], keys: &[KeyHandl
     Ok(())
 }
 
+/// Asks every office that got a referral of the person to erase as well. Of the referral a line is left, under a key of its own and
+/// without the person, so that the answer finds it.
+fn ask_partners(tx: &mut Tx<'_>, index: &Index, keys: &Keys, records: &[RecordId]) -> Result<(), DeskError> {
+    let (sent, packets) = {
+        let tables = index.read();
+        let is_theirs = |referral: &Referral| referral.client.is_some_and(|client| records.contains(&client));
+        let sent = tables.referrals.values().filter(|referral| referral.outgoing && is_theirs(referral));
+        let sent: Vec<RecordId> = sent.map(|referral| referral.id).collect();
+        let packets = tables.outbox.values().filter(|row| row.referral.is_some_and(|id| sent.contains(&id)));
+        let packets: Vec<RecordId> = packets.map(|row| row.id).collect();
+        (sent, packets)
+    };
+    // What is in them stands under the person's key, and nobody waits for them any more.
+    packets.into_iter().try_for_each(|id| tx.remove_id::<Outbox>(Outbox::TOP, id))?;
+    for id in sent {
+        let Some(mut sealed) = tx.get::<Referral>(Referral::TOP, id)? else { continue };
+        let referral = &mut sealed.record;
+        let now = tx.now();
+        let (key, outside) = (tx.new_person_key(), referral.outside.is_some());
+        let event = next_event(tx, keys, referral.thread, Side::Sender, &referral.thread(), Step::ErasureAsked)?;
+        let signed = SignedEvent::sign(&event, &keys.node_key);
+        let mut line = stripped(referral, key, now);
+        (line.shed, line.case, line.consent, line.heard) = (None, None, None, Vec::new());
+        if outside {
+            let new = NewTask {
+                kind: TaskKind::ToDo,
+                title: TaskTitle::Form("erase_outside".into()),
+                due: super::today(tx)?.plus_days(1),
+            };
+            add_task(tx, None, &[], new, tx.staff(), Some(id))?;
+        } else {
+            let grant = Grant::of_thread(line.thread, line.partner);
+            let reply = Reply::event(grant, signed).map_err(|error| DeskError::Partner(error.to_string()))?;
+            Outward::new(Outgoing::Reply(reply), &line).queue(tx)?;
+        }
+        sealed.record = line;
+        tx.update(&sealed.record, sealed.revision)?;
+    }
+    Ok(())
+}
+
 impl Desk {
     /// What an erasure of a person would take, and what stands in its way.
     ///
@@ -266,6 +313,7 @@ impl Desk {
             }
         }
         let (index, marks) = (Arc::clone(&self.office.index), self.office.row_marks());
+        let office_keys = self.office.keys.clone();
         self.write("erase_person", move |tx| {
             let (records, shared) = {
                 let tables = index.read();
@@ -287,6 +335,7 @@ impl Desk {
                     tx.update(&sealed.record, sealed.revision)?;
                 }
             }
+            ask_partners(tx, &index, &office_keys, &records)?;
             tx.about(person);
             shared.into_iter().try_for_each(|case| leave(tx, case, &records, &keys))
         })?;
@@ -312,6 +361,7 @@ impl Desk {
         for file in &plan.files {
             disk::remove(&self.office.document_file(file)).map_err(VaultError::Disk)?;
         }
+        self.office.release_outbox();
         Ok(())
     }
 }

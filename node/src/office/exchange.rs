@@ -10,8 +10,8 @@ use super::referrals::{add_own_event, after_taking_back, next_event, touch_case}
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{DeskError, Office};
 use crate::records::{
-    Case, Collected, Consent, Facts, HeldEvent, Outbox, OutboxState, Payment, PaymentKind, Referral, Seen, TaskKind,
-    TaskTitle,
+    Case, Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Payment, PaymentKind, Person,
+    Referral, Seen, TaskKind, TaskTitle,
 };
 use crate::spool::{Fact, OutRow};
 use crate::vault::{Erasure, Record, Tx, VaultError};
@@ -22,7 +22,7 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
 use casemesh_protocol::bounded::Text;
-use casemesh_protocol::consent::{ConsentStatus, Permit};
+use casemesh_protocol::consent::{Circumstances, ConsentStatus, Permit};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
@@ -301,9 +301,20 @@ impl Office {
             .map_err(|error| error.to_string())?
             .ok_or_else(|| "the consent is gone".to_owned())?
             .record;
-        Permit::under(&consent.terms, consent.status, purpose, row.to, now)
+        let holder = self.index.read().standing(person);
+        let holder = self.vault.get::<Person>(Person::TOP, holder).map_err(|error| error.to_string())?;
+        let holder = holder.ok_or_else(|| "the person is gone".to_owned())?.record;
+        let circumstances = self.circumstances(&holder, row.to, &self.name_of(row.to));
+        Permit::under(&consent.terms, consent.status, purpose, row.to, circumstances, now)
             .map(|_| ())
             .map_err(|error| error.to_string())
+    }
+
+    /// What a member of the network is called.
+    fn name_of(&self, office: OfficeId) -> String {
+        let directory = self.around.directory();
+        let member = directory.as_ref().and_then(|directory| directory.member(&office));
+        member.map(|member| member.record.name.to_string()).unwrap_or_default()
     }
 
     fn settle_row(
@@ -553,6 +564,8 @@ impl Office {
                 reminder: None,
                 outside: None,
                 heard: Vec::new(),
+                carries: None,
+                erasure_answer: None,
             };
             tx.insert(&referral)?;
             tx.about(referral.id);
@@ -585,6 +598,12 @@ impl Office {
             let referral = &mut sealed.record;
             if referral.erased.is_some() && referral.partner == from {
                 tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
+                if let (Step::ErasureAnswered { erased, kept }, true) = (&event.step, referral.outgoing) {
+                    referral.erasure_answer =
+                        Some(ErasureAnswer { at: tx.now(), erased: *erased, kept: kept.to_string() });
+                    tx.about(id);
+                    tx.update(&sealed.record, sealed.revision)?;
+                }
                 return Ok(Taken::Done);
             }
             if referral.partner != from || referral.events.len() >= THREAD_EVENTS_MAX {
@@ -895,9 +914,14 @@ pub(super) fn after_event(
             }
             None => Ok(()),
         },
-        (Step::Withdrawn { .. } | Step::Revoked { .. } | Step::ConsentWithdrawn | Step::EnteredInError, false) => {
-            after_taking_back(tx, keys, referral)
-        }
+        (
+            Step::Withdrawn { .. }
+            | Step::Revoked { .. }
+            | Step::ConsentWithdrawn
+            | Step::EnteredInError
+            | Step::ErasureAsked,
+            false,
+        ) => after_taking_back(tx, keys, referral),
         (_, false) => Ok(()),
     }
 }
@@ -906,6 +930,9 @@ pub(super) fn after_event(
 fn is_to_shed(referral: &Referral, state: State, now: Timestamp) -> bool {
     if referral.outgoing || referral.case.is_some() || referral.erased.is_some() {
         return false;
+    }
+    if referral.is_to_erase() {
+        return true;
     }
     match state {
         State::Withdrawn | State::Revoked | State::ConsentWithdrawn | State::EnteredInError => true,
@@ -924,7 +951,7 @@ fn last_event(referral: &Referral, now: Timestamp) -> Timestamp {
 }
 
 /// What is left of a referral whose content goes: which office, which service, where it stood, when.
-fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> Referral {
+pub(super) fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> Referral {
     let preview = Preview {
         need: Text::default(),
         pseudonym: referral.preview.pseudonym.clone(),
@@ -972,8 +999,17 @@ fn release_full(tx: &mut Tx<'_>, keys: &crate::keys::Keys, referral: &mut Referr
     };
     let Some(consent) = tx.get::<Consent>(client, consent)? else { return Ok(()) };
     let terms = &consent.record.terms;
-    let Ok(permit) = Permit::under(terms, consent.record.status, Purpose::ShareForService, referral.partner, tx.now())
-    else {
+    let Some(holder) = tx.get::<Person>(Person::TOP, client)?.map(|sealed| sealed.record) else { return Ok(()) };
+    // What depends on other records is asked again when the packet is sealed.
+    let today = super::today(tx)?;
+    let circumstances = Circumstances {
+        is_of_age: super::circumstances::is_of_age(&holder, today),
+        is_never: holder.never.iter().any(|never| never.bars(referral.partner, None, &referral.partner_name)),
+        ..Circumstances::default()
+    };
+    let status = consent.record.status;
+    let service = Purpose::ShareForService;
+    let Ok(permit) = Permit::under(terms, status, service, referral.partner, circumstances, tx.now()) else {
         // The consent ended meanwhile: the other office is told, and gets nothing.
         return add_own_event(tx, keys, referral, Step::ConsentWithdrawn);
     };

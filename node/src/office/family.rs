@@ -165,15 +165,8 @@ impl Desk {
 
     /// Whether somebody who cares for a person has the name of a party in one of the person's cases.
     pub(super) fn caregiver_is_party(&self, tables: &Tables, person: RecordId) -> bool {
-        let caring = tables.links_of(person).filter(|link| link.is_caregiver && link.ended.is_none());
-        let registered = caring.filter_map(|link| {
-            let is_carer = tables.standing(link.from.id) == person;
-            tables.persons.get(&tables.standing(if is_carer { link.to.id } else { link.from.id }))
-        });
         let cases: Vec<RecordId> = self.cases_of(tables, person).into_iter().map(|case| case.id).collect();
-        let records = tables.records_of(person);
-        let mut names = registered.map(|row| row.name.as_str()).chain(tables.entries.carers_of(&records));
-        names.any(|name| tables.entries.parties_like(name).any(|party| cases.contains(&party.case)))
+        cares_and_is_party(tables, person, &cases)
     }
 
     pub(super) fn links(&self, tables: &Tables, person: RecordId) -> Vec<LinkView> {
@@ -364,4 +357,16 @@ impl Desk {
             Ok(id)
         })
     }
+}
+
+/// Whether somebody who cares for a person has the name of a party in one of these cases.
+pub(super) fn cares_and_is_party(tables: &Tables, person: RecordId, cases: &[RecordId]) -> bool {
+    let caring = tables.links_of(person).filter(|link| link.is_caregiver && link.ended.is_none());
+    let registered = caring.filter_map(|link| {
+        let is_carer = tables.standing(link.from.id) == person;
+        tables.persons.get(&tables.standing(if is_carer { link.to.id } else { link.from.id }))
+    });
+    let records = tables.records_of(person);
+    let mut names = registered.map(|row| row.name.as_str()).chain(tables.entries.carers_of(&records));
+    names.any(|name| tables.entries.parties_like(name).any(|party| cases.contains(&party.case)))
 }

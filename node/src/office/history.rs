@@ -163,6 +163,12 @@ fn code(code: Option<&Code>) -> Field {
     code.map_or_else(|| text(""), |code| Field::code(&FieldState::Known(code.clone())))
 }
 
+/// Who must never get anything, in one list.
+fn never(view: &super::NeverView) -> Field {
+    let offices = view.offices.iter().map(|(_, name)| name.clone());
+    list(offices.chain(view.kinds.iter().cloned()).chain(view.names.iter().cloned()))
+}
+
 /// Rules of the office's own, as they are typed.
 fn timers(own: Option<Rules>) -> Field {
     let rules = own.map(super::staff::hours_of).unwrap_or_default().into_iter();
@@ -199,6 +205,7 @@ impl Told for Person {
             ("birth_said", text(&self.birth_said.as_ref().map(|(_, said)| said.clone()).unwrap_or_default())),
             ("merged", yes_no(self.merged_into.is_some())),
             ("barred", teller.staff(&self.barred)),
+            ("never", never(&teller.desk.never_view(&self.never))),
         ]
     }
 }
@@ -292,6 +299,8 @@ impl Told for Consent {
             ("consent_expires", day(Some(super::people::last_day(terms.expires, zone)))),
             ("consent_method", words("method", [terms.method])),
             ("consent_giver", words("giver", [terms.giver])),
+            ("consent_given_by", text(terms.given_by.as_ref().map(|name| name.as_str()).unwrap_or_default())),
+            ("consent_child", words("child-view", terms.child_view)),
             ("consent_language", words("language", [terms.language.as_str()])),
             ("explained_by", teller.owner(self.explained_by)),
         ]

@@ -5,8 +5,10 @@
 
 mod access;
 mod account;
+mod carry;
 mod cases;
 mod chain;
+mod circumstances;
 mod documents;
 mod drafts;
 mod duplicates;
@@ -40,6 +42,7 @@ mod vocabulary;
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
 pub use cases::{COUNTED_MAX, CaseChange, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
+pub use circumstances::NeverInput;
 pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
@@ -168,6 +171,10 @@ impl DeskError {
                 ConsentProblem::Refused => "error-consent-refused",
                 ConsentProblem::Withdrawn => "error-consent-withdrawn",
                 ConsentProblem::NotYet => "error-consent-clock",
+                ConsentProblem::OfAge => "error-consent-of-age",
+                ConsentProblem::GuardianIsParty => "error-consent-guardian",
+                ConsentProblem::ChildDisagrees => "error-consent-child",
+                ConsentProblem::Never => "error-consent-never",
             },
             Self::Illegal(_) => "error-illegal-step",
             Self::Partner(_) => "error-partner",

@@ -10,7 +10,7 @@ use super::tasks::{NewTask, add_task};
 use super::{CodeView, Desk, DeskError, HeardView, SlipView};
 use crate::index::Tables;
 use crate::policy::Ask;
-use crate::records::{Case, Consent, Facts, Heard, HeldEvent, Outside, Referral, TaskKind, TaskTitle, Told};
+use crate::records::{Case, Consent, Facts, Heard, HeldEvent, Outside, Person, Referral, TaskKind, TaskTitle, Told};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::os_rng;
@@ -147,6 +147,8 @@ impl Desk {
                 reminder: None,
                 outside: Some(Outside { how, contact, reference, code: token::spoken_code(8, &mut os_rng()) }),
                 heard: Vec::new(),
+                carries: None,
+                erasure_answer: None,
             };
             tx.insert(&referral)?;
             tx.about(referral.id);
@@ -210,7 +212,11 @@ impl Desk {
             self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
             let (client, consent) = referral.client.zip(referral.consent).ok_or(DeskError::NotFound)?;
             let consent = self.office.vault.get::<Consent>(client, consent)?.ok_or(DeskError::NotFound)?.record;
-            Permit::under(&consent.terms, consent.status, Purpose::ShareForService, referral.partner, self.now())?;
+            let holder = self.office.index.read().standing(client);
+            let holder = self.office.vault.get::<Person>(Person::TOP, holder)?.ok_or(DeskError::NotFound)?.record;
+            let to = referral.partner;
+            let circumstances = self.office.circumstances(&holder, to, &referral.partner_name);
+            Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, circumstances, self.now())?;
             if referral.thread().state.is_final() {
                 return Err(DeskError::NotFound);
             }

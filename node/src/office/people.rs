@@ -12,8 +12,8 @@ use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::terms::{
-    Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, Purpose, SafeContact, Withheld,
-    WithholdReason,
+    ChildView, Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, Purpose, SafeContact,
+    Withheld, WithholdReason,
 };
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,10 @@ pub struct ConsentInput {
     pub refused: bool,
     /// The day on the paper, where it is written down later; today when empty.
     pub given_on: String,
+    /// What a child says herself: agrees, disagrees, not_asked or too_young; may be empty.
+    pub child_view: String,
+    /// The name of whoever gives it for the client; may be empty.
+    pub given_by: String,
     /// Offices without a node, by name: one a line, in the order in which they may be asked.
     pub outside: String,
 }
@@ -456,6 +460,7 @@ impl Desk {
         let cases = self.cases_of(&tables, id).into_iter().map(|case| self.summary(&tables, case)).collect();
         let consents = self.consents_of(&tables, id);
         Ok(PersonView {
+            never: self.never_view(&person.never),
             id,
             revision: sealed.revision,
             name: person.display_name(),
@@ -597,6 +602,11 @@ impl Desk {
             problems.add("given_on", "in-the-future");
         }
         let language = problems.text("language", &input.language, 16);
+        let child_view: Option<Option<ChildView>> = match input.child_view.as_str() {
+            "" => None,
+            word => Some(problems.word("child_view", word)),
+        };
+        let given_by = problems.line("given_by", &input.given_by);
         problems.done()?;
         let complete = || -> Option<ConsentTerms> {
             Some(ConsentTerms {
@@ -609,6 +619,8 @@ impl Desk {
                 method: method?,
                 giver: giver?,
                 language: Text::new(language).ok()?,
+                child_view: child_view.flatten(),
+                given_by: Some(given_by).filter(|name| !name.is_empty()),
                 outside: Some(List::new(outside).ok()?).filter(|names| names.iter().next().is_some()),
             })
         };
@@ -636,6 +648,16 @@ impl Desk {
     pub(super) fn consents_of(&self, tables: &Tables, person: RecordId) -> Vec<ConsentView> {
         let directory = self.office.around.directory();
         let now = self.now();
+        // The row tells no more of a birth than its year: a consent that lapses within that year is refused when it is used.
+        let row = tables.persons.get(&tables.standing(person));
+        let year = tables.zone.day(now).year();
+        let is_of_age = row.and_then(|row| row.birth_year).is_some_and(|born| year - born > 18);
+        let cases: Vec<RecordId> = tables.all_cases_of(person).map(|case| case.id).collect();
+        let is_party = super::family::cares_and_is_party(tables, tables.standing(person), &cases);
+        let lapsed = |terms: &ConsentTerms| {
+            let for_her = matches!(terms.giver, ConsentGiver::Caregiver | ConsentGiver::Guardian);
+            for_her && (is_of_age || is_party)
+        };
         let records = tables.records_of(person);
         let of_person = records.iter().filter_map(|id| tables.consents.get(id)).flat_map(|all| all.values().rev());
         of_person
@@ -655,6 +677,7 @@ impl Desk {
                     ConsentStatus::Refused => "refused",
                     ConsentStatus::Withdrawn(_) => "withdrawn",
                     ConsentStatus::Given if consent.terms.expires <= now => "expired",
+                    ConsentStatus::Given if lapsed(&consent.terms) => "lapsed",
                     ConsentStatus::Given => "given",
                 }
                 .into(),

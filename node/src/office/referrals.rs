@@ -6,7 +6,8 @@ use super::people::country;
 use super::steps::{self, AnswerInput};
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{
-    CodeView, Desk, DeskError, OutsideView, PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
+    CodeView, Desk, DeskError, ErasureAnswerView, OutsideView, PacketView, PartnerView, ReferralSummary, ReferralView,
+    SharePreview,
 };
 use crate::calendars::{Calendar, birth_date};
 use crate::codes;
@@ -286,6 +287,8 @@ impl Desk {
                 reminder: None,
                 outside: draft.outside,
                 heard: Vec::new(),
+                carries: None,
+                erasure_answer: None,
             };
             tx.insert(&referral)?;
             let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
@@ -366,7 +369,8 @@ impl Desk {
         // The consent may stand with a record that turned out to be about the same person.
         let found = records.iter().find_map(|id| source.consent(*id, consent).transpose());
         let consent = found.transpose()?.ok_or(DeskError::NotFound)?;
-        let permit = Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, now)?;
+        let circumstances = self.office.circumstances(&client, to, &partner_name);
+        let permit = Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, circumstances, now)?;
 
         let attempt = self.office.index.read().referrals.values().filter(|r| r.case == Some(case.id)).count();
         let seed = keyed_name(
@@ -407,6 +411,7 @@ impl Desk {
                 true => client.safe_contact.clone(),
                 false => client.safe_contact.without_words(),
             },
+            never: Some(List::new(client.never.clone()).map_err(bounded)?).filter(|_| !client.never.is_empty()),
         };
         Ok(Draft {
             partner_name,
@@ -444,7 +449,9 @@ impl Desk {
     pub(super) fn sees_referral(&self, tables: &Tables, referral: &Referral) -> bool {
         match referral.case.and_then(|case| tables.cases.get(&case)) {
             Some(case) => self.sees(tables, case),
-            None => !referral.outgoing && self.may(Ask::AnswerReferrals),
+            // What is left of one whose client was erased is for those who erase: they see what the other office answered.
+            None if referral.outgoing => referral.erased.is_some() && self.may(Ask::Erase),
+            None => self.may(Ask::AnswerReferrals),
         }
     }
 
@@ -510,6 +517,12 @@ impl Desk {
             events: events.collect(),
             erased: referral.erased.map(|(at, _)| at),
             recall_until,
+            erasure_answer: referral.erasure_answer.as_ref().map(|answer| ErasureAnswerView {
+                at: answer.at,
+                erased: answer.erased,
+                kept: answer.kept.clone(),
+            }),
+            carries: referral.carries.as_ref().map(CodeView::from),
             outside: referral.outside.as_ref().map(|outside| OutsideView {
                 how: CodeView::from(&outside.how),
                 contact: outside.contact.clone(),
@@ -715,6 +728,7 @@ fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
     person.identity = IdentityLevel::Alias;
     person.alias = referral.preview.pseudonym.to_string();
     person.safe_contact = full.safe_contact.clone();
+    person.never = full.never.iter().flat_map(|never| never.iter()).cloned().collect();
     person.interpreter = referral.preview.interpreter;
     let known = |code: &Option<Code>| code.clone().map_or(FieldState::NotAsked, FieldState::Known);
     person.sex = known(&referral.preview.sex);

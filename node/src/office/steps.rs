@@ -214,7 +214,8 @@ pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State
         let step = read(Problems::new(Arc::clone(words)), &probe, today, Vec::new(), |_| None);
         step.is_ok_and(|step| state.after(&step, side).is_ok())
     };
-    let is_due = |needs: &&Needs| needs.word != "erasure_answered" || state.is_final();
+    let is_asked = state.is_final() || referral.is_to_erase();
+    let is_due = |needs: &&Needs| needs.word != "erasure_answered" || is_asked;
     let view = |needs: &Needs| StepView {
         step: needs.word.to_owned(),
         list: needs.list.map(|(list, _)| list.to_owned()),
@@ -266,9 +267,12 @@ pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) ->
         Step::ErasureAnswered { kept, .. } => (None, kept.to_string(), vec![]),
         Step::Started { first_contact } => (None, first_contact.to_string(), vec![]),
         Step::Waitlisted { until } => (None, until.map(|day| day.to_string()).unwrap_or_default(), vec![]),
-        Step::Acknowledged | Step::ConsentWithdrawn | Step::Expired | Step::EnteredInError | Step::Released { .. } => {
-            (None, String::new(), vec![])
-        }
+        Step::Acknowledged
+        | Step::ConsentWithdrawn
+        | Step::Expired
+        | Step::EnteredInError
+        | Step::ErasureAsked
+        | Step::Released { .. } => (None, String::new(), vec![]),
     };
     EventView {
         step: event.step.word().into(),

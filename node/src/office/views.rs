@@ -72,6 +72,18 @@ impl Field {
     }
 }
 
+/// Who must never get anything about a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NeverView {
+    /// Offices of the network: id and name.
+    #[schema(value_type = Vec<Object>)]
+    pub offices: Vec<(String, String)>,
+    /// Kinds of offices.
+    pub kinds: Vec<String>,
+    /// People and offices by name.
+    pub names: Vec<String>,
+}
+
 /// Who waits for whom in a referral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WaitView {
@@ -105,6 +117,8 @@ pub struct PersonHit {
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PersonView {
+    /// Who must never get anything about the person.
+    pub never: NeverView,
     /// Which.
     #[schema(value_type = String)]
     pub id: RecordId,
@@ -1034,6 +1048,10 @@ pub struct ReferralView {
     pub erased: Option<Timestamp>,
     /// What can be done now by our side.
     pub steps: Vec<StepView>,
+    /// What the other office answered when it was asked to erase.
+    pub erasure_answer: Option<ErasureAnswerView>,
+    /// What the client carries away.
+    pub carries: Option<CodeView>,
     /// Our packets in this referral, in order.
     pub packets: Vec<PacketView>,
     /// The other office, where it has no node.
@@ -1042,6 +1060,18 @@ pub struct ReferralView {
     pub heard: Vec<HeardView>,
     /// What the other office can say now, to be written down when it is told.
     pub told_steps: Vec<StepView>,
+}
+
+/// What another office answered when it was asked to erase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErasureAnswerView {
+    /// When it came.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Whether everything is erased.
+    pub erased: bool,
+    /// What is kept, and on which ground.
+    pub kept: String,
 }
 
 /// An office without a node.
@@ -1055,6 +1085,31 @@ pub struct OutsideView {
     pub reference: String,
     /// What stands on the slip.
     pub code: String,
+}
+
+/// What a client carries away from a referral.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CarryView {
+    /// Which referral.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// A sheet in plain words, or a neutral card.
+    pub carries: String,
+    /// The client's language, a code of the list `language`.
+    pub language: String,
+    /// Our office.
+    pub from: String,
+    /// Whom to ask for here.
+    pub worker: String,
+    /// The other office.
+    pub to: String,
+    /// What is asked of them.
+    pub service: CodeView,
+    /// When and where to come, if they said so.
+    #[schema(value_type = Option<Object>)]
+    pub visit: Option<Visit>,
+    /// The word that she agreed with us.
+    pub code_word: String,
 }
 
 /// What stands on a slip of paper for an office without a node.

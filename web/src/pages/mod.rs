@@ -1,6 +1,7 @@
 //! The pages: one file a subject, each handler reads, acts at the desk, and shows.
 
 mod access;
+mod carry;
 mod cases;
 mod drafts;
 mod entries;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(oversight::routes())
         .merge(people::routes())
         .merge(family::routes())
+        .merge(carry::routes())
         .merge(cases::routes())
         .merge(drafts::routes())
         .merge(entries::routes())

@@ -12,13 +12,14 @@ use axum::routing::{get, post};
 use casemesh_node::calendars::Calendar;
 use casemesh_node::forms::About;
 use casemesh_node::office::{
-    ConsentInput, DeskError, ErasureView, Field, PartnerView, PersonHit, PersonInput, PersonView,
+    ConsentInput, DeskError, ErasureView, Field, NeverInput, PartnerView, PersonHit, PersonInput, PersonView,
 };
 use casemesh_node::policy::Ask;
 use casemesh_node::records::{CountingBasis, IdentityLevel};
 use casemesh_node::vault::VaultError;
+use casemesh_protocol::directory::OfficeKind;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::terms::{ConsentGiver, ConsentMethod, FieldGroup, Purpose, WithholdReason};
+use casemesh_protocol::terms::{ChildView, ConsentGiver, ConsentMethod, FieldGroup, Purpose, WithholdReason};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people/{id}/change", get(change_form))
         .route("/people/{id}/erase", get(erase_form).post(erase))
         .route("/people/{id}/consents/new", get(consent_form))
+        .route("/people/{id}/never", post(set_never))
         .route("/people/{id}/consents", post(record_consent))
         .route("/people/{id}/consents/{consent}/withdraw", post(withdraw_consent))
 }
@@ -233,6 +235,9 @@ pub(super) struct PersonPage {
     may_bar: bool,
     may_erase: bool,
     staff: Vec<(StaffId, String)>,
+    /// Kinds of offices, and offices, that a client can rule out.
+    kinds: Vec<String>,
+    partners: Vec<(String, String)>,
 }
 
 /// The fields of a person, in the order in which they are shown.
@@ -262,6 +267,15 @@ impl PersonPage {
         fields(&self.person).into_iter().map(revealed).collect()
     }
 
+    /// Whether an office must never get anything about the person.
+    fn is_never(&self, office: &str) -> bool {
+        self.person.never.offices.iter().any(|(barred, _)| barred == office)
+    }
+
+    fn never_names(&self) -> String {
+        self.person.never.names.join("\n")
+    }
+
     /// A person's page, with a revealed address, or with a form that came back.
     pub(super) async fn show(app: &App, signed: Signed, id: RecordId, address: Option<Field>, form: Form) -> Response {
         let desk = signed.desk.clone();
@@ -275,6 +289,13 @@ impl PersonPage {
                     may_bar: signed.desk.may(Ask::Bar),
                     may_erase: signed.desk.may(Ask::Erase),
                     staff: signed.desk.everybody_else(),
+                    kinds: OfficeKind::ALL.iter().map(ToString::to_string).collect(),
+                    partners: signed
+                        .desk
+                        .partners()
+                        .into_iter()
+                        .map(|partner| (partner.office.to_string(), partner.name))
+                        .collect(),
                     outcomes: signed.page.options("closure_reason"),
                     page: signed.page,
                     person,
@@ -395,6 +416,7 @@ struct ConsentFormPage {
     reasons: &'static [WithholdReason],
     methods: &'static [ConsentMethod],
     givers: &'static [ConsentGiver],
+    child_views: &'static [ChildView],
     languages: Vec<(String, String)>,
 }
 
@@ -417,6 +439,7 @@ async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Re
                 reasons: WithholdReason::ALL,
                 methods: ConsentMethod::ALL,
                 givers: ConsentGiver::ALL,
+                child_views: ChildView::ALL,
             },
         ),
         Err(error) => signed.refused(&error),
@@ -426,6 +449,18 @@ async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Re
 async fn consent_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
     let form = Form::of(&[("purpose", "share_for_service")]);
     consent_page(&app, signed, id, form).await
+}
+
+async fn set_never(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let input = NeverInput { offices: form.all("offices"), kinds: form.all("kinds"), names: form.text("names") };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.set_never(id, &input)).await {
+        Ok(()) => go(&format!("/people/{id}#never")),
+        Err(DeskError::Invalid(problems)) => {
+            PersonPage::show(&app, signed, id, None, form.with_problems(problems)).await
+        }
+        Err(error) => signed.refused(&error),
+    }
 }
 
 async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
@@ -442,6 +477,8 @@ async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, Sent {
         refused: form.on("refused"),
         given_on: form.text("given_on"),
         outside: form.text("outside"),
+        child_view: form.text("child_view"),
+        given_by: form.text("given_by"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.record_consent(id, input)).await {

@@ -54,6 +54,8 @@ struct ReferralPage {
     services: Vec<(String, String)>,
     /// How something can be told.
     ways: Vec<(String, String)>,
+    /// What a client can carry away.
+    carries: Vec<(String, String)>,
     /// Whether the form that came back is of what was told.
     came_back_told: bool,
 }
@@ -86,6 +88,11 @@ impl ReferralPage {
     /// What distinguishes the fields of a form from those of the others.
     fn at(&self, step: &str, told: &bool) -> String {
         if *told { format!("told-{step}") } else { step.to_owned() }
+    }
+
+    /// Whether the client chose to carry this.
+    fn is_carried(&self, code: &str) -> bool {
+        self.referral.carries.as_ref().is_some_and(|chosen| chosen.code == code)
     }
 
     /// A code in groups of four, as it is read out.
@@ -127,6 +134,7 @@ pub(super) async fn referral_page(
         Ok((referral, partners)) => {
             let services = signed.page.options("service_type");
             let ways = signed.page.options("outside_way");
+            let carries = signed.page.options("carries");
             let came_back_told = form.on("told");
             let wrong = refusal.is_some() || !form.problems().is_empty();
             let can_open = !referral.summary.outgoing
@@ -144,6 +152,7 @@ pub(super) async fn referral_page(
                     offices: partners.into_iter().map(|one| (one.office.to_string(), one.name)).collect(),
                     services,
                     ways,
+                    carries,
                     came_back_told,
                 },
             )
