@@ -1035,3 +1035,60 @@ fn who_is_erased_is_asked_to_be_erased_everywhere_and_the_answer_is_kept() {
         assert!(!view.contains("Nomvula") && !view.contains("check-up") && !view.contains("bed"), "{view}");
     }
 }
+
+#[test]
+fn what_is_ruled_out_between_sending_and_acceptance_stops_the_full_packet_and_the_other_office_is_told() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let pair = started_pair();
+    let (desk, other, to) = (&pair.desk, &pair.other, pair.shelter.office);
+    let agreed = consent(desk, pair.person, to, &["names"], &[]);
+    let sent = refer(desk, pair.case, to, agreed);
+    let received = incoming(other);
+    let shelters = NeverInput { kinds: vec!["shelter".into()], ..NeverInput::default() };
+    desk.set_never(pair.person, &shelters).unwrap();
+    step(other, received, "accepted", "", "Come at nine");
+    wait_for(desk, sent, "it ends here", |v| v.summary.state == State::ConsentWithdrawn);
+    wait_for(other, received, "and there", |v| v.summary.state == State::ConsentWithdrawn);
+    assert!(other.referral(received).unwrap().full.is_none());
+    // What was ruled out holds for whichever record of her stands.
+    let twin = PersonInput { identity: "self_declared".into(), given: known("Nomvula"), ..PersonInput::default() };
+    let twin = desk.register_person(twin).unwrap();
+    desk.merge(twin, pair.person).unwrap();
+    assert_eq!(desk.person(twin).unwrap().never.kinds, ["shelter"]);
+}
+
+#[test]
+fn a_consent_that_a_clinic_says_is_taken_back_ends_everything_under_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let pair = started_pair();
+    let (desk, other, to) = (&pair.desk, &pair.other, pair.shelter.office);
+    let both = ConsentInput {
+        purpose: "share_for_service".into(),
+        recipients: vec![to.to_string()],
+        outside: "Ugu Clinic".into(),
+        scope: vec!["names".into()],
+        expires: "2099-01-01".into(),
+        method: "signed_paper".into(),
+        giver: "person".into(),
+        language: "zu".into(),
+        ..ConsentInput::default()
+    };
+    let both = desk.record_consent(pair.person, both).unwrap();
+    let sent = refer(desk, pair.case, to, both);
+    let received = incoming(other);
+    let clinic = ReferralInput {
+        outside: "Ugu Clinic".into(),
+        service: "health".into(),
+        need: "A check-up".into(),
+        consent: both.to_string(),
+        ..ReferralInput::default()
+    };
+    let clinic = desk.send_referral(pair.case, clinic).unwrap();
+    desk.told(clinic, &told("Sister Mkhize", "consent_withdrawn")).unwrap();
+    wait_for(desk, sent, "the other referral ends", |v| v.summary.state == State::ConsentWithdrawn);
+    wait_for(other, received, "and the shelter is told", |v| v.summary.state == State::ConsentWithdrawn);
+    // Whoever does not help any more gets nothing on paper either.
+    assert!(desk.slip(clinic).is_err());
+}

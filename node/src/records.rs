@@ -1252,7 +1252,7 @@ impl Referral {
         let held: HashMap<Digest, Timestamp> = self.events.iter().map(|held| (held.signed.hash(), held.at)).collect();
         for (event, state) in self.thread().applied() {
             // A word on how the work goes is what is waited for while it goes.
-            let is_status = event.side == Side::Receiver && state.is_at_work();
+            let is_status = event.side == Side::Receiver && matches!(state, State::InProgress | State::OnHold);
             if state != standing.state || is_status {
                 standing.state = state;
                 standing.since = held.get(&event.hash).copied().unwrap_or(first);
@@ -1260,7 +1260,8 @@ impl Referral {
                     Step::Accepted { first_contact_by: named, .. } | Step::Waitlisted { until: named } => *named,
                     _ => None,
                 }
-                .map(|day| day.plus_days(1).start());
+                // Late when that day is over everywhere.
+                .map(|day| day.plus_days(1).start().plus_ms(12 * 3_600_000));
             }
         }
         if standing.state == State::Sent && (!self.outgoing || self.facts.arrived.is_some()) {

@@ -385,7 +385,7 @@ impl Directory {
             name: network.name,
             number: network.number,
             members,
-            rules: network.rules.unwrap_or(Rules::DEFAULT),
+            rules: network.rules.filter(|rules| rules.is_sound()).unwrap_or(Rules::DEFAULT),
         })
     }
 

@@ -351,6 +351,7 @@ impl State {
         let refused = IllegalStep { state: self, step: step.word(), side };
         let open = self.is_before_acceptance();
         let decided_against = matches!(self, Self::Declined | Self::Rerouted | Self::Expired);
+        let is_over = self.is_final() || decided_against || matches!(self, Self::Completed | Self::Failed);
         let next = match (step, side) {
             (Step::Sent { .. }, Sender) if matches!(self, Self::Draft | Self::CapacityAsked) => Self::Sent,
             (Step::Acknowledged, Receiver) if matches!(self, Self::Sent | Self::Delivered) => Self::Acknowledged,
@@ -374,12 +375,8 @@ impl State {
             (Step::EnteredInError, Sender) if !matches!(self, Self::Draft | Self::EnteredInError) => {
                 Self::EnteredInError
             }
-            (Step::ErasureAnswered { .. }, Receiver)
-                if self.is_final() || decided_against || matches!(self, Self::Completed | Self::Failed) =>
-            {
-                self
-            }
-            (Step::ErasureAsked, Sender) if self != Self::Draft => self,
+            // Erasure is asked where nothing more is to be done, and answered there.
+            (Step::ErasureAnswered { .. }, Receiver) | (Step::ErasureAsked, Sender) if is_over => self,
             (Step::Released { .. }, Sender) if self.is_at_work() => self,
             (Step::Noted { .. }, _) if self != Self::Draft => self,
             _ => return Err(refused),
@@ -671,6 +668,7 @@ mod tests {
             Step::Closed { feedback: None, note: note() },
             Step::EnteredInError,
             Step::Noted { text: note() },
+            Step::ErasureAsked,
             Step::Released { full: Digest::ZERO },
         ]
     }

@@ -73,6 +73,13 @@ impl Rules {
         Ok(self)
     }
 
+    /// Whether every number is one that a person can mean: from an hour to a year.
+    pub fn is_sound(mut self) -> bool {
+        Self::NAMES
+            .iter()
+            .all(|name| self.named_mut(name).is_some_and(|hours| hours.iter().all(|hours| (1..=YEAR).contains(hours))))
+    }
+
     /// Every rule by its name.
     pub fn named_mut(&mut self, name: &str) -> Option<&mut Hours> {
         Some(match name {

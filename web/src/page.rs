@@ -14,7 +14,7 @@ use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
 use casemesh_node::vocabulary::{Term, Vocabulary};
 use casemesh_node::zone::Zone;
-use casemesh_protocol::terms::Code;
+use casemesh_protocol::terms::{Code, Never};
 use casemesh_protocol::time::{Day, Timestamp};
 use fluent_bundle::FluentValue;
 use std::sync::Arc;
@@ -222,6 +222,18 @@ impl Page {
         }
     }
 
+    /// Whom a client rules out.
+    pub(crate) fn never(&self, never: &Never) -> String {
+        match never {
+            Never::Office(office) => {
+                let id: String = office.to_string().chars().take(8).collect();
+                format!("{} {id}", self.t("never-offices"))
+            }
+            Never::Kind(kind) => self.word("kind", kind),
+            Never::Named(name) => name.to_string(),
+        }
+    }
+
     /// Who waits for whom in a referral.
     pub(crate) fn wait(&self, wait: &WaitView) -> String {
         self.word(if wait.ours { "wait-ours" } else { "wait-theirs" }, &wait.what)
@@ -314,7 +326,7 @@ impl Page {
     /// The name of a field, where it has a text.
     fn maybe_field_name(&self, field: &str) -> Option<String> {
         let field = field.replace('_', "-");
-        let prefixes = ["form-field-", "field-", "", "action-", "money-", "history-field-"];
+        let prefixes = ["form-field-", "field-", "", "action-", "money-", "history-field-", "consent-", "book-in-"];
         prefixes.iter().find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")))
     }
 

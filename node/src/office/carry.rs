@@ -61,15 +61,13 @@ impl Desk {
         self.allow(Ask::AnswerReferrals)?;
         self.may_refer(referral.case.filter(|_| referral.outgoing).ok_or(DeskError::NotFound)?)?;
         let client = referral.client.ok_or(DeskError::NotFound)?;
-        let standing = {
-            let tables = self.office.index.read();
-            let standing = tables.standing(client);
-            if self.caregiver_is_party(&tables, standing) {
-                return Err(DeskError::CaregiverIsParty);
-            }
-            standing
-        };
+        let standing = self.office.index.read().standing(client);
         let client = self.office.vault.get::<Person>(Person::TOP, standing)?.ok_or(DeskError::NotFound)?.record;
+        // In whichever case: what comes home with her must not be found there.
+        let today = self.today();
+        if super::circumstances::caring(&self.office.index.read(), &client, today).giver_is_party {
+            return Err(DeskError::CaregiverIsParty);
+        }
         Ok((referral, client))
     }
 }

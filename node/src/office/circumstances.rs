@@ -7,11 +7,13 @@ use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::Person;
 use crate::vault::Record;
-use casemesh_protocol::consent::Circumstances;
-use casemesh_protocol::directory::OfficeKind;
+use casemesh_protocol::bounded::List;
+use casemesh_protocol::consent::{Circumstances, Permit};
+use casemesh_protocol::directory::{Directory, OfficeKind};
 use casemesh_protocol::id::{OfficeId, RecordId};
-use casemesh_protocol::terms::Never;
-use casemesh_protocol::time::Day;
+use casemesh_protocol::limits::LIST_MAX;
+use casemesh_protocol::terms::{FieldGroup, Never};
+use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,13 +48,32 @@ pub(super) fn is_of_age(person: &Person, today: Day) -> bool {
 impl Office {
     /// What is true of a client and an addressee now. All cases of the client are looked at, whoever may see them.
     pub(super) fn circumstances(&self, person: &Person, to: OfficeId, name: &str) -> Circumstances {
-        let kind = self.around.directory().and_then(|directory| Some(directory.member(&to)?.record.kind));
-        let tables = self.index.read();
-        Circumstances {
-            is_never: person.never.iter().any(|never| never.bars(to, kind, name)),
-            ..caring(&tables, person, tables.zone.day(self.around.clock.now()))
-        }
+        let directory = self.around.directory();
+        around(&self.index.read(), directory.as_deref(), person, (to, name), self.around.clock.now())
     }
+}
+
+/// What is true of a client and an addressee at a time.
+pub(super) fn around(
+    tables: &Tables,
+    directory: Option<&Directory>,
+    person: &Person,
+    (to, name): (OfficeId, &str),
+    now: Timestamp,
+) -> Circumstances {
+    let kind = directory.and_then(|directory| Some(directory.member(&to)?.record.kind));
+    Circumstances {
+        is_never: person.never.iter().any(|never| never.bars(to, kind, name)),
+        ..caring(tables, person, tables.zone.day(now))
+    }
+}
+
+/// Whom a client rules out, as it goes along with a full packet: offices and kinds always, names of people only where the words of
+/// the case may go as well.
+pub(super) fn shared(never: &[Never], permit: &Permit) -> Option<List<Never, LIST_MAX>> {
+    let names = permit.covers(FieldGroup::CaseBrief);
+    let goes: Vec<Never> = never.iter().filter(|one| names || !matches!(one, Never::Named(_))).cloned().collect();
+    List::new(goes).ok().filter(|never| never.iter().next().is_some())
 }
 
 /// What is true of a client, to whomever something would go.

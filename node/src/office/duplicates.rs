@@ -74,6 +74,14 @@ impl Desk {
                 return Err(DeskError::NotFound);
             }
             sealed.record.merged_into = Some(stays);
+            // Whom either record rules out is ruled out.
+            let mut kept = tx.get::<Person>(Person::TOP, stays)?.ok_or(DeskError::NotFound)?;
+            for never in &sealed.record.never {
+                if !kept.record.never.contains(never) {
+                    kept.record.never.push(never.clone());
+                }
+            }
+            tx.update(&kept.record, kept.revision)?;
             tx.about(stays);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })

@@ -12,20 +12,23 @@ use crate::index::{CaseRow, Index, Tables};
 use crate::keys::Keys;
 use crate::policy::Ask;
 use crate::records::{
-    Action, Asked, Case, Consent, Decided, Document, Glass, Import, ImportMark, Link, Member, Outbox, Payment, Person,
-    Referral, RegisterLine, Request, Task, TaskKind, TaskTitle, VisitOutcome,
+    Action, Asked, Case, Consent, Decided, Document, ErasureAnswer, Glass, Import, ImportMark, Link, Member, Outbox,
+    OutboxState, Payment, Person, Referral, RegisterLine, Request, Task, TaskKind, TaskTitle, VisitOutcome,
 };
 use crate::vault::{Erasure, Record, Sealed, Tx, VaultError};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::outgoing::{Grant, Outgoing, Reply};
+use casemesh_protocol::packet::Kind as PacketKind;
 use casemesh_protocol::referral::{Side, SignedEvent, Step};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest reason.
 const REASON_BYTES_MAX: usize = 1_000;
+/// What partners are asked waits so long at most, until the person is erased.
+const HELD_MS: u64 = 3_600_000;
 /// Rows of one command.
 const BATCH_ROWS: usize = 200;
 
@@ -184,45 +187,71 @@ fn leave(tx: &mut Tx<'_>, case: RecordId, records: &[RecordId], keys: &[KeyHandl
     Ok(())
 }
 
+/// Whether the other office got a referral of ours: what was recalled or refused before it went, nobody knows of.
+fn was_sent(referral: &Referral) -> bool {
+    referral.outgoing
+        && (referral.outside.is_some() || referral.facts.arrived.is_some() || referral.facts.read.is_some())
+}
+
 /// Asks every office that got a referral of the person to erase as well. Of the referral a line is left, under a key of its own and
-/// without the person, so that the answer finds it.
-fn ask_partners(tx: &mut Tx<'_>, index: &Index, keys: &Keys, records: &[RecordId]) -> Result<(), DeskError> {
-    let (sent, packets) = {
+/// without the person, so that the answer finds it. What is asked goes when the person is erased: its rows are told.
+fn ask_partners(tx: &mut Tx<'_>, index: &Index, keys: &Keys, records: &[RecordId]) -> Result<Vec<RecordId>, DeskError> {
+    let sent: Vec<RecordId> = {
         let tables = index.read();
         let is_theirs = |referral: &Referral| referral.client.is_some_and(|client| records.contains(&client));
-        let sent = tables.referrals.values().filter(|referral| referral.outgoing && is_theirs(referral));
-        let sent: Vec<RecordId> = sent.map(|referral| referral.id).collect();
-        let packets = tables.outbox.values().filter(|row| row.referral.is_some_and(|id| sent.contains(&id)));
-        let packets: Vec<RecordId> = packets.map(|row| row.id).collect();
-        (sent, packets)
+        let sent = tables.referrals.values().filter(|referral| was_sent(referral) && is_theirs(referral));
+        sent.map(|referral| referral.id).collect()
     };
-    // What is in them stands under the person's key, and nobody waits for them any more.
-    packets.into_iter().try_for_each(|id| tx.remove_id::<Outbox>(Outbox::TOP, id))?;
+    let mut asked = Vec::new();
     for id in sent {
         let Some(mut sealed) = tx.get::<Referral>(Referral::TOP, id)? else { continue };
         let referral = &mut sealed.record;
-        let now = tx.now();
-        let (key, outside) = (tx.new_person_key(), referral.outside.is_some());
-        let event = next_event(tx, keys, referral.thread, Side::Sender, &referral.thread(), Step::ErasureAsked)?;
-        let signed = SignedEvent::sign(&event, &keys.node_key);
-        let mut line = stripped(referral, key, now);
-        (line.shed, line.case, line.consent, line.heard) = (None, None, None, Vec::new());
-        if outside {
-            let new = NewTask {
-                kind: TaskKind::ToDo,
-                title: TaskTitle::Form("erase_outside".into()),
-                due: super::today(tx)?.plus_days(1),
-            };
+        let thread = referral.thread();
+        let answers = thread.applied().filter_map(|(event, _)| match &event.event.step {
+            Step::ErasureAnswered { erased, kept } => {
+                Some(ErasureAnswer { at: event.event.at, erased: *erased, kept: kept.to_string() })
+            }
+            _ => None,
+        });
+        let answer = answers.last();
+        let is_done = answer.as_ref().is_some_and(|answer| answer.erased);
+        let key = tx.new_person_key();
+        // Events that have not arrived go on: what is asked now names them. Everything else stands under the person's key.
+        let packets: Vec<RecordId> = {
+            let tables = index.read();
+            tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
+        };
+        for packet in packets {
+            let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, packet)? else { continue };
+            if row.record.kind == PacketKind::ReferralEvent.number() && !row.record.state.is_settled() {
+                row.record.subjects = vec![key];
+                tx.update(&row.record, row.revision)?;
+            } else {
+                tx.remove_id::<Outbox>(Outbox::TOP, packet)?;
+            }
+        }
+        let is_outside = referral.outside.is_some();
+        let event = match is_done || is_outside {
+            true => None,
+            false => Some(next_event(tx, keys, referral.thread, Side::Sender, &thread, Step::ErasureAsked)?),
+        };
+        let mut line = stripped(referral, key, tx.now());
+        (line.shed, line.case, line.consent, line.erasure_answer) = (None, None, None, answer);
+        if is_outside {
+            let title = TaskTitle::Form("erase_outside".into());
+            let new = NewTask { kind: TaskKind::ToDo, title, due: super::today(tx)?.plus_days(1) };
             add_task(tx, None, &[], new, tx.staff(), Some(id))?;
-        } else {
+        } else if let Some(event) = event {
+            let signed = SignedEvent::sign(&event, &keys.node_key);
             let grant = Grant::of_thread(line.thread, line.partner);
             let reply = Reply::event(grant, signed).map_err(|error| DeskError::Partner(error.to_string()))?;
-            Outward::new(Outgoing::Reply(reply), &line).queue(tx)?;
+            let held = Some(tx.now().plus_ms(HELD_MS));
+            asked.push(Outward::new(Outgoing::Reply(reply), &line).not_before(held).queue_row(tx)?);
         }
         sealed.record = line;
         tx.update(&sealed.record, sealed.revision)?;
     }
-    Ok(())
+    Ok(asked)
 }
 
 impl Desk {
@@ -252,7 +281,7 @@ impl Desk {
         let records = tables.records_of(person);
         let told = tables.referrals.values().filter(|referral| {
             let is_theirs = referral.client.is_some_and(|client| records.contains(&client));
-            referral.outgoing && is_theirs && self.sees_referral(&tables, referral)
+            was_sent(referral) && is_theirs && self.sees_referral(&tables, referral)
         });
         let told: BTreeSet<String> = told.map(|referral| referral.partner_name.clone()).collect();
         Ok(ErasureView {
@@ -314,7 +343,15 @@ impl Desk {
         }
         let (index, marks) = (Arc::clone(&self.office.index), self.office.row_marks());
         let office_keys = self.office.keys.clone();
-        self.write("erase_person", move |tx| {
+        // What has not arrived stays here.
+        let theirs: Vec<RecordId> = {
+            let tables = self.office.index.read();
+            let is_theirs = |referral: &Referral| referral.client.is_some_and(|client| asked.contains(&client));
+            let referrals = tables.referrals.values().filter(|referral| referral.outgoing && is_theirs(referral));
+            referrals.map(|referral| referral.id).collect()
+        };
+        self.office.take_back(&theirs)?;
+        let held = self.write("erase_person", move |tx| {
             let (records, shared) = {
                 let tables = index.read();
                 let (alone, shared) = cases_of(&tables, person);
@@ -335,9 +372,10 @@ impl Desk {
                     tx.update(&sealed.record, sealed.revision)?;
                 }
             }
-            ask_partners(tx, &index, &office_keys, &records)?;
+            let held = ask_partners(tx, &index, &office_keys, &records)?;
             tx.about(person);
-            shared.into_iter().try_for_each(|case| leave(tx, case, &records, &keys))
+            shared.into_iter().try_for_each(|case| leave(tx, case, &records, &keys))?;
+            Ok::<_, DeskError>(held)
         })?;
         let index = Arc::clone(&self.office.index);
         let plan = self.office.vault.erase(Some(self.actor.staff), move |tx| {
@@ -350,7 +388,18 @@ impl Desk {
             let plan = Plan::of(tx, &tables, person)?;
             let erasure = Erasure { persons: plan.keys.clone(), redacted: plan.redacted.clone() };
             Ok((plan, erasure))
+        });
+        // Nobody is asked to erase whom we keep.
+        let state = if plan.is_ok() { OutboxState::Waiting } else { OutboxState::Cancelled };
+        self.write("erase_person", move |tx| {
+            for id in held {
+                let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, id)? else { continue };
+                (row.record.not_before, row.record.state) = (None, state);
+                tx.update(&row.record, row.revision)?;
+            }
+            Ok::<(), DeskError>(())
         })?;
+        let plan = plan?;
         // From here on nothing opens any more; what follows makes room.
         for batch in plan.rows.chunks(BATCH_ROWS) {
             let batch = batch.to_vec();

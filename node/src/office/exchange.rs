@@ -9,9 +9,11 @@
 use super::referrals::{add_own_event, after_taking_back, next_event, touch_case};
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{DeskError, Office};
+use crate::index::Index;
+use crate::keys::Keys;
 use crate::records::{
-    Case, Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Payment, PaymentKind, Person,
-    Referral, Seen, TaskKind, TaskTitle,
+    Case, Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Outside, Payment, PaymentKind,
+    Person, Referral, Seen, TaskKind, TaskTitle,
 };
 use crate::spool::{Fact, OutRow};
 use crate::vault::{Erasure, Record, Tx, VaultError};
@@ -22,18 +24,26 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
 use casemesh_protocol::bounded::Text;
-use casemesh_protocol::consent::{Circumstances, ConsentStatus, Permit};
+use casemesh_protocol::consent::{ConsentStatus, Permit};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
 use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing};
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
-use casemesh_protocol::referral::{SignedEvent, State, Step};
+use casemesh_protocol::referral::{Note, SignedEvent, State, Step};
 use casemesh_protocol::statistics::Table;
 use casemesh_protocol::terms::{Line, Money, Purpose, SafeContact};
 use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+
+/// What a command needs of the office that follows an event.
+#[derive(Clone)]
+pub(super) struct Ours {
+    pub(super) keys: Keys,
+    pub(super) index: Arc<Index>,
+    pub(super) directory: Option<Arc<Directory>>,
+}
 
 /// Something that leaves, with what the outbox must know of it.
 pub(super) struct Outward {
@@ -86,10 +96,16 @@ impl Outward {
 
     /// Puts it into the outbox, inside a command.
     pub(super) fn queue(self, tx: &mut Tx<'_>) -> Result<(), DeskError> {
+        self.queue_row(tx).map(drop)
+    }
+
+    /// Puts it into the outbox, inside a command: its row.
+    pub(super) fn queue_row(self, tx: &mut Tx<'_>) -> Result<RecordId, DeskError> {
         let body = self.outgoing.body();
         let (evidence, purpose) = self.outgoing.consent();
-        Ok(tx.insert(&Outbox {
-            id: tx.fresh_id(),
+        let id = tx.fresh_id();
+        tx.insert(&Outbox {
+            id,
             to: self.outgoing.to(),
             packet_id: PacketId::random(&mut os_rng()),
             kind: body.kind().number(),
@@ -109,7 +125,8 @@ impl Outward {
             bytes: 0,
             not_before: self.not_before,
             resends: 0,
-        })?)
+        })?;
+        Ok(id)
     }
 }
 
@@ -197,6 +214,11 @@ impl Office {
         self.release_outbox();
     }
 
+    /// What a command needs of this office.
+    pub(super) fn ours(&self) -> Ours {
+        Ours { keys: self.keys.clone(), index: Arc::clone(&self.index), directory: self.around.directory() }
+    }
+
     /// Takes up what a crash cut off. Called once, when the office opens.
     pub(super) fn resume(&self) -> Result<(), DeskError> {
         self.recall_lost()?;
@@ -204,7 +226,7 @@ impl Office {
     }
 
     /// Ends what stands under consents that were withdrawn, at whichever office.
-    fn end_withdrawn(&self) -> Result<(), DeskError> {
+    pub(super) fn end_withdrawn(&self) -> Result<(), DeskError> {
         let withdrawn: BTreeSet<RecordId> = {
             let tables = self.index.read();
             let consents = tables.consents.values().flat_map(std::collections::BTreeMap::values);
@@ -255,7 +277,11 @@ impl Office {
         let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
         let Some(prekey) = prekey else { return Ok(()) };
         if let Err(problem) = self.still_permitted(&row, now) {
-            return self.settle_row(id, OutboxState::Cancelled, Some(problem), None);
+            self.settle_row(id, OutboxState::Cancelled, Some(problem), None)?;
+            return match row.referral.filter(|_| row.kind == PacketKind::ReferralFull.number()) {
+                Some(referral) => self.take_release_back(referral),
+                None => Ok(()),
+            };
         }
         let previous = row
             .referral
@@ -286,6 +312,29 @@ impl Office {
         let out = OutRow { packet: hash, to: row.to, expires: row.expires, queued: now };
         self.around.relay.hand_over(out, packet).map_err(VaultError::Disk)?;
         self.settle_row(id, OutboxState::Released, None, Some((hash, bytes)))
+    }
+
+    /// A release whose packet never went did not happen: the event that only the packet carried is taken out, so that what follows
+    /// reaches the other office, and it is told that the consent ended.
+    fn take_release_back(&self, id: RecordId) -> Result<(), DeskError> {
+        let keys = self.keys.clone();
+        self.vault.write(None, "consent_withdrawn", move |tx| {
+            let Some(mut sealed) = tx.get::<Referral>(Referral::TOP, id)? else { return Ok(()) };
+            let referral = &mut sealed.record;
+            let released = |held: &HeldEvent| {
+                held.ours && held.signed.read().is_ok_and(|event| matches!(event.step, Step::Released { .. }))
+            };
+            let last_own = referral.events.iter().rposition(|held| held.ours);
+            let Some(unsent) = last_own.filter(|at| referral.events.get(*at).is_some_and(released)) else {
+                return Ok(());
+            };
+            referral.events.remove(unsent);
+            if referral.thread().state.is_at_work() {
+                add_own_event(tx, &keys, referral, Step::ConsentWithdrawn)?;
+            }
+            tx.about(id);
+            Ok::<_, DeskError>(tx.update(&sealed.record, sealed.revision)?)
+        })
     }
 
     /// The consent rule, asked again at the moment of sending.
@@ -429,6 +478,11 @@ impl Office {
                 Ok(Taken::Done) => spool.drop_in(hash),
                 Ok(Taken::Aside(why)) => {
                     tracing::warn!(packet = ?hash, why, "a packet was set aside");
+                    spool.set_aside(hash)
+                }
+                // What no rule allows is not allowed later either.
+                Err(DeskError::Illegal(illegal)) => {
+                    tracing::warn!(packet = ?hash, %illegal, "a packet was set aside");
                     spool.set_aside(hash)
                 }
                 Err(error) => {
@@ -592,7 +646,7 @@ impl Office {
         if !full_agrees || event.id.office != from {
             return Ok(Taken::Aside("event and content do not agree"));
         }
-        let keys = self.keys.clone();
+        let ours = self.ours();
         let taken: Result<Taken, DeskError> = self.vault.write(None, "receive_event", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let referral = &mut sealed.record;
@@ -623,7 +677,7 @@ impl Office {
             }
             // One event can be what others, that came before it, were waiting for.
             for (event, _) in after.applied().filter(|(event, _)| !before.contains(&event.hash)) {
-                after_event(tx, &keys, referral, &event.event.step)?;
+                after_event(tx, &ours, referral, &event.event.step)?;
                 super::outside::compare(tx, referral, &event.event.step)?;
             }
             tx.about(id);
@@ -724,7 +778,7 @@ impl Office {
     /// and the line forgets it.
     fn shed(&self, id: RecordId) -> Result<(), DeskError> {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = Arc::clone(&self.index);
+        let (index, keys) = (Arc::clone(&self.index), self.keys.clone());
         let old = self.vault.write(None, "shed_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             if let Some(old) = sealed.record.shed {
@@ -733,6 +787,16 @@ impl Office {
             let now = tx.now();
             if !is_to_shed(&sealed.record, sealed.record.state(), now) {
                 return Err(DeskError::NotFound);
+            }
+            // The sender learns by itself that nothing is left here.
+            let is_answered = sealed
+                .record
+                .thread()
+                .applied()
+                .any(|(event, _)| matches!(event.event.step, Step::ErasureAnswered { .. }));
+            if !is_answered {
+                let answer = Step::ErasureAnswered { erased: true, kept: Note::default() };
+                add_own_event(tx, &keys, &mut sealed.record, answer)?;
             }
             let key = tx.new_person_key();
             sealed.record = stripped(&sealed.record, key, now);
@@ -791,7 +855,7 @@ impl Office {
     }
 
     /// Takes what these referrals disclose, and what has not arrived, out of the spool.
-    fn take_back(&self, referrals: &[RecordId]) -> Result<(), DeskError> {
+    pub(super) fn take_back(&self, referrals: &[RecordId]) -> Result<(), DeskError> {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
         let discloses = [PacketKind::ReferralPreview.number(), PacketKind::ReferralFull.number()];
         let under_way: Vec<(RecordId, OfficeId, Digest)> = {
@@ -864,22 +928,18 @@ fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
 }
 
 /// What follows at our office from an event of the other one that came to hold.
-pub(super) fn after_event(
-    tx: &mut Tx<'_>,
-    keys: &crate::keys::Keys,
-    referral: &mut Referral,
-    step: &Step,
-) -> Result<(), DeskError> {
+pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral, step: &Step) -> Result<(), DeskError> {
     // Somebody who was to look for another office need not, once this one took it; a mere word changes nothing.
     if let Some(case) = referral.case.filter(|_| referral.outgoing)
         && !referral.thread().state.is_before_acceptance()
+        && !matches!(step, Step::Noted { .. } | Step::ErasureAnswered { .. })
     {
         settle_from(tx, case, referral.id)?;
     }
     match (step, referral.outgoing) {
         // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
         // any order: the other office may be at work already when we read that it accepted.
-        (Step::Accepted { .. }, true) if awaits_full(referral) => release_full(tx, keys, referral),
+        (Step::Accepted { .. }, true) if awaits_full(referral) => release_full(tx, ours, referral),
         // The client told the other office: our consent ends as well, whatever else was to go under it.
         (Step::ConsentWithdrawn, true) => {
             if let Some((client, consent)) = referral.client.zip(referral.consent)
@@ -921,7 +981,7 @@ pub(super) fn after_event(
             | Step::EnteredInError
             | Step::ErasureAsked,
             false,
-        ) => after_taking_back(tx, keys, referral),
+        ) => after_taking_back(tx, &ours.keys, referral),
         (_, false) => Ok(()),
     }
 }
@@ -962,10 +1022,18 @@ pub(super) fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> R
         safe_contact: SafeContact::default(),
         ..referral.preview.clone()
     };
+    let outside = referral.outside.clone().map(|outside| match referral.outgoing {
+        true => outside,
+        false => Outside { contact: String::new(), reference: String::new(), ..outside },
+    });
     Referral {
         preview,
+        outside,
         full: None,
         events: Vec::new(),
+        heard: Vec::new(),
+        carries: None,
+        reminder: None,
         client: None,
         erased: Some((now, referral.state())),
         shed: Some(referral.key),
@@ -993,29 +1061,28 @@ pub(super) fn find_another(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), D
     add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
 }
 
-fn release_full(tx: &mut Tx<'_>, keys: &crate::keys::Keys, referral: &mut Referral) -> Result<(), DeskError> {
-    let (Some(client), Some(consent), Some(full)) = (referral.client, referral.consent, referral.full.clone()) else {
+fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
+    let (Some(client), Some(consent), Some(mut full)) = (referral.client, referral.consent, referral.full.clone())
+    else {
         return Ok(());
     };
-    let Some(consent) = tx.get::<Consent>(client, consent)? else { return Ok(()) };
-    let terms = &consent.record.terms;
-    let Some(holder) = tx.get::<Person>(Person::TOP, client)?.map(|sealed| sealed.record) else { return Ok(()) };
-    // What depends on other records is asked again when the packet is sealed.
-    let today = super::today(tx)?;
-    let circumstances = Circumstances {
-        is_of_age: super::circumstances::is_of_age(&holder, today),
-        is_never: holder.never.iter().any(|never| never.bars(referral.partner, None, &referral.partner_name)),
-        ..Circumstances::default()
+    let Some(consent) = tx.get::<Consent>(client, consent)?.map(|sealed| sealed.record) else { return Ok(()) };
+    let standing = ours.index.read().standing(client);
+    let Some(holder) = tx.get::<Person>(Person::TOP, standing)?.map(|sealed| sealed.record) else { return Ok(()) };
+    let circumstances = {
+        let to = (referral.partner, referral.partner_name.as_str());
+        super::circumstances::around(&ours.index.read(), ours.directory.as_deref(), &holder, to, tx.now())
     };
-    let status = consent.record.status;
-    let service = Purpose::ShareForService;
-    let Ok(permit) = Permit::under(terms, status, service, referral.partner, circumstances, tx.now()) else {
+    let (status, service) = (consent.status, Purpose::ShareForService);
+    let Ok(permit) = Permit::under(&consent.terms, status, service, referral.partner, circumstances, tx.now()) else {
         // The consent ended meanwhile: the other office is told, and gets nothing.
-        return add_own_event(tx, keys, referral, Step::ConsentWithdrawn);
+        return add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn);
     };
+    full.never = super::circumstances::shared(&holder.never, &permit);
+    referral.full = Some(full.clone());
     let step = Step::Released { full: full.hash() };
-    let event = next_event(tx, keys, referral.thread, referral.side(), &referral.thread(), step)?;
-    let signed = SignedEvent::sign(&event, &keys.node_key);
+    let event = next_event(tx, &ours.keys, referral.thread, referral.side(), &referral.thread(), step)?;
+    let signed = SignedEvent::sign(&event, &ours.keys.node_key);
     let disclosure =
         Disclosure::full(&permit, signed.clone(), full).map_err(|error| DeskError::Partner(error.to_string()))?;
     referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None, told: None });

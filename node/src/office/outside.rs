@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+/// So much is written down of what another office tells beside its packets.
+const HEARD_MAX: usize = 64;
+
 /// A referral that came by letter, telephone or in person, as entered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -175,27 +178,32 @@ impl Desk {
         let told = Told { by, how };
         let step =
             steps::read(self.problems(), &input.answer, self.today(), Vec::new(), |office| self.member_name(office))?;
-        let office = Arc::clone(&self.office);
+        let ours = self.office.ours();
         self.write("told", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let referral = &mut sealed.record;
             let (thread, side) = (referral.thread(), other_side(referral.side()));
             thread.state.after(&step, side)?;
             if referral.outside.is_some() {
-                let event = next_event(tx, &office.keys, referral.thread, side, &thread, step.clone())?;
-                let signed = SignedEvent::sign(&event, &office.keys.node_key);
+                let event = next_event(tx, &ours.keys, referral.thread, side, &thread, step.clone())?;
+                let signed = SignedEvent::sign(&event, &ours.keys.node_key);
                 let held = HeldEvent { signed, ours: false, at: tx.now(), by: tx.staff(), told: Some(told) };
                 referral.events.push(held);
                 referral.facts.arrived.get_or_insert(tx.now());
                 referral.facts.answered.get_or_insert(tx.now());
-                after_event(tx, &office.keys, referral, &step)?;
+                after_event(tx, &ours, referral, &step)?;
+            } else if referral.heard.len() >= HEARD_MAX {
+                return Err(crate::vault::VaultError::Conflict.into());
             } else {
                 referral.heard.push(Heard { step, told, at: tx.now(), by: tx.staff(), confirmed: None });
             }
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })?;
+        // A consent that the other office was told is taken back ends whatever else stands under it.
+        self.office.end_withdrawn()?;
         self.office.shed_referrals();
+        self.office.release_outbox();
         Ok(())
     }
 
@@ -217,7 +225,9 @@ impl Desk {
             let to = referral.partner;
             let circumstances = self.office.circumstances(&holder, to, &referral.partner_name);
             Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, circumstances, self.now())?;
-            if referral.thread().state.is_final() {
+            let state = referral.thread().state;
+            // Whoever does not help needs nothing more on paper.
+            if !state.is_before_acceptance() && !state.is_at_work() {
                 return Err(DeskError::NotFound);
             }
         }

@@ -15,7 +15,7 @@ use crate::index::Tables;
 use crate::policy::Ask;
 use crate::records::{
     Action, Case, CaseState, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Outside, Payment,
-    PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, TaskKind, TaskTitle,
+    PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
@@ -411,7 +411,7 @@ impl Desk {
                 true => client.safe_contact.clone(),
                 false => client.safe_contact.without_words(),
             },
-            never: Some(List::new(client.never.clone()).map_err(bounded)?).filter(|_| !client.never.is_empty()),
+            never: super::circumstances::shared(&client.never, &permit),
         };
         Ok(Draft {
             partner_name,
@@ -709,6 +709,14 @@ impl Desk {
             let mut opened = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
             opened.record.from_referral = Some(id);
             tx.update(&opened.record, opened.revision)?;
+            // Who was reminded while it had no case is reminded in the case from now on.
+            if let Some(reminder) = referral.reminder.take()
+                && let Some(mut task) = tx.get::<Task>(Task::TOP, reminder.task)?
+                && task.record.state == TaskState::Open
+            {
+                task.record.state = TaskState::Cancelled;
+                tx.update(&task.record, task.revision)?;
+            }
             referral.case = Some(case);
             referral.client = Some(person.id);
             tx.about(case);
@@ -816,9 +824,14 @@ pub(super) fn after_taking_back(
         return add_own_event(tx, keys, referral, answer);
     };
     let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
+    let title = TaskTitle::Form("erasure_answer".into());
+    let waits = |task: &Task| task.from == Some(referral.id) && task.title == title && task.state == TaskState::Open;
+    if tx.list::<Task>(id)?.iter().any(|sealed| waits(&sealed.record)) {
+        return Ok(());
+    }
     touch_case(tx, id, "letter_in", &referral.partner_name)?;
     let due = super::today(tx)?.plus_days(ERASURE_ANSWER_DAYS);
-    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("erasure_answer".into()), due };
+    let new = NewTask { kind: TaskKind::FollowUp, title, due };
     add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
 }
 

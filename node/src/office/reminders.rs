@@ -127,7 +127,17 @@ fn responsible(tx: &Tx<'_>, case: Option<&Case>, rung: Rung, staff: &[Staff]) ->
         (_, None) => with(StaffRole::IntakeDesk),
         (Rung::Supervisor, Some(case)) if !case.sealed => {
             let records: Vec<RecordId> = case.clients.iter().map(|client| client.id).collect();
-            let lead = with(StaffRole::Supervisor);
+            // Who leads one team does not see the cases of another.
+            let teams: Vec<&str> = staff
+                .iter()
+                .filter(|member| Some(member.id) == worker || case.assigned.contains(&member.id))
+                .map(|member| member.team.as_str())
+                .collect();
+            let leads = |member: &&Staff| {
+                let sees = member.team.is_empty() || teams.contains(&member.team.as_str());
+                member.is_in_use(now) && member.roles.contains(&StaffRole::Supervisor) && sees
+            };
+            let lead = staff.iter().find(leads).map(|member| member.id);
             match lead {
                 Some(lead) if !is_barred_from(tx, &records, lead)? => Some(lead),
                 _ => worker,
