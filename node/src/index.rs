@@ -79,7 +79,7 @@ pub struct CaseRow {
     /// Which.
     pub id: RecordId,
     /// Its number.
-    pub number: String,
+    pub number: Box<str>,
     /// Whose.
     pub clients: Box<[RecordId]>,
     /// Its type.
@@ -377,7 +377,7 @@ impl Tables {
             case.id,
             Box::new(CaseRow {
                 id: case.id,
-                number: case.number.clone(),
+                number: case.number.clone().into_boxed_str(),
                 clients: case.clients.iter().map(|client| client.id).collect(),
                 case_type,
                 state: case.state,

@@ -209,7 +209,7 @@ impl Desk {
                 by: self.staff_name(tables, Some(glass.staff)),
                 mine: glass.staff == self.actor.staff,
                 case: case.map(|case| case.id),
-                number: case.map(|case| case.number.clone()).unwrap_or_default(),
+                number: case.map(|case| case.number.to_string()).unwrap_or_default(),
                 reason: if case.is_some() { glass.reason.clone() } else { String::new() },
                 from: glass.from,
                 until: glass.until,

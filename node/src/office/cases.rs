@@ -708,7 +708,7 @@ impl Desk {
         let next = tables.open_tasks_of(case.id).next();
         CaseSummary {
             id: case.id,
-            number: case.number.clone(),
+            number: case.number.to_string(),
             client: names.join(", "),
             case_type: case.case_type.as_deref().map(CodeView::from),
             state: case.state,

@@ -512,7 +512,7 @@ impl Desk {
                     name: other.name.clone(),
                     person: None,
                     case: Some(other.case),
-                    number: row.number.clone(),
+                    number: row.number.to_string(),
                 });
             }
         }
@@ -535,7 +535,7 @@ impl Desk {
                     name: party.name.clone(),
                     person: None,
                     case: Some(party.case),
-                    number: row.number.clone(),
+                    number: row.number.to_string(),
                 });
             }
         }

@@ -275,7 +275,7 @@ impl Desk {
         let tables = self.office.index.read();
         let (alone, shared) = cases_of(&tables, person);
         let numbers = |cases: &[&CaseRow]| -> Vec<String> {
-            cases.iter().filter(|case| self.sees(&tables, case)).map(|case| case.number.clone()).collect()
+            cases.iter().filter(|case| self.sees(&tables, case)).map(|case| case.number.to_string()).collect()
         };
         let busy: Vec<&CaseRow> = alone.iter().chain(&shared).copied().filter(|case| is_busy(&tables, case)).collect();
         let records = tables.records_of(person);

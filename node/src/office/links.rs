@@ -76,7 +76,7 @@ impl Desk {
             SharedPerson {
                 person: *id,
                 name: tables.persons.get(id).map(|row| row.name.clone()).unwrap_or_default(),
-                cases: cases.map(|case| (case.id, case.number.clone())).collect(),
+                cases: cases.map(|case| (case.id, case.number.to_string())).collect(),
             }
         };
         let telling = groups.0.into_iter().filter(|(_, (_, persons))| (2..=SHARED_BY_MAX).contains(&persons.len()));

@@ -139,7 +139,7 @@ impl Desk {
     pub(super) fn log_row(&self, tables: &Tables, entry: &LogEntry) -> LogRow {
         let about = match entry.about.record {
             Some(id) if tables.cases.contains_key(&id) => {
-                tables.cases.get(&id).map(|case| case.number.clone()).unwrap_or_default()
+                tables.cases.get(&id).map(|case| case.number.to_string()).unwrap_or_default()
             }
             Some(id) if tables.persons.contains_key(&id) => "person".to_owned(),
             _ => String::new(),

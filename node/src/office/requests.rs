@@ -134,7 +134,7 @@ impl Desk {
     }
 
     fn request_view(&self, tables: &Tables, request: &Request) -> RequestView {
-        let number = |case: &RecordId| tables.cases.get(case).map(|case| case.number.clone()).unwrap_or_default();
+        let number = |case: &RecordId| tables.cases.get(case).map(|case| case.number.to_string()).unwrap_or_default();
         let name = |person: &RecordId| tables.persons.get(person).map(|row| row.name.clone()).unwrap_or_default();
         let account = |staff: &StaffId| self.staff_name(tables, Some(*staff));
         let asked = match &request.asked {
