@@ -664,6 +664,11 @@ impl Node {
         let now = self.inner.around.clock.now();
         let staff = self.sessions().touch(token, now)?;
         *self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.desk_of(token, staff)
+    }
+
+    /// The desk of whoever's session it is; one that was ended for its account opens none.
+    fn desk_of(&self, token: &str, staff: StaffId) -> Option<Desk> {
         let begun = self.sessions().begun(token)?;
         let office = self.office()?;
         if office.counts_from(staff).is_some_and(|from| begun < from) {
@@ -675,15 +680,9 @@ impl Node {
 
     /// What waits for whoever has this page open, and their language, without counting as their work.
     pub fn pulse(&self, token: &str) -> Option<(Pulse, Option<String>)> {
-        let (staff, begun, is_whole) = {
-            let sessions = self.sessions();
-            (sessions.peek(token, self.inner.around.clock.now())?, sessions.begun(token)?, sessions.is_whole(token))
-        };
-        let office = self.office().filter(|_| is_whole)?;
-        if office.counts_from(staff).is_some_and(|from| begun < from) {
-            return None;
-        }
-        office.desk(staff).map(|desk| (desk.pulse(), desk.language().map(str::to_owned)))
+        let staff = self.sessions().peek(token, self.inner.around.clock.now())?;
+        let desk = self.desk_of(token, staff).filter(|_| self.sessions().is_whole(token))?;
+        Some((desk.pulse(), desk.language().map(str::to_owned)))
     }
 
     /// The desk of a page's session. A token that was narrowed to parts of the API opens no page.

@@ -1208,6 +1208,46 @@ pub struct Reminder {
 }
 
 impl Referral {
+    /// A referral that begins: with the other office, what it asks, and its first event. One that comes to us; what a sender knows
+    /// beside that is set where it is sent.
+    pub fn begun(
+        id: RecordId,
+        key: KeyHandle,
+        (partner, partner_name): (OfficeId, String),
+        preview: Preview,
+        first: HeldEvent,
+        urgency: u8,
+    ) -> Option<Self> {
+        let event = first.signed.read().ok()?;
+        let Step::Sent { respond_by, expires, .. } = event.step else { return None };
+        Some(Self {
+            id,
+            thread: event.thread,
+            outgoing: false,
+            partner,
+            partner_name,
+            key,
+            case: None,
+            client: None,
+            consent: None,
+            preview,
+            full: None,
+            events: vec![first],
+            facts: Facts::default(),
+            urgency,
+            respond_by,
+            expires,
+            last_packet: Digest::ZERO,
+            erased: None,
+            shed: None,
+            reminder: None,
+            outside: None,
+            heard: Vec::new(),
+            carries: None,
+            erasure_answer: None,
+        })
+    }
+
     /// Our side.
     pub fn side(&self) -> Side {
         if self.outgoing { Side::Sender } else { Side::Receiver }

@@ -105,13 +105,8 @@ impl Permit {
         if circumstances.is_never {
             return Err(ConsentProblem::Never);
         }
-        if matches!(terms.giver, ConsentGiver::Caregiver | ConsentGiver::Guardian) {
-            if circumstances.is_of_age {
-                return Err(ConsentProblem::OfAge);
-            }
-            if circumstances.giver_is_party {
-                return Err(ConsentProblem::GuardianIsParty);
-            }
+        if let Some(lapse) = lapse(terms, circumstances) {
+            return Err(lapse);
         }
         if terms.child_view == Some(ChildView::Disagrees) {
             return Err(ConsentProblem::ChildDisagrees);
@@ -172,6 +167,17 @@ impl Permit {
     /// Until when.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+}
+
+/// Why what somebody agreed to for a child holds no more, if it does not.
+pub fn lapse(terms: &ConsentTerms, circumstances: Circumstances) -> Option<ConsentProblem> {
+    match terms.giver {
+        ConsentGiver::Caregiver | ConsentGiver::Guardian if circumstances.is_of_age => Some(ConsentProblem::OfAge),
+        ConsentGiver::Caregiver | ConsentGiver::Guardian if circumstances.giver_is_party => {
+            Some(ConsentProblem::GuardianIsParty)
+        }
+        _ => None,
     }
 }
 

@@ -37,6 +37,8 @@ impl Desk {
             return Err(DeskError::NotFound);
         }
         self.office.vault.note_and_wait(Some(self.actor.staff), "hand_out", Some(id))?;
+        // The card tells nobody where she goes, nor what for.
+        let is_sheet = carries == "sheet";
         let thread = referral.thread();
         let visit = thread.applied().filter_map(|(event, _)| match &event.event.step {
             Step::Accepted { visit, .. } => visit.clone(),
@@ -48,9 +50,9 @@ impl Desk {
             language: client.language.value().map(|code| code.code.to_string()).unwrap_or_default(),
             from: self.office_name(),
             worker: self.name.clone(),
-            to: referral.partner_name.clone(),
-            service: CodeView::from(&referral.preview.service),
-            visit: visit.last(),
+            to: is_sheet.then(|| referral.partner_name.clone()),
+            service: is_sheet.then(|| CodeView::from(&referral.preview.service)),
+            visit: visit.last().filter(|_| is_sheet),
             code_word: client.safe_contact.code_word.to_string(),
         })
     }

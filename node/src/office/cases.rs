@@ -534,8 +534,8 @@ impl Desk {
         })
     }
 
-    /// Hands all open cases, tasks and places as a helper of one member of staff to another: who leaves leaves nothing behind. A case for
-    /// that one alone goes as well, but never to the one who hands over: a supervisor does not come to see it that way.
+    /// Hands all open cases, tasks and places as a helper of one member of staff to another: who leaves leaves nothing
+    /// behind. A case for that one alone goes as well, but never to the one who hands over: a supervisor does not come to see it that way.
     ///
     /// # Errors
     /// When the account may not, or one of the accounts does not exist.

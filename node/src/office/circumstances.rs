@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Childhood ends with the eighteenth birthday (Convention on the Rights of the Child, article 1).
-const OF_AGE: u16 = 18;
+pub(super) const OF_AGE: i16 = 18;
 /// Age bands below that.
 const CHILD_BANDS: [&str; 2] = ["0-8", "9-17"];
 /// So many can be named.
@@ -39,7 +39,7 @@ pub struct NeverInput {
 /// Whether a person is known to be of age on a day.
 pub(super) fn is_of_age(person: &Person, today: Day) -> bool {
     match (person.birth.value(), person.age_band.value()) {
-        (Some(birth), _) => birth.age_on(today).is_some_and(|age| age >= OF_AGE),
+        (Some(birth), _) => birth.age_on(today).is_some_and(|age| i32::from(age) >= i32::from(OF_AGE)),
         (None, Some(band)) => !CHILD_BANDS.contains(&band.code.as_str()),
         (None, None) => false,
     }

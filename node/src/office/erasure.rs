@@ -189,8 +189,7 @@ fn leave(tx: &mut Tx<'_>, case: RecordId, records: &[RecordId], keys: &[KeyHandl
 
 /// Whether the other office got a referral of ours: what was recalled or refused before it went, nobody knows of.
 fn was_sent(referral: &Referral) -> bool {
-    referral.outgoing
-        && (referral.outside.is_some() || referral.facts.arrived.is_some() || referral.facts.read.is_some())
+    referral.outgoing && referral.facts.sent.is_some()
 }
 
 /// Asks every office that got a referral of the person to erase as well. Of the referral a line is left, under a key of its own and

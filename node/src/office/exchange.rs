@@ -580,13 +580,12 @@ impl Office {
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
         let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
-        let Step::Sent { respond_by, expires, preview: named, .. } = &event.step else {
+        let Step::Sent { preview: named, .. } = &event.step else {
             return Ok(Taken::Aside("a preview without its first event"));
         };
         if *named != preview.hash() || event.id.office != partner.office {
             return Ok(Taken::Aside("event and preview do not agree"));
         }
-        let (respond_by, expires) = (*respond_by, *expires);
         let thread = event.thread;
         let is_known = self.index.read().threads.contains_key(&thread);
         self.vault.write(None, "receive_referral", move |tx| {
@@ -595,32 +594,10 @@ impl Office {
             if known {
                 return Ok(Taken::Done);
             }
-            let referral = Referral {
-                id: tx.fresh_id(),
-                thread,
-                outgoing: false,
-                partner: partner.office,
-                partner_name: partner.name,
-                key: tx.new_person_key(),
-                case: None,
-                client: None,
-                consent: None,
-                preview,
-                full: None,
-                events: vec![HeldEvent { signed, ours: false, at: tx.now(), by: None, told: None }],
-                facts: Facts::default(),
-                urgency: partner.urgency,
-                respond_by,
-                expires,
-                last_packet: Digest::ZERO,
-                erased: None,
-                shed: None,
-                reminder: None,
-                outside: None,
-                heard: Vec::new(),
-                carries: None,
-                erasure_answer: None,
-            };
+            let first = HeldEvent { signed, ours: false, at: tx.now(), by: None, told: None };
+            let (id, key) = (tx.fresh_id(), tx.new_person_key());
+            let referral = Referral::begun(id, key, (partner.office, partner.name), preview, first, partner.urgency);
+            let referral = referral.ok_or(DeskError::NotFound)?;
             tx.insert(&referral)?;
             tx.about(referral.id);
             Ok(Taken::Done)

@@ -10,9 +10,8 @@ use super::tasks::{NewTask, add_task};
 use super::{CodeView, Desk, DeskError, HeardView, SlipView};
 use crate::index::Tables;
 use crate::policy::Ask;
-use crate::records::{Case, Consent, Facts, Heard, HeldEvent, Outside, Person, Referral, TaskKind, TaskTitle, Told};
+use crate::records::{Case, Consent, Heard, HeldEvent, Outside, Person, Referral, TaskKind, TaskTitle, Told};
 use crate::vault::{Record, Tx};
-use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::token;
 use casemesh_protocol::bounded::{List, Text};
@@ -20,7 +19,7 @@ use casemesh_protocol::consent::{Permit, outside_office};
 use casemesh_protocol::id::{RecordId, ThreadId};
 use casemesh_protocol::limits::NEED_BYTES_MAX;
 use casemesh_protocol::packet::{self, Preview};
-use casemesh_protocol::referral::{Side, SignedEvent, Step, Thread};
+use casemesh_protocol::referral::{Fate, Side, SignedEvent, Step, Thread};
 use casemesh_protocol::terms::{Line, Purpose, SafeContact};
 use casemesh_protocol::timers;
 use serde::{Deserialize, Serialize};
@@ -60,6 +59,14 @@ pub struct ToldInput {
     pub how: String,
     /// What they said.
     pub answer: AnswerInput,
+}
+
+/// Characters of the code on a slip.
+const CODE_SYMBOLS: usize = 8;
+
+/// A code for a slip of paper.
+pub(super) fn slip_code() -> String {
+    token::spoken_code(CODE_SYMBOLS, &mut os_rng())
 }
 
 /// A code as it is read from paper: whatever is written between, and letters that look like numbers.
@@ -127,32 +134,11 @@ impl Desk {
             let event = next_event(tx, &office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
             let signed = SignedEvent::sign(&event, &office.keys.node_key);
             let told = Some(Told { by: from.to_string(), how: how.clone() });
-            let referral = Referral {
-                id: tx.fresh_id(),
-                thread,
-                outgoing: false,
-                partner,
-                partner_name: from.to_string(),
-                key: tx.new_person_key(),
-                case: None,
-                client: None,
-                consent: None,
-                preview,
-                full: None,
-                events: vec![HeldEvent { signed, ours: false, at: now, by: tx.staff(), told }],
-                facts: Facts::default(),
-                urgency,
-                respond_by,
-                expires,
-                last_packet: Digest::ZERO,
-                erased: None,
-                shed: None,
-                reminder: None,
-                outside: Some(Outside { how, contact, reference, code: token::spoken_code(8, &mut os_rng()) }),
-                heard: Vec::new(),
-                carries: None,
-                erasure_answer: None,
-            };
+            let first = HeldEvent { signed, ours: false, at: now, by: tx.staff(), told };
+            let (id, key) = (tx.fresh_id(), tx.new_person_key());
+            let referral = Referral::begun(id, key, (partner, from.to_string()), preview, first, urgency);
+            let outside = Outside { how, contact, reference, code: slip_code() };
+            let referral = Referral { outside: Some(outside), ..referral.ok_or(DeskError::NotFound)? };
             tx.insert(&referral)?;
             tx.about(referral.id);
             Ok(referral.id)
@@ -251,14 +237,7 @@ impl Desk {
             preview: referral.preview.clone(),
             full: referral.full.clone(),
             answer: referral.thread().applied().filter(|(event, _)| event.side == Side::Receiver).last().map(
-                |(event, _)| {
-                    steps::event_view(
-                        &event.event,
-                        event.side,
-                        casemesh_protocol::referral::Fate::Applied(state),
-                        steps::Shown::default(),
-                    )
-                },
+                |(event, _)| steps::event_view(&event.event, event.side, Fate::Applied(state), steps::Shown::default()),
             ),
         })
     }

@@ -1,5 +1,6 @@
 //! Persons and their consents.
 
+use super::circumstances::OF_AGE;
 use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
 use crate::calendars::{Calendar, birth_date};
 use crate::index::{MatchReason, Tables};
@@ -9,7 +10,7 @@ use crate::vault::Record;
 use crate::vocabulary::Vocabulary;
 use crate::zone::Zone;
 use casemesh_protocol::bounded::{List, Text};
-use casemesh_protocol::consent::ConsentStatus;
+use casemesh_protocol::consent::{Circumstances, ConsentStatus, lapse};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::terms::{
     ChildView, Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, Purpose, SafeContact,
@@ -651,12 +652,11 @@ impl Desk {
         // The row tells no more of a birth than its year: a consent that lapses within that year is refused when it is used.
         let row = tables.persons.get(&tables.standing(person));
         let year = tables.zone.day(now).year();
-        let is_of_age = row.and_then(|row| row.birth_year).is_some_and(|born| year - born > 18);
         let cases: Vec<RecordId> = tables.all_cases_of(person).map(|case| case.id).collect();
-        let is_party = super::family::cares_and_is_party(tables, tables.standing(person), &cases);
-        let lapsed = |terms: &ConsentTerms| {
-            let for_her = matches!(terms.giver, ConsentGiver::Caregiver | ConsentGiver::Guardian);
-            for_her && (is_of_age || is_party)
+        let circumstances = Circumstances {
+            is_of_age: row.and_then(|row| row.birth_year).is_some_and(|born| year - born > OF_AGE),
+            giver_is_party: super::family::cares_and_is_party(tables, tables.standing(person), &cases),
+            is_never: false,
         };
         let records = tables.records_of(person);
         let of_person = records.iter().filter_map(|id| tables.consents.get(id)).flat_map(|all| all.values().rev());
@@ -677,7 +677,7 @@ impl Desk {
                     ConsentStatus::Refused => "refused",
                     ConsentStatus::Withdrawn(_) => "withdrawn",
                     ConsentStatus::Given if consent.terms.expires <= now => "expired",
-                    ConsentStatus::Given if lapsed(&consent.terms) => "lapsed",
+                    ConsentStatus::Given if lapse(&consent.terms, circumstances).is_some() => "lapsed",
                     ConsentStatus::Given => "given",
                 }
                 .into(),

@@ -20,7 +20,6 @@ use crate::records::{
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
 use casemesh_crypto::random::os_rng;
-use casemesh_crypto::token;
 use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::{Permit, outside_office};
 use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
@@ -37,8 +36,6 @@ use utoipa::ToSchema;
 
 /// An answer on what is kept is due so many days after a referral was taken back.
 const ERASURE_ANSWER_DAYS: i32 = 3;
-/// Characters of the code on a slip.
-const CODE_SYMBOLS: usize = 8;
 /// Longest need.
 const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
 
@@ -264,31 +261,18 @@ impl Desk {
             let disclosure = Disclosure::preview(&draft.permit, signed.clone(), draft.preview.clone())
                 .map_err(|error| DeskError::Partner(error.to_string()))?;
             let is_outside = draft.outside.is_some();
+            let first = HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None };
+            let (id, to) = (tx.fresh_id(), (partner, draft.partner_name));
+            let referral = Referral::begun(id, draft.holder.key, to, draft.preview, first, draft.urgency);
             let referral = Referral {
-                id: tx.fresh_id(),
-                thread,
                 outgoing: true,
-                partner,
-                partner_name: draft.partner_name,
-                key: draft.holder.key,
                 case: Some(case),
                 client: Some(draft.holder.id),
                 consent: Some(consent),
-                preview: draft.preview,
                 full: Some(draft.full),
-                events: vec![HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None }],
                 facts: Facts { sent: Some(now).filter(|_| is_outside), ..Facts::default() },
-                urgency: draft.urgency,
-                respond_by,
-                expires,
-                last_packet: Digest::ZERO,
-                erased: None,
-                shed: None,
-                reminder: None,
                 outside: draft.outside,
-                heard: Vec::new(),
-                carries: None,
-                erasure_answer: None,
+                ..referral.ok_or(DeskError::NotFound)?
             };
             tx.insert(&referral)?;
             let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
@@ -333,15 +317,7 @@ impl Desk {
         };
         let service = problems.code("service", "service_type", &input.service);
         let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
-        let urgency = match input.urgency.as_str() {
-            "" | "routine" => 0,
-            "urgent" => 1,
-            "emergency" => 2,
-            other => {
-                problems.with("urgency", "unknown-value", other);
-                0
-            }
-        };
+        let urgency = super::outside::urgency_of(&mut problems, &input.urgency);
         let consent: Option<RecordId> = problems.word("consent", &input.consent);
         let names = [client.given.value(), client.family.value(), client.local_name.value()];
         let need_words = crate::names::words(&need);
@@ -425,7 +401,7 @@ impl Desk {
                 how,
                 contact,
                 reference: String::new(),
-                code: token::spoken_code(CODE_SYMBOLS, &mut os_rng()),
+                code: super::outside::slip_code(),
             }),
         })
     }

@@ -1101,11 +1101,11 @@ pub struct CarryView {
     pub from: String,
     /// Whom to ask for here.
     pub worker: String,
-    /// The other office.
-    pub to: String,
-    /// What is asked of them.
-    pub service: CodeView,
-    /// When and where to come, if they said so.
+    /// The other office; not on a card.
+    pub to: Option<String>,
+    /// What is asked of them; not on a card.
+    pub service: Option<CodeView>,
+    /// When and where to come, if they said so; not on a card.
     #[schema(value_type = Option<Object>)]
     pub visit: Option<Visit>,
     /// The word that she agreed with us.
