@@ -54,7 +54,7 @@ fn is_absent<T: std::fmt::Debug>(result: Result<T, DeskError>) -> bool {
 /// An office under a clock that the test moves, with a colleague who is a caseworker.
 fn office_at(clock: &Clock) -> TestNode {
     let mut office = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    office.node = Some(Node::start(office.folder.path(), clock.clone()).unwrap());
+    office.start_at(clock.clone());
     hire(office.node(), &office.desk("admin"), &office.desk("worker"), "colleague", "caseworker", false);
     office
 }
@@ -108,6 +108,7 @@ fn a_second_factor_is_asked_for_and_each_code_is_good_once() {
     let (worker_secret, _) = set_factor(&office.desk("worker"), &clock);
     drop((colleague, node));
     office.stop();
+    office.free_port();
     let node = Node::start(office.folder.path(), clock.clone()).unwrap();
     clock.advance_ms(16 * 60_000);
     let knock = |code: &str| Knock { code: code.into(), ..Knock::new("worker", PASSWORD, "test") };
@@ -135,6 +136,7 @@ fn a_password_is_changed_by_who_knows_it_also_where_it_opens_the_office() {
         assert!(office.node().sign_in(&Knock::new(name, new, "other")).is_ok());
     }
     office.stop();
+    office.free_port();
     let node = Node::start(office.folder.path(), clock.clone()).unwrap();
     assert!(node.sign_in(&Knock::new("worker", PASSWORD, "test")).is_err());
     assert!(node.sign_in(&Knock::new("worker", new, "other")).is_ok());
@@ -149,7 +151,7 @@ fn an_office_can_ask_its_administrators_for_a_second_factor() {
     let mut new = new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
     new.factor_to_administer = true;
     let mut office = TestNode::new(&new);
-    office.node = Some(Node::start(office.folder.path(), clock.clone()).unwrap());
+    office.start_at(clock.clone());
     let admin = office.desk("admin");
     assert!(matches!(admin.staff_list(), Err(DeskError::FactorNeeded)));
     set_factor(&admin, &clock);

@@ -249,7 +249,7 @@ impl Walk {
 }
 
 pub(crate) async fn served(node: &TestNode, network: &[u8]) -> (Served, String) {
-    let served = Served::start(node.folder.path()).await.unwrap();
+    let served = Served::start(node.to_serve()).await.unwrap();
     let (running, bytes) = (served.node.clone(), network.to_vec());
     tokio::task::spawn_blocking(move || running.join(&bytes)).await.unwrap().unwrap();
     let base = format!("http://{}/", served.address);
@@ -630,6 +630,70 @@ async fn walk(tools: (String, PathBuf)) {
     walk.go(&advice_base).await;
     walk.shows("overdue").await;
     walk.check("home").await;
+
+    // An office without Casemesh, asked on paper; what the client carries; a decision without consent.
+    walk.go(&format!("{person_url}/consents/new")).await;
+    let on_paper = [("outside", "Ugu Clinic"), ("scope", "names"), ("scope", "conflict_check")];
+    walk.fill("main form", &on_paper).await;
+    let how = [("expires", "2099-01-01"), ("language", "zu"), ("method", "signed_paper"), ("giver", "person")];
+    walk.fill("main form", &how).await;
+    walk.press("main form").await;
+    walk.go(&format!("{case_url}/refer")).await;
+    walk.fill("main form", &[("to", "Ugu Clinic"), ("consent", "Ugu Clinic"), ("service", "health")]).await;
+    walk.fill("main form", &[("need", "A check-up"), ("how", "slip")]).await;
+    walk.press("main form").await;
+    walk.check("refer-outside-preview").await;
+    walk.press("main form").await;
+    let outside_url = walk.page.url().await.unwrap().unwrap();
+    walk.check("referral-outside").await;
+    for what in ["sheet", "card"] {
+        walk.go(&outside_url).await;
+        walk.press(&format!("form[action$='/carries'] button[value='{what}']")).await;
+        walk.go(&format!("{outside_url}/carry")).await;
+        walk.check(&format!("carry-{what}")).await;
+    }
+    walk.go(&format!("{case_url}/override")).await;
+    walk.press("main form").await;
+    walk.check("override-problem").await;
+    let decision = [("to", "Casa Amapola"), ("ground", "vital_interest"), ("scope", "names")];
+    walk.fill("main form", &decision).await;
+    walk.fill("main form", &[("reason", "She is unconscious in hospital")]).await;
+    walk.press("main form").await;
+    walk.shows("Life or health is in danger").await;
+    walk.go(&case_url).await;
+    walk.check("case-override").await;
+
+    // The case is handed over whole, and read here from then on.
+    walk.go(&format!("{person_url}/consents/new")).await;
+    let whole = [("purpose", "share_for_transfer"), ("recipients", "Casa Amapola"), ("scope", "names")];
+    walk.fill("main form", &whole).await;
+    let rest = [("scope", "case_brief"), ("scope", "case_notes"), ("scope", "money"), ("scope", "conflict_check")];
+    walk.fill("main form", &rest).await;
+    walk.fill("main form", &how).await;
+    walk.press("main form").await;
+    walk.go(&format!("{case_url}/refer")).await;
+    let hand_over = [("to", "Casa Amapola"), ("consent", "Hand the case over"), ("service", "legal_assistance")];
+    walk.fill("main form", &hand_over).await;
+    walk.fill("main form", &[("transfer", "on"), ("need", "She moved to your district")]).await;
+    walk.press("main form").await;
+    walk.check("transfer-preview").await;
+    walk.press("main form").await;
+    walk.shows("The whole case is handed over").await;
+    let transfer_url = walk.page.url().await.unwrap().unwrap();
+    walk.sign_in(&shelter_base, "worker").await;
+    walk.go(&format!("{shelter_base}referrals")).await;
+    walk.reload_until("Legal assistance").await;
+    walk.press("main .card a[href^='/referrals/']").await;
+    walk.check("transfer-received").await;
+    walk.press("form:has(input[value='accepted'])").await;
+    walk.reload_until("handed over").await;
+    walk.check("transfer-taken").await;
+    walk.sign_in(&advice_base, "worker").await;
+    walk.go(&transfer_url).await;
+    walk.reload_until("Case taken over").await;
+    walk.go(&case_url).await;
+    walk.shows("It can be read here and changed only there").await;
+    walk.check("case-handed-over").await;
     walk.go(&format!("{advice_base}cases")).await;
     walk.check("cases").await;
     walk.go(&format!("{advice_base}figures?from=2020-01-01&to={today}")).await;

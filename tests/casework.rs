@@ -890,7 +890,7 @@ fn home_says_what_others_changed_since_the_last_time() {
     let _guard = runtime.enter();
     let clock = casemesh_node::clock::Clock::set_to(casemesh_node::clock::Clock::system().now());
     let mut office = TestNode::new(&new_node("Office", OfficeKind::Shelter, vec![Role::Office], vec![]));
-    office.node = Some(casemesh_node::node::Node::start(office.folder.path(), clock.clone()).unwrap());
+    office.start_at(clock.clone());
     let _desk = office.desk("worker");
     let colleague = colleague(&office, "colleague");
     let case = colleague.open_case(vec![person(&colleague, "Nomvula")], CaseInput::default()).unwrap();

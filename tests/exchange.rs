@@ -4,11 +4,12 @@
 //! ```
 
 use crate::harness::{TestNode, eventually, network, new_node, resolved};
+use crate::referring::{client, consent, incoming, known, refer, step, two_offices, wait_for};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use casemesh_node::office::{
-    ActionInput, AnswerInput, BookInInput, CaseInput, ConsentInput, Desk, FieldInput, NeverInput, PaymentInput,
-    PersonInput, ReferralInput, ReferralView, SettingsInput, TaskFilter, TaskView, ToldInput,
+    ActionInput, AnswerInput, BookInInput, CaseInput, ConsentInput, Desk, NeverInput, PaymentInput, PersonInput,
+    ReferralInput, ReferralView, SettingsInput, TaskFilter, TaskView, ToldInput,
 };
 use casemesh_node::records::TaskState;
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -18,99 +19,6 @@ use casemesh_protocol::terms::FieldGroup;
 use casemesh_protocol::time::{Period, Timestamp};
 use casemesh_protocol::timers::Awaited;
 use std::collections::BTreeMap;
-
-fn known(value: &str) -> FieldInput {
-    FieldInput { state: "known".into(), value: value.into() }
-}
-
-fn client(desk: &Desk) -> (RecordId, RecordId) {
-    let person = desk
-        .register_person(PersonInput {
-            identity: "self_declared".into(),
-            given: known("Nomvula"),
-            family: known("Dlamini"),
-            birth: known("1994-05-17"),
-            sex: known("female"),
-            telephone: known("082 555 0101"),
-            address: known("12 Canary Street"),
-            area: known("Ugu"),
-            safe_text: true,
-            code_word: "library".into(),
-            ..PersonInput::default()
-        })
-        .unwrap();
-    let case = desk
-        .open_case(
-            vec![person],
-            CaseInput {
-                case_type: "domestic_violence".into(),
-                summary: "Needs a safe place tonight".into(),
-                ..CaseInput::default()
-            },
-        )
-        .unwrap();
-    (person, case)
-}
-
-fn consent(desk: &Desk, person: RecordId, to: OfficeId, scope: &[&str], withheld: &[&str]) -> RecordId {
-    let expires = Clock::system().now().plus_days(30).day().to_string();
-    desk.record_consent(
-        person,
-        ConsentInput {
-            purpose: "share_for_service".into(),
-            recipients: vec![to.to_string()],
-            scope: scope.iter().map(|s| (*s).into()).collect(),
-            withheld: withheld.iter().map(|s| (*s).into()).collect(),
-            withheld_reason: "fear_of_harm".into(),
-            expires,
-            method: "signed_paper".into(),
-            giver: "person".into(),
-            language: "zu".into(),
-            refused: false,
-            ..ConsentInput::default()
-        },
-    )
-    .unwrap()
-}
-
-fn refer(desk: &Desk, case: RecordId, to: OfficeId, consent: RecordId) -> RecordId {
-    desk.send_referral(
-        case,
-        ReferralInput {
-            to: to.to_string(),
-            service: "safe_house".into(),
-            need: "A bed for one adult tonight".into(),
-            urgency: "urgent".into(),
-            consent: consent.to_string(),
-            ..ReferralInput::default()
-        },
-    )
-    .unwrap()
-}
-
-fn step(desk: &Desk, referral: RecordId, step: &str, code: &str, note: &str) {
-    desk.answer(
-        referral,
-        AnswerInput { step: step.into(), code: code.into(), note: note.into(), ..AnswerInput::default() },
-    )
-    .unwrap();
-}
-
-fn wait_for(desk: &Desk, referral: RecordId, what: &str, holds: impl Fn(&ReferralView) -> bool) -> ReferralView {
-    eventually(what, || desk.referral(referral).ok().filter(&holds))
-}
-
-fn incoming(desk: &Desk) -> RecordId {
-    eventually("a referral arrives", || desk.referrals(false).unwrap().first().map(|referral| referral.id))
-}
-
-/// Two offices of one network, and its file.
-fn two_offices() -> (TestNode, TestNode, Vec<u8>) {
-    let advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
-    let network = network(&[&advice, &shelter]);
-    (advice, shelter, network)
-}
 
 struct World {
     advice: TestNode,
@@ -394,6 +302,7 @@ fn wrong_clocks_are_said_and_lose_nothing() {
         (now.plus_days(3000), "this office's keys for receiving ran out"),
         (Timestamp::from_s(now.s() - 90 * 86_400), "which is before this office was set up"),
     ] {
+        shelter.free_port();
         let node = Node::start(shelter.folder.path(), Clock::set_to(clock)).unwrap();
         let problem = node.door().clock_problem.unwrap();
         assert!(problem.contains(expected) && problem.contains("Nothing is lost"), "{problem}");
@@ -649,7 +558,7 @@ fn an_office_writes_a_new_card_before_its_prekeys_end_and_partners_use_it() {
     let (mut advice, mut shelter, network) = two_offices();
     let clock = Clock::set_to(Clock::system().now());
     for node in [&mut advice, &mut shelter] {
-        node.node = Some(Node::start(node.folder.path(), clock.clone()).unwrap());
+        node.start_at(clock.clone());
         node.node().join(&network).unwrap();
     }
     let prekeys_of = |node: &TestNode, office: OfficeId| {
@@ -675,7 +584,7 @@ fn an_office_writes_a_new_card_before_its_prekeys_end_and_partners_use_it() {
     }
     clock.advance_ms(40 * day_ms);
     for node in [&mut advice, &mut shelter] {
-        node.node = Some(Node::start(node.folder.path(), clock.clone()).unwrap());
+        node.start_at(clock.clone());
     }
     assert_eq!(prekeys_of(&advice, shelter.office).0, 2);
     let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
@@ -706,7 +615,7 @@ fn who_is_late_becomes_a_task_rung_by_rung_at_both_offices() {
     let (mut advice, mut shelter, network) = two_offices();
     let clock = Clock::set_to(Clock::system().now());
     for node in [&mut advice, &mut shelter] {
-        node.node = Some(Node::start(node.folder.path(), clock.clone()).unwrap());
+        node.start_at(clock.clone());
         node.node().join(&network).unwrap();
     }
     let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));

@@ -19,7 +19,7 @@ fn the_api_keeps_to_its_document_for_every_role() {
     let examples = std::env::var("CASEMESH_EXAMPLES").unwrap_or_else(|_| "20".into());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let node = TestNode::new(&new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
+    let served = runtime.block_on(Served::start(node.to_serve())).unwrap();
     let sign_in = |name: &str| served.node.sign_in(&Knock::new(name, PASSWORD, "test")).unwrap();
     let desk = |name: &str| served.node.desk(&sign_in(name)).unwrap();
     let (admin, lead) = (desk("admin"), desk("worker"));

@@ -10,15 +10,30 @@ use casemesh_node::office::{ClosureInput, DecisionInput, Desk, StaffInput, Stand
 use casemesh_node::records::{CaseState, StaffRole};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, StaffId};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) const PASSWORD: &str = "paper boats on a river";
 /// The password that an account begins with, and that its owner changes.
 pub(crate) const FIRST_PASSWORD: &str = "a lantern on the way home";
 
-/// A port that was free a moment ago.
+/// Ports of nodes that are not running: held, so that no connection of another test takes them meanwhile.
+static HELD: Mutex<BTreeMap<u16, TcpListener>> = Mutex::new(BTreeMap::new());
+
+/// A free port. It is held until [`let_go`].
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    HELD.lock().unwrap().insert(port, listener);
+    port
+}
+
+/// Lets a port go to the node that is about to listen on it.
+pub(crate) fn let_go(port: u16) {
+    HELD.lock().unwrap().remove(&port);
 }
 
 /// What to make.
@@ -64,13 +79,15 @@ pub(crate) struct TestNode {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) office: OfficeId,
     pub(crate) node: Option<Node>,
+    port: Option<u16>,
 }
 
 impl TestNode {
     pub(crate) fn new(new: &NewNode) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let printed = node::init(folder.path(), new, &Clock::system()).unwrap();
-        Self { folder, office: printed.office, node: None }
+        let port = new.config.listen.first().and_then(|address| address.rsplit('/').next()?.parse().ok());
+        Self { folder, office: printed.office, node: None, port }
     }
 
     pub(crate) fn card(&self) -> Vec<u8> {
@@ -78,12 +95,34 @@ impl TestNode {
     }
 
     pub(crate) fn start(&mut self) {
-        self.node = Some(Node::start(self.folder.path(), Clock::system()).unwrap());
+        self.start_at(Clock::system());
+    }
+
+    /// Starts it with a clock of its own.
+    pub(crate) fn start_at(&mut self, clock: Clock) {
+        self.free_port();
+        self.node = Some(Node::start(self.folder.path(), clock).unwrap());
+    }
+
+    /// Its folder, for whoever starts it otherwise: the port is let go.
+    pub(crate) fn to_serve(&self) -> &Path {
+        self.free_port();
+        self.folder.path()
+    }
+
+    /// Lets its port go to whoever starts it otherwise.
+    pub(crate) fn free_port(&self) {
+        if let Some(port) = self.port {
+            let_go(port);
+        }
     }
 
     pub(crate) fn stop(&mut self) {
         if let Some(node) = self.node.take() {
             node.stop();
+            if let Some((port, Ok(listener))) = self.port.map(|port| (port, TcpListener::bind(("127.0.0.1", port)))) {
+                HELD.lock().unwrap().insert(port, listener);
+            }
         }
     }
 
@@ -119,6 +158,7 @@ pub(crate) fn hire(node: &Node, admin: &Desk, second: &Desk, name: &str, role: &
 impl Drop for TestNode {
     fn drop(&mut self) {
         self.stop();
+        self.free_port();
     }
 }
 

@@ -23,16 +23,22 @@ mod crash;
 mod exchange;
 /// Schemathesis, where it is installed: every answer keeps to the API's document.
 mod fuzz;
+/// Cases that change hands, offices that are asked together, names that are compared, sharing without a consent.
+mod handing;
 /// Offices, hubs and collectors on loopback.
 mod harness;
 /// A member that misbehaves, and strangers.
 mod hostile;
+/// Another program, built from PROTOCOL.md alone, speaks with our node.
+mod interop;
 /// Five people's days in a real browser, and the keys they press.
 mod journeys;
 /// Every operation and page, by every role and relation.
 mod matrix;
 /// Families, groups, and two records of one person.
 mod people;
+/// What stories about referrals begin with.
+mod referring;
 /// Code lists and forms of the office.
 mod vocabulary;
 /// What the web server refuses, and what it always sends.

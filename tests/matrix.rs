@@ -183,7 +183,7 @@ fn the_matrix_of_operations_roles_and_relations() {
     let mut new = new_node("Office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
     new.small_office = false;
     let node = TestNode::new(&new);
-    let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
+    let served = runtime.block_on(Served::start(node.to_serve())).unwrap();
     let desk = |name: &str| {
         let token = served.node.sign_in(&Knock::new(name, PASSWORD, "test")).unwrap();
         (served.node.desk(&token).unwrap(), token)

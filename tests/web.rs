@@ -43,7 +43,7 @@ fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body:
 fn with_pages(test: impl FnOnce(&str)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let node = TestNode::new(&new_node("Office <b>&", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
+    let served = runtime.block_on(Served::start(node.to_serve())).unwrap();
     test(&served.address.to_string());
     runtime.block_on(served.stop()).unwrap();
 }
@@ -55,7 +55,7 @@ fn a_practice_node_is_marked_and_joins_no_network() {
     new.config.practice = true;
     let node = TestNode::new(&new);
     let other = TestNode::new(&new_node("Real", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
-    let served = runtime.block_on(Served::start(node.folder.path())).unwrap();
+    let served = runtime.block_on(Served::start(node.to_serve())).unwrap();
     let address = served.address.to_string();
     let network = crate::harness::network(&[&node, &other]);
     assert!(matches!(served.node.join(&network), Err(casemesh_node::node::NodeError::Practice)));

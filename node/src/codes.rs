@@ -491,6 +491,7 @@ pub const LISTS: &[CodeList] = &[
             ("friend", "Friend"),
         ],
     },
+    CodeList { name: "conflict_answer", codes: &[("can_act", "We can act"), ("cannot_act", "We cannot act")] },
     CodeList {
         name: "case_link",
         codes: &[

@@ -102,6 +102,8 @@ pub struct CaseRow {
     pub facts: Box<[Arc<Code>]>,
     /// Grants that the work is counted for.
     pub grants: Box<[RecordId]>,
+    /// It was handed over to another office.
+    pub handed_over: bool,
 }
 
 /// A case in which nothing happened for so long is stale.
@@ -377,6 +379,7 @@ impl Tables {
             case.id,
             Box::new(CaseRow {
                 id: case.id,
+                handed_over: case.handed.is_some(),
                 number: case.number.clone().into_boxed_str(),
                 clients: case.clients.iter().map(|client| client.id).collect(),
                 case_type,

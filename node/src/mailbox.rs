@@ -13,19 +13,21 @@ use casemesh_crypto::wire;
 use casemesh_protocol::directory::Directory;
 use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest, Rejection};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::limits::{
-    MAILBOX_LIST_MAX, MAILBOX_OFFICE_BYTES_MAX, MAILBOX_OFFICE_PACKETS_MAX, MAILBOX_PAIR_PACKETS_MAX,
-};
+use casemesh_protocol::limits::MAILBOX_LIST_MAX;
+use casemesh_protocol::mailbox::{Kept, Shelf, Taken};
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The mailboxes of a hub.
 #[derive(Debug)]
 pub struct Mailboxes {
     folder: PathBuf,
+    shelves: Mutex<BTreeMap<OfficeId, Shelf>>,
 }
 
 impl Mailboxes {
@@ -36,7 +38,31 @@ impl Mailboxes {
     pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("mailbox");
         disk::make_folder(&folder)?;
-        Ok(Self { folder })
+        let mut shelves = BTreeMap::new();
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let office = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<OfficeId>().ok());
+            let Some(office) = office else { continue };
+            shelves.insert(office, shelf_of(&path)?);
+        }
+        Ok(Self { folder, shelves: Mutex::new(shelves) })
+    }
+
+    /// Lets go of packets whose time is over: their senders were told by their own nodes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sweep(&self, now: Timestamp) -> io::Result<()> {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        for (office, shelf) in shelves.iter_mut() {
+            for packet in shelf.over(now) {
+                let path = self.of(office).join(format!("{packet}.pkt"));
+                disk::remove(&path)?;
+                disk::remove(&path.with_extension("from"))?;
+                shelf.remove(&packet);
+            }
+        }
+        Ok(())
     }
 
     fn of(&self, office: &OfficeId) -> PathBuf {
@@ -57,9 +83,8 @@ impl Mailboxes {
         match request {
             MailboxRequest::Deposit { to, packet } => self.deposit(from, to, &packet, directory, now),
             MailboxRequest::List { after } => {
-                let all = list_or_none(&self.of(&from), "pkt")?;
-                let listed = all.into_iter().filter(|hash| after.is_none_or(|after| *hash > after));
-                Ok(MailboxAnswer::Listed(listed.take(MAILBOX_LIST_MAX).collect()))
+                let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(MailboxAnswer::Listed(shelves.get(&from).map(|shelf| shelf.list(after)).unwrap_or_default()))
             }
             MailboxRequest::Fetch(packet) => match fs::read(self.of(&from).join(format!("{packet}.pkt"))) {
                 Ok(bytes) => Ok(MailboxAnswer::Packet(bytes)),
@@ -93,30 +118,23 @@ impl Mailboxes {
         if directory.member(&to).is_none() {
             return Ok(MailboxAnswer::Rejected(Rejection::NotServed));
         }
-        if Header::read(packet).is_err_and(|_| true) || Header::read(packet).is_ok_and(|h| h.expires_h < now.h()) {
-            return Ok(MailboxAnswer::Rejected(Rejection::Packet));
+        let Ok(header) = Header::read(packet) else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
+        let (hash, bytes) = (packet_hash(packet), packet.len() as u64);
+        let kept = Kept { from, bytes, expires: expiry(&header) };
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let hub_bytes = shelves.values().map(Shelf::bytes).sum();
+        let shelf = shelves.entry(to).or_default();
+        match shelf.take(hash, &kept, hub_bytes, now) {
+            Ok(Taken::Known) => return Ok(MailboxAnswer::Done),
+            Ok(Taken::New) => {}
+            Err(rejection) => return Ok(MailboxAnswer::Rejected(rejection)),
         }
         let folder = self.of(&to);
         disk::make_folder(&folder)?;
-        let path = folder.join(format!("{}.pkt", packet_hash(packet)));
-        if path.exists() {
-            return Ok(MailboxAnswer::Done);
-        }
-        let (mut packets, mut bytes, mut of_pair) = (0usize, packet.len() as u64, 0usize);
-        for hash in list(&folder, "pkt")? {
-            packets += 1;
-            bytes += fs::metadata(folder.join(format!("{hash}.pkt"))).map_or(0, |about| about.len());
-            let depositor = fs::read(folder.join(format!("{hash}.from"))).unwrap_or_default();
-            of_pair += usize::from(depositor == from.as_bytes());
-        }
-        let full = packets >= MAILBOX_OFFICE_PACKETS_MAX
-            || bytes > MAILBOX_OFFICE_BYTES_MAX
-            || of_pair >= MAILBOX_PAIR_PACKETS_MAX;
-        if full {
-            return Ok(MailboxAnswer::Rejected(Rejection::Quota));
-        }
+        let path = folder.join(format!("{hash}.pkt"));
         disk::replace(&path.with_extension("from"), from.as_bytes())?;
         disk::replace(&path, packet)?;
+        shelf.put(hash, kept);
         Ok(MailboxAnswer::Done)
     }
 
@@ -135,8 +153,29 @@ impl Mailboxes {
         }
         disk::remove(&path)?;
         disk::remove(&path.with_extension("from"))?;
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.get_mut(&from).and_then(|shelf| shelf.remove(&stored.packet_hash));
         Ok(MailboxAnswer::Done)
     }
+}
+
+/// When nobody need keep a packet any more.
+fn expiry(header: &Header) -> Timestamp {
+    Timestamp::from_s(u64::from(header.expires_h) * 3_600)
+}
+
+/// What lies in a folder, as the hub left it. A packet without its depositor was cut off while it came: it is left again.
+fn shelf_of(folder: &Path) -> io::Result<Shelf> {
+    let mut shelf = Shelf::default();
+    for packet in list_or_none(folder, "pkt")? {
+        let path = folder.join(format!("{packet}.pkt"));
+        let bytes = fs::read(&path)?;
+        let from = fs::read(path.with_extension("from")).ok().and_then(|from| OfficeId::from_slice(&from));
+        if let (Some(from), Ok(header)) = (from, Header::read(&bytes)) {
+            shelf.put(packet, Kept { from, bytes: bytes.len() as u64, expires: expiry(&header) });
+        }
+    }
+    Ok(shelf)
 }
 
 fn list_or_none(folder: &Path, extension: &str) -> io::Result<Vec<Digest>> {

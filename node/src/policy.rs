@@ -33,6 +33,8 @@ pub struct Relation {
     pub team: bool,
     /// Nobody is responsible for it.
     pub unowned: bool,
+    /// It was handed over to another office: it can be read, and nothing else.
+    pub handed_over: bool,
 }
 
 /// What is asked for.
@@ -112,16 +114,18 @@ impl Actor {
             Ask::People | Ask::Register => self.is(&[Caseworker, Supervisor, IntakeDesk, Volunteer]),
             Ask::OpenCase | Ask::KeepPeople => self.is(&[Caseworker, Supervisor, IntakeDesk]),
             Ask::RecordConsent => self.is(&[Caseworker, Supervisor, IntakeDesk, Volunteer]),
-            Ask::SeeCase(relation) | Ask::NoteInCase(relation) => self.reaches(relation),
-            Ask::WriteCase(relation) => self.reaches(relation) && self.is(&[Caseworker, Supervisor]),
+            Ask::SeeCase(relation) => self.reaches(relation),
+            Ask::NoteInCase(relation) => self.works_in(relation),
+            Ask::WriteCase(relation) | Ask::Refer(relation) => {
+                self.works_in(relation) && self.is(&[Caseworker, Supervisor])
+            }
             Ask::AssignCase(relation) => {
-                self.reaches(Relation { glass: false, ..relation }) && self.is(&[Caseworker, Supervisor])
+                self.works_in(Relation { glass: false, ..relation }) && self.is(&[Caseworker, Supervisor])
             }
             Ask::SeeTiers(relation) => self.reaches(relation) && (relation.assigned || relation.glass),
             Ask::BreakGlass => self.is(&[Caseworker, Supervisor]),
             Ask::ReviewGlass | Ask::Bar | Ask::ApproveCases | Ask::Erase => self.is(&[Supervisor]),
             Ask::ApproveAccounts => self.is(&[Supervisor, Administrator]),
-            Ask::Refer(relation) => self.reaches(relation) && self.is(&[Caseworker, Supervisor]),
             Ask::AnswerReferrals => self.is(&[Caseworker, Supervisor, IntakeDesk]),
             Ask::SeeFigures => self.is(&[Caseworker, Supervisor, Reporting]),
             Ask::ApproveTable => self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker])),
@@ -132,6 +136,10 @@ impl Actor {
             Ask::ReadLog => self.is(&[Auditor]),
         };
         if allowed { Ok(()) } else { Err(Denied) }
+    }
+
+    fn works_in(&self, relation: Relation) -> bool {
+        self.reaches(relation) && !relation.handed_over
     }
 
     fn reaches(&self, relation: Relation) -> bool {
@@ -181,7 +189,8 @@ mod tests {
                 2 => ("team", false, true, false),
                 _ => ("unowned", false, false, true),
             };
-            let relation = Relation { assigned, sealed: on(4), glass: on(8), barred: on(16), team, unowned };
+            let (sealed, glass, barred) = (on(4), on(8), on(16));
+            let relation = Relation { assigned, sealed, glass, barred, team, unowned, handed_over: false };
             let marks = [(relation.sealed, "+sealed"), (relation.glass, "+glass"), (relation.barred, "+barred")];
             let marks: String = marks.into_iter().filter(|(on, _)| *on).map(|(_, mark)| mark).collect();
             (format!("{who}{marks}"), relation)
@@ -234,6 +243,20 @@ mod tests {
                 assert!(!relation.barred || all.into_iter().all(|ask| actor.may(ask).is_err()), "{who}");
                 let without = Relation { glass: false, ..relation };
                 assert_eq!(actor.may(Ask::AssignCase(relation)), actor.may(Ask::AssignCase(without)), "{who}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_case_that_was_handed_over_is_read_and_nothing_else() {
+        for role in StaffRole::ALL {
+            let actor = Actor { staff: StaffId::new([1; 16]), roles: vec![*role], small_office: true, in_team: false };
+            for (who, relation) in relations() {
+                let gone = Relation { handed_over: true, ..relation };
+                assert_eq!(actor.may(Ask::SeeCase(gone)), actor.may(Ask::SeeCase(relation)), "{who}");
+                for ask in [Ask::NoteInCase(gone), Ask::WriteCase(gone), Ask::AssignCase(gone), Ask::Refer(gone)] {
+                    assert!(actor.may(ask).is_err(), "{role} {who} {ask:?}");
+                }
             }
         }
     }

@@ -11,11 +11,11 @@ use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::coded_enum;
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
-use casemesh_protocol::packet::{Full, Preview};
+use casemesh_protocol::packet::{Full, Moved, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
 use casemesh_protocol::statistics::{Indicator, Table};
 use casemesh_protocol::terms::{
-    Code, ConsentTerms, Currency, FieldState, Money, Never, PartialDate, Purpose, SafeContact,
+    Answer, Code, ConsentTerms, Currency, FieldState, Money, Never, PartialDate, Purpose, SafeContact, Value,
 };
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::{Awaited, Rules, Rung, Standing};
@@ -648,6 +648,30 @@ pub struct Case {
     /// Why it rests or is watched, and until when.
     #[n(22)]
     pub rest: Option<Rest>,
+    /// How often it was handed over from office to office before it was ours.
+    #[cbor(n(23), default)]
+    pub epoch: u32,
+    /// To whom we handed it over: what is here is read and not changed any more.
+    #[n(24)]
+    pub handed: Option<Handed>,
+}
+
+/// To whom a case was handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Handed {
+    /// By which referral.
+    #[n(0)]
+    pub referral: RecordId,
+    /// The other office's name at the time.
+    #[n(1)]
+    pub name: String,
+    /// When.
+    #[n(2)]
+    pub at: Timestamp,
+    /// Where the case stood before, should it come back.
+    #[n(3)]
+    pub state: CaseState,
 }
 
 /// Why a case rests or is watched, and until when.
@@ -744,41 +768,6 @@ pub struct Settled {
     /// By whom.
     #[n(1)]
     pub by: Option<StaffId>,
-}
-
-/// What an answer to a field of a form can be.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum Value {
-    /// Words.
-    #[n(0)]
-    Text(#[n(0)] String),
-    /// A day.
-    #[n(1)]
-    Day(#[n(0)] Day),
-    /// A number.
-    #[n(2)]
-    Number(#[n(0)] i64),
-    /// Money.
-    #[n(3)]
-    Money(#[n(0)] Money),
-    /// A code of a list.
-    #[n(4)]
-    Code(#[n(0)] Code),
-    /// Yes or no.
-    #[n(5)]
-    YesNo(#[n(0)] bool),
-}
-
-/// One answer.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct Answer {
-    /// Which field of the form.
-    #[n(0)]
-    pub field: String,
-    /// What is known.
-    #[n(1)]
-    pub value: FieldState<Value>,
 }
 
 /// An entry: a note, or a form that was filled in. It is never changed; a later entry corrects it.
@@ -1007,6 +996,39 @@ pub struct Consent {
     /// When it was written down.
     #[n(5)]
     pub at: Timestamp,
+    /// Who decided to share without a consent, and why; none for what the client said.
+    #[n(6)]
+    pub overriding: Option<Overriding>,
+}
+
+/// A decision to share without a consent.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Overriding {
+    /// Who decided.
+    #[n(0)]
+    pub by: StaffId,
+    /// Why.
+    #[n(1)]
+    pub reason: String,
+    /// Who looked at it since.
+    #[n(2)]
+    pub reviewed: Option<Reviewed>,
+}
+
+/// That somebody looked at a decision, and what they found.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Reviewed {
+    /// When.
+    #[n(0)]
+    pub at: Timestamp,
+    /// Who.
+    #[n(1)]
+    pub by: StaffId,
+    /// What they found.
+    #[n(2)]
+    pub finding: String,
 }
 
 /// The four facts about what was sent: each stands for itself.
@@ -1175,6 +1197,36 @@ pub struct Referral {
     /// What the other office answered when it was asked to erase what it had received.
     #[n(23)]
     pub erasure_answer: Option<ErasureAnswer>,
+    /// The referral for the same need that came before it: another office was asked, or the same one again.
+    #[n(24)]
+    pub follows: Option<RecordId>,
+    /// The first of those that were asked at the same time; the first office that accepts gets it.
+    #[n(25)]
+    pub group: Option<RecordId>,
+    /// Parts of a case that is being handed over to us, until all are here.
+    #[cbor(n(26), default)]
+    pub moved: Vec<Moved>,
+    /// What our computer found when it compared the names that the sender asked about. The names are not kept.
+    #[n(27)]
+    pub compared: Option<Compared>,
+}
+
+/// What a comparison of names found among ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Compared {
+    /// When.
+    #[n(0)]
+    pub at: Timestamp,
+    /// Persons who may be the client.
+    #[n(1)]
+    pub persons: Vec<RecordId>,
+    /// Cases in which the client may be a party, or whose client may be a party of theirs.
+    #[n(2)]
+    pub cases: Vec<RecordId>,
+    /// Too many were asked about in a day: nothing was compared.
+    #[n(3)]
+    pub too_many: bool,
 }
 
 /// What another office answered when it was asked to erase.
@@ -1245,6 +1297,10 @@ impl Referral {
             heard: Vec::new(),
             carries: None,
             erasure_answer: None,
+            follows: None,
+            group: None,
+            moved: Vec::new(),
+            compared: None,
         })
     }
 

@@ -36,6 +36,7 @@ const INPUTS_WAITING_MAX: usize = 8192;
 const TICK: Duration = Duration::from_millis(200);
 const DEFER_MS: u64 = 60_000;
 const HUB_REDIAL_MS: u64 = 15_000;
+const SWEEP_MS: u64 = 3_600_000;
 /// So many partners hear once that this node is back: what waits there for us comes now, not after its waiting time.
 const GREETED_MAX: usize = 64;
 /// So many of them in one tick.
@@ -140,6 +141,7 @@ impl Relay {
             hubs: BTreeMap::new(),
             to_greet: Vec::new(),
             poll_ms: config.poll_ms,
+            next_sweep: Timestamp::default(),
             status: Arc::clone(&status),
             wake,
         };
@@ -233,6 +235,8 @@ struct Thread {
     /// Partners who have not heard yet that this node is back.
     to_greet: Vec<OfficeId>,
     poll_ms: u64,
+    /// When the mailboxes are looked through for packets whose time is over.
+    next_sweep: Timestamp,
     status: Arc<Mutex<RelayStatus>>,
     wake: Box<dyn Fn() + Send>,
 }
@@ -717,6 +721,10 @@ impl Thread {
             .collect();
         for office in due {
             self.deliver(office, Input::Tick);
+        }
+        if let Some(mailboxes) = self.mailboxes.as_ref().filter(|_| self.next_sweep <= now) {
+            self.next_sweep = now.plus_ms(SWEEP_MS);
+            self.log_failure(mailboxes.sweep(now));
         }
         let greeted = self.to_greet.len().min(GREETED_A_TICK);
         for office in self.to_greet.drain(..greeted).collect::<Vec<_>>() {

@@ -3,7 +3,7 @@
 //! override. It is asked when a packet is built and again when it is sent.
 
 use crate::id::OfficeId;
-use crate::terms::{ChildView, ConsentGiver, ConsentTerms, FieldGroup, Purpose, Withheld};
+use crate::terms::{ChildView, ConsentGiver, ConsentTerms, FieldGroup, Ground, Purpose, Withheld};
 use crate::time::Timestamp;
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::wire;
@@ -23,6 +23,9 @@ pub enum ConsentStatus {
     /// Taken back at that time.
     #[n(2)]
     Withdrawn(#[n(0)] Timestamp),
+    /// Not given: a supervisor decided that it is shared all the same, on that ground. It is reviewed.
+    #[n(3)]
+    Overridden(#[n(0)] Ground),
 }
 
 /// Why something may not be shared. Each says what to do.
@@ -82,6 +85,8 @@ pub struct Permit {
     withheld: Vec<Withheld>,
     evidence: Digest,
     expires: Timestamp,
+    ground: Option<Ground>,
+    complete_now: bool,
 }
 
 impl Permit {
@@ -97,19 +102,23 @@ impl Permit {
         circumstances: Circumstances,
         now: Timestamp,
     ) -> Result<Self, ConsentProblem> {
-        match status {
-            ConsentStatus::Given => {}
+        let ground = match status {
+            ConsentStatus::Given => None,
+            ConsentStatus::Overridden(ground) => Some(ground),
             ConsentStatus::Refused => return Err(ConsentProblem::Refused),
             ConsentStatus::Withdrawn(_) => return Err(ConsentProblem::Withdrawn),
-        }
+        };
+        // Whom the client rules out, no override brings in.
         if circumstances.is_never {
             return Err(ConsentProblem::Never);
         }
-        if let Some(lapse) = lapse(terms, circumstances) {
-            return Err(lapse);
-        }
-        if terms.child_view == Some(ChildView::Disagrees) {
-            return Err(ConsentProblem::ChildDisagrees);
+        if ground.is_none() {
+            if let Some(lapse) = lapse(terms, circumstances) {
+                return Err(lapse);
+            }
+            if terms.child_view == Some(ChildView::Disagrees) {
+                return Err(ConsentProblem::ChildDisagrees);
+            }
         }
         if terms.purpose != purpose {
             return Err(ConsentProblem::OtherPurpose);
@@ -136,6 +145,8 @@ impl Permit {
             withheld: terms.withheld.as_slice().to_vec(),
             evidence: evidence(terms),
             expires: terms.expires,
+            ground,
+            complete_now: terms.complete_now,
         })
     }
 
@@ -167,6 +178,16 @@ impl Permit {
     /// Until when.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    /// On which ground it is shared without a consent; none where there is one.
+    pub fn ground(&self) -> Option<Ground> {
+        self.ground
+    }
+
+    /// Whether everything may go at once, before the other office accepted.
+    pub fn lets_all_go_now(&self) -> bool {
+        self.complete_now
     }
 }
 
@@ -219,6 +240,7 @@ pub(crate) mod tests {
             outside: None,
             child_view: None,
             given_by: None,
+            complete_now: false,
         }
     }
 
@@ -265,6 +287,25 @@ pub(crate) mod tests {
         assert!(bars(&Never::Kind(OfficeKind::PoliceUnit), "x") && bars(&Never::Office(SHELTER), "x"));
         assert!(bars(&named("ugu police"), "Police unit Ugu") && !bars(&named("Ugu clinic"), "Police unit Ugu"));
         assert!(!bars(&named(""), "x") && !bars(&Never::Office(CLINIC), "x"));
+    }
+
+    #[test]
+    fn an_override_sets_the_missing_consent_aside_and_nothing_else() {
+        let by = ConsentStatus::Overridden(Ground::LegalDuty);
+        let service = Purpose::ShareForService;
+        let terms = ConsentTerms { giver: ConsentGiver::Guardian, child_view: Some(ChildView::Disagrees), ..terms() };
+        let party = Circumstances { giver_is_party: true, ..Circumstances::default() };
+        let permit = Permit::under(&terms, by, service, SHELTER, party, NOW).unwrap();
+        assert_eq!(permit.ground(), Some(Ground::LegalDuty));
+        assert!(permit.covers(FieldGroup::Names) && !permit.covers(FieldGroup::Address), "what is kept back is");
+        let never = Circumstances { is_never: true, ..Circumstances::default() };
+        let none = Circumstances::default();
+        let refused =
+            |purpose, to, circumstances, now| Permit::under(&terms, by, purpose, to, circumstances, now).err();
+        assert_eq!(refused(service, SHELTER, never, NOW), Some(ConsentProblem::Never));
+        assert_eq!(refused(service, CLINIC, none, NOW), Some(ConsentProblem::OtherRecipient));
+        assert_eq!(refused(Purpose::Media, SHELTER, none, NOW), Some(ConsentProblem::OtherPurpose));
+        assert_eq!(refused(service, SHELTER, none, NOW.plus_days(30)), Some(ConsentProblem::Expired));
     }
 
     #[test]

@@ -18,12 +18,43 @@ pub const FIRST_WAIT_MS: u64 = 15_000;
 pub const LONGEST_WAIT_MS: u64 = 6 * 3_600_000;
 /// After so long without a direct success the hubs are used too.
 pub const HUB_AFTER_MS: u64 = 60_000;
+/// The longest wait between two tries to leave something at the hubs.
+pub const HUB_LONGEST_WAIT_MS: u64 = 3_600_000;
 /// Or after so many failed tries.
 pub const HUB_AFTER_TRIES: u32 = 2;
+/// What a hub keeps is left there again after so long: the hub may have lost it.
+pub const HUB_AGAIN_MS: u64 = 24 * 3_600_000;
 /// Packets that are under way to one office at a time.
 pub const IN_FLIGHT_MAX: usize = 32;
 /// A packet that has no answer for so long is offered again.
 pub const ANSWER_WITHIN_MS: u64 = 45_000;
+
+/// An event whose packet was not fetched in time is sent again so many times: half a year in all.
+pub const EXPIRED_RESENDS_MAX: u8 = 6;
+/// One that the other office's node refused is tried so many times more, a day apart.
+pub const REFUSED_RESENDS_MAX: u8 = 3;
+/// The day between.
+const RESEND_AFTER_REFUSAL_MS: u64 = 86_400_000;
+
+/// How a packet came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Its time was over.
+    Expired,
+    /// The recipient's node refused it.
+    Refused,
+}
+
+/// After how long an event that is lost goes again in a packet of its own, if it does: what follows from it would wait for it for
+/// ever. A disclosure is never sent again by itself.
+pub fn resend_after(is_event: bool, lost: Lost, resends: u8) -> Option<u64> {
+    match lost {
+        _ if !is_event => None,
+        Lost::Expired if resends < EXPIRED_RESENDS_MAX => Some(0),
+        Lost::Refused if resends < REFUSED_RESENDS_MAX => Some(RESEND_AFTER_REFUSAL_MS),
+        Lost::Expired | Lost::Refused => None,
+    }
+}
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +139,8 @@ struct Waiting {
 enum Deposit {
     NotTried,
     Asked,
-    Done,
-    FailedAt(Timestamp),
+    DoneAt(Timestamp),
+    Failed,
 }
 
 /// The queue of one destination.
@@ -121,6 +152,8 @@ pub struct Queue {
     failures: u32,
     next_try: Timestamp,
     has_hub: bool,
+    hub_failures: u32,
+    hub_next_try: Timestamp,
 }
 
 impl Queue {
@@ -133,6 +166,8 @@ impl Queue {
             failures: 0,
             next_try: Timestamp::default(),
             has_hub,
+            hub_failures: 0,
+            hub_next_try: Timestamp::default(),
         }
     }
 
@@ -195,8 +230,20 @@ impl Queue {
                     waiting.not_before = until.min(now.plus_ms(LONGEST_WAIT_MS));
                 }
             }
-            Input::Deposited { packet } => self.deposit_is(packet, Deposit::Done),
-            Input::NotDeposited { packet } => self.deposit_is(packet, Deposit::FailedAt(now)),
+            Input::Deposited { packet } => {
+                self.deposit_is(packet, Deposit::DoneAt(now));
+                self.hub_failures = 0;
+                self.hub_next_try = now;
+            }
+            Input::NotDeposited { packet } => {
+                self.deposit_is(packet, Deposit::Failed);
+                let wait = HUB_AFTER_MS.saturating_mul(1 << self.hub_failures.min(10)).min(HUB_LONGEST_WAIT_MS);
+                // Several that fail together are one failure.
+                if self.hub_next_try <= now {
+                    self.hub_failures = self.hub_failures.saturating_add(1);
+                    self.hub_next_try = now.plus_ms(wait);
+                }
+            }
             Input::Tick => {}
         }
         self.drain(now, &mut out);
@@ -213,9 +260,10 @@ impl Queue {
             };
             let hub = match waiting.deposit {
                 _ if !self.has_hub => waiting.expires,
-                Deposit::NotTried => waiting.queued.plus_ms(HUB_AFTER_MS),
-                Deposit::FailedAt(at) => at.plus_ms(HUB_AFTER_MS),
-                Deposit::Asked | Deposit::Done => waiting.expires,
+                Deposit::NotTried => waiting.queued.plus_ms(HUB_AFTER_MS).max(self.hub_next_try),
+                Deposit::Failed => self.hub_next_try,
+                Deposit::DoneAt(at) => at.plus_ms(HUB_AGAIN_MS).max(self.hub_next_try),
+                Deposit::Asked => waiting.expires,
             };
             retry.min(hub).min(waiting.expires)
         });
@@ -285,11 +333,15 @@ impl Queue {
 
     fn deposit(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let tired = !self.connected && self.failures >= HUB_AFTER_TRIES;
+        if now < self.hub_next_try {
+            return;
+        }
         for (packet, waiting) in &mut self.packets {
             let due = match waiting.deposit {
                 Deposit::NotTried => tired || now.ms_since(waiting.queued) >= HUB_AFTER_MS,
-                Deposit::FailedAt(at) => now.ms_since(at) >= HUB_AFTER_MS,
-                Deposit::Asked | Deposit::Done => false,
+                Deposit::Failed => true,
+                Deposit::DoneAt(at) => now.ms_since(at) >= HUB_AGAIN_MS,
+                Deposit::Asked => false,
             };
             if due {
                 waiting.deposit = Deposit::Asked;
@@ -357,6 +409,9 @@ mod tests {
         assert_eq!(queue.handle(Input::Unreachable, START, rng), [Output::Deposit(packet(1))]);
         queue.handle(Input::Deposited { packet: packet(1) }, START, rng);
         assert_eq!(queue.len(), 1, "still ours to deliver");
+        let later = START.plus_ms(HUB_AGAIN_MS);
+        let again = queue.handle(Input::Tick, later, rng);
+        assert!(again.contains(&Output::Deposit(packet(1))), "the hub may have lost it: {again:?}");
         assert_eq!(queue.handle(Input::Arrived { packet: packet(1) }, START, rng), [Output::Settle(packet(1))]);
     }
 
@@ -405,7 +460,13 @@ mod tests {
                     6 => Input::Deferred { packet: packet(n), until: now.plus_days(400) },
                     _ => Input::Tick,
                 };
-                for output in queue.handle(input, now, rng) {
+                let outputs = queue.handle(input, now, rng);
+                // Nothing is due that was just done: a node that wakes for nothing never sleeps.
+                if let Some(wake) = queue.wake_at(now) {
+                    let due = queue.clone().handle(Input::Tick, wake, rng);
+                    prop_assert!(wake > now.plus_ms(1) || !due.is_empty(), "wakes at once for nothing: {queue:?}");
+                }
+                for output in outputs {
                     if let Output::Settle(p) | Output::Park(p) | Output::Expire(p) = output {
                         prop_assert!(!ended.contains(&p), "ended twice");
                         ended.push(p);

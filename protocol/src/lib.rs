@@ -12,14 +12,19 @@ pub mod consent;
 pub mod delivery;
 pub mod directory;
 pub mod frame;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod limits;
+pub mod mailbox;
 pub mod outgoing;
 pub mod packet;
 pub mod receipt;
 pub mod referral;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod statistics;
-
+pub mod template;
 pub mod terms;
 pub mod time;
 pub mod timers;

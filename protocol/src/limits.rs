@@ -14,6 +14,12 @@ pub const BRIEF_BYTES_MAX: usize = 64 * 1024;
 pub const LIST_MAX: usize = 64;
 /// Fields about a person in a full packet.
 pub const SHARED_FIELDS_MAX: usize = 256;
+/// What one part of a case that is handed over may hold, in bytes: with its fields and seal it stays below a packet.
+pub const MOVED_PART_BYTES_MAX: usize = 140 * 1024;
+/// Parts of one case that is handed over: together they fit one value of the store.
+pub const MOVED_PARTS_MAX: u16 = 6;
+/// Entries, tasks and payments of one part.
+pub const MOVED_ITEMS_MAX: usize = 4_096;
 /// Events of one referral: years of questions and answers.
 pub const THREAD_EVENTS_MAX: usize = 2_048;
 /// Cells of one table of statistics.
@@ -38,6 +44,10 @@ pub const MAILBOX_OFFICE_BYTES_MAX: u64 = 200 * 1024 * 1024;
 pub const MAILBOX_OFFICE_PACKETS_MAX: usize = 2_000;
 /// What a hub keeps from one sender for one office, in packets.
 pub const MAILBOX_PAIR_PACKETS_MAX: usize = 200;
+/// What a hub keeps from one sender for one office, in bytes.
+pub const MAILBOX_PAIR_BYTES_MAX: u64 = 20 * 1024 * 1024;
+/// What a hub keeps for all offices together, in bytes.
+pub const MAILBOX_HUB_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// How long a packet lives unless it says less: 30 days.
 pub const PACKET_LIFETIME_HOURS: u32 = 30 * 24;
 /// A sender's clock may differ by this much; beyond it a person looks first.

@@ -8,10 +8,11 @@
 use crate::consent::Permit;
 use crate::directory::Card;
 use crate::id::{OfficeId, ThreadId};
-use crate::packet::{Body, Full, Preview, ReadReceipt};
+use crate::packet::{Body, ConflictNames, Full, Preview, ReadReceipt};
 use crate::referral::{SignedEvent, Step};
 use crate::statistics::Table;
-use crate::terms::FieldGroup;
+use crate::template::Template;
+use crate::terms::{FieldGroup, Purpose};
 use casemesh_crypto::hash::Digest;
 
 /// Something about a person, under a permit.
@@ -23,10 +24,34 @@ pub struct Disclosure {
     body: Body,
 }
 
-/// What was to be disclosed goes beyond the permit.
+/// What was to be disclosed goes beyond what may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not covered by the consent")]
-pub struct BeyondPermit(pub FieldGroup);
+pub enum BeyondPermit {
+    /// The consent does not cover it.
+    #[error("{0} is not covered by the consent")]
+    Group(FieldGroup),
+    /// The kind of referral does not hold it.
+    #[error("{0} does not belong into a referral of this kind")]
+    Template(FieldGroup),
+    /// A case cannot be handed over without saying whose it is and what was done.
+    #[error("a case cannot be handed over without {0}; ask the client for a consent that covers it")]
+    Transfer(FieldGroup),
+    /// The consent is for another purpose.
+    #[error("the consent is for another purpose; ask the client for this one")]
+    Purpose,
+    /// Everything can go at once only where the consent says so.
+    #[error("the consent does not let everything go before the other office accepted")]
+    Now,
+}
+
+/// Whether what is released was accepted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The other office took it.
+    Accepted,
+    /// It goes with the preview: an emergency.
+    Now,
+}
 
 impl Disclosure {
     /// The preview of a referral.
@@ -42,29 +67,79 @@ impl Disclosure {
         ];
         let told = told.into_iter().filter(|(is_told, _)| *is_told).map(|(_, group)| group);
         if let Some(group) = told.chain(preview.will_share.iter().copied()).find(|group| !permit.covers(*group)) {
-            return Err(BeyondPermit(group));
+            return Err(BeyondPermit::Group(group));
         }
         if preview.safe_contact != preview.safe_contact.without_words() {
-            return Err(BeyondPermit(FieldGroup::Contact));
+            return Err(BeyondPermit::Group(FieldGroup::Contact));
+        }
+        if preview.purpose != permit.purpose() || preview.ground != permit.ground() {
+            return Err(BeyondPermit::Purpose);
+        }
+        if preview.is_transfer() != (preview.template == Template::FullTransfer) {
+            return Err(BeyondPermit::Purpose);
+        }
+        if preview.is_transfer()
+            && let Some(group) = Template::NEEDED_TO_HAND_OVER.iter().find(|group| !permit.covers(**group))
+        {
+            return Err(BeyondPermit::Transfer(*group));
         }
         Ok(Self::new(permit, Body::ReferralPreview { event, preview: Box::new(preview) }))
     }
 
-    /// The full packet after acceptance. The scope is enforced here, when the packet is built.
+    /// The full packet after acceptance. The scope and the template are enforced here, when the packet is built.
     ///
     /// # Errors
-    /// When a field, the brief or the words about contact belong to a group that the permit does not cover.
-    pub fn full(permit: &Permit, event: SignedEvent, full: Full) -> Result<Self, BeyondPermit> {
+    /// When a field, the brief or the words about contact belong to a group that the permit or the template does not cover; when
+    /// it brings a case along under another consent than one to hand it over; when it goes too soon.
+    pub fn full(
+        permit: &Permit,
+        template: Template,
+        release: Release,
+        event: SignedEvent,
+        full: Full,
+    ) -> Result<Self, BeyondPermit> {
+        if release == Release::Now && !permit.lets_all_go_now() {
+            return Err(BeyondPermit::Now);
+        }
         if let Some(field) = full.fields.iter().find(|field| !permit.covers(field.group)) {
-            return Err(BeyondPermit(field.group));
+            return Err(BeyondPermit::Group(field.group));
+        }
+        if let Some(field) = full.fields.iter().find(|field| !template.holds(field.group, field.field.as_str())) {
+            return Err(BeyondPermit::Template(field.group));
         }
         if !full.brief.is_empty() && !permit.covers(FieldGroup::CaseBrief) {
-            return Err(BeyondPermit(FieldGroup::CaseBrief));
+            return Err(BeyondPermit::Group(FieldGroup::CaseBrief));
+        }
+        if !full.brief.is_empty() && !template.has_brief() {
+            return Err(BeyondPermit::Template(FieldGroup::CaseBrief));
         }
         if !permit.covers(FieldGroup::Contact) && full.safe_contact != full.safe_contact.without_words() {
-            return Err(BeyondPermit(FieldGroup::Contact));
+            return Err(BeyondPermit::Group(FieldGroup::Contact));
+        }
+        if full.moved.is_some() {
+            if permit.purpose() != Purpose::ShareForTransfer || template != Template::FullTransfer {
+                return Err(BeyondPermit::Purpose);
+            }
+            if let Some(group) = Template::NEEDED_TO_HAND_OVER.iter().find(|group| !permit.covers(**group)) {
+                return Err(BeyondPermit::Transfer(*group));
+            }
+            let has_money = full.moved.as_ref().is_some_and(|moved| !moved.payments.as_slice().is_empty());
+            if has_money && !permit.covers(FieldGroup::Money) {
+                return Err(BeyondPermit::Group(FieldGroup::Money));
+            }
         }
         Ok(Self::new(permit, Body::ReferralFull { event, full }))
+    }
+
+    /// Names for the other office's computer to compare, before it accepts.
+    ///
+    /// # Errors
+    /// When the permit does not cover that.
+    pub fn conflict_names(permit: &Permit, event: SignedEvent, names: ConflictNames) -> Result<Self, BeyondPermit> {
+        if !permit.covers(FieldGroup::ConflictCheck) {
+            return Err(BeyondPermit::Group(FieldGroup::ConflictCheck));
+        }
+        Ok(Self::new(permit, Body::ConflictNames { event, names }))
     }
 
     fn new(permit: &Permit, body: Body) -> Self {
@@ -106,7 +181,7 @@ impl Reply {
     /// When the event is of another thread, or one that only a disclosure may carry.
     pub fn event(grant: Grant, event: SignedEvent) -> Result<Self, NeedsDisclosure> {
         let read = event.read().map_err(|_| NeedsDisclosure)?;
-        let discloses = matches!(read.step, Step::Sent { .. } | Step::Released { .. });
+        let discloses = matches!(read.step, Step::Sent { .. } | Step::Released { .. } | Step::ConflictAsked { .. });
         if discloses || read.thread != grant.thread {
             return Err(NeedsDisclosure);
         }
@@ -183,9 +258,9 @@ mod tests {
     use crate::bounded::{List, Text};
     use crate::consent::{ConsentStatus, tests::terms};
     use crate::id::{EventId, StoreEpoch};
-    use crate::packet::SharedField;
+    use crate::packet::{Chain, SharedField};
     use crate::referral::Event;
-    use crate::terms::{Code, Line, Purpose, SafeContact};
+    use crate::terms::{Code, Line, SafeContact};
     use crate::time::Timestamp;
     use casemesh_crypto::random::os_rng;
     use casemesh_crypto::sign::SigningKey;
@@ -226,6 +301,9 @@ mod tests {
             consent_expires: Timestamp::from_s(1),
             will_share: List::new(vec![FieldGroup::Names]).unwrap(),
             withheld: List::default(),
+            template: Template::LegalBrief,
+            chain: Chain::default(),
+            ground: None,
         }
     }
 
@@ -242,16 +320,19 @@ mod tests {
             (Preview { will_share: List::new(vec![FieldGroup::Contact]).unwrap(), ..preview() }, FieldGroup::Contact),
         ];
         for (preview, group) in beyond {
-            assert_eq!(make(preview), Err(BeyondPermit(group)));
+            assert_eq!(make(preview), Err(BeyondPermit::Group(group)));
         }
+        let transfer = Preview { purpose: Purpose::ShareForTransfer, ..preview() };
+        assert_eq!(make(transfer), Err(BeyondPermit::Purpose), "a consent for a service hands nothing over");
+        assert_eq!(make(Preview { template: Template::FullTransfer, ..preview() }), Err(BeyondPermit::Purpose));
     }
 
     #[test]
     fn a_full_packet_holds_only_what_the_permit_covers() {
-        let full = |group, brief: &str| Full {
+        let full = |group, field: &str, brief: &str| Full {
             fields: List::new(vec![SharedField {
                 group,
-                field: Text::new("x").unwrap(),
+                field: Text::new(field).unwrap(),
                 value: Text::new("y").unwrap(),
             }])
             .unwrap(),
@@ -260,12 +341,24 @@ mod tests {
             sender_contact: Line::default(),
             safe_contact: SafeContact::default(),
             never: None,
+            moved: None,
         };
-        let make = |full| Disclosure::full(&permit(), event(Step::Acknowledged), full).map(|_| ());
-        assert_eq!(make(full(FieldGroup::Names, "the case")), Ok(()));
+        let under = |template, release, full| {
+            Disclosure::full(&permit(), template, release, event(Step::Acknowledged), full).map(|_| ())
+        };
+        let make = |full| under(Template::LegalBrief, Release::Accepted, full);
+        assert_eq!(make(full(FieldGroup::Names, "given", "the case")), Ok(()));
         for group in FieldGroup::ALL.iter().filter(|group| !permit().covers(**group)) {
-            assert_eq!(make(full(*group, "")), Err(BeyondPermit(*group)));
+            assert_eq!(make(full(*group, "given", "")), Err(BeyondPermit::Group(*group)));
         }
+        let strange = full(FieldGroup::Names, "telephone", "");
+        assert_eq!(make(strange), Err(BeyondPermit::Template(FieldGroup::Names)), "a field under another's group");
+        let brief = full(FieldGroup::Names, "given", "the case");
+        let health = under(Template::Health, Release::Accepted, brief.clone());
+        assert_eq!(health, Err(BeyondPermit::Template(FieldGroup::CaseBrief)), "a clinic gets no legal facts");
+        assert_eq!(under(Template::LegalBrief, Release::Now, brief), Err(BeyondPermit::Now));
+        let names = Disclosure::conflict_names(&permit(), event(Step::Acknowledged), ConflictNames::default());
+        assert_eq!(names.map(|_| ()), Err(BeyondPermit::Group(FieldGroup::ConflictCheck)));
     }
 
     #[test]

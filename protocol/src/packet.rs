@@ -5,11 +5,14 @@ use crate::bounded::{List, Text};
 use crate::coded_enum;
 use crate::directory::Card;
 use crate::id::OfficeId;
-use crate::limits::{BRIEF_BYTES_MAX, CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, NEED_BYTES_MAX, SHARED_FIELDS_MAX};
+use crate::limits::{
+    BRIEF_BYTES_MAX, CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, MOVED_ITEMS_MAX, NEED_BYTES_MAX, SHARED_FIELDS_MAX,
+};
 use crate::referral::SignedEvent;
 use crate::statistics::Table;
-use crate::terms::{Code, FieldGroup, Line, Never, Purpose, SafeContact, Withheld};
-use crate::time::Timestamp;
+use crate::template::Template;
+use crate::terms::{Answer, Code, FieldGroup, Ground, Line, Money, Never, Purpose, SafeContact, Withheld};
+use crate::time::{Day, Timestamp};
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::wire::{self, NotCanonical};
 use minicbor::{Decode, Encode};
@@ -30,6 +33,8 @@ coded_enum!(
         StatisticsTable = 5 "statistics_table",
         /// The sender's new card, with the prekeys of the coming weeks: a control packet.
         Card = 6 "card",
+        /// Names that the receiver's computer compares with its own, before acceptance: a disclosure.
+        ConflictNames = 7 "conflict_names",
     }
 );
 
@@ -83,6 +88,37 @@ pub struct Preview {
     /// What the client keeps back.
     #[n(12)]
     pub withheld: List<Withheld, LIST_MAX>,
+    /// Of what kind the full packet would be.
+    #[n(13)]
+    pub template: Template,
+    /// How many offices were asked for the same before, and how many passed the matter on before us.
+    #[n(14)]
+    pub chain: Chain,
+    /// On which ground it goes without a consent; none where there is one.
+    #[n(15)]
+    pub ground: Option<Ground>,
+}
+
+impl Preview {
+    /// Whether the case itself would be handed over, and not a service asked for.
+    pub fn is_transfer(&self) -> bool {
+        self.purpose == Purpose::ShareForTransfer
+    }
+}
+
+/// Where a referral stands among others for the same need. Numbers, so that it names no other office.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct Chain {
+    /// How many offices were asked for the same before this one.
+    #[n(0)]
+    pub attempts_before: u8,
+    /// How many offices the matter came through before it came to the sender.
+    #[n(1)]
+    pub offices_before: u8,
+    /// Whether others are asked at the same time, and the first that accepts gets it.
+    #[n(2)]
+    pub is_open: bool,
 }
 
 /// One field that is shared, as a label and a text for people to read.
@@ -122,6 +158,115 @@ pub struct Full {
     /// Who must never get anything about the client: it binds whoever receives this, too.
     #[n(5)]
     pub never: Option<List<Never, LIST_MAX>>,
+    /// The case itself, or a part of it, where it is handed over.
+    #[n(6)]
+    pub moved: Option<Box<Moved>>,
+}
+
+/// What a case that is handed over brings along, or a part of it: each part fits a packet. Names of the sender's staff, its access
+/// log, other clients and entries for its assigned workers alone stay behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct Moved {
+    /// Which part, from 0, and of how many.
+    #[n(0)]
+    pub part: u16,
+    /// How many there are.
+    #[n(1)]
+    pub parts: u16,
+    /// How often the case was handed over, this time included: whoever holds the highest number is responsible for it.
+    #[n(2)]
+    pub epoch: u32,
+    /// Its number at the sender.
+    #[n(3)]
+    pub number: Line,
+    /// The day on which it was opened.
+    #[n(4)]
+    pub opened: Day,
+    /// Its type.
+    #[n(5)]
+    pub case_type: Option<Code>,
+    /// Where the matter is dealt with.
+    #[n(6)]
+    pub forum: Option<Code>,
+    /// How the client came.
+    #[n(7)]
+    pub source: Option<Code>,
+    /// Coded facts.
+    #[n(8)]
+    pub facts: List<Code, LIST_MAX>,
+    /// What was done, the oldest first.
+    #[n(9)]
+    pub entries: List<MovedEntry, MOVED_ITEMS_MAX>,
+    /// What is still to be done, flags included.
+    #[n(10)]
+    pub tasks: List<MovedTask, MOVED_ITEMS_MAX>,
+    /// Money claimed, agreed, paid.
+    #[n(11)]
+    pub payments: List<MovedPayment, MOVED_ITEMS_MAX>,
+    /// How many entries stay behind because they are for the sender's assigned workers alone.
+    #[n(12)]
+    pub left_behind: u32,
+}
+
+/// An entry of a case that is handed over. Fields of a form that the receiver does not know arrive with label, type and value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct MovedEntry {
+    /// What kind.
+    #[n(0)]
+    pub kind: Code,
+    /// The day it happened.
+    #[n(1)]
+    pub on: Day,
+    /// When it was written.
+    #[n(2)]
+    pub at: Timestamp,
+    /// What happened.
+    #[n(3)]
+    pub text: Text<BRIEF_BYTES_MAX>,
+    /// How many minutes it took.
+    #[n(4)]
+    pub minutes: Option<u16>,
+    /// The form, and its version; none for a plain note.
+    #[n(5)]
+    pub form: Option<(Text<CODE_BYTES_MAX>, u16)>,
+    /// What was answered, with the labels that the sender's form gives.
+    #[n(6)]
+    pub answers: List<(Line, Answer), LIST_MAX>,
+}
+
+/// Something that is still to be done in a case that is handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct MovedTask {
+    /// What kind: a word that a reader who does not know it takes as something to do.
+    #[n(0)]
+    pub kind: Text<CODE_BYTES_MAX>,
+    /// What is to be done.
+    #[n(1)]
+    pub title: Line,
+    /// Until when.
+    #[n(2)]
+    pub due: Day,
+}
+
+/// Money of a case that is handed over. The office that recovered it has counted it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct MovedPayment {
+    /// What it is: a word.
+    #[n(0)]
+    pub kind: Text<CODE_BYTES_MAX>,
+    /// How much.
+    #[n(1)]
+    pub money: Money,
+    /// When it was paid or promised for.
+    #[n(2)]
+    pub on: Option<Day>,
+    /// Who paid, how it was shown.
+    #[n(3)]
+    pub note: Text<LINE_BYTES_MAX>,
 }
 
 impl Full {
@@ -135,6 +280,25 @@ impl Preview {
     /// The hash by which the first event refers to this.
     pub fn hash(&self) -> Digest {
         sha256(&[b"casemesh/1/preview\0", &wire::encode(self)])
+    }
+}
+
+/// Names that the receiver's computer compares with its own. No person reads them there, and they are not kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ConflictNames {
+    /// What the client is called.
+    #[n(0)]
+    pub client: List<Line, LIST_MAX>,
+    /// What the parties of the case are called.
+    #[n(1)]
+    pub parties: List<Line, LIST_MAX>,
+}
+
+impl ConflictNames {
+    /// The hash by which the event refers to this.
+    pub fn hash(&self) -> Digest {
+        sha256(&[b"casemesh/1/conflict-names\0", &wire::encode(self)])
     }
 }
 
@@ -178,6 +342,13 @@ pub enum Body {
     StatisticsTable(Table),
     /// The sender's new card.
     Card(Card),
+    /// Names to compare.
+    ConflictNames {
+        /// The signed event that asks.
+        event: SignedEvent,
+        /// The names.
+        names: ConflictNames,
+    },
 }
 
 /// Why a body is not taken.
@@ -207,6 +378,7 @@ impl Body {
             Self::ReadReceipt(_) => Kind::ReadReceipt,
             Self::StatisticsTable(_) => Kind::StatisticsTable,
             Self::Card(_) => Kind::Card,
+            Self::ConflictNames { .. } => Kind::ConflictNames,
         }
     }
 
@@ -219,6 +391,7 @@ impl Body {
             Self::ReadReceipt(receipt) => wire::encode(receipt),
             Self::StatisticsTable(table) => wire::encode(table),
             Self::Card(card) => wire::encode(card),
+            Self::ConflictNames { event, names } => wire::encode(&(event, names)),
         }
     }
 
@@ -240,6 +413,10 @@ impl Body {
             Kind::ReadReceipt => Self::ReadReceipt(wire::decode(bytes)?),
             Kind::StatisticsTable => Self::StatisticsTable(wire::decode(bytes)?),
             Kind::Card => Self::Card(wire::decode(bytes)?),
+            Kind::ConflictNames => {
+                let (event, names) = wire::decode(bytes)?;
+                Self::ConflictNames { event, names }
+            }
         })
     }
 }

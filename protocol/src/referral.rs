@@ -74,6 +74,8 @@ coded_enum!(
         Closed = 19 "closed",
         /// It should never have been.
         EnteredInError = 20 "entered_in_error",
+        /// The case is the other office's now.
+        Transferred = 21 "transferred",
     }
 );
 
@@ -98,7 +100,15 @@ impl State {
 
     /// Whether nothing but notes and corrections can follow.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Withdrawn | Self::Revoked | Self::ConsentWithdrawn | Self::Closed | Self::EnteredInError)
+        matches!(
+            self,
+            Self::Withdrawn
+                | Self::Revoked
+                | Self::ConsentWithdrawn
+                | Self::Closed
+                | Self::EnteredInError
+                | Self::Transferred
+        )
     }
 
     /// Whether the receiver has answered in any way.
@@ -297,6 +307,28 @@ pub enum Step {
     /// The sender erased the person, and asks the receiver to do the same; it changes nothing.
     #[n(21)]
     ErasureAsked,
+    /// The case that was handed over is here, and is the receiver's from now on.
+    #[n(22)]
+    TakenOver {
+        /// How often the case was handed over, this time included.
+        #[n(0)]
+        epoch: u32,
+    },
+    /// The sender asks whether anything speaks against the receiver acting: names follow, for its computer alone; it changes
+    /// nothing.
+    #[n(23)]
+    ConflictAsked {
+        /// Hash of the names.
+        #[n(0)]
+        names: Digest,
+    },
+    /// The receiver says whether it can act, and no more; it changes nothing.
+    #[n(24)]
+    ConflictAnswered {
+        /// Whether it can.
+        #[n(0)]
+        can_act: bool,
+    },
 }
 
 impl Step {
@@ -325,6 +357,9 @@ impl Step {
             Self::Noted { .. } => "noted",
             Self::Released { .. } => "released",
             Self::ErasureAsked => "erasure_asked",
+            Self::TakenOver { .. } => "taken_over",
+            Self::ConflictAsked { .. } => "conflict_asked",
+            Self::ConflictAnswered { .. } => "conflict_answered",
         }
     }
 }
@@ -372,17 +407,31 @@ impl State {
             (Step::Closed { .. }, Sender) if decided_against || matches!(self, Self::Completed | Self::Failed) => {
                 Self::Closed
             }
-            (Step::EnteredInError, Sender) if !matches!(self, Self::Draft | Self::EnteredInError) => {
+            // What is the other office's case now cannot be taken back by a word.
+            (Step::EnteredInError, Sender)
+                if !matches!(self, Self::Draft | Self::EnteredInError | Self::Transferred) =>
+            {
                 Self::EnteredInError
             }
             // Erasure is asked where nothing more is to be done, and answered there.
             (Step::ErasureAnswered { .. }, Receiver) | (Step::ErasureAsked, Sender) if is_over => self,
-            (Step::Released { .. }, Sender) if self.is_at_work() => self,
+            // Before acceptance only where the consent lets everything go at once: the permit guards that.
+            (Step::Released { .. }, Sender) if open || self.is_at_work() => self,
+            (Step::TakenOver { .. }, Receiver) if self.is_at_work() => Self::Transferred,
+            (Step::ConflictAsked { .. }, Sender) | (Step::ConflictAnswered { .. }, Receiver) if open => self,
             (Step::Noted { .. }, _) if self != Self::Draft => self,
             _ => return Err(refused),
         };
         Ok(next)
     }
+}
+
+/// Where a step leads in a thread: what was never released cannot be taken over.
+fn allowed(state: State, released: bool, step: &Step, side: Side) -> Result<State, IllegalStep> {
+    if matches!(step, Step::TakenOver { .. }) && !released {
+        return Err(IllegalStep { state, step: step.word(), side });
+    }
+    state.after(step, side)
 }
 
 /// Which of two steps that did not know of each other comes first: the smaller number.
@@ -557,7 +606,7 @@ impl Thread {
             events.into_iter().take(THREAD_EVENTS_MAX).map(|event| (event.hash, event)).collect();
         let mut done: BTreeSet<Digest> = BTreeSet::from([Digest::ZERO]);
         let mut folded = Vec::with_capacity(left.len());
-        let mut state = State::Draft;
+        let (mut state, mut released) = (State::Draft, false);
         loop {
             let ready = left
                 .values()
@@ -566,8 +615,9 @@ impl Thread {
                 .map(|event| event.hash);
             let Some(event) = ready.and_then(|hash| left.remove(&hash)) else { break };
             done.insert(event.hash);
-            let fate = match state.after(&event.event.step, event.side) {
+            let fate = match allowed(state, released, &event.event.step, event.side) {
                 Ok(next) => {
+                    released |= matches!(event.event.step, Step::Released { .. });
                     state = next;
                     Fate::Applied(next)
                 }
@@ -615,9 +665,30 @@ impl Thread {
         step: Step,
         at: Timestamp,
     ) -> Result<Event, IllegalStep> {
-        self.state.after(&step, side)?;
+        allowed(self.state, self.is_released(), &step, side)?;
         let other = if side == Side::Sender { Side::Receiver } else { Side::Sender };
         Ok(Event { id, thread, previous: self.head(side), seen: self.head(other), at, step })
+    }
+
+    /// Whether the sender released a full packet.
+    pub fn is_released(&self) -> bool {
+        self.applied().any(|(event, _)| matches!(event.event.step, Step::Released { .. }))
+    }
+
+    /// Whether a side is responsible for a case that this thread hands over, as far as it can know. Never both: the sender is not from
+    /// the moment it released the case, until the receiver says that it has none of it (or did not take it in the end); the
+    /// receiver is from the moment it took it over, and no more once it knows that the sender took it back before.
+    pub fn holds_case(&self, side: Side) -> bool {
+        match side {
+            Side::Receiver => self.state == State::Transferred,
+            Side::Sender if !self.is_released() => true,
+            Side::Sender => {
+                let came_back = matches!(self.state, State::Declined | State::Failed | State::Completed);
+                let is_erased =
+                    self.applied().any(|(event, _)| matches!(event.event.step, Step::ErasureAnswered { .. }));
+                self.state != State::Transferred && (came_back || is_erased)
+            }
+        }
     }
 
     /// The applied events, with the state that each led to.
@@ -670,6 +741,9 @@ mod tests {
             Step::Noted { text: note() },
             Step::ErasureAsked,
             Step::Released { full: Digest::ZERO },
+            Step::TakenOver { epoch: 1 },
+            Step::ConflictAsked { names: Digest::ZERO },
+            Step::ConflictAnswered { can_act: true },
         ]
     }
 
@@ -774,6 +848,20 @@ mod tests {
             if state == State::ConsentWithdrawn {
                 let released = sender.author(Step::Released { full: Digest::ZERO });
                 prop_assert!(released.is_none());
+            }
+        }
+    }
+
+    proptest! {
+        /// However the two offices act and whatever is lost on the way: a case that is handed over is never both offices'.
+        #[test]
+        fn a_case_that_is_handed_over_is_never_two_offices_case(
+            moves in proptest::collection::vec((any::<bool>(), any::<u8>(), any::<u8>()), 0..30),
+        ) {
+            for cut in 0..=moves.len() {
+                let (sender, receiver) = play(&moves[..cut]);
+                let holds = |copy: &Copy| Thread::fold(copy.held.clone()).holds_case(copy.side);
+                prop_assert!(!(holds(&sender) && holds(&receiver)), "both after {cut} moves");
             }
         }
     }

@@ -389,6 +389,14 @@ coded_enum!(
         CaseNotes = 8 "case_notes",
         /// Money claimed, agreed, recovered.
         Money = 9 "money",
+        /// Danger: how high the risk is, and of what.
+        Safety = 10 "safety",
+        /// Who cares for the person, and with whom she lives.
+        Family = 11 "family",
+        /// Papers of the case, as files.
+        Documents = 12 "documents",
+        /// Names of the client and the parties, for the other office's computer to compare with its own before anybody accepts.
+        ConflictCheck = 13 "conflict_check",
     }
 );
 
@@ -403,6 +411,8 @@ coded_enum!(
         RecordedVoice = 3 "recorded_voice",
         /// Said aloud before a witness.
         WitnessedOral = 4 "witnessed_oral",
+        /// Not at all: a supervisor decided.
+        NotGiven = 5 "not_given",
     }
 );
 
@@ -484,6 +494,9 @@ pub struct ConsentTerms {
     /// The name of whoever gave it for the client.
     #[n(11)]
     pub given_by: Option<Line>,
+    /// Whether everything may go at once in an emergency, before the other office accepted.
+    #[cbor(n(12), default)]
+    pub complete_now: bool,
 }
 
 coded_enum!(
@@ -497,6 +510,20 @@ coded_enum!(
         NotAsked = 3 "not_asked",
         /// She is too young to say.
         TooYoung = 4 "too_young",
+    }
+);
+
+coded_enum!(
+    /// On which ground something is shared without a consent (domain.md 4c, rules 5 and 6).
+    Ground {
+        /// Somebody's life or health is in danger, and nobody can be asked in time.
+        VitalInterest = 1 "vital_interest",
+        /// A law demands it, a duty to report for example.
+        LegalDuty = 2 "legal_duty",
+        /// A court ordered it.
+        CourtOrder = 3 "court_order",
+        /// What is best for a child, where she or who cares for her says no.
+        BestInterestOfChild = 4 "best_interest_of_child",
     }
 );
 
@@ -528,6 +555,42 @@ impl Never {
             }
         }
     }
+}
+
+/// What an answer to a field of a form can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// Words.
+    #[n(0)]
+    Text(#[n(0)] String),
+    /// A day.
+    #[n(1)]
+    Day(#[n(0)] Day),
+    /// A number.
+    #[n(2)]
+    Number(#[n(0)] i64),
+    /// Money.
+    #[n(3)]
+    Money(#[n(0)] Money),
+    /// A code of a list.
+    #[n(4)]
+    Code(#[n(0)] Code),
+    /// Yes or no.
+    #[n(5)]
+    YesNo(#[n(0)] bool),
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct Answer {
+    /// Which field of the form.
+    #[n(0)]
+    pub field: String,
+    /// What is known.
+    #[n(1)]
+    pub value: FieldState<Value>,
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ impl Standing {
             | State::Revoked
             | State::ConsentWithdrawn
             | State::Closed
+            | State::Transferred
             | State::EnteredInError => return None,
         };
         let given_h = hours(hours_of, self.urgency);

@@ -2242,3 +2242,125 @@ erase-answered-kept = يحتفظون بشيء:
 erase-not-answered = لم يردّوا بعد.
 event-erasure-asked = حذف المُحيل بيانات الشخص ويطلب فعل الشيء نفسه
 form-task-erase-outside = اطلب من مكتب بلا Casemesh أن يحذف ما وصله مع إحالة
+
+
+# الإحالة: ما الذي يُرسل، وإلى كم مكتب، وتسليم القضية
+refer-template = ما يُرسل بعد أن يقبلوا
+refer-template-usual = ما تحتاج إليه هذه الخدمة عادةً
+template-contact-only = التواصل فقط: من هو الشخص وكيف يمكن الوصول إليه
+template-legal-brief = ملخّص قانوني: الوقائع والمواعيد النهائية والمبالغ
+template-child-protection = حماية الطفل: الخطر والرعاية وما حدث
+template-shelter = دار إيواء: الاحتياجات والسلامة، ولا شيء عن المكان الذي غادره الشخص
+template-health = الصحة: لا شيء عن المسألة القانونية
+template-full-transfer = القضية كاملة
+refer-complete-now = حالة طارئة: إرسال كل شيء فوراً، قبل أن يقبلوا
+refer-transfer = تسليم القضية كاملة: يصبح المكتب الآخر مسؤولاً عنها
+refer-transfer-hint = تلزم موافقة المستفيد لتسليم القضية. تبقى القضية لديكم حتى يقبلوا؛ وبعد ذلك يمكن قراءتها هنا ولا يمكن تغييرها.
+refer-also = الطلب من عدة مكاتب في الوقت نفسه
+refer-also-hint = يأخذها أول مكتب يقبل؛ وتُبلَّغ المكاتب الأخرى بأنها أُخذت. يجب أن تسمّي الموافقة كل مكتب منها.
+referral-ask-next = تسمّي موافقة المستفيد مكتباً آخر لم يُطلب منه بعد.
+referral-ask-office = الطلب من { $office }
+referral-before = مكاتب طُلب منها الشيء نفسه من قبل
+referral-same-time = مكاتب طُلب منها في الوقت نفسه
+referral-onward = كيف استمرت الإحالة من هنا
+referral-attempt = رقم المحاولة
+referral-came-through = عدد المكاتب التي مرّت بها من قبل
+referral-transfer = بهذه الإحالة تُسلَّم القضية كاملة، ولا تُطلب خدمة فقط.
+referral-open = طُلب من مكاتب أخرى في الوقت نفسه: يأخذها أول مكتب يقبل.
+referral-state-transferred = سُلّمت القضية
+share-without-consent = من دون موافقة المستفيد:
+share-also = يُطلب في الوقت نفسه من:
+share-at-once = يُرسل كل شيء فوراً، قبل أن يقبلوا.
+share-transfer = تُسلَّم القضية ومعها:
+share-names = أسماء يقارنها حاسوب المكتب الآخر قبل أن يقبل أحد هناك؛ ولا يراها أي شخص هناك:
+share-no-names = الموافقة لا تشمل مقارنة الأسماء. اسأل المكتب الآخر هاتفياً هل هناك ما يمنع.
+moved-entries = { $count ->
+    [one] قيد واحد
+    [two] قيدان
+    [few] { $count } قيود
+    [many] { $count } قيداً
+   *[other] { $count } قيد
+}
+moved-tasks = { $count ->
+    [one] مهمة مفتوحة واحدة
+    [two] مهمتان مفتوحتان
+    [few] { $count } مهام مفتوحة
+    [many] { $count } مهمة مفتوحة
+   *[other] { $count } مهمة مفتوحة
+}
+moved-payments = { $count ->
+    [one] مبلغ واحد
+    [two] مبلغان
+    [few] { $count } مبالغ
+    [many] { $count } مبلغاً
+   *[other] { $count } مبلغ
+}
+moved-left = { $count ->
+    [one] يبقى هنا قيد سرّي واحد.
+    [two] يبقى هنا قيدان سرّيان.
+    [few] تبقى هنا { $count } قيود سرّية.
+    [many] يبقى هنا { $count } قيداً سرّياً.
+   *[other] يبقى هنا { $count } قيد سرّي.
+}
+case-handed-over = سُلّمت هذه القضية إلى { $office }. يمكن قراءتها هنا، ولا يمكن تغييرها إلا هناك. سُلّمت في
+error-handed-over = سُلّمت هذه القضية إلى مكتب آخر: يمكن قراءتها هنا، ولا يمكن تغييرها إلا هناك.
+form-task-case-came-back = عادت قضية كانت قد سُلّمت: النظر فيها
+event-taken-over = جرى تولّي القضية
+event-conflict-asked = سُئل هل يستطيع المكتب التصرف
+event-conflict-answered = أُجيب هل يستطيع المكتب التصرف
+step-conflict-answered = الإجابة: هل نستطيع التصرف
+list-conflict-answer = هل نستطيع التصرف
+code-conflict-answer-can-act = نستطيع التصرف
+code-conflict-answer-cannot-act = لا نستطيع التصرف
+explain-conflict-answer-can-act = لا شيء يمنع من مساعدة هذا المستفيد؛ وليس هذا وعداً بقبوله.
+explain-conflict-answer-cannot-act = يوجد تضارب مصالح. يعرف المكتب الآخر ذلك، ولا يعرف أبداً مع من.
+compared-clear = قارن الحاسوب أسماء الأطراف بالأسماء لدينا ولم يجد تضارب مصالح.
+compared-found = في هذه الإحالة اسم يشبه اسم شخص في قضايانا من الطرف الآخر. تحقّق، ثم قل هل نستطيع التصرف:
+compared-hidden = { $count ->
+    [one] وقضية واحدة لا يجوز لحسابك الاطلاع عليها؛ اسأل مشرفاً.
+    [two] وقضيتان لا يجوز لحسابك الاطلاع عليهما؛ اسأل مشرفاً.
+    [few] و{ $count } قضايا لا يجوز لحسابك الاطلاع عليها؛ اسأل مشرفاً.
+    [many] و{ $count } قضية لا يجوز لحسابك الاطلاع عليها؛ اسأل مشرفاً.
+   *[other] و{ $count } قضية لا يجوز لحسابك الاطلاع عليها؛ اسأل مشرفاً.
+}
+compared-known = قد يكون المستفيد معروفاً هنا:
+compared-too-many = لم يُقارَن شيء: سأل هذا المكتب عن عدد كبير جداً من الأشخاص في يوم واحد. اتصل به هاتفياً.
+packet-conflict-names = أسماء للمقارنة
+group-safety = الخطر والسلامة
+group-family = من يرعى الشخص ومن يعيش معه
+group-documents = الوثائق
+group-conflict-check = أسماء يقارنها حاسوب المكتب الآخر، لمعرفة هل يستطيع التصرف
+field-case-type = نوع القضية
+field-deadline = الموعد النهائي
+field-risk = الخطر
+field-caregiver = مقدّم الرعاية
+field-household = الأسرة المعيشية
+field-claimed = مطالَب به
+field-agreed = متفق عليه
+field-recovered = مستردّ
+consent-complete-now = في الحالة الطارئة يجوز إرسال كل شيء فوراً، قبل أن يقبل المكتب الآخر
+consent-overridden = تقرّر من دون موافقة
+method-not-given = لم يعطها المستفيد
+override = المشاركة من دون موافقة
+override-rule = فقط حين يسمح القانون بذلك ولا يمكن الانتظار. شارك أقل ما يكفي للمساعدة. يسري هذا لمدة أسبوع؛ ويراجعه مشرف آخر، ويرى المكتب الآخر الأساس الذي بُني عليه.
+override-outside = أو مكتب ليس لديه Casemesh، باسمه
+override-ground = على أي أساس
+override-reason = لماذا لا يُسأل المستفيد، أو لا يؤخذ بما يقوله
+override-scope = ما الذي يجوز إرساله: لا أكثر مما يلزم
+override-save = اتخاذ هذا القرار باسمي
+override-finding = ما الذي وجدته
+override-review = راجعته
+override-reviewed = راجعه { $name }:
+form-task-override-review = مراجعة قرار بالمشاركة من دون موافقة
+ground-vital-interest = حياة شخص أو صحته في خطر
+ground-legal-duty = يوجبه القانون
+ground-court-order = أمرت به محكمة
+ground-best-interest-of-child = هو الأفضل للطفل
+problem-transfer-needs-node = لا يمكن تسليم قضية إلا إلى مكتب يستخدم Casemesh.
+problem-transfer-to-one = تُسلَّم القضية إلى مكتب واحد فقط.
+problem-transfer-needs-scope = لتسليم قضية يجب أن تشمل الموافقة: { $detail }. اسأل المستفيد.
+problem-transfer-open-referral = توجد إحالة جارية في هذه القضية. تراجع عنها أو أنهِها أولاً.
+problem-only-in-emergency = لا يُرسل كل شيء فوراً إلا في حالة طارئة، وإلى مكتب واحد.
+problem-consent-not-now = لا تسمح الموافقة بإرسال كل شيء فوراً. اسأل المستفيد، أو أرسل بالطريقة المعتادة.
+problem-asked-too-many = الحد الأقصى للمكاتب التي يمكن الطلب منها في الوقت نفسه: { $detail }.
+refer-more = المزيد: ما يُرسل، عدة مكاتب، تسليم القضية

@@ -2186,3 +2186,109 @@ erase-answered-kept = They keep something:
 erase-not-answered = They have not answered yet.
 event-erasure-asked = The sender erased the person and asks to do the same
 form-task-erase-outside = Ask an office without Casemesh to erase what it got with a referral
+
+# Referring: what goes, to how many, and handing a case over
+refer-template = What goes after they accept
+refer-template-usual = What this service usually needs
+template-contact-only = Contact only: who it is and how to reach them
+template-legal-brief = Legal brief: facts, deadlines, amounts
+template-child-protection = Child protection: danger, care, what happened
+template-shelter = Shelter: needs and safety, nothing about the place that was left
+template-health = Health: nothing about the legal matter
+template-full-transfer = The whole case
+refer-complete-now = Emergency: send everything at once, before they accept
+refer-transfer = Hand the whole case over: the other office becomes responsible
+refer-transfer-hint = It needs the client’s consent to hand the case over. It stays yours until they accept; afterwards it can be read here and not changed.
+refer-also = Ask several offices at once
+refer-also-hint = The first that accepts gets it; the others are told that it is taken. The consent must name each.
+referral-ask-next = The client’s consent names another office that was not asked yet.
+referral-ask-office = Ask { $office }
+referral-before = Asked before for the same
+referral-same-time = Asked at the same time
+referral-onward = How it went on from here
+referral-attempt = Which attempt this is
+referral-came-through = Offices it came through before
+referral-transfer = The whole case is handed over with this, and not only a service asked for.
+referral-open = Other offices are asked at the same time: the first that accepts gets it.
+referral-state-transferred = handed over
+share-without-consent = Without the client’s consent:
+share-also = Asked at the same time:
+share-at-once = Everything goes at once, before they accept.
+share-transfer = The case is handed over with
+share-names = Names that their computer compares before anybody there accepts; no person there sees them:
+share-no-names = The consent does not cover comparing names. Ask the other office by telephone whether anything speaks against it.
+moved-entries = { $count ->
+    [one] 1 entry
+   *[other] { $count } entries
+}
+moved-tasks = { $count ->
+    [one] 1 open task
+   *[other] { $count } open tasks
+}
+moved-payments = { $count ->
+    [one] 1 amount
+   *[other] { $count } amounts
+}
+moved-left = { $count ->
+    [one] 1 confidential entry stays here.
+   *[other] { $count } confidential entries stay here.
+}
+case-handed-over = This case was handed over to { $office }. It can be read here and changed only there. Handed over:
+error-handed-over = This case was handed over to another office: it can be read here, and changed only there.
+form-task-case-came-back = A case that was handed over came back: look at it
+event-taken-over = Case taken over
+event-conflict-asked = Asked whether they can act
+event-conflict-answered = Said whether they can act
+step-conflict-answered = Say whether we can act
+list-conflict-answer = Whether we can act
+code-conflict-answer-can-act = We can act
+code-conflict-answer-cannot-act = We cannot act
+explain-conflict-answer-can-act = Nothing speaks against taking this client; it is no promise to take them.
+explain-conflict-answer-cannot-act = There is a conflict of interest. The other office learns this and never with whom.
+compared-clear = The computer compared the names of the parties with ours and found no conflict.
+compared-found = A name in this referral is like one of ours on the other side. Look, then say whether we can act:
+compared-hidden = { $count ->
+    [one] and 1 case that your account may not see; ask a supervisor.
+   *[other] and { $count } cases that your account may not see; ask a supervisor.
+}
+compared-known = The client may be known here:
+compared-too-many = Nothing was compared: this office asked about too many people in a day. Ring them.
+packet-conflict-names = Names to compare
+group-safety = Danger and safety
+group-family = Who cares for them and lives with them
+group-documents = Documents
+group-conflict-check = Names compared by the other office’s computer, to see whether it can act
+field-case-type = Type of case
+field-deadline = Deadline
+field-risk = Risk
+field-caregiver = Caregiver
+field-household = Household
+field-claimed = Claimed
+field-agreed = Agreed
+field-recovered = Recovered
+consent-complete-now = In an emergency everything may be sent at once, before the other office accepts
+consent-overridden = decided without consent
+method-not-given = Not given by the client
+override = Share without consent
+override-rule = Only where the law allows it and nobody can wait. Share as little as helps. It holds for one week; another supervisor looks at it, and the other office sees the ground.
+override-outside = Or an office without Casemesh, by name
+override-ground = On which ground
+override-reason = Why the client is not asked, or not followed
+override-scope = What may go: no more than is needed
+override-save = Decide it, in my name
+override-finding = What you found
+override-review = I looked at it
+override-reviewed = Looked at by { $name }:
+form-task-override-review = Look at a decision to share without consent
+ground-vital-interest = Life or health is in danger
+ground-legal-duty = A law demands it
+ground-court-order = A court ordered it
+ground-best-interest-of-child = It is best for the child
+problem-transfer-needs-node = A case can only be handed over to an office that uses Casemesh.
+problem-transfer-to-one = A case is handed over to one office.
+problem-transfer-needs-scope = To hand a case over, the consent must cover: { $detail }. Ask the client.
+problem-transfer-open-referral = A referral of this case is under way. Withdraw or finish it first.
+problem-only-in-emergency = Everything goes at once only in an emergency, to one office.
+problem-consent-not-now = The consent does not let everything go at once. Ask the client, or send the usual way.
+problem-asked-too-many = At most { $detail } offices can be asked at the same time.
+refer-more = More: what goes, several offices, handing the case over

@@ -2186,3 +2186,110 @@ erase-answered-kept = Conservan algo:
 erase-not-answered = Todavía no han respondido.
 event-erasure-asked = Quien derivó borró a la persona y pide hacer lo mismo
 form-task-erase-outside = Pedir a una oficina sin Casemesh que borre lo que recibió con una derivación
+
+
+# Derivar: qué se envía, a cuántas oficinas, y entregar un caso
+refer-template = Qué se envía después de que acepten
+refer-template-usual = Lo que suele necesitar este servicio
+template-contact-only = Solo contacto: quién es y cómo comunicarse con la persona
+template-legal-brief = Resumen legal: hechos, plazos, montos
+template-child-protection = Protección de la niñez: peligro, cuidado, qué pasó
+template-shelter = Albergue: necesidades y seguridad, nada sobre el lugar de donde salió la persona
+template-health = Salud: nada sobre el asunto legal
+template-full-transfer = El caso completo
+refer-complete-now = Emergencia: enviar todo de inmediato, antes de que acepten
+refer-transfer = Entregar el caso completo: la otra oficina pasa a ser la responsable
+refer-transfer-hint = Para entregar el caso hace falta el consentimiento del cliente. Sigue siendo de su oficina hasta que acepten; después se puede leer aquí, pero no cambiar.
+refer-also = Preguntar a varias oficinas a la vez
+refer-also-hint = La primera que acepte la recibe; a las demás se les avisa que ya está tomada. El consentimiento debe nombrar a cada una.
+referral-ask-next = El consentimiento del cliente nombra otra oficina a la que todavía no se preguntó.
+referral-ask-office = Preguntar a { $office }
+referral-before = Oficinas a las que se pidió antes lo mismo
+referral-same-time = Oficinas a las que se pregunta al mismo tiempo
+referral-onward = Cómo siguió desde aquí
+referral-attempt = Número de intento
+referral-came-through = Oficinas por las que pasó antes
+referral-transfer = Con esta derivación se entrega el caso completo; no solo se pide un servicio.
+referral-open = Se pregunta a otras oficinas al mismo tiempo: la primera que acepte la recibe.
+referral-state-transferred = caso entregado
+share-without-consent = Sin el consentimiento del cliente:
+share-also = Se pregunta al mismo tiempo a:
+share-at-once = Todo se envía de inmediato, antes de que acepten.
+share-transfer = El caso se entrega con
+share-names = Nombres que la computadora de la otra oficina compara antes de que alguien acepte; allí no los ve ninguna persona:
+share-no-names = El consentimiento no permite comparar nombres. Pregunte por teléfono a la otra oficina si hay algo que se lo impida.
+moved-entries = { $count ->
+    [one] 1 anotación
+   *[other] { $count } anotaciones
+}
+moved-tasks = { $count ->
+    [one] 1 tarea abierta
+   *[other] { $count } tareas abiertas
+}
+moved-payments = { $count ->
+    [one] 1 monto
+   *[other] { $count } montos
+}
+moved-left = { $count ->
+    [one] 1 anotación confidencial se queda aquí.
+   *[other] { $count } anotaciones confidenciales se quedan aquí.
+}
+case-handed-over = Este caso se entregó a { $office }. Aquí se puede leer; solo allí se puede cambiar. Entregado el
+error-handed-over = Este caso se entregó a otra oficina: aquí se puede leer; solo allí se puede cambiar.
+form-task-case-came-back = Volvió un caso que se había entregado: revisarlo
+event-taken-over = Caso asumido
+event-conflict-asked = Se preguntó si la oficina puede actuar
+event-conflict-answered = Se respondió si la oficina puede actuar
+step-conflict-answered = Decir si podemos actuar
+list-conflict-answer = Si podemos actuar
+code-conflict-answer-can-act = Podemos actuar
+code-conflict-answer-cannot-act = No podemos actuar
+explain-conflict-answer-can-act = Nada impide atender a este cliente; no es una promesa de atenderlo.
+explain-conflict-answer-cannot-act = Hay un conflicto de intereses. La otra oficina se entera de esto, pero nunca de con quién.
+compared-clear = La computadora comparó los nombres de las partes con los nuestros y no encontró ningún conflicto de intereses.
+compared-found = Un nombre de esta derivación se parece al de alguien de nuestros casos que está en el lado contrario. Revíselo y después diga si podemos actuar:
+compared-hidden = { $count ->
+    [one] y 1 caso que su cuenta no puede ver; consulte a un/a supervisor/a.
+   *[other] y { $count } casos que su cuenta no puede ver; consulte a un/a supervisor/a.
+}
+compared-known = Es posible que aquí ya conozcamos al cliente:
+compared-too-many = No se comparó nada: esta oficina preguntó por demasiadas personas en un día. Llámela por teléfono.
+packet-conflict-names = nombres para comparar
+group-safety = Peligro y seguridad
+group-family = Quiénes cuidan a la persona y viven con ella
+group-documents = Documentos
+group-conflict-check = Nombres que compara la computadora de la otra oficina, para ver si puede actuar
+field-case-type = Tipo de caso
+field-deadline = Plazo
+field-risk = Riesgo
+field-caregiver = Cuidador/a
+field-household = Hogar
+field-claimed = Reclamado
+field-agreed = Acordado
+field-recovered = Recuperado
+consent-complete-now = En una emergencia se puede enviar todo de inmediato, antes de que la otra oficina acepte
+consent-overridden = decidido sin consentimiento
+method-not-given = No lo dio el cliente
+override = Compartir sin consentimiento
+override-rule = Solo cuando la ley lo permite y no se puede esperar. Comparta lo mínimo que sirva para ayudar. Vale por una semana; otro/a supervisor/a lo revisa, y la otra oficina ve el fundamento.
+override-outside = O una oficina sin Casemesh, por su nombre
+override-ground = Con qué fundamento
+override-reason = Por qué no se pregunta al cliente, o no se sigue lo que dice
+override-scope = Qué se puede enviar: no más de lo necesario
+override-save = Decidirlo, en mi nombre
+override-finding = Qué encontró
+override-review = Lo he revisado
+override-reviewed = Revisado por { $name }:
+form-task-override-review = Revisar una decisión de compartir sin consentimiento
+ground-vital-interest = La vida o la salud de alguien está en peligro
+ground-legal-duty = Una ley lo exige
+ground-court-order = Un juzgado lo ordenó
+ground-best-interest-of-child = Es lo mejor para la niña o el niño
+problem-transfer-needs-node = Un caso solo se puede entregar a una oficina que use Casemesh.
+problem-transfer-to-one = Un caso se entrega a una sola oficina.
+problem-transfer-needs-scope = Para entregar un caso, el consentimiento debe incluir: { $detail }. Pregunte al cliente.
+problem-transfer-open-referral = Hay una derivación de este caso en curso. Primero retírela o termínela.
+problem-only-in-emergency = Todo se envía de inmediato solo en una emergencia, y a una sola oficina.
+problem-consent-not-now = El consentimiento no permite enviar todo de inmediato. Pregunte al cliente, o haga el envío de la forma habitual.
+problem-asked-too-many = Se puede preguntar como máximo a { $detail } oficinas al mismo tiempo.
+refer-more = Más: qué se envía, varias oficinas, entregar el caso

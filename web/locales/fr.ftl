@@ -2186,3 +2186,110 @@ erase-answered-kept = Ils gardent quelque chose :
 erase-not-answered = Ils n’ont pas encore répondu.
 event-erasure-asked = L’expéditeur a effacé la personne et demande de faire de même
 form-task-erase-outside = Demander à un bureau sans Casemesh d’effacer ce qu’il a reçu avec une orientation
+
+
+# Orienter : ce qui est envoyé, à combien de structures, et transférer un dossier
+refer-template = Ce qui est envoyé après l’acceptation
+refer-template-usual = Ce dont ce service a besoin d’habitude
+template-contact-only = Contact seulement : qui est la personne et comment la joindre
+template-legal-brief = Résumé juridique : faits, délais, montants
+template-child-protection = Protection de l’enfance : danger, prise en charge, ce qui s’est passé
+template-shelter = Hébergement : besoins et sécurité, rien sur le lieu que la personne a quitté
+template-health = Santé : rien sur l’affaire juridique
+template-full-transfer = Tout le dossier
+refer-complete-now = Urgence immédiate : tout envoyer tout de suite, avant l’acceptation
+refer-transfer = Transférer tout le dossier : l’autre structure en devient responsable
+refer-transfer-hint = Il faut le consentement de la personne pour transférer le dossier. Il reste le vôtre jusqu’à l’acceptation ; ensuite, il peut être lu ici, mais plus modifié.
+refer-also = Solliciter plusieurs structures à la fois
+refer-also-hint = La première qui accepte la reçoit ; les autres apprennent qu’elle est déjà prise. Le consentement doit nommer chacune d’elles.
+referral-ask-next = Le consentement de la personne nomme une autre structure, qui n’a pas encore été sollicitée.
+referral-ask-office = Solliciter { $office }
+referral-before = Structures déjà sollicitées pour la même chose
+referral-same-time = Structures sollicitées en même temps
+referral-onward = La suite, à partir d’ici
+referral-attempt = Numéro de la tentative
+referral-came-through = Structures par lesquelles elle est déjà passée
+referral-transfer = Avec cette orientation, tout le dossier est transféré ; ce n’est pas seulement un service qui est demandé.
+referral-open = D’autres structures sont sollicitées en même temps : la première qui accepte la reçoit.
+referral-state-transferred = dossier transféré
+share-without-consent = Sans le consentement de la personne :
+share-also = Sollicitées en même temps :
+share-at-once = Tout est envoyé tout de suite, avant l’acceptation.
+share-transfer = Le dossier est transféré avec
+share-names = Noms que l’ordinateur de l’autre structure compare avant que quelqu’un accepte ; là-bas, personne ne les voit :
+share-no-names = Le consentement ne permet pas de comparer des noms. Demandez par téléphone à l’autre structure si quelque chose s’y oppose.
+moved-entries = { $count ->
+    [one] { $count } entrée
+   *[other] { $count } entrées
+}
+moved-tasks = { $count ->
+    [one] { $count } tâche ouverte
+   *[other] { $count } tâches ouvertes
+}
+moved-payments = { $count ->
+    [one] { $count } montant
+   *[other] { $count } montants
+}
+moved-left = { $count ->
+    [one] { $count } entrée confidentielle reste ici.
+   *[other] { $count } entrées confidentielles restent ici.
+}
+case-handed-over = Ce dossier a été transféré à { $office }. Il peut être lu ici, mais modifié seulement là-bas. Transféré le
+error-handed-over = Ce dossier a été transféré à une autre structure : il peut être lu ici, mais modifié seulement là-bas.
+form-task-case-came-back = Un dossier qui avait été transféré est revenu : l’examiner
+event-taken-over = Dossier repris
+event-conflict-asked = Question posée : la structure peut-elle agir ?
+event-conflict-answered = Réponse donnée : la structure peut agir ou non
+step-conflict-answered = Dire si nous pouvons agir
+list-conflict-answer = Si nous pouvons agir
+code-conflict-answer-can-act = Nous pouvons agir
+code-conflict-answer-cannot-act = Nous ne pouvons pas agir
+explain-conflict-answer-can-act = Rien n’empêche d’aider cette personne ; ce n’est pas une promesse de le faire.
+explain-conflict-answer-cannot-act = Il y a un conflit d’intérêts. L’autre structure l’apprend, mais jamais avec qui.
+compared-clear = L’ordinateur a comparé les noms des parties avec les nôtres et n’a trouvé aucun conflit d’intérêts.
+compared-found = Un nom de cette orientation ressemble à celui de quelqu’un de nos dossiers qui est du côté adverse. Vérifiez, puis dites si nous pouvons agir :
+compared-hidden = { $count ->
+    [one] et { $count } dossier que votre compte ne permet pas de voir ; adressez-vous à un/e superviseur/e.
+   *[other] et { $count } dossiers que votre compte ne permet pas de voir ; adressez-vous à un/e superviseur/e.
+}
+compared-known = Cette personne est peut-être déjà connue ici :
+compared-too-many = Rien n’a été comparé : cette structure a posé la question pour trop de personnes en un jour. Appelez-la.
+packet-conflict-names = noms à comparer
+group-safety = Danger et sécurité
+group-family = Qui prend soin de la personne et vit avec elle
+group-documents = Documents
+group-conflict-check = Noms comparés par l’ordinateur de l’autre structure, pour voir si elle peut agir
+field-case-type = Type de dossier
+field-deadline = Délai
+field-risk = Risque
+field-caregiver = Personne qui prend soin d’elle
+field-household = Foyer
+field-claimed = Réclamé
+field-agreed = Convenu
+field-recovered = Recouvré
+consent-complete-now = En cas d’urgence immédiate, tout peut être envoyé tout de suite, avant que l’autre structure accepte
+consent-overridden = décidé sans consentement
+method-not-given = Non donné par la personne
+override = Partager sans consentement
+override-rule = Seulement si la loi le permet et s’il est impossible d’attendre. Partagez le minimum utile pour aider. Cela vaut une semaine ; un/e autre superviseur/e l’examine, et l’autre structure voit sur quelle base vous décidez.
+override-outside = Ou une structure sans Casemesh, par son nom
+override-ground = Sur quelle base
+override-reason = Pourquoi la personne n’est pas consultée, ou pourquoi son avis n’est pas suivi
+override-scope = Ce qui peut être envoyé : pas plus que nécessaire
+override-save = Le décider, en mon nom
+override-finding = Ce que vous avez constaté
+override-review = Je l’ai examiné
+override-reviewed = Examiné par { $name } :
+form-task-override-review = Examiner une décision de partager sans consentement
+ground-vital-interest = La vie ou la santé de quelqu’un est en danger
+ground-legal-duty = Une loi l’exige
+ground-court-order = Un tribunal l’a ordonné
+ground-best-interest-of-child = C’est le mieux pour l’enfant
+problem-transfer-needs-node = Un dossier ne peut être transféré qu’à une structure qui utilise Casemesh.
+problem-transfer-to-one = Un dossier se transfère à une seule structure.
+problem-transfer-needs-scope = Pour transférer un dossier, le consentement doit couvrir : { $detail }. Demandez à la personne.
+problem-transfer-open-referral = Une orientation de ce dossier est en cours. Retirez-la ou terminez-la d’abord.
+problem-only-in-emergency = Tout n’est envoyé tout de suite qu’en cas d’urgence immédiate, et à une seule structure.
+problem-consent-not-now = Le consentement ne permet pas de tout envoyer tout de suite. Demandez à la personne, ou faites l’envoi habituel.
+problem-asked-too-many = { $detail } structures au maximum peuvent être sollicitées en même temps.
+refer-more = Plus : ce qui part, plusieurs structures, transférer le dossier

@@ -2186,3 +2186,110 @@ erase-answered-kept = Wanahifadhi kitu:
 erase-not-answered = Bado hawajajibu.
 event-erasure-asked = Mtumaji amemfuta mtu na anaomba ifanyike vivyo hivyo
 form-task-erase-outside = Omba ofisi isiyo na Casemesh ifute ilichopokea na rufaa
+
+
+# Kutoa rufaa: nini kinatumwa, kwa ofisi ngapi, na kukabidhi kesi
+refer-template = Kinachotumwa baada ya wao kukubali
+refer-template-usual = Kile ambacho huduma hii huhitaji kwa kawaida
+template-contact-only = Mawasiliano tu: ni nani na jinsi ya kumpata
+template-legal-brief = Muhtasari wa kisheria: ukweli wa kesi, tarehe za mwisho, viasi vya fedha
+template-child-protection = Ulinzi wa mtoto: hatari, malezi, yaliyotokea
+template-shelter = Makao ya hifadhi: mahitaji na usalama, bila chochote kuhusu mahali alipotoka
+template-health = Afya: bila chochote kuhusu suala la kisheria
+template-full-transfer = Kesi yote
+refer-complete-now = Dharura: tuma kila kitu mara moja, kabla hawajakubali
+refer-transfer = Kabidhi kesi yote: ofisi nyingine ndiyo itakayowajibika nayo
+refer-transfer-hint = Idhini ya mteja inahitajika ili kukabidhi kesi. Inabaki kuwa yenu hadi wakubali; baada ya hapo inaweza kusomwa hapa lakini si kubadilishwa.
+refer-also = Omba ofisi kadhaa kwa wakati mmoja
+refer-also-hint = Ya kwanza kukubali ndiyo inayoipata; nyingine zinaambiwa kuwa imeshachukuliwa. Idhini lazima itaje kila moja.
+referral-ask-next = Idhini ya mteja inataja ofisi nyingine ambayo bado haijaombwa.
+referral-ask-office = Omba { $office }
+referral-before = Ofisi zilizoombwa awali kwa jambo hilohilo
+referral-same-time = Ofisi zilizoombwa kwa wakati uleule
+referral-onward = Ilivyoendelea kutoka hapa
+referral-attempt = Hili ni jaribio la ngapi
+referral-came-through = Ofisi ambazo rufaa imepitia awali
+referral-transfer = Kwa rufaa hii kesi yote inakabidhiwa; si huduma tu inayoombwa.
+referral-open = Ofisi nyingine zinaombwa kwa wakati uleule: ya kwanza kukubali ndiyo inayoipata.
+referral-state-transferred = kesi imekabidhiwa
+share-without-consent = Bila idhini ya mteja:
+share-also = Zinaombwa kwa wakati uleule:
+share-at-once = Kila kitu kinatumwa mara moja, kabla hawajakubali.
+share-transfer = Kesi inakabidhiwa pamoja na
+share-names = Majina ambayo kompyuta yao inalinganisha kabla ya mtu yeyote huko kukubali; hakuna mtu huko anayeyaona:
+share-no-names = Idhini haijumuishi kulinganisha majina. Iulize ofisi nyingine kwa simu kama kuna kizuizi chochote.
+moved-entries = { $count ->
+    [one] ingizo 1
+   *[other] maingizo { $count }
+}
+moved-tasks = { $count ->
+    [one] kazi 1 iliyo wazi
+   *[other] kazi { $count } zilizo wazi
+}
+moved-payments = { $count ->
+    [one] kiasi 1 cha fedha
+   *[other] viasi { $count } vya fedha
+}
+moved-left = { $count ->
+    [one] Ingizo 1 la siri linabaki hapa.
+   *[other] Maingizo { $count } ya siri yanabaki hapa.
+}
+case-handed-over = Kesi hii imekabidhiwa kwa { $office }. Inaweza kusomwa hapa, lakini kubadilishwa huko tu. Ilikabidhiwa
+error-handed-over = Kesi hii imekabidhiwa kwa ofisi nyingine: inaweza kusomwa hapa, lakini kubadilishwa huko tu.
+form-task-case-came-back = Kesi iliyokuwa imekabidhiwa imerudi: iangalie
+event-taken-over = Kesi imepokelewa
+event-conflict-asked = Imeulizwa kama ofisi inaweza kuchukua hatua
+event-conflict-answered = Imejibiwa kama ofisi inaweza kuchukua hatua
+step-conflict-answered = Sema kama tunaweza kuchukua hatua
+list-conflict-answer = Kama tunaweza kuchukua hatua
+code-conflict-answer-can-act = Tunaweza kuchukua hatua
+code-conflict-answer-cannot-act = Hatuwezi kuchukua hatua
+explain-conflict-answer-can-act = Hakuna kinachozuia kumsaidia mteja huyu; hii si ahadi ya kumpokea.
+explain-conflict-answer-cannot-act = Kuna mgongano wa maslahi. Ofisi nyingine inaambiwa hili, lakini kamwe haiambiwi ni na nani.
+compared-clear = Kompyuta imelinganisha majina ya wahusika na majina yetu na haikupata mgongano wa maslahi.
+compared-found = Jina lililo kwenye rufaa hii linafanana na la mtu katika kesi zetu aliye upande wa pili. Angalia, kisha sema kama tunaweza kuchukua hatua:
+compared-hidden = { $count ->
+    [one] na kesi 1 ambayo akaunti yako hairuhusiwi kuiona; muulize msimamizi.
+   *[other] na kesi { $count } ambazo akaunti yako hairuhusiwi kuziona; muulize msimamizi.
+}
+compared-known = Huenda mteja tayari anajulikana hapa:
+compared-too-many = Hakuna kilicholinganishwa: ofisi hii imeulizia watu wengi mno kwa siku moja. Ipigie simu.
+packet-conflict-names = majina ya kulinganisha
+group-safety = Hatari na usalama
+group-family = Wanaomtunza na wanaoishi naye
+group-documents = Hati
+group-conflict-check = Majina yanayolinganishwa na kompyuta ya ofisi nyingine, kuona kama ofisi hiyo inaweza kuchukua hatua
+field-case-type = Aina ya kesi
+field-deadline = Tarehe ya mwisho
+field-risk = Hatari
+field-caregiver = Mlezi
+field-household = Kaya
+field-claimed = Zinazodaiwa
+field-agreed = Zilizokubaliwa
+field-recovered = Zilizopatikana
+consent-complete-now = Katika dharura kila kitu kinaweza kutumwa mara moja, kabla ofisi nyingine haijakubali
+consent-overridden = imeamuliwa bila idhini
+method-not-given = Haikutolewa na mteja
+override = Shirikisha taarifa bila idhini
+override-rule = Ni pale tu sheria inaporuhusu na haiwezekani kusubiri. Shirikisha kiasi kidogo tu kinachosaidia. Uamuzi unatumika kwa wiki moja; msimamizi mwingine anauangalia, na ofisi nyingine inaona msingi wake.
+override-outside = Au ofisi isiyo na Casemesh, kwa jina
+override-ground = Kwa msingi gani
+override-reason = Kwa nini mteja haulizwi, au anachosema hakifuatwi
+override-scope = Nini kinaweza kutumwa: si zaidi ya kinachohitajika
+override-save = Amua hivyo, kwa jina langu
+override-finding = Ulichokiona
+override-review = Nimeuangalia
+override-reviewed = Umeangaliwa na { $name }:
+form-task-override-review = Angalia uamuzi wa kushirikisha taarifa bila idhini
+ground-vital-interest = Uhai au afya ya mtu iko hatarini
+ground-legal-duty = Sheria inataka hivyo
+ground-court-order = Mahakama imeamuru hivyo
+ground-best-interest-of-child = Ndilo jambo bora zaidi kwa mtoto
+problem-transfer-needs-node = Kesi inaweza kukabidhiwa tu kwa ofisi inayotumia Casemesh.
+problem-transfer-to-one = Kesi inakabidhiwa kwa ofisi moja tu.
+problem-transfer-needs-scope = Ili kukabidhi kesi, idhini lazima ijumuishe: { $detail }. Mwombe mteja.
+problem-transfer-open-referral = Kuna rufaa ya kesi hii inayoendelea. Iondoe au uimalize kwanza.
+problem-only-in-emergency = Kila kitu kinatumwa mara moja katika dharura tu, na kwa ofisi moja.
+problem-consent-not-now = Idhini hairuhusu kila kitu kutumwa mara moja. Mwombe mteja, au tuma kwa njia ya kawaida.
+problem-asked-too-many = Ofisi zisizozidi { $detail } zinaweza kuombwa kwa wakati mmoja.
+refer-more = Zaidi: kinachotumwa, ofisi kadhaa, kukabidhi kesi

@@ -5,6 +5,7 @@
 mod access;
 mod history;
 mod outside;
+mod overriding;
 mod oversight;
 mod people;
 mod register;
@@ -803,6 +804,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(history::routes())
         .merge(outside::routes())
         .merge(oversight::routes())
+        .merge(overriding::routes())
         .merge(people::routes())
         .merge(register::routes())
         .merge(vocabulary::routes())
@@ -886,6 +888,7 @@ pub fn openapi() -> String {
         .merge_from(history::Document::openapi())
         .merge_from(outside::Document::openapi())
         .merge_from(oversight::Document::openapi())
+        .merge_from(overriding::Document::openapi())
         .merge_from(people::Document::openapi())
         .merge_from(register::Document::openapi())
         .merge_from(vocabulary::Document::openapi())
@@ -938,6 +941,7 @@ mod tests {
             include_str!("api/history.rs"),
             include_str!("api/outside.rs"),
             include_str!("api/oversight.rs"),
+            include_str!("api/overriding.rs"),
             include_str!("api/people.rs"),
             include_str!("api/register.rs"),
             include_str!("api/vocabulary.rs"),

@@ -3,10 +3,10 @@
 
 use super::skeletons;
 use crate::names;
-use crate::records::{Action, Tier, Value};
+use crate::records::{Action, Tier};
 use crate::zone::Zone;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::terms::Code;
+use casemesh_protocol::terms::{Code, Value};
 use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -365,7 +365,7 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::Answer;
+    use casemesh_protocol::terms::Answer;
     use casemesh_protocol::terms::FieldState;
 
     fn entry(id: u8, about: u8, form: &str, answers: &[(&str, Value)]) -> Action {

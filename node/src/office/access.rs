@@ -47,6 +47,7 @@ impl Desk {
                 works.any(|member| member.team == self.team)
             },
             unowned: case.owner.is_none(),
+            handed_over: case.handed_over,
         }
     }
 
@@ -66,6 +67,7 @@ impl Desk {
             glass: self.office.index.read().has_glass(me, case.id, tx.now()),
             team,
             unowned: case.owner.is_none(),
+            handed_over: case.handed.is_some(),
         })
     }
 

@@ -5,7 +5,9 @@ use super::entries::TEXT_BYTES_MAX;
 use super::people::{Problems, alerts_of};
 use super::standing::{before_closing, journey_of, measures_of, risk_of};
 use super::tasks::{NewTask, add_task, hand_over_tasks};
-use super::{CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, PaymentView};
+use super::{
+    CaseSummary, CaseView, ClientView, CodeView, ConsentView, Desk, DeskError, Field, HandedView, PaymentView,
+};
 use crate::index::{CaseRow, Tables};
 use crate::policy::{Ask, Relation};
 use crate::records::{
@@ -436,6 +438,12 @@ impl Desk {
             mediation: case.mediation,
             linked: self.linked(&tables, &case.linked),
             grants: case.grants.clone(),
+            handed: case.handed.map(|handed| HandedView {
+                referral: handed.referral,
+                name: handed.name,
+                at: handed.at,
+            }),
+            epoch: case.epoch,
         })
     }
 
@@ -855,6 +863,8 @@ pub(super) fn new_case(tx: &mut Tx<'_>, clients: Vec<PersonRef>, new: NewCase) -
         forum,
         source,
         rest: None,
+        epoch: 0,
+        handed: None,
     };
     tx.insert(&case)?;
     if let Some(next) = next {

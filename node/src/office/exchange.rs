@@ -9,7 +9,7 @@
 use super::referrals::{add_own_event, after_taking_back, next_event, touch_case};
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{DeskError, Office};
-use crate::index::Index;
+use crate::index::{Index, Tables};
 use crate::keys::Keys;
 use crate::records::{
     Case, Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Outside, Payment, PaymentKind,
@@ -25,10 +25,11 @@ use casemesh_crypto::shred::KeyHandle;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
 use casemesh_protocol::bounded::Text;
 use casemesh_protocol::consent::{ConsentStatus, Permit};
+use casemesh_protocol::delivery::{Lost, resend_after};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
-use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing};
+use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing, Release};
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
 use casemesh_protocol::referral::{Note, SignedEvent, State, Step};
 use casemesh_protocol::statistics::Table;
@@ -179,11 +180,6 @@ fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
     RecordId::new(id)
 }
 
-/// An event whose packet was not fetched in time is sent again so many times: half a year in all.
-const EXPIRED_RESENDS_MAX: u8 = 6;
-/// One that the other office's node refused is tried so many times more, a day apart.
-const REFUSED_RESENDS_MAX: u8 = 3;
-const DAY_MS: u64 = 86_400_000;
 /// What was received with a referral that came to nothing is erased so many days after.
 const KEEP_DECLINED_DAYS: u64 = 30;
 /// What was received with one that was done without a case of ours, so many days after.
@@ -277,10 +273,9 @@ impl Office {
         let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
         let Some(prekey) = prekey else { return Ok(()) };
         if let Err(problem) = self.still_permitted(&row, now) {
-            self.settle_row(id, OutboxState::Cancelled, Some(problem), None)?;
             return match row.referral.filter(|_| row.kind == PacketKind::ReferralFull.number()) {
-                Some(referral) => self.take_release_back(referral),
-                None => Ok(()),
+                Some(referral) => self.take_release_back(referral, problem),
+                None => self.settle_row(id, OutboxState::Cancelled, Some(problem), None),
             };
         }
         let previous = row
@@ -314,24 +309,37 @@ impl Office {
         self.settle_row(id, OutboxState::Released, None, Some((hash, bytes)))
     }
 
-    /// A release whose packet never went did not happen: the event that only the packet carried is taken out, so that what follows
-    /// reaches the other office, and it is told that the consent ended.
-    fn take_release_back(&self, id: RecordId) -> Result<(), DeskError> {
-        let keys = self.keys.clone();
+    /// A release whose packet never went did not happen: the events that only such packets carried are taken out, so that what
+    /// follows reaches the other office, and it is told that the consent ended. A case that was to be handed over stays ours.
+    fn take_release_back(&self, id: RecordId, problem: String) -> Result<(), DeskError> {
+        let kind = PacketKind::ReferralFull.number();
+        let unsent: Vec<RecordId> = {
+            let tables = self.index.read();
+            let is_unsent = |row: &&crate::index::OutboxRow| {
+                row.referral == Some(id) && row.kind == kind && row.state == OutboxState::Waiting
+            };
+            tables.outbox.values().filter(is_unsent).map(|row| row.id).collect()
+        };
+        let ours = self.ours();
         self.vault.write(None, "consent_withdrawn", move |tx| {
             let Some(mut sealed) = tx.get::<Referral>(Referral::TOP, id)? else { return Ok(()) };
             let referral = &mut sealed.record;
-            let released = |held: &HeldEvent| {
-                held.ours && held.signed.read().is_ok_and(|event| matches!(event.step, Step::Released { .. }))
-            };
-            let last_own = referral.events.iter().rposition(|held| held.ours);
-            let Some(unsent) = last_own.filter(|at| referral.events.get(*at).is_some_and(released)) else {
-                return Ok(());
-            };
-            referral.events.remove(unsent);
-            if referral.thread().state.is_at_work() {
-                add_own_event(tx, &keys, referral, Step::ConsentWithdrawn)?;
+            let mut taken_back = Vec::new();
+            for row in unsent {
+                let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, row)? else { continue };
+                if let Ok(Body::ReferralFull { event, .. }) = Body::decode(kind, &row.record.body) {
+                    taken_back.push(event.hash());
+                }
+                (row.record.state, row.record.problem) = (OutboxState::Cancelled, Some(problem.clone()));
+                row.record.body.clear();
+                tx.update(&row.record, row.revision)?;
             }
+            referral.events.retain(|held| !held.ours || !taken_back.contains(&held.signed.hash()));
+            let state = referral.thread().state;
+            if state.is_at_work() || state.is_before_acceptance() {
+                add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn)?;
+            }
+            super::handing::settle(tx, &ours, referral)?;
             tx.about(id);
             Ok::<_, DeskError>(tx.update(&sealed.record, sealed.revision)?)
         })
@@ -550,7 +558,20 @@ impl Office {
         let Some(member) = directory.member(&from) else { return Ok(Taken::Aside("the sender is unknown")) };
         let name = member.record.name.to_string();
         let author = |event: &SignedEvent| member.keys.node_key(&event.key, opened.statement.created_s);
+        let inside = match &body {
+            Body::ReferralPreview { event, .. }
+            | Body::ReferralFull { event, .. }
+            | Body::ReferralEvent(event)
+            | Body::ConflictNames { event, .. } => event.read().ok(),
+            Body::ReadReceipt(_) | Body::StatisticsTable(_) | Body::Card(_) => None,
+        };
+        if inside.is_some_and(|event| event.thread != opened.statement.thread || event.id.office != from) {
+            return Ok(Taken::Aside("the event is of another thread or office than the packet"));
+        }
         match body {
+            Body::ReferralPreview { preview, .. } if preview.purpose.number() != opened.statement.purpose => {
+                Ok(Taken::Aside("preview and packet name different purposes"))
+            }
             Body::ReferralPreview { event, preview } => {
                 let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
                 let urgency = envelope::Header::read(packet).map_or(0, |header| number_of(header.urgency));
@@ -564,6 +585,10 @@ impl Office {
             Body::ReferralFull { event, full } => {
                 let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
                 self.take_event(from, event, &key, Some(full), seen)
+            }
+            Body::ConflictNames { event, names } => {
+                let Some(key) = author(&event) else { return Ok(Taken::Aside("the event's key is unknown")) };
+                self.take_names(from, event, &key, &names, seen)
             }
             Body::ReadReceipt(receipt) => self.take_receipt(from, receipt, seen),
             Body::StatisticsTable(table) => self.take_table(directory, from, name, table, seen),
@@ -580,11 +605,16 @@ impl Office {
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
         let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
-        let Step::Sent { preview: named, .. } = &event.step else {
+        let Step::Sent { preview: named, service, .. } = &event.step else {
             return Ok(Taken::Aside("a preview without its first event"));
         };
-        if *named != preview.hash() || event.id.office != partner.office {
+        let is_first = event.previous == Digest::ZERO && event.seen == Digest::ZERO;
+        if *named != preview.hash() || *service != preview.service || !is_first {
             return Ok(Taken::Aside("event and preview do not agree"));
+        }
+        // What a person wrote about how to reach the client is for after acceptance, whatever the sender's program thinks.
+        if preview.safe_contact != preview.safe_contact.without_words() {
+            return Ok(Taken::Aside("a preview with words about how to reach the client"));
         }
         let thread = event.thread;
         let is_known = self.index.read().threads.contains_key(&thread);
@@ -620,7 +650,7 @@ impl Office {
             (Step::Released { .. }, None) => false,
             (_, full) => full.is_none(),
         };
-        if !full_agrees || event.id.office != from {
+        if !full_agrees {
             return Ok(Taken::Aside("event and content do not agree"));
         }
         let ours = self.ours();
@@ -649,14 +679,17 @@ impl Office {
             referral.events.push(HeldEvent { signed, ours: false, at: tx.now(), by: None, told: None });
             let after = referral.thread();
             referral.facts.answered.get_or_insert(tx.now());
-            if full.is_some() && after.state.is_at_work() && !referral.outgoing {
-                referral.full = full;
+            // Before acceptance only where the sender let everything go at once.
+            let takes = after.state.is_at_work() || after.state.is_before_acceptance();
+            if let Some(full) = full.filter(|_| takes && !referral.outgoing) {
+                super::handing::take_full(referral, full);
             }
             // One event can be what others, that came before it, were waiting for.
             for (event, _) in after.applied().filter(|(event, _)| !before.contains(&event.hash)) {
                 after_event(tx, &ours, referral, &event.event.step)?;
                 super::outside::compare(tx, referral, &event.event.step)?;
             }
+            super::handing::settle(tx, &ours, referral)?;
             tx.about(id);
             tx.update(&sealed.record, sealed.revision)?;
             Ok(Taken::Done)
@@ -854,10 +887,11 @@ impl Office {
     }
 
     fn step_by_node(&self, staff: Option<StaffId>, id: RecordId, step: Step) -> Result<(), DeskError> {
-        let keys = self.keys.clone();
+        let ours = self.ours();
         self.vault.write(staff, step.word(), move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
-            add_own_event(tx, &keys, &mut sealed.record, step)?;
+            add_own_event(tx, &ours.keys, &mut sealed.record, step)?;
+            super::handing::settle(tx, &ours, &mut sealed.record)?;
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })
@@ -868,12 +902,13 @@ impl Office {
 /// A disclosure is not sent again by itself: somebody looks first.
 fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
     let is_event = row.kind == PacketKind::ReferralEvent.number() && !row.body.is_empty();
-    let wait_ms = match fact {
-        Fact::Expired if row.resends < EXPIRED_RESENDS_MAX => 0,
-        Fact::Refused if row.resends < REFUSED_RESENDS_MAX => DAY_MS,
-        _ => return None,
+    let lost = match fact {
+        Fact::Expired => Lost::Expired,
+        Fact::Refused => Lost::Refused,
+        Fact::Arrived(_) => return None,
     };
-    is_event.then(|| Outbox {
+    let wait_ms = resend_after(is_event, lost, row.resends)?;
+    Some(Outbox {
         id,
         packet_id,
         state: OutboxState::Waiting,
@@ -916,7 +951,7 @@ pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral,
     match (step, referral.outgoing) {
         // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
         // any order: the other office may be at work already when we read that it accepted.
-        (Step::Accepted { .. }, true) if awaits_full(referral) => release_full(tx, ours, referral),
+        (Step::Accepted { .. }, true) if awaits_full(referral) => claim(tx, ours, referral),
         // The client told the other office: our consent ends as well, whatever else was to go under it.
         (Step::ConsentWithdrawn, true) => {
             if let Some((client, consent)) = referral.client.zip(referral.consent)
@@ -945,7 +980,7 @@ pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral,
             Some(case) => {
                 touch_case(tx, case, "letter_in", &referral.partner_name.clone())?;
                 if matches!(step, Step::Declined { .. } | Step::Rerouted { .. } | Step::Failed { .. }) {
-                    return find_another(tx, referral);
+                    return find_another(tx, &ours.index, referral);
                 }
                 Ok(())
             }
@@ -973,6 +1008,10 @@ fn is_to_shed(referral: &Referral, state: State, now: Timestamp) -> bool {
     }
     match state {
         State::Withdrawn | State::Revoked | State::ConsentWithdrawn | State::EnteredInError => true,
+        // Everything came at once, and we do not help.
+        State::Declined | State::Rerouted | State::Expired if referral.full.is_some() && !was_accepted(referral) => {
+            true
+        }
         State::Declined | State::Rerouted | State::Expired | State::Closed | State::Failed => {
             last_event(referral, now).plus_days(KEEP_DECLINED_DAYS) <= now
         }
@@ -980,6 +1019,10 @@ fn is_to_shed(referral: &Referral, state: State, now: Timestamp) -> bool {
         State::Completed => last_event(referral, now).plus_days(KEEP_COMPLETED_DAYS) <= now,
         _ => false,
     }
+}
+
+fn was_accepted(referral: &Referral) -> bool {
+    referral.thread().applied().any(|(event, _)| matches!(event.event.step, Step::Accepted { .. }))
 }
 
 /// When the last event of a referral came.
@@ -1011,6 +1054,8 @@ pub(super) fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> R
         heard: Vec::new(),
         carries: None,
         reminder: None,
+        moved: Vec::new(),
+        compared: None,
         client: None,
         erased: Some((now, referral.state())),
         shed: Some(referral.key),
@@ -1027,8 +1072,11 @@ fn awaits_full(referral: &Referral) -> bool {
 }
 
 /// Somebody must look for another office: the one that was asked does not help, or says nothing.
-pub(super) fn find_another(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
+pub(super) fn find_another(tx: &mut Tx<'_>, index: &Index, referral: &Referral) -> Result<(), DeskError> {
     let Some(id) = referral.case else { return Ok(()) };
+    if others_are_open(&index.read(), referral) {
+        return Ok(());
+    }
     let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
     if !case.state.is_open() {
         return Ok(());
@@ -1036,6 +1084,42 @@ pub(super) fn find_another(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), D
     let due = super::today(tx)?;
     let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("find_another".into()), due };
     add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
+}
+
+/// Of several offices that were asked at the same time, the first that accepts gets it: the others are told that it is taken.
+fn claim(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
+    let asked: Vec<RecordId> = {
+        let tables = ours.index.read();
+        let is_other = |other: &&Arc<Referral>| {
+            other.group.is_some() && other.group == referral.group && other.id != referral.id && other.erased.is_none()
+        };
+        tables.referrals.values().filter(is_other).map(|other| other.id).collect()
+    };
+    let reason = || crate::codes::code("withdraw_reason", "other_provider").ok_or(DeskError::NotFound);
+    let mut others = Vec::new();
+    for id in asked {
+        others.extend(tx.get::<Referral>(Referral::TOP, id)?);
+    }
+    if others.iter().any(|other| other.record.thread().state.is_at_work()) {
+        return add_own_event(tx, &ours.keys, referral, Step::Revoked { reason: reason()? });
+    }
+    for mut other in others {
+        if other.record.thread().state.is_before_acceptance() {
+            add_own_event(tx, &ours.keys, &mut other.record, Step::Withdrawn { reason: reason()? })?;
+            tx.update(&other.record, other.revision)?;
+        }
+    }
+    release_full(tx, ours, referral)
+}
+
+/// Whether another office that was asked at the same time can still say yes.
+fn others_are_open(tables: &Tables, referral: &Referral) -> bool {
+    let mut others = tables.referrals.values().filter(|other| other.group == referral.group && other.id != referral.id);
+    referral.group.is_some()
+        && others.any(|other| {
+            let state = tables.stands(other).state;
+            state.is_before_acceptance() || state.is_at_work()
+        })
 }
 
 fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
@@ -1050,18 +1134,21 @@ fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result
         let to = (referral.partner, referral.partner_name.as_str());
         super::circumstances::around(&ours.index.read(), ours.directory.as_deref(), &holder, to, tx.now())
     };
-    let (status, service) = (consent.status, Purpose::ShareForService);
-    let Ok(permit) = Permit::under(&consent.terms, status, service, referral.partner, circumstances, tx.now()) else {
+    let (status, purpose) = (consent.status, referral.preview.purpose);
+    let Ok(permit) = Permit::under(&consent.terms, status, purpose, referral.partner, circumstances, tx.now()) else {
         // The consent ended meanwhile: the other office is told, and gets nothing.
         return add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn);
     };
     full.never = super::circumstances::shared(&holder.never, &permit);
     referral.full = Some(full.clone());
+    if referral.preview.is_transfer() {
+        return super::handing::release_case(tx, ours, referral, &permit, full);
+    }
     let step = Step::Released { full: full.hash() };
     let event = next_event(tx, &ours.keys, referral.thread, referral.side(), &referral.thread(), step)?;
     let signed = SignedEvent::sign(&event, &ours.keys.node_key);
-    let disclosure =
-        Disclosure::full(&permit, signed.clone(), full).map_err(|error| DeskError::Partner(error.to_string()))?;
+    let disclosure = Disclosure::full(&permit, referral.preview.template, Release::Accepted, signed.clone(), full)
+        .map_err(|error| DeskError::Partner(error.to_string()))?;
     referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None, told: None });
     Outward::new(Outgoing::Disclosure(disclosure), referral).queue(tx)?;
     match referral.case {
@@ -1093,6 +1180,9 @@ fn note_reported(tx: &mut Tx<'_>, referral: &Referral, money: Money) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use casemesh_protocol::delivery::{EXPIRED_RESENDS_MAX, REFUSED_RESENDS_MAX};
+
+    const DAY_MS: u64 = 86_400_000;
 
     #[test]
     fn an_event_that_is_lost_goes_again_and_a_disclosure_does_not() {

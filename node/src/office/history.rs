@@ -287,6 +287,7 @@ impl Told for Consent {
             ConsentStatus::Given => "given",
             ConsentStatus::Refused => "refused",
             ConsentStatus::Withdrawn(_) => "withdrawn",
+            ConsentStatus::Overridden(_) => "overridden",
         };
         vec![
             ("state", words("consent", [status])),

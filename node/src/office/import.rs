@@ -714,6 +714,8 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         forum: None,
         source: None,
         rest: None,
+        epoch: 0,
+        handed: None,
     };
     Ok(tx.insert(&case)?)
 }

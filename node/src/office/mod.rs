@@ -9,6 +9,7 @@ mod carry;
 mod cases;
 mod chain;
 mod circumstances;
+mod conflicts;
 mod documents;
 mod drafts;
 mod duplicates;
@@ -18,12 +19,14 @@ mod exchange;
 mod family;
 mod figures;
 mod grants;
+mod handing;
 mod history;
 mod home;
 mod import;
 mod links;
 mod log;
 mod outside;
+mod overriding;
 mod own;
 mod people;
 mod referrals;
@@ -32,6 +35,7 @@ mod reminders;
 pub(crate) mod renewal;
 mod requests;
 mod review;
+mod sharing;
 mod staff;
 mod standing;
 mod steps;
@@ -56,6 +60,7 @@ pub use import::{
 pub use links::Shared;
 pub use log::{LogCheck, LogFilter, LogRow, LogView};
 pub use outside::{BookInInput, ToldInput};
+pub use overriding::OverrideInput;
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use referrals::ReferralInput;
@@ -149,6 +154,9 @@ pub enum DeskError {
         "somebody who cares for this person is a party in one of their cases: do not turn the page round; talk to the person alone"
     )]
     CaregiverIsParty,
+    /// The case is another office's now.
+    #[error("this case was handed over to another office: it can be read here, and changed only there")]
+    HandedOver,
     /// This needs a second factor, and the account has none.
     #[error("this needs a second factor: set one up under your account first")]
     FactorNeeded,
@@ -179,6 +187,7 @@ impl DeskError {
             Self::Illegal(_) => "error-illegal-step",
             Self::Partner(_) => "error-partner",
             Self::DoubleSend => "error-double-send",
+            Self::HandedOver => "error-handed-over",
             Self::AlsoOpen(_) => "error-also-open",
             Self::FactorNeeded => "error-factor-needed",
             Self::CaregiverIsParty => "error-caregiver-is-party",
@@ -441,8 +450,12 @@ impl Desk {
     /// That this account may do something in a case: asked before what was typed is looked at, and again on the writer.
     fn may_in_case(&self, id: RecordId, needed: fn(Relation) -> Ask) -> Result<Relation, DeskError> {
         let relation = self.reach_case(id)?;
-        self.allow(needed(relation))?;
-        Ok(relation)
+        match self.allow(needed(relation)) {
+            Err(_) if relation.handed_over && self.may(needed(Relation { handed_over: false, ..relation })) => {
+                Err(DeskError::HandedOver)
+            }
+            allowed => Ok(allowed.map(|()| relation)?),
+        }
     }
 
     /// A case that this account may see.

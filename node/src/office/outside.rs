@@ -18,7 +18,7 @@ use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::{Permit, outside_office};
 use casemesh_protocol::id::{RecordId, ThreadId};
 use casemesh_protocol::limits::NEED_BYTES_MAX;
-use casemesh_protocol::packet::{self, Preview};
+use casemesh_protocol::packet::{self, Chain, Preview};
 use casemesh_protocol::referral::{Fate, Side, SignedEvent, Step, Thread};
 use casemesh_protocol::terms::{Line, Purpose, SafeContact};
 use casemesh_protocol::timers;
@@ -108,6 +108,7 @@ impl Desk {
         let (Some(how), Some(service)) = (how, service) else { return Err(DeskError::NotFound) };
         let rules = self.office.rules();
         let office = Arc::clone(&self.office);
+        let input_service = service.code.to_string();
         self.write("book_in", move |tx| {
             let now = tx.now();
             let within = |of| now.plus_ms(u64::from(timers::hours(of, urgency)) * 3_600_000);
@@ -129,6 +130,9 @@ impl Desk {
                 consent_expires: expires,
                 will_share: List::default(),
                 withheld: List::default(),
+                template: super::sharing::usual(&input_service),
+                chain: Chain::default(),
+                ground: None,
             };
             let step = Step::Sent { service, respond_by, expires, preview: preview.hash() };
             let event = next_event(tx, &office.keys, thread, Side::Sender, &Thread::fold([]), step)?;

@@ -2,8 +2,9 @@
 
 use super::{Desk, DeskError, LogRow, PersonView};
 use crate::policy::Ask;
-use crate::records::{Action, Tier, Value};
+use crate::records::{Action, Tier};
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::terms::Value;
 use casemesh_protocol::time::Day;
 use serde::Serialize;
 use utoipa::ToSchema;

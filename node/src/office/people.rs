@@ -1,7 +1,9 @@
 //! Persons and their consents.
 
 use super::circumstances::OF_AGE;
-use super::{AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, PersonHit, PersonView};
+use super::{
+    AlertView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, OverridingView, PersonHit, PersonView,
+};
 use crate::calendars::{Calendar, birth_date};
 use crate::index::{MatchReason, Tables};
 use crate::policy::Ask;
@@ -129,6 +131,8 @@ pub struct ConsentInput {
     pub given_by: String,
     /// Offices without a node, by name: one a line, in the order in which they may be asked.
     pub outside: String,
+    /// Whether everything may go at once in an emergency, before the other office accepted.
+    pub complete_now: bool,
 }
 
 /// Collects what is wrong with a form, field by field.
@@ -541,6 +545,7 @@ impl Desk {
                 status,
                 explained_by: tx.staff(),
                 at: tx.now(),
+                overriding: None,
             };
             tx.insert(&consent)?;
             tx.about(person);
@@ -622,6 +627,7 @@ impl Desk {
                 language: Text::new(language).ok()?,
                 child_view: child_view.flatten(),
                 given_by: Some(given_by).filter(|name| !name.is_empty()),
+                complete_now: input.complete_now,
                 outside: Some(List::new(outside).ok()?).filter(|names| names.iter().next().is_some()),
             })
         };
@@ -676,7 +682,8 @@ impl Desk {
                 status: match consent.status {
                     ConsentStatus::Refused => "refused",
                     ConsentStatus::Withdrawn(_) => "withdrawn",
-                    ConsentStatus::Given if consent.terms.expires <= now => "expired",
+                    ConsentStatus::Given | ConsentStatus::Overridden(_) if consent.terms.expires <= now => "expired",
+                    ConsentStatus::Overridden(_) => "overridden",
                     ConsentStatus::Given if lapse(&consent.terms, circumstances).is_some() => "lapsed",
                     ConsentStatus::Given => "given",
                 }
@@ -684,6 +691,17 @@ impl Desk {
                 until: last_day(consent.terms.expires, &tables.zone),
                 terms: consent.terms.clone(),
                 explained_by: self.staff_name(tables, consent.explained_by),
+                overriding: consent.overriding.as_ref().map(|overriding| OverridingView {
+                    by: self.staff_name(tables, Some(overriding.by)),
+                    mine: overriding.by == self.actor.staff,
+                    ground: match consent.status {
+                        ConsentStatus::Overridden(ground) => Some(ground),
+                        _ => None,
+                    },
+                    reason: overriding.reason.clone(),
+                    reviewed_by: overriding.reviewed.as_ref().map(|seen| self.staff_name(tables, Some(seen.by))),
+                    finding: overriding.reviewed.as_ref().map(|seen| seen.finding.clone()).unwrap_or_default(),
+                }),
             })
             .collect()
     }

@@ -3,29 +3,32 @@
 use super::cases::NewCase;
 use super::exchange::Outward;
 use super::people::country;
+use super::sharing::{self, Holdings};
 use super::steps::{self, AnswerInput};
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{
-    CodeView, Desk, DeskError, ErasureAnswerView, OutsideView, PacketView, PartnerView, ReferralSummary, ReferralView,
-    SharePreview,
+    CodeView, ComparedView, Desk, DeskError, ErasureAnswerView, FieldProblem, MovedView, NextView, OutsideView,
+    PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
 };
 use crate::calendars::{Calendar, birth_date};
 use crate::codes;
 use crate::index::Tables;
-use crate::policy::Ask;
+use crate::policy::{Ask, Relation};
 use crate::records::{
-    Action, Case, CaseState, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState, Outside, Payment,
-    PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, Task, TaskKind, TaskState, TaskTitle,
+    Action, Case, CaseState, Compared, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState,
+    Outside, Payment, PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, Task, TaskKind, TaskState,
+    TaskTitle,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::{Digest, keyed_name};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::bounded::{List, Text};
-use casemesh_protocol::consent::{Permit, outside_office};
+use casemesh_protocol::consent::{ConsentStatus, Permit, outside_office};
 use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
-use casemesh_protocol::outgoing::{Disclosure, Grant, Outgoing, Reply};
-use casemesh_protocol::packet::{self, Full, Kind as PacketKind, Preview, SharedField};
-use casemesh_protocol::referral::{Event, Note, Side, SignedEvent, Step, Thread};
+use casemesh_protocol::outgoing::{BeyondPermit, Disclosure, Grant, Outgoing, Release, Reply};
+use casemesh_protocol::packet::{self, Chain, ConflictNames, Full, Kind as PacketKind, Preview};
+use casemesh_protocol::referral::{Event, Note, Side, SignedEvent, State, Step, Thread};
+use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers;
@@ -36,6 +39,12 @@ use utoipa::ToSchema;
 
 /// An answer on what is kept is due so many days after a referral was taken back.
 const ERASURE_ANSWER_DAYS: i32 = 3;
+/// Attempts for one need that are shown.
+const ATTEMPTS_MAX: usize = 32;
+/// Offices that can be asked at the same time.
+const ASKED_AT_ONCE_MAX: usize = 8;
+/// The number of the greatest urgency.
+const EMERGENCY: u8 = 2;
 /// Longest need.
 const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
 
@@ -61,6 +70,17 @@ pub struct ReferralInput {
     pub consent: String,
     /// Whether it is sent although another office was asked for the same and has not answered.
     pub also_elsewhere: bool,
+    /// What is shared after acceptance: contact_only, legal_brief, child_protection, shelter or health; what the service usually
+    /// needs when empty.
+    pub template: String,
+    /// Whether the case itself is handed over, and not a service asked for.
+    pub transfer: bool,
+    /// Other offices that are asked at the same time: the first that accepts gets it.
+    pub also: Vec<String>,
+    /// The referral for the same need that came before; may be empty.
+    pub follows: String,
+    /// Whether everything goes at once, before the other office accepts: an emergency, under a consent that says so.
+    pub complete_now: bool,
 }
 
 /// What goes into a referral, before it is signed.
@@ -74,6 +94,9 @@ struct Draft {
     /// The record of the client that the consent stands with.
     holder: PersonRef,
     outside: Option<Outside>,
+    follows: Option<RecordId>,
+    /// What the other office's computer compares.
+    names: Option<ConflictNames>,
 }
 
 /// Where the facts of a draft come from: the view, or a command at work.
@@ -81,6 +104,7 @@ trait Source {
     fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError>;
     fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError>;
     fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError>;
+    fn holdings(&self, case: RecordId) -> Result<Holdings, DeskError>;
 }
 
 impl Source for Desk {
@@ -93,6 +117,10 @@ impl Source for Desk {
     fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError> {
         Ok(self.office.vault.get::<Consent>(person, id)?.map(|sealed| sealed.record))
     }
+    fn holdings(&self, case: RecordId) -> Result<Holdings, DeskError> {
+        let vault = &self.office.vault;
+        Ok(Holdings::of(vault.list::<Action>(case)?, vault.list::<Task>(case)?, vault.list::<Payment>(case)?))
+    }
 }
 
 impl Source for Tx<'_> {
@@ -104,6 +132,9 @@ impl Source for Tx<'_> {
     }
     fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError> {
         Ok(self.get::<Consent>(person, id)?.map(|sealed| sealed.record))
+    }
+    fn holdings(&self, case: RecordId) -> Result<Holdings, DeskError> {
+        Ok(Holdings::of(self.list::<Action>(case)?, self.list::<Task>(case)?, self.list::<Payment>(case)?))
     }
 }
 
@@ -126,33 +157,6 @@ fn age_band(person: &Person, today: Day) -> Option<Code> {
     codes::code("age_band", band)
 }
 
-/// The fields of a person that a permit covers.
-fn shared_fields(person: &Person, permit: &Permit) -> Vec<SharedField> {
-    let text = |state: &FieldState<String>| state.value().cloned();
-    let code = |state: &FieldState<Code>| state.value().map(|code| code.label.to_string());
-    let fields = [
-        (FieldGroup::Names, "given", text(&person.given)),
-        (FieldGroup::Names, "family", text(&person.family)),
-        (FieldGroup::Names, "local_name", text(&person.local_name)),
-        (FieldGroup::Names, "alias", Some(person.alias.clone()).filter(|alias| !alias.is_empty())),
-        (FieldGroup::BirthAndSex, "birth", person.birth.value().map(ToString::to_string)),
-        (FieldGroup::BirthAndSex, "sex", code(&person.sex)),
-        (FieldGroup::Contact, "telephone", text(&person.telephone)),
-        (FieldGroup::Address, "address", text(&person.address)),
-        (FieldGroup::Address, "area", text(&person.area)),
-        (FieldGroup::Origin, "nationality", code(&person.nationality)),
-        (FieldGroup::Origin, "language", code(&person.language)),
-        (FieldGroup::Identifiers, "identifier", text(&person.identifier)),
-    ];
-    fields
-        .into_iter()
-        .filter(|(group, _, _)| permit.covers(*group))
-        .filter_map(|(group, field, value)| {
-            Some(SharedField { group, field: Text::new(field).ok()?, value: Text::cut(&value?) })
-        })
-        .collect()
-}
-
 /// The groups that have something to share.
 const SHAREABLE: &[FieldGroup] = &[
     FieldGroup::Names,
@@ -162,6 +166,10 @@ const SHAREABLE: &[FieldGroup] = &[
     FieldGroup::Origin,
     FieldGroup::Identifiers,
     FieldGroup::CaseBrief,
+    FieldGroup::CaseNotes,
+    FieldGroup::Money,
+    FieldGroup::Safety,
+    FieldGroup::Family,
 ];
 
 impl Desk {
@@ -193,6 +201,7 @@ impl Desk {
     pub fn preview_referral(&self, case: RecordId, input: &ReferralInput) -> Result<SharePreview, DeskError> {
         self.may_refer(case)?;
         let draft = self.draft(self, case, input, self.now())?;
+        let held = self.holdings(case)?;
         if draft.full.fields.iter().any(|field| field.field.as_str() == "address") {
             self.office.vault.note_and_wait(Some(self.actor.staff), "reveal_address", Some(draft.holder.id))?;
         }
@@ -201,6 +210,15 @@ impl Desk {
             preview: draft.preview,
             full: draft.full,
             left_out: draft.left_out,
+            names: draft
+                .names
+                .map(|names| names.client.iter().chain(names.parties.iter()).map(ToString::to_string).collect()),
+            also: input.also.iter().filter_map(|office| self.member_name(office.parse().ok()?)).collect(),
+            moved: input.transfer.then(|| {
+                let (entries, left_behind) = held.open_entries();
+                let (tasks, payments) = (held.tasks.len(), held.payments.len());
+                MovedView { entries: entries.count(), tasks, payments, left_behind }
+            }),
         })
     }
 
@@ -210,81 +228,128 @@ impl Desk {
     /// When fields are wrong, the consent does not allow it, or the same is already under way.
     pub fn send_referral(&self, case: RecordId, input: ReferralInput) -> Result<RecordId, DeskError> {
         self.may_refer(case)?;
-        let minutes = self.office.settings().map_or(0, |settings| settings.recall_minutes);
-        let recall_ms = u64::from(minutes) * 60_000;
-        let rules = self.office.rules();
         let desk = self.clone();
         let id = self.write("send_referral", move |tx| {
-            let now = tx.now();
-            let draft = desk.draft(tx, case, &input, now)?;
-            let partner = draft.permit.recipient();
-            let is_same = |other: &Referral| {
-                let state = other.state();
-                other.outgoing
-                    && other.case == Some(case)
-                    && other.partner == partner
-                    && other.preview.service.code == draft.preview.service.code
-                    && (state.is_before_acceptance() || state.is_at_work())
-            };
-            // The same need at another office at the same time: sometimes right, never by mistake.
-            let is_elsewhere = |other: &Referral| {
-                other.outgoing
-                    && other.case == Some(case)
-                    && other.partner != partner
-                    && other.preview.service.code == draft.preview.service.code
-                    && other.state().is_before_acceptance()
-            };
-            if !input.also_elsewhere {
-                let tables = desk.office.index.read();
-                let elsewhere = tables.referrals.values().find(|other| is_elsewhere(other));
-                if let Some(other) = elsewhere {
-                    return Err(DeskError::AlsoOpen(other.partner_name.clone()));
-                }
+            let mut offices = vec![input.to.clone()];
+            offices.extend(input.also.iter().filter(|other| !other.is_empty() && **other != input.to).cloned());
+            if offices.len() > ASKED_AT_ONCE_MAX {
+                return Err(DeskError::Invalid(vec![FieldProblem::with("also", "asked-too-many", ASKED_AT_ONCE_MAX)]));
             }
-            let is_under_way = desk.office.index.read().referrals.values().any(|other| is_same(other));
-            if is_under_way || tx.unseen::<Referral>(Referral::TOP)?.iter().any(is_same) {
-                return Err(DeskError::DoubleSend);
+            let is_open = offices.len() > 1;
+            let mut first = None;
+            for to in offices {
+                let draft = desk.draft(tx, case, &ReferralInput { to, ..input.clone() }, tx.now())?;
+                desk.not_twice(tx, case, &draft, input.also_elsewhere || is_open, first)?;
+                let referral = desk.begin_referral(tx, case, draft, &input, first, is_open)?;
+                first = first.or(Some(referral));
             }
-            let consent: RecordId = input.consent.parse().map_err(|_| DeskError::NotFound)?;
-            let thread = ThreadId::random(&mut os_rng());
-            let within = |of| now.plus_ms(u64::from(timers::hours(of, draft.urgency)) * 3_600_000);
-            let (respond_by, expires) = (within(rules.decide_h), within(rules.expire_h));
-            let step = Step::Sent {
-                service: draft.preview.service.clone(),
-                respond_by,
-                expires,
-                preview: draft.preview.hash(),
-            };
-            let event = next_event(tx, &desk.office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
-            let signed = SignedEvent::sign(&event, &desk.office.keys.node_key);
-            // Built for an office without a node as well: what the permit does not cover does not get onto paper either.
-            let disclosure = Disclosure::preview(&draft.permit, signed.clone(), draft.preview.clone())
-                .map_err(|error| DeskError::Partner(error.to_string()))?;
-            let is_outside = draft.outside.is_some();
-            let first = HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None };
-            let (id, to) = (tx.fresh_id(), (partner, draft.partner_name));
-            let referral = Referral::begun(id, draft.holder.key, to, draft.preview, first, draft.urgency);
-            let referral = Referral {
-                outgoing: true,
-                case: Some(case),
-                client: Some(draft.holder.id),
-                consent: Some(consent),
-                full: Some(draft.full),
-                facts: Facts { sent: Some(now).filter(|_| is_outside), ..Facts::default() },
-                outside: draft.outside,
-                ..referral.ok_or(DeskError::NotFound)?
-            };
-            tx.insert(&referral)?;
-            let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
-            if !is_outside {
-                Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).queue(tx)?;
-            }
-            touch_case(tx, case, "letter_out", &referral.partner_name)?;
-            tx.about(referral.id);
-            Ok(referral.id)
+            first.ok_or(DeskError::NotFound)
         })?;
         self.office.release_outbox();
         Ok(id)
+    }
+
+    /// Refuses to ask the same office for the same twice, and another by mistake. `group` are those of this very request.
+    fn not_twice(
+        &self,
+        tx: &Tx<'_>,
+        case: RecordId,
+        draft: &Draft,
+        also_elsewhere: bool,
+        group: Option<RecordId>,
+    ) -> Result<(), DeskError> {
+        let partner = draft.permit.recipient();
+        let service = &draft.preview.service.code;
+        let is_for_same =
+            |other: &Referral| other.outgoing && other.case == Some(case) && other.preview.service.code == *service;
+        let is_same = |other: &Referral| {
+            let state = other.state();
+            is_for_same(other) && other.partner == partner && (state.is_before_acceptance() || state.is_at_work())
+        };
+        let tables = self.office.index.read();
+        // The same need at another office at the same time: sometimes right, never by mistake.
+        let is_elsewhere = |other: &&Arc<Referral>| {
+            is_for_same(other) && other.partner != partner && other.state().is_before_acceptance()
+        };
+        if let Some(other) = tables.referrals.values().find(is_elsewhere).filter(|_| !also_elsewhere) {
+            return Err(DeskError::AlsoOpen(other.partner_name.clone()));
+        }
+        let unseen = tx.unseen::<Referral>(Referral::TOP)?;
+        let is_under_way = tables.referrals.values().any(|other| is_same(other));
+        if is_under_way || unseen.iter().any(|other| is_same(other) && (group.is_none() || other.group != group)) {
+            return Err(DeskError::DoubleSend);
+        }
+        Ok(())
+    }
+
+    /// Begins one referral and queues what goes: the preview, and all the rest with it where it goes at once.
+    fn begin_referral(
+        &self,
+        tx: &mut Tx<'_>,
+        case: RecordId,
+        draft: Draft,
+        input: &ReferralInput,
+        group: Option<RecordId>,
+        is_open: bool,
+    ) -> Result<RecordId, DeskError> {
+        let (now, partner, keys) = (tx.now(), draft.permit.recipient(), &self.office.keys);
+        let settings = self.office.settings();
+        let recall_ms = u64::from(settings.map_or(0, |settings| settings.recall_minutes)) * 60_000;
+        let rules = self.office.rules();
+        let consent: RecordId = input.consent.parse().map_err(|_| DeskError::NotFound)?;
+        let thread = ThreadId::random(&mut os_rng());
+        let within = |of| now.plus_ms(u64::from(timers::hours(of, draft.urgency)) * 3_600_000);
+        let (respond_by, expires) = (within(rules.decide_h), within(rules.expire_h));
+        let preview = Preview { chain: Chain { is_open, ..draft.preview.chain }, ..draft.preview };
+        let step = Step::Sent { service: preview.service.clone(), respond_by, expires, preview: preview.hash() };
+        let event = next_event(tx, keys, thread, Side::Sender, &Thread::fold([]), step)?;
+        let signed = SignedEvent::sign(&event, &keys.node_key);
+        let refused = |error: BeyondPermit| DeskError::Partner(error.to_string());
+        // Built for an office without a node as well: what the permit does not cover does not get onto paper either.
+        let disclosure = Disclosure::preview(&draft.permit, signed.clone(), preview.clone()).map_err(refused)?;
+        let is_outside = draft.outside.is_some();
+        let first = HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None };
+        let (id, to) = (tx.fresh_id(), (partner, draft.partner_name));
+        let referral = Referral::begun(id, draft.holder.key, to, preview, first, draft.urgency);
+        let mut referral = Referral {
+            outgoing: true,
+            case: Some(case),
+            client: Some(draft.holder.id),
+            consent: Some(consent),
+            full: Some(draft.full.clone()),
+            facts: Facts { sent: Some(now).filter(|_| is_outside), ..Facts::default() },
+            outside: draft.outside,
+            follows: draft.follows,
+            group: group.or(Some(id)).filter(|_| is_open),
+            ..referral.ok_or(DeskError::NotFound)?
+        };
+        let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
+        if !is_outside {
+            Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).queue(tx)?;
+        }
+        if let Some(names) = draft.names {
+            super::conflicts::ask(tx, &self.office, &mut referral, &draft.permit, names, goes_at)?;
+        }
+        if input.complete_now && !is_outside {
+            let step = Step::Released { full: draft.full.hash() };
+            let event = next_event(tx, keys, thread, Side::Sender, &referral.thread(), step)?;
+            let signed = SignedEvent::sign(&event, &keys.node_key);
+            let template = referral.preview.template;
+            let full = Disclosure::full(&draft.permit, template, Release::Now, signed.clone(), draft.full);
+            referral.events.push(HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None });
+            let full = Outgoing::Disclosure(full.map_err(refused)?);
+            Outward::new(full, &referral).not_before(goes_at).queue(tx)?;
+        }
+        tx.insert(&referral)?;
+        touch_case(tx, case, "letter_out", &referral.partner_name)?;
+        tx.about(id);
+        Ok(id)
+    }
+
+    /// Following a referral to its end is allowed to who may refer, also when it handed the case over.
+    fn may_follow(&self, case: RecordId) -> Result<(), DeskError> {
+        let relation = self.reach_case(case)?;
+        Ok(self.allow(Ask::Refer(Relation { handed_over: false, ..relation }))?)
     }
 
     pub(super) fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
@@ -318,6 +383,27 @@ impl Desk {
         let service = problems.code("service", "service_type", &input.service);
         let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
         let urgency = super::outside::urgency_of(&mut problems, &input.urgency);
+        let template: Option<Template> = match (input.transfer, input.template.as_str()) {
+            (true, _) => Some(Template::FullTransfer),
+            (false, "") => Some(sharing::usual(&input.service)),
+            (false, word) => problems.word("template", word),
+        };
+        if template == Some(Template::FullTransfer) && !input.transfer {
+            problems.with("template", "unknown-value", &input.template);
+        }
+        if input.transfer && is_outside {
+            problems.add("to", "transfer-needs-node");
+        }
+        if input.transfer && !input.also.is_empty() {
+            problems.add("also", "transfer-to-one");
+        }
+        if input.complete_now && (urgency != EMERGENCY || input.transfer || !input.also.is_empty()) {
+            problems.add("complete_now", "only-in-emergency");
+        }
+        let follows: Option<RecordId> = match input.follows.as_str() {
+            "" => None,
+            text => problems.word("follows", text),
+        };
         let consent: Option<RecordId> = problems.word("consent", &input.consent);
         let names = [client.given.value(), client.family.value(), client.local_name.value()];
         let need_words = crate::names::words(&need);
@@ -346,8 +432,21 @@ impl Desk {
         let found = records.iter().find_map(|id| source.consent(*id, consent).transpose());
         let consent = found.transpose()?.ok_or(DeskError::NotFound)?;
         let circumstances = self.office.circumstances(&client, to, &partner_name);
-        let permit = Permit::under(&consent.terms, consent.status, Purpose::ShareForService, to, circumstances, now)?;
-
+        let purpose = if input.transfer { Purpose::ShareForTransfer } else { Purpose::ShareForService };
+        let permit = Permit::under(&consent.terms, consent.status, purpose, to, circumstances, now)?;
+        let mut problems = self.problems();
+        if input.complete_now && !permit.lets_all_go_now() {
+            problems.add("complete_now", "consent-not-now");
+        }
+        if input.transfer {
+            let is_open = self.office.index.read().has_open_referral(case.id);
+            if let Some((field, problem, value)) = super::handing::obstacle(&permit, is_open) {
+                problems.with(field, problem, value);
+            }
+        }
+        problems.done()?;
+        let Some(template) = template else { return Err(DeskError::NotFound) };
+        let held = source.holdings(case.id)?;
         let attempt = self.office.index.read().referrals.values().filter(|r| r.case == Some(case.id)).count();
         let seed = keyed_name(
             &self.office.keys.subkey("pseudonym"),
@@ -355,7 +454,7 @@ impl Desk {
         );
         let [a, b, c, d, ..] = *seed.as_bytes();
         let (will_share, left_out): (Vec<FieldGroup>, Vec<FieldGroup>) =
-            SHAREABLE.iter().copied().partition(|group| permit.covers(*group));
+            SHAREABLE.iter().copied().partition(|group| permit.covers(*group) && template.asks_for(*group));
         let bounded = |_| DeskError::NotFound;
         let preview = Preview {
             service,
@@ -372,14 +471,22 @@ impl Desk {
                 .map(|area| Line::cut(area))
                 .unwrap_or_default(),
             safe_contact: client.safe_contact.without_words(),
-            purpose: Purpose::ShareForService,
+            purpose,
             consent_expires: permit.expires(),
             will_share: List::new(will_share).map_err(bounded)?,
             withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
+            template,
+            chain: self.chain(&case, follows),
+            ground: permit.ground(),
         };
-        let brief = if permit.covers(FieldGroup::CaseBrief) { Text::cut(&case.summary) } else { Text::default() };
+        let has_brief = permit.covers(FieldGroup::CaseBrief) && template.has_brief();
+        let brief = if has_brief { Text::cut(&case.summary) } else { Text::default() };
+        let fields = {
+            let tables = self.office.index.read();
+            sharing::fields(&tables, &client, &case, &held, &permit, template)?
+        };
         let full = Full {
-            fields: List::new(shared_fields(&client, &permit)).map_err(bounded)?,
+            fields: List::new(fields).map_err(bounded)?,
             brief,
             withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
             sender_contact: Line::cut(&format!("{}, {}", self.name, self.office_name())),
@@ -388,8 +495,12 @@ impl Desk {
                 false => client.safe_contact.without_words(),
             },
             never: super::circumstances::shared(&client.never, &permit),
+            moved: None,
         };
+        let names = self.conflict_names(case.id, &client, &permit).filter(|_| !is_outside);
         Ok(Draft {
+            follows,
+            names,
             partner_name,
             preview,
             full,
@@ -404,6 +515,16 @@ impl Desk {
                 code: super::outside::slip_code(),
             }),
         })
+    }
+
+    /// Where a referral stands among others for the same need.
+    fn chain(&self, case: &Case, follows: Option<RecordId>) -> Chain {
+        let tables = self.office.index.read();
+        let before = |id: &RecordId| tables.referrals.get(id)?.follows;
+        let attempts = follows.map_or(0, |last| std::iter::successors(Some(last), before).take(100).count());
+        let came_by = case.from_referral.and_then(|id| tables.referrals.get(&id));
+        let offices = came_by.map_or(0, |came_by| came_by.preview.chain.offices_before.saturating_add(1));
+        Chain { attempts_before: u8::try_from(attempts).unwrap_or(u8::MAX), offices_before: offices, is_open: false }
     }
 
     /// Referrals, latest first: incoming or outgoing.
@@ -517,7 +638,76 @@ impl Desk {
                 None => steps::offered(&tables.vocabulary, &referral, thread.state, referral.side()),
             },
             packets,
+            compared: referral.compared.as_ref().map(|compared| self.compared_view(&tables, compared)),
+            consent: referral.consent,
+            before: self.attempts_before(&tables, &referral),
+            same_time: self.asked_too(&tables, &referral),
+            onward: self.onward(&tables, &referral),
+            next: self.next_to_ask(&tables, &referral, thread.state),
         })
+    }
+
+    /// What a comparison found, as far as this account may know of it.
+    fn compared_view(&self, tables: &Tables, compared: &Compared) -> ComparedView {
+        let persons = compared.persons.iter().filter(|id| self.sees_person(tables, **id));
+        let cases = compared.cases.iter().filter_map(|id| tables.cases.get(id)).filter(|case| self.sees(tables, case));
+        let cases: Vec<(RecordId, String)> = cases.map(|case| (case.id, case.number.to_string())).collect();
+        ComparedView {
+            at: compared.at,
+            persons: persons.filter_map(|id| Some((*id, tables.persons.get(id)?.name.clone()))).collect(),
+            hidden: compared.cases.len() - cases.len(),
+            cases,
+            too_many: compared.too_many,
+        }
+    }
+
+    /// Offices that were asked for the same before.
+    fn attempts_before(&self, tables: &Tables, referral: &Referral) -> Vec<ReferralSummary> {
+        let before = |referral: &&Arc<Referral>| tables.referrals.get(&referral.follows?);
+        let first = referral.follows.and_then(|id| tables.referrals.get(&id));
+        let all = std::iter::successors(first, before).take(ATTEMPTS_MAX).filter(|one| self.sees_referral(tables, one));
+        all.map(|one| self.referral_summary(tables, one)).collect()
+    }
+
+    /// Offices that are asked at the same time.
+    fn asked_too(&self, tables: &Tables, referral: &Referral) -> Vec<ReferralSummary> {
+        let is_other = |other: &&Arc<Referral>| other.group == referral.group && other.id != referral.id;
+        let others = tables.referrals.values().filter(|_| referral.group.is_some()).filter(is_other);
+        let others = others.filter(|one| self.sees_referral(tables, one));
+        others.map(|one| self.referral_summary(tables, one)).collect()
+    }
+
+    /// Where the matter went on to from our case.
+    fn onward(&self, tables: &Tables, referral: &Referral) -> Vec<ReferralSummary> {
+        let of_case = |other: &&Arc<Referral>| other.outgoing && other.case == referral.case;
+        let all = tables.referrals.values().filter(|_| !referral.outgoing && referral.case.is_some()).filter(of_case);
+        let all = all.filter(|one| self.sees_referral(tables, one));
+        all.map(|one| self.referral_summary(tables, one)).collect()
+    }
+
+    /// Whom the consent names after an office that does not help, and who was not asked for the same yet.
+    fn next_to_ask(&self, tables: &Tables, referral: &Referral, state: State) -> Option<NextView> {
+        let came_to_nothing =
+            matches!(state, State::Declined | State::Rerouted | State::Expired | State::Failed | State::Withdrawn);
+        if !came_to_nothing || !referral.outgoing {
+            return None;
+        }
+        let service = &referral.preview.service.code;
+        let of_case = tables.referrals.values().filter(|other| other.outgoing && other.case == referral.case);
+        let asked: Vec<OfficeId> =
+            of_case.filter(|other| other.preview.service.code == *service).map(|other| other.partner).collect();
+        let records = tables.records_of(referral.client?);
+        let consent = records.iter().find_map(|id| tables.consents.get(id)?.get(&referral.consent?))?;
+        let holds = matches!(consent.status, ConsentStatus::Given) && consent.terms.expires > self.now();
+        let members = consent.terms.recipients.iter().filter_map(|office| {
+            let name = self.member_name(*office)?;
+            Some((*office, NextView { office: Some(*office), name }))
+        });
+        let outside = consent.terms.outside.iter().flat_map(|names| names.iter());
+        let outside =
+            outside.map(|name| (outside_office(name.as_str()), NextView { office: None, name: name.to_string() }));
+        let mut open = members.chain(outside).filter(|(office, _)| holds && !asked.contains(office));
+        open.next().map(|(_, next)| next)
     }
 
     pub(super) fn referral_summary(&self, tables: &Tables, referral: &Referral) -> ReferralSummary {
@@ -560,7 +750,7 @@ impl Desk {
         let referral = self.visible_referral(id)?;
         self.allow(Ask::AnswerReferrals)?;
         if referral.outgoing {
-            self.may_refer(referral.case.ok_or(DeskError::NotFound)?)?;
+            self.may_follow(referral.case.ok_or(DeskError::NotFound)?)?;
         }
         let waits = goes_at(&self.office.index.read(), id, self.now());
         if waits.is_some() {
@@ -573,7 +763,7 @@ impl Desk {
                         None => Ok(()),
                     }
                 }
-                _ => Err(DeskError::Invalid(vec![super::FieldProblem::new("step", "not-gone-yet")])),
+                _ => Err(DeskError::Invalid(vec![FieldProblem::new("step", "not-gone-yet")])),
             };
         }
         // The client told us, the sender: the consent itself ends, and every referral under it.
@@ -587,7 +777,7 @@ impl Desk {
             _ => Vec::new(),
         };
         let step = steps::read(self.problems(), &input, self.today(), recovered, |office| self.member_name(office))?;
-        let office = Arc::clone(&self.office);
+        let (office, ours) = (Arc::clone(&self.office), self.office.ours());
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let ends = matches!(step, Step::ConsentWithdrawn);
@@ -599,6 +789,7 @@ impl Desk {
             if let Some(case) = sealed.record.case.filter(|_| answers) {
                 settle_from(tx, case, id)?;
             }
+            super::handing::settle(tx, &ours, &mut sealed.record)?;
             tx.about(id);
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })?;
@@ -707,7 +898,7 @@ impl Desk {
     }
 }
 
-fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
+pub(super) fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> Person {
     let mut person = Person::unknown(tx.fresh_id(), referral.key, tx.now(), tx.staff());
     person.identity = IdentityLevel::Alias;
     person.alias = referral.preview.pseudonym.to_string();

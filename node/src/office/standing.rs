@@ -5,9 +5,10 @@ use super::requests::ask;
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{ActionView, CodeView, ConsentView, Desk, DeskError, Field, FieldProblem, Measured};
 use crate::policy::Ask;
-use crate::records::{Asked, Case, CaseState, Closure, Rest, TaskKind, TaskTitle};
+use crate::records::{Action, Asked, Case, CaseState, Closure, Rest, TaskKind, TaskTitle};
 use crate::vault::Tx;
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::terms::{Code, Value};
 use casemesh_protocol::time::{Day, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -129,10 +130,23 @@ pub(super) fn close(tx: &mut Tx<'_>, case: &mut Case, closure: Closure) -> Resul
     Ok(())
 }
 
+/// The field in which a worker judges the risk.
+const RISK_LEVEL: &str = "risk_level";
+
+/// The last word of a worker on the risk, of entries that stand.
+pub(super) fn last_risk(entries: &[Action]) -> Option<(Day, Code)> {
+    let is_risk = |entry: &&Action| entry.form.as_ref().is_some_and(|(form, _)| form == "risk");
+    let last = entries.iter().filter(is_risk).max_by_key(|entry| (entry.on, entry.at))?;
+    match last.answer(RISK_LEVEL)? {
+        Value::Code(level) => Some((last.on, level.clone())),
+        _ => None,
+    }
+}
+
 /// How a worker judged the risk last: their own word, and nothing that a program made of it.
 pub(super) fn risk_of(entries: &[ActionView]) -> Option<(Day, CodeView)> {
     let levels = standing_of(entries, "risk").filter_map(|entry| {
-        let level = answer_of(entry, "risk_level").and_then(code_of)?;
+        let level = answer_of(entry, RISK_LEVEL).and_then(code_of)?;
         Some((entry.on, entry.at, level))
     });
     levels.max_by_key(|(on, at, _)| (*on, *at)).map(|(on, _, level)| (on, level))

@@ -78,6 +78,7 @@ const STEPS: &[Needs] = {
     use Wanted::{May, Must, No};
     &[
         plain("acknowledged", None, No, No),
+        plain("conflict_answered", Some(("conflict_answer", Must)), No, No),
         Needs { visit: true, ..plain("accepted", None, May, May) },
         plain("started", None, No, May),
         plain("info_requested", None, Must, No),
@@ -187,6 +188,7 @@ fn step_of(word: &str, said: Said) -> Option<Step> {
         "failed" => Step::Failed { reason: code?, note },
         "withdrawn" => Step::Withdrawn { reason: code? },
         "revoked" => Step::Revoked { reason: code? },
+        "conflict_answered" => Step::ConflictAnswered { can_act: code?.code.as_str() == "can_act" },
         "consent_withdrawn" => Step::ConsentWithdrawn,
         "entered_in_error" => Step::EnteredInError,
         "closed" => Step::Closed { feedback: code, note },
@@ -215,7 +217,15 @@ pub(super) fn offered(words: &Arc<Vocabulary>, referral: &Referral, state: State
         step.is_ok_and(|step| state.after(&step, side).is_ok())
     };
     let is_asked = state.is_final() || referral.is_to_erase();
-    let is_due = |needs: &&Needs| needs.word != "erasure_answered" || is_asked;
+    // A case is handed over or not: there is no service to give and to finish.
+    let is_transfer = referral.preview.is_transfer();
+    let asks_conflict = super::conflicts::is_open(&referral.thread());
+    let is_due = |needs: &&Needs| match needs.word {
+        "erasure_answered" => is_asked,
+        "conflict_answered" => asks_conflict,
+        "started" | "on_hold" | "completed" => !is_transfer,
+        _ => true,
+    };
     let view = |needs: &Needs| StepView {
         step: needs.word.to_owned(),
         list: needs.list.map(|(list, _)| list.to_owned()),
@@ -242,6 +252,7 @@ pub(super) struct Shown {
 /// An event, as the log of a referral shows it.
 pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) -> EventView {
     let Shown { ours, by, verified, known, told } = shown;
+    let said;
     let mut visit = None;
     let mut services: Vec<&Code> = Vec::new();
     let (code, text, amounts): (Option<&Code>, String, Vec<String>) = match &event.step {
@@ -264,6 +275,10 @@ pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) ->
             (Some(outcome), note.to_string(), recovered.iter().map(ToString::to_string).collect())
         }
         Step::Closed { feedback, note } => (feedback.as_ref(), note.to_string(), vec![]),
+        Step::ConflictAnswered { can_act } => {
+            said = codes::code("conflict_answer", if *can_act { "can_act" } else { "cannot_act" });
+            (said.as_ref(), String::new(), vec![])
+        }
         Step::ErasureAnswered { kept, .. } => (None, kept.to_string(), vec![]),
         Step::Started { first_contact } => (None, first_contact.to_string(), vec![]),
         Step::Waitlisted { until } => (None, until.map(|day| day.to_string()).unwrap_or_default(), vec![]),
@@ -272,6 +287,8 @@ pub(super) fn event_view(event: &Event, side: Side, fate: Fate, shown: Shown) ->
         | Step::Expired
         | Step::EnteredInError
         | Step::ErasureAsked
+        | Step::TakenOver { .. }
+        | Step::ConflictAsked { .. }
         | Step::Released { .. } => (None, String::new(), vec![]),
     };
     EventView {

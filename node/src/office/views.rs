@@ -6,13 +6,13 @@ use crate::calendars::Calendar;
 use crate::index::MatchReason;
 use crate::records::{
     CaseState, CountingBasis, IdentityLevel, OutboxState, PaymentKind, Request, StaffRole, TaskKind, TaskState,
-    TaskTitle, Tier, Value,
+    TaskTitle, Tier,
 };
 use crate::vocabulary::Term;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State, Visit};
-use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, SafeContact};
+use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, Ground, SafeContact, Value};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use casemesh_protocol::timers::Awaited;
 use serde::{Deserialize, Serialize};
@@ -604,6 +604,10 @@ pub struct CaseView {
     /// What is usually done before a case is closed, and was not: words of the catalogues (`closing-WORD`).
     #[schema(value_type = Vec<String>)]
     pub before_closing: Vec<&'static str>,
+    /// To whom it was handed over.
+    pub handed: Option<HandedView>,
+    /// How often it was handed over before it was ours.
+    pub epoch: u32,
 }
 
 /// What was measured before and after.
@@ -971,10 +975,83 @@ pub struct ConsentView {
     /// The last day on which it holds.
     #[schema(value_type = String)]
     pub until: Day,
-    /// given, refused, withdrawn or expired.
+    /// given, refused, withdrawn, expired, lapsed, or overridden: decided without the client.
     pub status: String,
     /// Who explained it.
     pub explained_by: String,
+    /// Who decided to share without a consent, and why.
+    pub overriding: Option<OverridingView>,
+}
+
+/// What a case that is handed over brings along, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MovedView {
+    /// Entries.
+    pub entries: usize,
+    /// Tasks and flags that are open.
+    pub tasks: usize,
+    /// Amounts of money.
+    pub payments: usize,
+    /// Entries for its assigned workers alone: they stay.
+    pub left_behind: usize,
+}
+
+/// What a comparison of names found among ours, as far as the account may know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ComparedView {
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Persons who may be the client.
+    #[schema(value_type = Vec<(String, String)>)]
+    pub persons: Vec<(RecordId, String)>,
+    /// Cases in which the client may be on the other side, or whose client may be.
+    #[schema(value_type = Vec<(String, String)>)]
+    pub cases: Vec<(RecordId, String)>,
+    /// How many more there are, for others.
+    pub hidden: usize,
+    /// Nothing was compared: the office asked about too many people in a day.
+    pub too_many: bool,
+}
+
+/// To whom a case was handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HandedView {
+    /// By which referral.
+    #[schema(value_type = String)]
+    pub referral: RecordId,
+    /// The other office's name at the time.
+    pub name: String,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+}
+
+/// Whom to ask next for the same: the consent names them in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NextView {
+    /// The office; none for one without a node.
+    #[schema(value_type = Option<String>)]
+    pub office: Option<OfficeId>,
+    /// What it is called.
+    pub name: String,
+}
+
+/// A decision to share without a consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OverridingView {
+    /// Who decided.
+    pub by: String,
+    /// Whether it was this account.
+    pub mine: bool,
+    /// On which ground; none once it was ended.
+    pub ground: Option<Ground>,
+    /// Why.
+    pub reason: String,
+    /// Who looked at it since.
+    pub reviewed_by: Option<String>,
+    /// What they found.
+    pub finding: String,
 }
 
 /// A referral in a list.
@@ -1060,6 +1137,19 @@ pub struct ReferralView {
     pub heard: Vec<HeardView>,
     /// What the other office can say now, to be written down when it is told.
     pub told_steps: Vec<StepView>,
+    /// What our computer found when it compared names for the sender.
+    pub compared: Option<ComparedView>,
+    /// Under which consent, at the sender.
+    #[schema(value_type = Option<String>)]
+    pub consent: Option<RecordId>,
+    /// Offices that were asked for the same before, the last one first.
+    pub before: Vec<ReferralSummary>,
+    /// Offices that are asked at the same time.
+    pub same_time: Vec<ReferralSummary>,
+    /// What the case became of that we opened from it: referrals that went on from here.
+    pub onward: Vec<ReferralSummary>,
+    /// Whom to ask next.
+    pub next: Option<NextView>,
 }
 
 /// What another office answered when it was asked to erase.
@@ -1253,6 +1343,12 @@ pub struct StepView {
 /// What would go to the other office, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SharePreview {
+    /// Other offices that are asked at the same time.
+    pub also: Vec<String>,
+    /// What the case brings along, where it is handed over.
+    pub moved: Option<MovedView>,
+    /// Names that the other office's computer compares before anybody there accepts; none where the consent does not cover it.
+    pub names: Option<Vec<String>>,
     /// To whom.
     pub partner: String,
     /// At once.

@@ -1,4 +1,4 @@
-//! Cases, and referring one.
+//! Cases.
 
 use crate::App;
 use crate::form::Form;
@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
     ActionInput, ActionView, COUNTED_MAX, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, ClosureInput,
-    DeskError, FieldProblem, PAGE_ROWS, PaymentInput, PaymentView, ReferralInput, SharePreview,
+    DeskError, FieldProblem, PAGE_ROWS, PaymentInput, PaymentView,
 };
 use casemesh_node::policy::{Ask, Denied, Relation};
 use casemesh_node::records::{CaseState, PaymentKind, TaskKind, Tier};
@@ -30,7 +30,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/cases/{id}/actions", post(add_action))
         .route("/cases/{id}/payments", post(add_payment))
         .route("/cases/{id}/close", post(close))
-        .route("/cases/{id}/refer", get(refer_form).post(refer))
 }
 
 #[derive(Template)]
@@ -191,6 +190,8 @@ struct CasePage {
     corrected: Option<ActionView>,
     /// The payment whose place the payment takes.
     paid: Option<PaymentView>,
+    /// Whether the account looks at decisions to share without a consent.
+    may_review: bool,
     /// Colleagues, and whether each works on the case already.
     helpers: Vec<(String, String, bool)>,
 }
@@ -260,6 +261,7 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
             html_with(
                 status,
                 &CasePage {
+                    may_review: signed.desk.may(Ask::ApproveCases),
                     kinds: signed.page.options("action_kind"),
                     closure_reasons: signed.page.options("closure_reason"),
                     help_levels: signed.page.options("level_of_help"),
@@ -488,138 +490,5 @@ async fn edit(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, f
             edit_page(&app, signed, id, Some(form.with_problems(problems))).await
         }
         Err(error) => signed.refused(&error),
-    }
-}
-
-/// What stands before the name of an office without a node, where an office is chosen.
-const OUTSIDE: &str = "outside:";
-
-#[derive(Template)]
-#[template(path = "refer.html")]
-struct ReferPage {
-    page: Page,
-    form: Form,
-    action: String,
-    about: String,
-    consent_href: String,
-    partners: Vec<(String, String)>,
-    consents: Vec<(String, String)>,
-    services: Vec<(String, String)>,
-    share: Option<SharePreview>,
-    refusal: Option<String>,
-    /// Whether another office was asked for the same.
-    asks_elsewhere: bool,
-    /// Whether a consent names an office without a node, and how it can go there.
-    has_outside: bool,
-    ways: Vec<(String, String)>,
-}
-
-async fn refer_page(
-    app: &App,
-    signed: Signed,
-    id: RecordId,
-    form: Form,
-    share: Option<SharePreview>,
-    refusal: Option<&DeskError>,
-) -> Response {
-    let desk = signed.desk.clone();
-    let loaded = app.run(move || desk.case(id).map(|case| (case, desk.partners()))).await;
-    let (case, partners) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => return signed.refused(&error),
-    };
-    let page = &signed.page;
-    let live = || case.consents.iter().filter(|consent| consent.status == "given");
-    let mut outside: Vec<String> = live()
-        .flat_map(|consent| consent.terms.outside.iter())
-        .flat_map(|names| names.iter())
-        .map(ToString::to_string)
-        .collect();
-    outside.sort_unstable();
-    outside.dedup();
-    let has_outside = !outside.is_empty();
-    let offices = partners.into_iter().map(|partner| (partner.office.to_string(), partner.name));
-    let offices = offices.chain(outside.into_iter().map(|name| (format!("{OUTSIDE}{name}"), name))).collect();
-    let consents = live()
-        .map(|consent| {
-            let text = format!("{} – {}", page.word("purpose", &consent.terms.purpose), consent.recipients.join(", "));
-            (consent.id.to_string(), text)
-        })
-        .collect();
-    let first_client = case.clients.first().map(|client| client.id.to_string()).unwrap_or_default();
-    let wrong = refusal.is_some() || !form.problems().is_empty();
-    html_with(
-        if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK },
-        &ReferPage {
-            form,
-            action: format!("/cases/{id}/refer"),
-            about: format!("{} {}", case.summary.number, case.summary.client),
-            consent_href: format!("/people/{first_client}/consents/new"),
-            partners: offices,
-            has_outside,
-            ways: page.options("outside_way"),
-            consents,
-            services: page.options("service_type"),
-            share,
-            asks_elsewhere: matches!(refusal, Some(DeskError::AlsoOpen(_))),
-            refusal: refusal.map(|error| match error {
-                DeskError::AlsoOpen(office) => page.t1(error.key(), "office", office),
-                _ => page.t(error.key()),
-            }),
-            page: signed.page,
-        },
-    )
-}
-
-/// The office that another one named.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct To {
-    to: String,
-}
-
-async fn refer_form(
-    State(app): State<App>,
-    Path(id): Path<RecordId>,
-    signed: Signed,
-    Query(named): Query<To>,
-) -> Response {
-    refer_page(&app, signed, id, Form::of(&[("to", &named.to)]), None, None).await
-}
-
-async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
-    if form.on("back") {
-        return refer_page(&app, signed, id, form, None, None).await;
-    }
-    let outside = form.get("to").strip_prefix(OUTSIDE).unwrap_or_default().to_owned();
-    let input = ReferralInput {
-        to: if outside.is_empty() { form.text("to") } else { String::new() },
-        outside,
-        how: form.text("how"),
-        contact: form.text("contact"),
-        service: form.text("service"),
-        need: form.text("need"),
-        urgency: form.text("urgency"),
-        consent: form.text("consent"),
-        also_elsewhere: form.on("also_elsewhere"),
-    };
-    let desk = signed.desk.clone();
-    let refused = if form.get("stage") == "send" {
-        match app.run(move || desk.send_referral(id, input)).await {
-            Ok(referral) => return go(&format!("/referrals/{referral}")),
-            Err(error) => error,
-        }
-    } else {
-        match app.run(move || desk.preview_referral(id, &input)).await {
-            Ok(share) => return refer_page(&app, signed, id, form, Some(share), None).await,
-            Err(error) => error,
-        }
-    };
-    match refused {
-        DeskError::Invalid(problems) => refer_page(&app, signed, id, form.with_problems(problems), None, None).await,
-        error @ (DeskError::Consent(_) | DeskError::DoubleSend | DeskError::AlsoOpen(_) | DeskError::Partner(_)) => {
-            refer_page(&app, signed, id, form, None, Some(&error)).await
-        }
-        error => signed.refused(&error),
     }
 }

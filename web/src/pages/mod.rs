@@ -16,6 +16,7 @@ mod manual;
 mod outside;
 mod oversight;
 mod people;
+mod refer;
 mod referrals;
 mod register;
 mod session;
@@ -56,6 +57,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(entries::routes())
         .merge(tasks::routes())
         .merge(vocabulary::routes())
+        .merge(refer::routes())
         .merge(referrals::routes())
         .merge(figures::routes())
         .merge(log::routes())

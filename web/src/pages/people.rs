@@ -479,6 +479,7 @@ async fn record_consent(State(app): State<App>, Path(id): Path<RecordId>, Sent {
         outside: form.text("outside"),
         child_view: form.text("child_view"),
         given_by: form.text("given_by"),
+        complete_now: form.on("complete_now"),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.record_consent(id, input)).await {

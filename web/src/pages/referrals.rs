@@ -80,6 +80,15 @@ impl ReferralPage {
         ]
     }
 
+    /// Other referrals for the same need.
+    fn related(&self) -> [(&'static str, &[ReferralSummary]); 3] {
+        [
+            ("referral-before", &self.referral.before),
+            ("referral-same-time", &self.referral.same_time),
+            ("referral-onward", &self.referral.onward),
+        ]
+    }
+
     /// Whether it is the form that came back.
     fn is_open(&self, step: &str, told: &bool) -> bool {
         self.form.get("step") == step && self.came_back_told == *told

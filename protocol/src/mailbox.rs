@@ -1,0 +1,163 @@
+//! What a hub keeps for one office, what it takes on, and when it lets go. Pure: the hub's shell keeps the bytes.
+//!
+//! Nothing is evicted to make room: what does not fit is refused, and the sender keeps it.
+
+use crate::frame::Rejection;
+use crate::id::OfficeId;
+use crate::limits::{
+    MAILBOX_HUB_BYTES_MAX, MAILBOX_LIST_MAX, MAILBOX_OFFICE_BYTES_MAX, MAILBOX_OFFICE_PACKETS_MAX,
+    MAILBOX_PAIR_BYTES_MAX, MAILBOX_PAIR_PACKETS_MAX,
+};
+use crate::time::Timestamp;
+use casemesh_crypto::hash::Digest;
+use std::collections::BTreeMap;
+
+/// A packet that a hub keeps: who left it, how long it is, until when it is worth keeping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Who left it.
+    pub from: OfficeId,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// After that nobody need keep it.
+    pub expires: Timestamp,
+}
+
+/// What a hub keeps for one office.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shelf {
+    kept: BTreeMap<Digest, Kept>,
+    bytes: u64,
+}
+
+/// What becomes of a packet that is left at a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is to be kept; put the bytes on disk, then [`Shelf::put`].
+    New,
+    /// It is here already.
+    Known,
+}
+
+impl Shelf {
+    /// Whether a packet is taken on. `hub_bytes` is what the hub keeps for all offices together.
+    ///
+    /// # Errors
+    /// When its time is over, or it does not fit.
+    pub fn take(&self, packet: Digest, offer: &Kept, hub_bytes: u64, now: Timestamp) -> Result<Taken, Rejection> {
+        if self.kept.contains_key(&packet) {
+            return Ok(Taken::Known);
+        }
+        if offer.expires <= now {
+            return Err(Rejection::Packet);
+        }
+        let (mut packets, mut bytes) = (0, 0u64);
+        for kept in self.kept.values().filter(|kept| kept.from == offer.from) {
+            packets += 1;
+            bytes = bytes.saturating_add(kept.bytes);
+        }
+        let fits = self.kept.len() < MAILBOX_OFFICE_PACKETS_MAX
+            && self.bytes().saturating_add(offer.bytes) <= MAILBOX_OFFICE_BYTES_MAX
+            && packets < MAILBOX_PAIR_PACKETS_MAX
+            && bytes.saturating_add(offer.bytes) <= MAILBOX_PAIR_BYTES_MAX
+            && hub_bytes.saturating_add(offer.bytes) <= MAILBOX_HUB_BYTES_MAX;
+        if fits { Ok(Taken::New) } else { Err(Rejection::Quota) }
+    }
+
+    /// The packet is on disk.
+    pub fn put(&mut self, packet: Digest, kept: Kept) {
+        self.bytes = self.bytes.saturating_add(kept.bytes);
+        if let Some(before) = self.kept.insert(packet, kept) {
+            self.bytes = self.bytes.saturating_sub(before.bytes);
+        }
+    }
+
+    /// The recipient has it, or its time is over: who left it.
+    pub fn remove(&mut self, packet: &Digest) -> Option<OfficeId> {
+        let kept = self.kept.remove(packet)?;
+        self.bytes = self.bytes.saturating_sub(kept.bytes);
+        Some(kept.from)
+    }
+
+    /// What lies here after a packet, or from the first, as far as one list holds.
+    pub fn list(&self, after: Option<Digest>) -> Vec<Digest> {
+        let listed = self.kept.keys().filter(|packet| after.is_none_or(|after| **packet > after));
+        listed.take(MAILBOX_LIST_MAX).copied().collect()
+    }
+
+    /// Packets whose time is over.
+    pub fn over(&self, now: Timestamp) -> Vec<Digest> {
+        self.kept.iter().filter(|(_, kept)| kept.expires <= now).map(|(packet, _)| *packet).collect()
+    }
+
+    /// How many bytes lie here.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many packets lie here.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether nothing lies here.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
+
+    fn packet(n: u32) -> Digest {
+        casemesh_crypto::hash::sha256(&[&n.to_be_bytes()])
+    }
+
+    fn of(from: u8, bytes: u64) -> Kept {
+        Kept { from: OfficeId::new([from; 32]), bytes, expires: NOW.plus_days(30) }
+    }
+
+    #[test]
+    fn a_shelf_fills_to_its_bounds_and_evicts_nothing() {
+        let mut shelf = Shelf::default();
+        let mut next = 0;
+        for from in 0..u8::MAX {
+            loop {
+                let offer = of(from, 1_000);
+                match shelf.take(packet(next), &offer, shelf.bytes(), NOW) {
+                    Ok(Taken::New) => shelf.put(packet(next), offer),
+                    Ok(Taken::Known) => panic!("never before"),
+                    Err(refused) => {
+                        assert_eq!(refused, Rejection::Quota);
+                        break;
+                    }
+                }
+                next += 1;
+            }
+        }
+        assert_eq!(shelf.len(), MAILBOX_OFFICE_PACKETS_MAX);
+        assert_eq!(shelf.take(packet(0), &of(0, 1_000), 0, NOW), Ok(Taken::Known), "what is here is here");
+        assert_eq!(shelf.remove(&packet(0)), Some(OfficeId::new([0; 32])));
+        assert_eq!(shelf.take(packet(next), &of(9, 1_000), MAILBOX_HUB_BYTES_MAX, NOW), Err(Rejection::Quota));
+        let big = of(250, MAILBOX_PAIR_BYTES_MAX + 1);
+        assert_eq!(shelf.take(packet(next), &big, 0, NOW), Err(Rejection::Quota));
+    }
+
+    #[test]
+    fn what_is_over_goes_and_lists_go_on_where_they_ended() {
+        let mut shelf = Shelf::default();
+        for n in 0..300 {
+            shelf.put(packet(n), of(1, 10));
+        }
+        let first = shelf.list(None);
+        assert_eq!(first.len(), MAILBOX_LIST_MAX);
+        let rest = shelf.list(first.last().copied());
+        assert_eq!(first.len() + rest.len(), 300);
+        assert!(shelf.over(NOW).is_empty());
+        assert_eq!(shelf.over(NOW.plus_days(30)).len(), 300);
+        assert_eq!(shelf.take(packet(999), &of(1, 10), 0, NOW.plus_days(30)), Err(Rejection::Packet));
+    }
+}
