@@ -663,37 +663,6 @@ async fn walk(tools: (String, PathBuf)) {
     walk.go(&case_url).await;
     walk.check("case-override").await;
 
-    // The case is handed over whole, and read here from then on.
-    walk.go(&format!("{person_url}/consents/new")).await;
-    let whole = [("purpose", "share_for_transfer"), ("recipients", "Casa Amapola"), ("scope", "names")];
-    walk.fill("main form", &whole).await;
-    let rest = [("scope", "case_brief"), ("scope", "case_notes"), ("scope", "money"), ("scope", "conflict_check")];
-    walk.fill("main form", &rest).await;
-    walk.fill("main form", &how).await;
-    walk.press("main form").await;
-    walk.go(&format!("{case_url}/refer")).await;
-    let hand_over = [("to", "Casa Amapola"), ("consent", "Hand the case over"), ("service", "legal_assistance")];
-    walk.fill("main form", &hand_over).await;
-    walk.fill("main form", &[("transfer", "on"), ("need", "She moved to your district")]).await;
-    walk.press("main form").await;
-    walk.check("transfer-preview").await;
-    walk.press("main form").await;
-    walk.shows("The whole case is handed over").await;
-    let transfer_url = walk.page.url().await.unwrap().unwrap();
-    walk.sign_in(&shelter_base, "worker").await;
-    walk.go(&format!("{shelter_base}referrals")).await;
-    walk.reload_until("Legal assistance").await;
-    walk.press("main .card a[href^='/referrals/']").await;
-    walk.check("transfer-received").await;
-    walk.press("form:has(input[value='accepted'])").await;
-    walk.reload_until("handed over").await;
-    walk.check("transfer-taken").await;
-    walk.sign_in(&advice_base, "worker").await;
-    walk.go(&transfer_url).await;
-    walk.reload_until("Case taken over").await;
-    walk.go(&case_url).await;
-    walk.shows("It can be read here and changed only there").await;
-    walk.check("case-handed-over").await;
     walk.go(&format!("{advice_base}cases")).await;
     walk.check("cases").await;
     walk.go(&format!("{advice_base}figures?from=2020-01-01&to={today}")).await;
@@ -798,6 +767,41 @@ async fn walk(tools: (String, PathBuf)) {
     walk.check("account").await;
     walk.fill("form[action='/account/factor/drop']", &[("code", codes[1].as_str().unwrap())]).await;
     walk.press("form[action='/account/factor/drop']").await;
+
+    // The case is handed over whole, and read here from then on: nothing else of it may be under way.
+    walk.go(&outside_url).await;
+    walk.fill("form:has(input[value='withdrawn'])", &[("code", "need_solved")]).await;
+    walk.press("form:has(input[value='withdrawn'])").await;
+    walk.go(&format!("{person_url}/consents/new")).await;
+    let whole = [("purpose", "share_for_transfer"), ("recipients", "Casa Amapola"), ("scope", "names")];
+    walk.fill("main form", &whole).await;
+    let rest = [("scope", "case_brief"), ("scope", "case_notes"), ("scope", "money"), ("scope", "conflict_check")];
+    walk.fill("main form", &rest).await;
+    walk.fill("main form", &how).await;
+    walk.press("main form").await;
+    walk.go(&format!("{case_url}/refer")).await;
+    let hand_over = [("to", "Casa Amapola"), ("consent", "Hand the case over"), ("service", "legal_assistance")];
+    walk.fill("main form", &hand_over).await;
+    walk.fill("main form", &[("transfer", "on"), ("need", "She moved to your district")]).await;
+    walk.press("main form").await;
+    walk.check("transfer-preview").await;
+    walk.press("main form").await;
+    walk.shows("The whole case is handed over").await;
+    let transfer_url = walk.page.url().await.unwrap().unwrap();
+    walk.sign_in(&shelter_base, "worker").await;
+    walk.go(&format!("{shelter_base}referrals")).await;
+    walk.reload_until("Legal assistance").await;
+    walk.press("main .card a[href^='/referrals/']").await;
+    walk.check("transfer-received").await;
+    walk.press("form:has(input[value='accepted'])").await;
+    walk.reload_until("Case taken over").await;
+    walk.check("transfer-taken").await;
+    walk.sign_in(&advice_base, "worker").await;
+    walk.go(&transfer_url).await;
+    walk.reload_until("Case taken over").await;
+    walk.go(&case_url).await;
+    walk.shows("It can be read here and changed only there").await;
+    walk.check("case-handed-over").await;
 
     // Whose password somebody else chose chooses another before everything else.
     walk.sign_in(&advice_base, "auditor").await;

@@ -395,6 +395,15 @@ fn names_are_compared_by_the_other_computer_alone_and_the_answer_says_no_more_th
     let received = incoming(&theirs);
     let view = theirs.referral(received).unwrap();
     assert!(view.compared.unwrap().cases.is_empty());
+    // Once she is registered there, they learn before acceptance that she may be known, and not who she is.
+    theirs
+        .register_person(PersonInput {
+            identity: "self_declared".into(),
+            given: known("Nomvula"),
+            family: known("Dlamini"),
+            ..PersonInput::default()
+        })
+        .unwrap();
 
     // Their own case has the client on the other side: a person there says so, and not with whom.
     let other = PersonInput {
@@ -419,6 +428,7 @@ fn names_are_compared_by_the_other_computer_alone_and_the_answer_says_no_more_th
     });
     let (received, compared) = received;
     assert_eq!(compared.cases.first().map(|(case, _)| *case), Some(conflict));
+    assert_eq!((compared.known, compared.persons.len()), (1, 0));
     let page = serde_json::to_string(&theirs.referral(received).unwrap()).unwrap();
     assert!(!page.contains("Nomvula"), "no person there sees the name before they accept");
     assert!(desk.referral(sent).unwrap().events.iter().all(|event| event.step != "conflict_answered"));

@@ -2251,7 +2251,7 @@ compared-hidden = { $count ->
     [one] and 1 case that your account may not see; ask a supervisor.
    *[other] and { $count } cases that your account may not see; ask a supervisor.
 }
-compared-known = The client may be known here:
+compared-known = The client may be known here.
 compared-too-many = Nothing was compared: this office asked about too many people in a day. Ring them.
 packet-conflict-names = Names to compare
 group-safety = Danger and safety

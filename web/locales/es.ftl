@@ -2252,7 +2252,7 @@ compared-hidden = { $count ->
     [one] y 1 caso que su cuenta no puede ver; consulte a un/a supervisor/a.
    *[other] y { $count } casos que su cuenta no puede ver; consulte a un/a supervisor/a.
 }
-compared-known = Es posible que aquí ya conozcamos al cliente:
+compared-known = Es posible que aquí ya conozcamos al cliente.
 compared-too-many = No se comparó nada: esta oficina preguntó por demasiadas personas en un día. Llámela por teléfono.
 packet-conflict-names = nombres para comparar
 group-safety = Peligro y seguridad

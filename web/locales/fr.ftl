@@ -2252,7 +2252,7 @@ compared-hidden = { $count ->
     [one] et { $count } dossier que votre compte ne permet pas de voir ; adressez-vous à un/e superviseur/e.
    *[other] et { $count } dossiers que votre compte ne permet pas de voir ; adressez-vous à un/e superviseur/e.
 }
-compared-known = Cette personne est peut-être déjà connue ici :
+compared-known = Cette personne est peut-être déjà connue ici .
 compared-too-many = Rien n’a été comparé : cette structure a posé la question pour trop de personnes en un jour. Appelez-la.
 packet-conflict-names = noms à comparer
 group-safety = Danger et sécurité

@@ -2252,7 +2252,7 @@ compared-hidden = { $count ->
     [one] na kesi 1 ambayo akaunti yako hairuhusiwi kuiona; muulize msimamizi.
    *[other] na kesi { $count } ambazo akaunti yako hairuhusiwi kuziona; muulize msimamizi.
 }
-compared-known = Huenda mteja tayari anajulikana hapa:
+compared-known = Huenda mteja tayari anajulikana hapa.
 compared-too-many = Hakuna kilicholinganishwa: ofisi hii imeulizia watu wengi mno kwa siku moja. Ipigie simu.
 packet-conflict-names = majina ya kulinganisha
 group-safety = Hatari na usalama

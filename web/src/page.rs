@@ -326,7 +326,18 @@ impl Page {
     /// The name of a field, where it has a text.
     fn maybe_field_name(&self, field: &str) -> Option<String> {
         let field = field.replace('_', "-");
-        let prefixes = ["form-field-", "field-", "", "action-", "money-", "history-field-", "consent-", "book-in-"];
+        let prefixes = [
+            "form-field-",
+            "field-",
+            "",
+            "action-",
+            "money-",
+            "history-field-",
+            "consent-",
+            "book-in-",
+            "refer-",
+            "override-",
+        ];
         prefixes.iter().find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")))
     }
 

@@ -4,6 +4,7 @@
 use super::people::Problems;
 use super::tasks::{NewTask, add_task, settle_from};
 use super::{Desk, DeskError, FieldProblem};
+use crate::index::Tables;
 use crate::policy::{Actor, Ask};
 use crate::records::{Case, Consent, Overriding, Reviewed, TaskKind, TaskTitle};
 use crate::vault::{Record, VaultError};
@@ -107,12 +108,13 @@ impl Desk {
     /// # Errors
     /// When it is one's own and somebody else could look, was looked at before, or there is none for this account.
     pub fn review_override(&self, case: RecordId, consent: RecordId, finding: &str) -> Result<(), DeskError> {
-        self.may_in_case(case, Ask::NoteInCase)?;
+        // Also where the case was handed over since.
+        self.reach_case(case)?;
         self.allow(Ask::ApproveCases)?;
         let mut problems: Problems = self.problems();
         let finding = problems.required_text("finding", finding, REASON_BYTES_MAX);
         problems.done()?;
-        let (me, has_other) = (self.actor.staff, self.has_other_supervisor());
+        let (me, has_other) = (self.actor.staff, self.has_other_supervisor(&self.office.index.read()));
         let clients = self.office.vault.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?.record.clients;
         let records = self.all_records(&clients);
         self.write("review_override", move |tx| {
@@ -132,8 +134,8 @@ impl Desk {
         })
     }
 
-    fn has_other_supervisor(&self) -> bool {
-        let (now, tables) = (self.now(), self.office.index.read());
+    pub(super) fn has_other_supervisor(&self, tables: &Tables) -> bool {
+        let now = self.now();
         tables.staff.values().any(|member| {
             let (roles, small_office) = (member.roles.clone(), self.actor.small_office);
             let actor = Actor { staff: member.id, roles, small_office, in_team: false };

@@ -693,7 +693,8 @@ impl Desk {
                 explained_by: self.staff_name(tables, consent.explained_by),
                 overriding: consent.overriding.as_ref().map(|overriding| OverridingView {
                     by: self.staff_name(tables, Some(overriding.by)),
-                    mine: overriding.by == self.actor.staff,
+                    may_review: self.may(Ask::ApproveCases)
+                        && (overriding.by != self.actor.staff || !self.has_other_supervisor(tables)),
                     ground: match consent.status {
                         ConsentStatus::Overridden(ground) => Some(ground),
                         _ => None,

@@ -638,7 +638,10 @@ impl Desk {
                 None => steps::offered(&tables.vocabulary, &referral, thread.state, referral.side()),
             },
             packets,
-            compared: referral.compared.as_ref().map(|compared| self.compared_view(&tables, compared)),
+            compared: referral.compared.as_ref().map(|compared| {
+                let accepted = !thread.state.is_before_acceptance();
+                self.compared_view(&tables, compared, accepted)
+            }),
             consent: referral.consent,
             before: self.attempts_before(&tables, &referral),
             same_time: self.asked_too(&tables, &referral),
@@ -647,14 +650,18 @@ impl Desk {
         })
     }
 
-    /// What a comparison found, as far as this account may know of it.
-    fn compared_view(&self, tables: &Tables, compared: &Compared) -> ComparedView {
+    /// What a comparison found, as far as this account may know of it. Who the client may be is told after acceptance: before, it
+    /// would be her name.
+    fn compared_view(&self, tables: &Tables, compared: &Compared, accepted: bool) -> ComparedView {
         let persons = compared.persons.iter().filter(|id| self.sees_person(tables, **id));
+        let known = persons.clone().count();
+        let persons = persons.filter(|_| accepted);
         let cases = compared.cases.iter().filter_map(|id| tables.cases.get(id)).filter(|case| self.sees(tables, case));
         let cases: Vec<(RecordId, String)> = cases.map(|case| (case.id, case.number.to_string())).collect();
         ComparedView {
             at: compared.at,
             persons: persons.filter_map(|id| Some((*id, tables.persons.get(id)?.name.clone()))).collect(),
+            known,
             hidden: compared.cases.len() - cases.len(),
             cases,
             too_many: compared.too_many,

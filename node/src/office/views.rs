@@ -1002,7 +1002,9 @@ pub struct ComparedView {
     /// When.
     #[schema(value_type = String)]
     pub at: Timestamp,
-    /// Persons who may be the client.
+    /// How many persons of ours may be the client.
+    pub known: usize,
+    /// Who they are: after acceptance.
     #[schema(value_type = Vec<(String, String)>)]
     pub persons: Vec<(RecordId, String)>,
     /// Cases in which the client may be on the other side, or whose client may be.
@@ -1042,12 +1044,12 @@ pub struct NextView {
 pub struct OverridingView {
     /// Who decided.
     pub by: String,
-    /// Whether it was this account.
-    pub mine: bool,
     /// On which ground; none once it was ended.
     pub ground: Option<Ground>,
     /// Why.
     pub reason: String,
+    /// Whether this account may look at it: another supervisor than who decided, where there is one.
+    pub may_review: bool,
     /// Who looked at it since.
     pub reviewed_by: Option<String>,
     /// What they found.

@@ -190,8 +190,6 @@ struct CasePage {
     corrected: Option<ActionView>,
     /// The payment whose place the payment takes.
     paid: Option<PaymentView>,
-    /// Whether the account looks at decisions to share without a consent.
-    may_review: bool,
     /// Colleagues, and whether each works on the case already.
     helpers: Vec<(String, String, bool)>,
 }
@@ -261,7 +259,6 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
             html_with(
                 status,
                 &CasePage {
-                    may_review: signed.desk.may(Ask::ApproveCases),
                     kinds: signed.page.options("action_kind"),
                     closure_reasons: signed.page.options("closure_reason"),
                     help_levels: signed.page.options("level_of_help"),
