@@ -21,6 +21,8 @@ mod cli;
 mod crash;
 /// Two offices, a hub and a collector: the main story at the desk.
 mod exchange;
+/// What went wrong elsewhere, and the tests that it does not here.
+mod failures;
 /// Schemathesis, where it is installed: every answer keeps to the API's document.
 mod fuzz;
 /// Cases that change hands, offices that are asked together, names that are compared, sharing without a consent.

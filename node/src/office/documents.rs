@@ -22,6 +22,8 @@ use utoipa::ToSchema;
 
 /// Longest document.
 pub const DOCUMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// A file that comes again within so long was sent again, and is not another one.
+const SENT_AGAIN_MS: u64 = 10 * 60_000;
 /// Documents of one case, and versions of one document.
 const DOCUMENTS_MAX: usize = 500;
 /// Longest title and file name.
@@ -125,6 +127,12 @@ impl Desk {
             };
             DeskError::Invalid(vec![FieldProblem::new("file", problem)])
         })?;
+        // A line that broke before the answer came makes a browser send the same file again.
+        if earlier.is_none()
+            && let Some(kept) = self.same_document(case, &title, &name, &bytes)?
+        {
+            return Ok(kept);
+        }
         let key = Secret::random(&mut os_rng());
         let sealed = stream::seal(&key, &bytes);
         let file = sha256(&[&sealed]);
@@ -176,6 +184,28 @@ impl Desk {
             tracing::warn!(kind = %error.kind(), "a sealed file that no record names stays");
         }
         added
+    }
+
+    /// A document with this very file that the same person kept in the case a moment ago.
+    fn same_document(
+        &self,
+        case: RecordId,
+        title: &str,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Option<RecordId>, DeskError> {
+        let (now, me) = (self.now(), Some(self.actor.staff));
+        let is_same = |document: &Document| {
+            let [version] = document.versions.as_slice() else { return false };
+            let is_like = version.name == name && version.bytes == bytes.len() as u64 && version.by == me;
+            if document.title != title || !is_like || now.ms_since(version.at) > SENT_AGAIN_MS {
+                return false;
+            }
+            let sealed = std::fs::read(self.office.document_file(&version.file)).unwrap_or_default();
+            stream::open(&Secret::new(version.key), &sealed).is_ok_and(|held| held.as_slice() == bytes)
+        };
+        let documents = self.office.vault.list::<Document>(case)?;
+        Ok(documents.into_iter().map(|sealed| sealed.record).find(is_same).map(|document| document.id))
     }
 
     /// Hands a version of a document out. That it was handed out is on the disk before it is.

@@ -27,7 +27,7 @@ use casemesh_protocol::consent::{ConsentStatus, Permit, outside_office};
 use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
 use casemesh_protocol::outgoing::{BeyondPermit, Disclosure, Grant, Outgoing, Release, Reply};
 use casemesh_protocol::packet::{self, Chain, ConflictNames, Full, Kind as PacketKind, Preview};
-use casemesh_protocol::referral::{Event, Note, Side, SignedEvent, State, Step, Thread};
+use casemesh_protocol::referral::{Event, IllegalStep, Note, Side, SignedEvent, State, Step, Thread};
 use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
 use casemesh_protocol::time::{Day, Timestamp};
@@ -784,6 +784,10 @@ impl Desk {
             _ => Vec::new(),
         };
         let step = steps::read(self.problems(), &input, self.today(), recovered, |office| self.member_name(office))?;
+        // What came with it is erased: it stands where it stood then.
+        if let Some((_, state)) = referral.erased {
+            return Err(IllegalStep { state, step: step.word(), side: referral.side() }.into());
+        }
         let (office, ours) = (Arc::clone(&self.office), self.office.ours());
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
