@@ -605,6 +605,15 @@ async fn walk(tools: (String, PathBuf)) {
     walk.check("referral-accepted").await;
     walk.press("form[action$='/case']").await;
     walk.shows("Nomvula Dlamini").await;
+    // Back at the sender for a moment: more could be shared.
+    let received_case = walk.page.url().await.unwrap().unwrap();
+    walk.sign_in(&advice_base, "worker").await;
+    walk.go(&format!("{referral_url}/more")).await;
+    walk.fill("main form", &[("consent", "Names"), ("template", "legal_brief")]).await;
+    walk.press("main form").await;
+    walk.check("more-preview").await;
+    walk.sign_in(&shelter_base, "worker").await;
+    walk.go(&received_case).await;
     walk.fill("form[action$='/payments']", &[("amount", "12x")]).await;
     walk.press("form[action$='/payments']").await;
     walk.shows("is not an amount").await;

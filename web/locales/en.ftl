@@ -2292,3 +2292,7 @@ problem-only-in-emergency = Everything goes at once only in an emergency, to one
 problem-consent-not-now = The consent does not let everything go at once. Ask the client, or send the usual way.
 problem-asked-too-many = At most { $detail } offices can be asked at the same time.
 refer-more = More: what goes, several offices, handing the case over
+more = Share more with them
+more-what = When the client agrees to more, record that consent; then choose it here.
+more-send = Send it
+problem-more-not-now = More can be sent only while the other office works on a referral for a service.

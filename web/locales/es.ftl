@@ -2293,3 +2293,7 @@ problem-only-in-emergency = Todo se envía de inmediato solo en una emergencia, 
 problem-consent-not-now = El consentimiento no permite enviar todo de inmediato. Pregunte al cliente, o haga el envío de la forma habitual.
 problem-asked-too-many = Se puede preguntar como máximo a { $detail } oficinas al mismo tiempo.
 refer-more = Más: qué se envía, varias oficinas, entregar el caso
+more = Compartir más con ellos
+more-what = Si la persona acepta compartir más, registre ese consentimiento; después elíjalo aquí.
+more-send = Enviarlo
+problem-more-not-now = Solo se puede enviar más mientras la otra oficina trabaja en una derivación para un servicio.

@@ -2293,3 +2293,7 @@ problem-only-in-emergency = Tout n’est envoyé tout de suite qu’en cas d’u
 problem-consent-not-now = Le consentement ne permet pas de tout envoyer tout de suite. Demandez à la personne, ou faites l’envoi habituel.
 problem-asked-too-many = { $detail } structures au maximum peuvent être sollicitées en même temps.
 refer-more = Plus : ce qui part, plusieurs structures, transférer le dossier
+more = Partager davantage avec eux
+more-what = Si la personne accepte de partager davantage, enregistrez ce consentement, puis choisissez-le ici.
+more-send = Envoyer
+problem-more-not-now = On ne peut envoyer davantage que tant que l’autre structure travaille sur une orientation vers un service.

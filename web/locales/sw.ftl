@@ -2293,3 +2293,7 @@ problem-only-in-emergency = Kila kitu kinatumwa mara moja katika dharura tu, na 
 problem-consent-not-now = Idhini hairuhusu kila kitu kutumwa mara moja. Mwombe mteja, au tuma kwa njia ya kawaida.
 problem-asked-too-many = Ofisi zisizozidi { $detail } zinaweza kuombwa kwa wakati mmoja.
 refer-more = Zaidi: kinachotumwa, ofisi kadhaa, kukabidhi kesi
+more = Washirikishe zaidi
+more-what = Mteja akikubali zaidi, andika idhini hiyo; kisha ichague hapa.
+more-send = Tuma
+problem-more-not-now = Zaidi inaweza kutumwa tu wakati ofisi nyingine inashughulikia rufaa ya huduma.

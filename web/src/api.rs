@@ -140,7 +140,8 @@ fn part_of(path: &str) -> Option<Part> {
 
 /// Whether a call changes anything. A search goes by POST so that no name stands in an address.
 fn writes(method: &Method, path: &str) -> bool {
-    let only_looks = path.ends_with("/people/search") || path.ends_with("/referral-preview");
+    let only_looks =
+        path.ends_with("/people/search") || path.ends_with("/referral-preview") || path.ends_with("/more-preview");
     method != Method::GET && !only_looks
 }
 

@@ -994,6 +994,11 @@ pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral,
             | Step::ErasureAsked,
             false,
         ) => after_taking_back(tx, &ours.keys, referral),
+        // More came for a case that we opened: whoever works on it sees that.
+        (Step::Released { .. }, false) => match referral.case {
+            Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
+            None => Ok(()),
+        },
         (_, false) => Ok(()),
     }
 }

@@ -63,7 +63,7 @@ pub use outside::{BookInInput, ToldInput};
 pub use overriding::OverrideInput;
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
-pub use referrals::ReferralInput;
+pub use referrals::{MoreInput, ReferralInput};
 pub use register::RegisterInput;
 pub use reminders::Pulse;
 pub use requests::DecisionInput;

@@ -83,6 +83,16 @@ pub struct ReferralInput {
     pub complete_now: bool,
 }
 
+/// What more is shared in a referral that is at work, as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MoreInput {
+    /// Under which consent: one that covers more.
+    pub consent: String,
+    /// What is shared: contact_only, legal_brief, child_protection, shelter or health.
+    pub template: String,
+}
+
 /// What goes into a referral, before it is signed.
 struct Draft {
     partner_name: String,
@@ -813,6 +823,66 @@ impl Desk {
     pub(super) fn member_name(&self, office: OfficeId) -> Option<String> {
         let directory = self.office.around.directory()?;
         directory.member(&office).map(|member| member.record.name.to_string())
+    }
+
+    /// What a referral at work would send once more, under another consent.
+    fn more(&self, referral: &Referral, input: &MoreInput) -> Result<(RecordId, ReferralInput), DeskError> {
+        let case = referral.case.filter(|_| referral.outgoing).ok_or(DeskError::NotFound)?;
+        self.may_refer(case)?;
+        let is_service = !referral.preview.is_transfer() && referral.outside.is_none();
+        if !is_service || !referral.thread().state.is_at_work() {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("consent", "more-not-now")]));
+        }
+        let urgency = ["routine", "urgent", "emergency"].get(usize::from(referral.urgency));
+        let request = ReferralInput {
+            to: referral.partner.to_string(),
+            service: referral.preview.service.code.to_string(),
+            need: referral.preview.need.to_string(),
+            urgency: urgency.copied().unwrap_or_default().to_owned(),
+            consent: input.consent.clone(),
+            template: input.template.clone(),
+            ..ReferralInput::default()
+        };
+        Ok((case, request))
+    }
+
+    /// What exactly would be sent beside what was sent before.
+    ///
+    /// # Errors
+    /// When fields are wrong, the consent does not allow it, or the other office is not at work.
+    pub fn preview_more(&self, id: RecordId, input: &MoreInput) -> Result<SharePreview, DeskError> {
+        let (case, request) = self.more(&*self.visible_referral(id)?, input)?;
+        self.preview_referral(case, &request)
+    }
+
+    /// Sends more in a referral that is at work: the same fields anew, under a consent that covers more.
+    ///
+    /// # Errors
+    /// When fields are wrong, the consent does not allow it, or the other office is not at work.
+    pub fn share_more(&self, id: RecordId, input: &MoreInput) -> Result<(), DeskError> {
+        let (case, request) = self.more(&*self.visible_referral(id)?, input)?;
+        let desk = self.clone();
+        self.write("share_more", move |tx| {
+            let draft = desk.draft(tx, case, &request, tx.now())?;
+            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+            let (referral, keys) = (&mut sealed.record, &desk.office.keys);
+            let step = Step::Released { full: draft.full.hash() };
+            let event = next_event(tx, keys, referral.thread, Side::Sender, &referral.thread(), step)?;
+            let signed = SignedEvent::sign(&event, &keys.node_key);
+            let template = draft.preview.template;
+            let full = Disclosure::full(&draft.permit, template, Release::Accepted, signed.clone(), draft.full.clone())
+                .map_err(|error| DeskError::Partner(error.to_string()))?;
+            referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
+            referral.full = Some(draft.full);
+            referral.client = Some(draft.holder.id);
+            referral.consent = request.consent.parse().ok();
+            Outward::new(Outgoing::Disclosure(full), referral).queue(tx)?;
+            touch_case(tx, case, "letter_out", &referral.partner_name.clone())?;
+            tx.about(id);
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })?;
+        self.office.release_outbox();
+        Ok(())
     }
 
     /// Takes a referral back that has not gone yet: nothing leaves, and it counts as entered in error.

@@ -1,11 +1,11 @@
-//! Calls about sharing without a consent.
+//! Calls about sharing more, and sharing without a consent.
 
 use super::{Answer, Body, Caller, DONE, Done, Made, Path, Problem, at_desk};
 use crate::App;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use casemesh_node::office::OverrideInput;
+use casemesh_node::office::{MoreInput, OverrideInput, SharePreview};
 use casemesh_protocol::id::RecordId;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -38,12 +38,34 @@ async fn review_override(
     at_desk(&app, move || caller.desk.review_override(id, consent, &input.finding).map(|()| DONE)).await
 }
 
+#[utoipa::path(post, path = "/api/v1/referrals/{id}/more-preview", params(("id" = String, Path)), request_body = MoreInput, responses((status = 200, body = SharePreview), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn preview_more(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<MoreInput>,
+) -> Answer<SharePreview> {
+    at_desk(&app, move || caller.desk.preview_more(id, &input)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/referrals/{id}/more", params(("id" = String, Path)), request_body = MoreInput, responses((status = 200, body = Done), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn share_more(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<MoreInput>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.share_more(id, &input).map(|()| DONE)).await
+}
+
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/cases/{id}/overrides", post(override_consent))
         .route("/cases/{id}/overrides/{consent}/review", post(review_override))
+        .route("/referrals/{id}/more-preview", post(preview_more))
+        .route("/referrals/{id}/more", post(share_more))
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(override_consent, review_override))]
+#[openapi(paths(override_consent, review_override, preview_more, share_more))]
 pub(super) struct Document;

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{DeskError, OverrideInput, ReferralInput, SharePreview};
+use casemesh_node::office::{ConsentView, DeskError, MoreInput, OverrideInput, ReferralInput, SharePreview};
 use casemesh_node::policy::Ask;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::template::Template;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/cases/{id}/refer", get(refer_form).post(refer))
+        .route("/referrals/{id}/more", get(more_form).post(more))
         .route("/cases/{id}/override", get(override_form).post(decide))
         .route("/cases/{id}/override/{consent}/review", post(review))
 }
@@ -113,11 +114,7 @@ async fn refer_page(
             may_go_now: live().any(|consent| consent.terms.complete_now),
             may_override: signed.desk.may(Ask::ApproveCases),
             override_href: format!("/cases/{id}/override"),
-            templates: Template::ALL
-                .iter()
-                .filter(|template| **template != Template::FullTransfer)
-                .map(|template| (template.to_string(), page.word("template", template)))
-                .collect(),
+            templates: templates(page),
             has_outside,
             ways: page.options("outside_way"),
             consents,
@@ -204,6 +201,97 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
         DeskError::Invalid(problems) => refer_page(&app, signed, id, form.with_problems(problems), None, None).await,
         error @ (DeskError::Consent(_) | DeskError::DoubleSend | DeskError::AlsoOpen(_) | DeskError::Partner(_)) => {
             refer_page(&app, signed, id, form, None, Some(&error)).await
+        }
+        error => signed.refused(&error),
+    }
+}
+
+#[derive(askama::Template)]
+#[template(path = "more.html")]
+struct MorePage {
+    page: Page,
+    form: Form,
+    action: String,
+    about: String,
+    consents: Vec<(String, String)>,
+    templates: Vec<(String, String)>,
+    share: Option<SharePreview>,
+    refusal: Option<String>,
+}
+
+async fn more_page(
+    app: &App,
+    signed: Signed,
+    id: RecordId,
+    form: Form,
+    share: Option<SharePreview>,
+    refusal: Option<&DeskError>,
+) -> Response {
+    let desk = signed.desk.clone();
+    let loaded = app.run(move || {
+        let referral = desk.referral(id)?;
+        let case = desk.case(referral.summary.case.ok_or(DeskError::NotFound)?)?;
+        Ok::<_, DeskError>((referral, case))
+    });
+    let (referral, case) = match loaded.await {
+        Ok(loaded) => loaded,
+        Err(error) => return signed.refused(&error),
+    };
+    let page = signed.page;
+    let is_for_them = |consent: &&ConsentView| {
+        matches!(consent.status.as_str(), "given" | "overridden")
+            && consent.recipients.contains(&referral.summary.partner)
+            && consent.terms.purpose == casemesh_protocol::terms::Purpose::ShareForService
+    };
+    let groups = |consent: &ConsentView| {
+        let groups: Vec<String> = consent.terms.scope.iter().map(|group| page.word("group", group)).collect();
+        (consent.id.to_string(), groups.join(", "))
+    };
+    let status = match refusal.is_some() || !form.problems().is_empty() {
+        true => StatusCode::UNPROCESSABLE_ENTITY,
+        false => StatusCode::OK,
+    };
+    let shown = MorePage {
+        action: format!("/referrals/{id}/more"),
+        about: format!("{} – {}", referral.summary.partner, case.summary.client),
+        consents: case.consents.iter().filter(is_for_them).map(groups).collect(),
+        templates: templates(&page),
+        refusal: refusal.map(|error| page.t(error.key())),
+        form,
+        share,
+        page,
+    };
+    html_with(status, &shown)
+}
+
+/// What a referral for a service can share.
+fn templates(page: &Page) -> Vec<(String, String)> {
+    let all = Template::ALL.iter().filter(|template| **template != Template::FullTransfer);
+    all.map(|template| (template.to_string(), page.word("template", template))).collect()
+}
+
+async fn more_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    more_page(&app, signed, id, Form::default(), None, None).await
+}
+
+async fn more(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let input = MoreInput { consent: form.text("consent"), template: form.text("template") };
+    let desk = signed.desk.clone();
+    let refused = if form.get("stage") == "send" {
+        match app.run(move || desk.share_more(id, &input)).await {
+            Ok(()) => return go(&format!("/referrals/{id}")),
+            Err(error) => error,
+        }
+    } else {
+        match app.run(move || desk.preview_more(id, &input)).await {
+            Ok(share) => return more_page(&app, signed, id, form, Some(share), None).await,
+            Err(error) => error,
+        }
+    };
+    match refused {
+        DeskError::Invalid(problems) => more_page(&app, signed, id, form.with_problems(problems), None, None).await,
+        error @ (DeskError::Consent(_) | DeskError::Partner(_)) => {
+            more_page(&app, signed, id, form, None, Some(&error)).await
         }
         error => signed.refused(&error),
     }
