@@ -672,6 +672,9 @@ pub struct Handed {
     /// Where the case stood before, should it come back.
     #[n(3)]
     pub state: CaseState,
+    /// Tasks that moved along, and are to be done here again should it come back.
+    #[cbor(n(4), default)]
+    pub tasks: Vec<RecordId>,
 }
 
 /// Why a case rests or is watched, and until when.
@@ -1209,6 +1212,9 @@ pub struct Referral {
     /// What our computer found when it compared the names that the sender asked about. The names are not kept.
     #[n(27)]
     pub compared: Option<Compared>,
+    /// Consents under which something was shared before the one that it stands under now.
+    #[cbor(n(28), default)]
+    pub under_before: Vec<RecordId>,
 }
 
 /// What a comparison of names found among ours.
@@ -1301,6 +1307,7 @@ impl Referral {
             group: None,
             moved: Vec::new(),
             compared: None,
+            under_before: Vec::new(),
         })
     }
 

@@ -175,14 +175,14 @@ pub struct Reply {
 pub struct NeedsDisclosure;
 
 impl Reply {
-    /// An event of a thread.
+    /// An event of a thread. That something was released or asked goes as well without what it names, where the disclosure that
+    /// carried both did not arrive: what follows would wait for it for ever, and it holds a hash alone.
     ///
     /// # Errors
-    /// When the event is of another thread, or one that only a disclosure may carry.
+    /// When the event is of another thread, or opens one, which takes a disclosure.
     pub fn event(grant: Grant, event: SignedEvent) -> Result<Self, NeedsDisclosure> {
         let read = event.read().map_err(|_| NeedsDisclosure)?;
-        let discloses = matches!(read.step, Step::Sent { .. } | Step::Released { .. } | Step::ConflictAsked { .. });
-        if discloses || read.thread != grant.thread {
+        if matches!(read.step, Step::Sent { .. }) || read.thread != grant.thread {
             return Err(NeedsDisclosure);
         }
         Ok(Self { to: grant.partner, body: Body::ReferralEvent(event) })
@@ -367,7 +367,12 @@ mod tests {
         let elsewhere = Grant::of_thread(ThreadId::new([6; 16]), OfficeId::new([2; 32]));
         assert!(Reply::event(here, event(Step::Acknowledged)).is_ok());
         assert_eq!(Reply::event(elsewhere, event(Step::Acknowledged)).map(|_| ()), Err(NeedsDisclosure));
-        let released = event(Step::Released { full: Digest::ZERO });
-        assert_eq!(Reply::event(here, released).map(|_| ()), Err(NeedsDisclosure));
+        let sent = Step::Sent {
+            service: preview().service,
+            respond_by: Timestamp::from_s(1),
+            expires: Timestamp::from_s(2),
+            preview: Digest::ZERO,
+        };
+        assert_eq!(Reply::event(here, event(sent)).map(|_| ()), Err(NeedsDisclosure));
     }
 }

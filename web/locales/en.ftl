@@ -2296,3 +2296,5 @@ more = Share more with them
 more-what = When the client agrees to more, record that consent; then choose it here.
 more-send = Send it
 problem-more-not-now = More can be sent only while the other office works on a referral for a service.
+problem-transfer-one-client = A case of several clients cannot be handed over on the consent of one. Open a case for this client alone first.
+problem-asked-one = Name one office: one of the network, or one without Casemesh.

@@ -2297,3 +2297,5 @@ more = Compartir más con ellos
 more-what = Si la persona acepta compartir más, registre ese consentimiento; después elíjalo aquí.
 more-send = Enviarlo
 problem-more-not-now = Solo se puede enviar más mientras la otra oficina trabaja en una derivación para un servicio.
+problem-transfer-one-client = Un caso de varias personas no se puede entregar con el consentimiento de una sola. Abra primero un caso solo para esta persona.
+problem-asked-one = Nombre una sola oficina: una de la red o una sin Casemesh.

@@ -2297,3 +2297,5 @@ more = Partager davantage avec eux
 more-what = Si la personne accepte de partager davantage, enregistrez ce consentement, puis choisissez-le ici.
 more-send = Envoyer
 problem-more-not-now = On ne peut envoyer davantage que tant que l’autre structure travaille sur une orientation vers un service.
+problem-transfer-one-client = Un dossier de plusieurs personnes ne peut être transféré avec le consentement d’une seule. Ouvrez d’abord un dossier pour cette personne seule.
+problem-asked-one = Nommez une seule structure : une du réseau, ou une sans Casemesh.

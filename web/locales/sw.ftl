@@ -2297,3 +2297,5 @@ more = Washirikishe zaidi
 more-what = Mteja akikubali zaidi, andika idhini hiyo; kisha ichague hapa.
 more-send = Tuma
 problem-more-not-now = Zaidi inaweza kutumwa tu wakati ofisi nyingine inashughulikia rufaa ya huduma.
+problem-transfer-one-client = Kesi ya wateja kadhaa haiwezi kukabidhiwa kwa idhini ya mmoja. Fungua kwanza kesi ya mteja huyu peke yake.
+problem-asked-one = Taja ofisi moja: ya mtandao, au isiyo na Casemesh.

@@ -5,7 +5,8 @@
 use super::exchange::{Outward, Taken};
 use super::referrals::{add_own_event, next_event};
 use super::{Desk, DeskError, Office};
-use crate::index::{MatchReason, Tables};
+use crate::index::Tables;
+use crate::names;
 use crate::records::{Compared, HeldEvent, Person, Referral, Seen};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::sign::VerifyingKey;
@@ -18,9 +19,13 @@ use casemesh_protocol::packet::ConflictNames;
 use casemesh_protocol::referral::{SignedEvent, Step, Thread};
 use casemesh_protocol::terms::{FieldGroup, Line};
 use casemesh_protocol::time::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
-/// So many referrals of one office are compared in a day: whoever asks more is looking for somebody.
-const COMPARED_A_DAY: usize = 20;
+/// So many names of one office are compared in a day: whoever asks about more is looking for somebody.
+const COMPARED_A_DAY: usize = 60;
+/// So many names of one question are compared.
+const NAMES_MAX: usize = 8;
 const DAY_MS: u64 = 86_400_000;
 /// So much of what was found is kept.
 const FOUND_MAX: usize = 32;
@@ -68,19 +73,20 @@ pub(super) fn ask(
 
 /// What of ours has one of these names, or one that sounds like it.
 fn compare(tables: &Tables, names: &ConflictNames, now: Timestamp) -> Compared {
+    // Whole names: one word, or the beginning of one, is a way to look for people.
+    let sound = |name: &str| names::words(name).iter().map(|word| names::skeleton(word)).collect::<BTreeSet<_>>();
     let alike = |name: &str| -> Vec<RecordId> {
-        let found = tables.search(name);
-        let by_name = |reasons: &[MatchReason]| {
-            reasons.iter().any(|reason| matches!(reason, MatchReason::Name | MatchReason::SoundsLike))
-        };
-        found.into_iter().filter(|(_, reasons)| by_name(reasons)).map(|(row, _)| row.person.id).collect()
+        let asked = sound(name);
+        let is_whole = |row: &str| asked.len() > 1 && asked.is_subset(&sound(row));
+        let found = tables.search(name).into_iter();
+        found.filter(|(row, _)| is_whole(&row.name)).map(|(row, _)| row.person.id).collect()
     };
     let mut compared = Compared { at: now, ..Compared::default() };
-    for name in names.client.iter() {
+    for name in names.client.iter().take(NAMES_MAX) {
         compared.persons.extend(alike(name.as_str()));
         compared.cases.extend(tables.entries.parties_like(name.as_str()).map(|party| party.case));
     }
-    for party in names.parties.iter() {
+    for party in names.parties.iter().take(NAMES_MAX) {
         for person in alike(party.as_str()) {
             compared.cases.extend(tables.all_cases_of(person).map(|case| case.id));
         }
@@ -114,16 +120,22 @@ impl Office {
         let (id, compared) = {
             let tables = self.index.read();
             let Some(id) = tables.threads.get(&event.thread).copied() else { return Ok(Taken::Later) };
-            let is_recent = |compared: &Compared| now.ms_since(compared.at) < DAY_MS;
-            let asked = tables.referrals.values().filter(|referral| referral.partner == from);
-            let today = asked.filter_map(|referral| referral.compared.as_ref()).filter(|one| is_recent(one)).count();
+            // Counted beside the referrals: those that are taken back count as well.
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let asked = asked.entry(from).or_default();
+            asked.retain(|(at, _)| now.ms_since(*at) < DAY_MS);
+            let count = (names.client.as_slice().len() + names.parties.as_slice().len()).clamp(1, 2 * NAMES_MAX);
+            let today: usize = asked.iter().map(|(_, count)| count).sum();
+            if today < COMPARED_A_DAY {
+                asked.push((now, count));
+            }
             let compared = match today < COMPARED_A_DAY {
                 true => compare(&tables, names, now),
                 false => Compared { at: now, too_many: true, ..Compared::default() },
             };
             (id, compared)
         };
-        let keys = self.keys.clone();
+        let ours = self.ours();
         self.vault.write(None, "compare_names", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let referral = &mut sealed.record;
@@ -139,8 +151,10 @@ impl Office {
             let is_clear = compared.cases.is_empty() && !compared.too_many;
             referral.compared = Some(compared);
             if is_clear && is_open(&referral.thread()) {
-                add_own_event(tx, &keys, referral, Step::ConflictAnswered { can_act: true })?;
+                add_own_event(tx, &ours.keys, referral, Step::ConflictAnswered { can_act: true })?;
             }
+            // It can be what others, that came before it, were waiting for.
+            super::handing::settle(tx, &ours, referral)?;
             tx.about(id);
             tx.update(&sealed.record, sealed.revision)?;
             Ok(Taken::Done)

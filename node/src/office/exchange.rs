@@ -29,7 +29,7 @@ use casemesh_protocol::delivery::{Lost, resend_after};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
-use casemesh_protocol::outgoing::{Control, Disclosure, Outgoing, Release};
+use casemesh_protocol::outgoing::{Control, Disclosure, Grant, Outgoing, Release, Reply};
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
 use casemesh_protocol::referral::{Note, SignedEvent, State, Step};
 use casemesh_protocol::statistics::Table;
@@ -273,7 +273,7 @@ impl Office {
         let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
         let Some(prekey) = prekey else { return Ok(()) };
         if let Err(problem) = self.still_permitted(&row, now) {
-            return match row.referral.filter(|_| row.kind == PacketKind::ReferralFull.number()) {
+            return match row.referral.filter(|_| carries_event(row.kind)) {
                 Some(referral) => self.take_release_back(referral, problem),
                 None => self.settle_row(id, OutboxState::Cancelled, Some(problem), None),
             };
@@ -309,14 +309,13 @@ impl Office {
         self.settle_row(id, OutboxState::Released, None, Some((hash, bytes)))
     }
 
-    /// A release whose packet never went did not happen: the events that only such packets carried are taken out, so that what
-    /// follows reaches the other office, and it is told that the consent ended. A case that was to be handed over stays ours.
+    /// What was to be disclosed does not go any more: the other office gets the bare events, so that what follows reaches it, and
+    /// is told that the consent ended. Whether an earlier copy went before a power cut, nobody can know.
     fn take_release_back(&self, id: RecordId, problem: String) -> Result<(), DeskError> {
-        let kind = PacketKind::ReferralFull.number();
         let unsent: Vec<RecordId> = {
             let tables = self.index.read();
             let is_unsent = |row: &&crate::index::OutboxRow| {
-                row.referral == Some(id) && row.kind == kind && row.state == OutboxState::Waiting
+                row.referral == Some(id) && carries_event(row.kind) && row.state == OutboxState::Waiting
             };
             tables.outbox.values().filter(is_unsent).map(|row| row.id).collect()
         };
@@ -324,17 +323,13 @@ impl Office {
         self.vault.write(None, "consent_withdrawn", move |tx| {
             let Some(mut sealed) = tx.get::<Referral>(Referral::TOP, id)? else { return Ok(()) };
             let referral = &mut sealed.record;
-            let mut taken_back = Vec::new();
             for row in unsent {
                 let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, row)? else { continue };
-                if let Ok(Body::ReferralFull { event, .. }) = Body::decode(kind, &row.record.body) {
-                    taken_back.push(event.hash());
-                }
+                send_bare(tx, referral, &row.record)?;
                 (row.record.state, row.record.problem) = (OutboxState::Cancelled, Some(problem.clone()));
                 row.record.body.clear();
                 tx.update(&row.record, row.revision)?;
             }
-            referral.events.retain(|held| !held.ours || !taken_back.contains(&held.signed.hash()));
             let state = referral.thread().state;
             if state.is_at_work() || state.is_before_acceptance() {
                 add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn)?;
@@ -428,7 +423,14 @@ impl Office {
                         }
                         Fact::Refused | Fact::Expired => {}
                     }
-                    // An event that is lost would hold up all that follow from it.
+                    // An event that is lost would hold up all that follow from it: what it came with is not sent again by itself.
+                    if matches!(row.state, OutboxState::Refused | OutboxState::Expired)
+                        && let Some(referral) = row.referral
+                        && let Some(referral) = tx.get::<Referral>(Referral::TOP, referral)?
+                    {
+                        send_bare(tx, &referral.record, row)?;
+                        not_arrived(tx, &referral.record, row)?;
+                    }
                     if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
                         tx.insert(&again)?;
                         row.body.clear();
@@ -491,6 +493,10 @@ impl Office {
                 // What no rule allows is not allowed later either.
                 Err(DeskError::Illegal(illegal)) => {
                     tracing::warn!(packet = ?hash, %illegal, "a packet was set aside");
+                    spool.set_aside(hash)
+                }
+                Err(error @ DeskError::Vault(VaultError::TooLong)) => {
+                    tracing::warn!(packet = ?hash, %error, "a packet was set aside");
                     spool.set_aside(hash)
                 }
                 Err(error) => {
@@ -647,7 +653,7 @@ impl Office {
         let Some(id) = id else { return Ok(Taken::Later) };
         let full_agrees = match (&event.step, &full) {
             (Step::Released { full: named }, Some(full)) => *named == full.hash(),
-            (Step::Released { .. }, None) => false,
+            // What it names did not arrive, and the event comes alone.
             (_, full) => full.is_none(),
         };
         if !full_agrees {
@@ -680,8 +686,8 @@ impl Office {
             let after = referral.thread();
             referral.facts.answered.get_or_insert(tx.now());
             // Before acceptance only where the sender let everything go at once.
-            let takes = after.state.is_at_work() || after.state.is_before_acceptance();
-            if let Some(full) = full.filter(|_| takes && !referral.outgoing) {
+            let at_once = after.state.is_before_acceptance() && !referral.preview.is_transfer();
+            if let Some(full) = full.filter(|_| (after.state.is_at_work() || at_once) && !referral.outgoing) {
                 super::handing::take_full(referral, full);
             }
             // One event can be what others, that came before it, were waiting for.
@@ -843,8 +849,10 @@ impl Office {
     ) -> Result<(), DeskError> {
         let under: Vec<Arc<Referral>> = {
             let tables = self.index.read();
-            let is_under =
-                |referral: &&Arc<Referral>| referral.consent.is_some_and(|consent| consents.contains(&consent));
+            let is_under = |referral: &&Arc<Referral>| {
+                let mut all = referral.consent.iter().chain(&referral.under_before);
+                all.any(|consent| consents.contains(consent))
+            };
             tables.referrals.values().filter(is_under).cloned().collect()
         };
         if under.is_empty() {
@@ -867,12 +875,12 @@ impl Office {
     /// Takes what these referrals disclose, and what has not arrived, out of the spool.
     pub(super) fn take_back(&self, referrals: &[RecordId]) -> Result<(), DeskError> {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        let discloses = [PacketKind::ReferralPreview.number(), PacketKind::ReferralFull.number()];
+        let preview = PacketKind::ReferralPreview.number();
         let under_way: Vec<(RecordId, OfficeId, Digest)> = {
             let tables = self.index.read();
             let of_these = |row: &&crate::index::OutboxRow| {
                 row.state == OutboxState::Released
-                    && discloses.contains(&row.kind)
+                    && (row.kind == preview || carries_event(row.kind))
                     && row.referral.is_some_and(|referral| referrals.contains(&referral))
             };
             let rows = tables.outbox.values().filter(of_these);
@@ -881,6 +889,14 @@ impl Office {
         for (id, to, packet) in under_way {
             self.around.relay.cancel(to, packet);
             let problem = "the consent was withdrawn before it arrived".to_owned();
+            self.vault.write(None, "outbox", move |tx| {
+                let Some(row) = tx.get::<Outbox>(Outbox::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
+                let Some(referral) = row.referral else { return Ok(()) };
+                match tx.get::<Referral>(Referral::TOP, referral)? {
+                    Some(referral) if referral.record.erased.is_none() => send_bare(tx, &referral.record, &row),
+                    _ => Ok::<_, DeskError>(()),
+                }
+            })?;
             self.settle_row(id, OutboxState::Cancelled, Some(problem), None)?;
         }
         Ok(())
@@ -896,6 +912,40 @@ impl Office {
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })
     }
+}
+
+/// Whether a packet carries an event of a thread beside what it discloses.
+fn carries_event(kind: u16) -> bool {
+    kind == PacketKind::ReferralFull.number() || kind == PacketKind::ConflictNames.number()
+}
+
+/// Sends the event of a disclosure that does not arrive alone.
+fn send_bare(tx: &mut Tx<'_>, referral: &Referral, row: &Outbox) -> Result<(), DeskError> {
+    let (Body::ReferralFull { event, .. } | Body::ConflictNames { event, .. }) =
+        Body::decode(row.kind, &row.body).unwrap_or(Body::ReadReceipt(NO_RECEIPT))
+    else {
+        return Ok(());
+    };
+    let grant = Grant::of_thread(referral.thread, referral.partner);
+    let reply = Reply::event(grant, event).map_err(|error| DeskError::Partner(error.to_string()))?;
+    Outward::new(Outgoing::Reply(reply), referral).queue(tx)
+}
+
+/// Nothing: what stands for a body that cannot be read.
+const NO_RECEIPT: ReadReceipt =
+    ReadReceipt { packet_hash: Digest::ZERO, packet_id: PacketId::new([0; 16]), opened: Timestamp::from_ms(0) };
+
+/// What was released did not arrive: whoever works on the case rings the other office.
+fn not_arrived(tx: &mut Tx<'_>, referral: &Referral, row: &Outbox) -> Result<(), DeskError> {
+    if row.kind != PacketKind::ReferralFull.number() || !referral.outgoing {
+        return Ok(());
+    }
+    let Some(case) = referral.case.map(|case| tx.get::<Case>(Case::TOP, case)).transpose()?.flatten() else {
+        return Ok(());
+    };
+    let (case, due) = (case.record, super::today(tx)?);
+    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("referral_delivery".into()), due };
+    add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
 }
 
 /// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.
@@ -1146,8 +1196,22 @@ fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result
     };
     full.never = super::circumstances::shared(&holder.never, &permit);
     referral.full = Some(full.clone());
+    if let Some(case) = referral.case
+        && tx.get::<Case>(Case::TOP, case)?.is_some_and(|case| case.record.handed.is_some())
+    {
+        // The case is another office's meanwhile: nothing of it is ours to give.
+        let reason = crate::codes::code("withdraw_reason", "case_closed").ok_or(DeskError::NotFound)?;
+        return add_own_event(tx, &ours.keys, referral, Step::Revoked { reason });
+    }
     if referral.preview.is_transfer() {
-        return super::handing::release_case(tx, ours, referral, &permit, full);
+        return match super::handing::release_case(tx, ours, referral, &permit, full) {
+            // It grew too long since it was offered: somebody has to see to it.
+            Err(DeskError::Partner(problem)) => {
+                tracing::warn!(problem, "a case could not be handed over");
+                find_another(tx, &ours.index, referral)
+            }
+            done => done,
+        };
     }
     let step = Step::Released { full: full.hash() };
     let event = next_event(tx, &ours.keys, referral.thread, referral.side(), &referral.thread(), step)?;

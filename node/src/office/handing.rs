@@ -30,11 +30,18 @@ use casemesh_protocol::referral::{SignedEvent, Step};
 use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{Answer, FieldGroup, Line};
 
+/// What the head of a part may hold beside its entries.
+const HEAD_BYTES_MAX: usize = 24 * 1024;
 /// A task of a form goes along under its key, which the receiver's catalogue knows as well.
 const FORM_TITLE: &str = "form:";
 
 /// What a case brings along, in parts of which each fits a packet.
-fn parts(words: &Vocabulary, case: &Case, held: &Holdings, permit: &Permit) -> Result<Vec<Moved>, DeskError> {
+pub(super) fn parts(
+    words: &Vocabulary,
+    case: &Case,
+    held: &Holdings,
+    permit: &Permit,
+) -> Result<Vec<Moved>, DeskError> {
     let bounded = |_| DeskError::NotFound;
     let (entries, left_behind) = held.open_entries();
     let head = Moved {
@@ -49,14 +56,22 @@ fn parts(words: &Vocabulary, case: &Case, held: &Holdings, permit: &Permit) -> R
         facts: List::new(case.facts.iter().take(casemesh_protocol::limits::LIST_MAX).cloned().collect())
             .map_err(bounded)?,
         entries: List::default(),
-        tasks: List::new(held.tasks.iter().map(moved_task).collect()).map_err(bounded)?,
+        tasks: List::new(held.open_tasks().map(moved_task).collect()).map_err(bounded)?,
         payments: match permit.covers(FieldGroup::Money) {
             true => List::new(held.payments.iter().map(moved_payment).collect()).map_err(bounded)?,
             false => List::default(),
         },
         left_behind: u32::try_from(left_behind).unwrap_or(u32::MAX),
     };
-    let mut room = MOVED_PART_BYTES_MAX.saturating_sub(wire::encode(&head).len());
+    let too_long = || {
+        let most = MOVED_PART_BYTES_MAX * usize::from(MOVED_PARTS_MAX) / 1024;
+        DeskError::Partner(format!("the entries of the case are longer than {most} KiB; hand over its papers by hand"))
+    };
+    let head_bytes = wire::encode(&head).len();
+    if head_bytes > MOVED_PART_BYTES_MAX / 2 {
+        return Err(too_long());
+    }
+    let mut room = MOVED_PART_BYTES_MAX.saturating_sub(head_bytes);
     let (mut all, mut part) = (vec![head.clone()], Vec::new());
     let put = |all: &mut Vec<Moved>, part: &mut Vec<MovedEntry>| -> Result<(), DeskError> {
         if let Some(last) = all.last_mut() {
@@ -77,10 +92,7 @@ fn parts(words: &Vocabulary, case: &Case, held: &Holdings, permit: &Permit) -> R
     }
     put(&mut all, &mut part)?;
     let parts = u16::try_from(all.len()).ok().filter(|parts| *parts <= MOVED_PARTS_MAX);
-    let parts = parts.ok_or_else(|| {
-        let most = MOVED_PART_BYTES_MAX * usize::from(MOVED_PARTS_MAX) / 1024;
-        DeskError::Partner(format!("the entries of the case are longer than {most} KiB; hand over its papers by hand"))
-    })?;
+    let parts = parts.ok_or_else(too_long)?;
     for (number, one) in (0..).zip(&mut all) {
         (one.part, one.parts) = (number, parts);
     }
@@ -133,6 +145,9 @@ pub(super) fn release_case(
 ) -> Result<(), DeskError> {
     let id = referral.case.ok_or(DeskError::NotFound)?;
     let mut sealed = tx.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
+    if sealed.record.clients.len() > 1 {
+        return Err(DeskError::Partner("the case is several clients' by now".into()));
+    }
     let held = Holdings::of(tx.list::<Action>(id)?, tx.list::<Task>(id)?, tx.list::<Payment>(id)?);
     let words = ours.index.read().vocabulary.clone();
     for moved in parts(&words, &sealed.record, &held, permit)? {
@@ -154,17 +169,39 @@ pub(super) fn release_case(
     Ok(tx.update(&sealed.record, sealed.revision)?)
 }
 
+/// Whether a task is the case's own, and moves with it: what follows from a referral or from a decision here stays here.
+pub(super) fn moves(task: &Task) -> bool {
+    match &task.title {
+        TaskTitle::Words(_) => true,
+        TaskTitle::Form(key) => {
+            const OURS: &[&str] = &[
+                "override_review",
+                "erasure_answer",
+                "find_another",
+                "case_came_back",
+                "tell_outside",
+                "told_otherwise",
+                "erase_outside",
+                "review_emergency_access",
+            ];
+            !OURS.contains(&key.as_str()) && !key.starts_with("referral")
+        }
+    }
+}
+
 /// A case of ours is another office's from now on: what was to be done in it moved along.
 fn give_up(tx: &mut Tx<'_>, case: &mut Case, referral: &Referral, name: &str) -> Result<(), DeskError> {
+    let mut tasks = Vec::new();
     for mut task in tx.list::<Task>(case.id)? {
-        if task.record.state == TaskState::Open {
+        if task.record.state == TaskState::Open && moves(&task.record) {
+            tasks.push(task.record.id);
             task.record.state = TaskState::Cancelled;
             task.record.settled = Some(crate::records::Settled { at: tx.now(), by: None });
             tx.update(&task.record, task.revision)?;
         }
     }
     let (handed, reason) = (
-        Handed { referral: referral.id, name: name.to_owned(), at: tx.now(), state: case.state },
+        Handed { referral: referral.id, name: name.to_owned(), at: tx.now(), state: case.state, tasks },
         codes::code("closure_reason", "transferred").ok_or(DeskError::NotFound)?,
     );
     if case.state.is_open() {
@@ -193,6 +230,11 @@ pub(super) fn settle(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> R
         // It comes back: nothing was changed meanwhile.
         (true, Some(handed)) if handed.referral == referral.id => {
             case.handed = None;
+            for id in handed.tasks {
+                let Some(mut task) = tx.get::<Task>(case.id, id)? else { continue };
+                (task.record.state, task.record.settled) = (TaskState::Open, None);
+                tx.update(&task.record, task.revision)?;
+            }
             if handed.state.is_open() {
                 (case.state, case.closed) = (CaseState::Reopened, None);
                 let due = super::today(tx)?;
@@ -318,14 +360,28 @@ pub(super) fn take_full(referral: &mut Referral, mut full: Full) {
     if moved.as_ref().is_none_or(|moved| moved.part == 0) {
         referral.full = Some(full);
     }
-    let is_new = |part: u16| referral.moved.iter().all(|known| known.part != part);
-    if let Some(moved) = moved.filter(|moved| is_new(moved.part) && moved.part < MOVED_PARTS_MAX) {
+    let is_expected = |moved: &Moved| {
+        let is_new = referral.moved.iter().all(|known| known.part != moved.part && known.parts == moved.parts);
+        let is_bounded = moved.part < moved.parts && moved.parts <= MOVED_PARTS_MAX;
+        // Its head comes with each part.
+        is_new && is_bounded && wire::encode(moved).len() <= MOVED_PART_BYTES_MAX + HEAD_BYTES_MAX
+    };
+    let takes_parts = referral.preview.is_transfer() && referral.thread().state.is_at_work();
+    if let Some(moved) = moved.filter(|moved| takes_parts && is_expected(moved)) {
         referral.moved.push(*moved);
     }
 }
 
 /// Whether a case may be handed over now, or which field of the form says why not.
-pub(super) fn obstacle(permit: &Permit, has_open_referral: bool) -> Option<(&'static str, &'static str, String)> {
+pub(super) fn obstacle(
+    permit: &Permit,
+    has_open_referral: bool,
+    clients: usize,
+) -> Option<(&'static str, &'static str, String)> {
+    // One client's consent is not the others'.
+    if clients > 1 {
+        return Some(("transfer", "transfer-one-client", String::new()));
+    }
     let missing: Vec<&str> = Template::NEEDED_TO_HAND_OVER
         .iter()
         .filter(|group| !permit.covers(**group))

@@ -245,6 +245,8 @@ pub struct Office {
     around: Surroundings,
     /// Held while the outbox and the spool change together.
     releasing: Mutex<()>,
+    /// How many names each partner asked about, and when: of the last day.
+    asked: Mutex<HashMap<casemesh_protocol::id::OfficeId, Vec<(Timestamp, usize)>>>,
     /// Held while the log is read back: whole segments lie in memory then.
     reading_log: Mutex<()>,
     /// Held while an import is run or taken back.
@@ -284,6 +286,7 @@ impl Office {
             prekeys: RwLock::new(prekeys),
             around,
             releasing: Mutex::default(),
+            asked: Mutex::default(),
             importing: Mutex::default(),
             deciding: Mutex::default(),
             reading_log: Mutex::default(),

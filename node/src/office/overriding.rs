@@ -54,6 +54,9 @@ impl Desk {
             true => problems.word("to", &input.to),
             false => Some(outside_office(outside.as_str())),
         };
+        if !outside.is_empty() && !input.to.is_empty() {
+            problems.add("outside", "asked-one");
+        }
         if outside.is_empty() && to.is_some_and(|to| self.member_name(to).is_none()) {
             problems.add("to", "not-in-network");
         }

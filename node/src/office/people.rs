@@ -599,8 +599,11 @@ impl Desk {
         let method: Option<ConsentMethod> = if unsaid(&input.method) {
             Some(ConsentMethod::WitnessedOral)
         } else {
-            problems.word("method", &input.method)
+            problems.word("method", &input.method).filter(|method| *method != ConsentMethod::NotGiven)
         };
+        if input.method == ConsentMethod::NotGiven.as_str() {
+            problems.with("method", "unknown-value", &input.method);
+        }
         let giver: Option<ConsentGiver> =
             if unsaid(&input.giver) { Some(ConsentGiver::Person) } else { problems.word("giver", &input.giver) };
         let given_on = problems.day("given_on", &input.given_on).filter(|day| *day != today);

@@ -226,7 +226,7 @@ impl Desk {
             also: input.also.iter().filter_map(|office| self.member_name(office.parse().ok()?)).collect(),
             moved: input.transfer.then(|| {
                 let (entries, left_behind) = held.open_entries();
-                let (tasks, payments) = (held.tasks.len(), held.payments.len());
+                let (tasks, payments) = (held.open_tasks().count(), held.payments.len());
                 MovedView { entries: entries.count(), tasks, payments, left_behind }
             }),
         })
@@ -238,10 +238,17 @@ impl Desk {
     /// When fields are wrong, the consent does not allow it, or the same is already under way.
     pub fn send_referral(&self, case: RecordId, input: ReferralInput) -> Result<RecordId, DeskError> {
         self.may_refer(case)?;
+        if input.transfer {
+            self.may_hand_over(case)?;
+        }
         let desk = self.clone();
         let id = self.write("send_referral", move |tx| {
-            let mut offices = vec![input.to.clone()];
-            offices.extend(input.also.iter().filter(|other| !other.is_empty() && **other != input.to).cloned());
+            let mut offices = vec![input.to.trim().to_owned()];
+            for other in input.also.iter().map(|other| other.trim()).filter(|other| !other.is_empty()) {
+                if !offices.iter().any(|known| known.eq_ignore_ascii_case(other)) {
+                    offices.push(other.to_owned());
+                }
+            }
             if offices.len() > ASKED_AT_ONCE_MAX {
                 return Err(DeskError::Invalid(vec![FieldProblem::with("also", "asked-too-many", ASKED_AT_ONCE_MAX)]));
             }
@@ -362,6 +369,16 @@ impl Desk {
         Ok(self.allow(Ask::Refer(Relation { handed_over: false, ..relation }))?)
     }
 
+    /// Handing a case over is more than referring it: nobody does it by emergency access, and where closures are approved, who
+    /// approves them does it.
+    fn may_hand_over(&self, case: RecordId) -> Result<(), DeskError> {
+        self.may_in_case(case, Ask::AssignCase)?;
+        match self.office.settings().is_some_and(|settings| settings.approve_closure) {
+            true => Ok(self.allow(Ask::ApproveCases)?),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
         self.may_in_case(case, Ask::Refer).map(drop)
     }
@@ -403,6 +420,9 @@ impl Desk {
         }
         if input.transfer && is_outside {
             problems.add("to", "transfer-needs-node");
+        }
+        if is_outside && !input.also.is_empty() {
+            problems.add("also", "transfer-needs-node");
         }
         if input.transfer && !input.also.is_empty() {
             problems.add("also", "transfer-to-one");
@@ -450,13 +470,20 @@ impl Desk {
         }
         if input.transfer {
             let is_open = self.office.index.read().has_open_referral(case.id);
-            if let Some((field, problem, value)) = super::handing::obstacle(&permit, is_open) {
+            if let Some((field, problem, value)) = super::handing::obstacle(&permit, is_open, case.clients.len()) {
                 problems.with(field, problem, value);
             }
+        }
+        if !input.transfer && self.is_being_handed_over(case.id) {
+            problems.add("to", "transfer-open-referral");
         }
         problems.done()?;
         let Some(template) = template else { return Err(DeskError::NotFound) };
         let held = source.holdings(case.id)?;
+        if input.transfer {
+            // It must fit when it is accepted; somebody learns now that it does not.
+            super::handing::parts(&self.office.index.read().vocabulary, &case, &held, &permit)?;
+        }
         let attempt = self.office.index.read().referrals.values().filter(|r| r.case == Some(case.id)).count();
         let seed = keyed_name(
             &self.office.keys.subkey("pseudonym"),
@@ -493,7 +520,8 @@ impl Desk {
         let brief = if has_brief { Text::cut(&case.summary) } else { Text::default() };
         let fields = {
             let tables = self.office.index.read();
-            sharing::fields(&tables, &client, &case, &held, &permit, template)?
+            let sees = |person: RecordId| self.sees_person(&tables, person);
+            sharing::fields(&tables, (&client, &case), &held, &permit, template, &sees)?
         };
         let full = Full {
             fields: List::new(fields).map_err(bounded)?,
@@ -524,6 +552,16 @@ impl Desk {
                 reference: String::new(),
                 code: super::outside::slip_code(),
             }),
+        })
+    }
+
+    /// Whether a case is about to become another office's.
+    fn is_being_handed_over(&self, case: RecordId) -> bool {
+        let tables = self.office.index.read();
+        let mut of_case = tables.referrals.values().filter(|referral| referral.outgoing && referral.case == Some(case));
+        of_case.any(|referral| {
+            let state = tables.stands(referral).state;
+            referral.preview.is_transfer() && (state.is_before_acceptance() || state.is_at_work())
         })
     }
 
@@ -649,7 +687,7 @@ impl Desk {
             },
             packets,
             compared: referral.compared.as_ref().map(|compared| {
-                let accepted = !thread.state.is_before_acceptance();
+                let accepted = thread.applied().any(|(event, _)| matches!(event.event.step, Step::Accepted { .. }));
                 self.compared_view(&tables, compared, accepted)
             }),
             consent: referral.consent,
@@ -875,6 +913,7 @@ impl Desk {
             referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
             referral.full = Some(draft.full);
             referral.client = Some(draft.holder.id);
+            referral.under_before.extend(referral.consent);
             referral.consent = request.consent.parse().ok();
             Outward::new(Outgoing::Disclosure(full), referral).queue(tx)?;
             touch_case(tx, case, "letter_out", &referral.partner_name.clone())?;
@@ -937,7 +976,8 @@ impl Desk {
     pub fn referral_to_case(&self, id: RecordId) -> Result<RecordId, DeskError> {
         let referral = self.visible_referral(id)?;
         self.allow(Ask::OpenCase)?;
-        if referral.outgoing || !referral.thread().state.is_at_work() {
+        // A case that is handed over opens by itself, once all of it is here.
+        if referral.outgoing || referral.preview.is_transfer() || !referral.thread().state.is_at_work() {
             return Err(DeskError::NotFound);
         }
         let owner = self.opener();

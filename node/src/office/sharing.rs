@@ -52,7 +52,7 @@ impl Holdings {
             TaskTitle::Words(words) => format!("{} {words}", task.due),
             TaskTitle::Form(_) => task.due.to_string(),
         };
-        self.tasks.iter().filter(is_set).map(line).collect()
+        self.open_tasks().filter(is_set).map(line).collect()
     }
 
     /// What amounts of a kind come to, by currency.
@@ -66,6 +66,12 @@ impl Holdings {
         sums.into_iter().map(money).collect()
     }
 
+    /// Tasks that are the case's own, and do not follow from an entry that is not for all.
+    pub(super) fn open_tasks(&self) -> impl Iterator<Item = &Task> {
+        let is_hidden = |id: RecordId| self.entries.iter().any(|entry| entry.id == id && entry.tier != Tier::Normal);
+        self.tasks.iter().filter(move |task| super::handing::moves(task) && !task.from.is_some_and(is_hidden))
+    }
+
     /// Entries for all who see the case, and how many are not.
     pub(super) fn open_entries(&self) -> (impl Iterator<Item = &Action>, usize) {
         let is_open = |entry: &&Action| entry.tier == Tier::Normal;
@@ -74,12 +80,12 @@ impl Holdings {
 }
 
 /// Who cares for a person, and who lives with her.
-fn family(tables: &Tables, person: RecordId) -> (Vec<String>, Vec<String>) {
+fn family(tables: &Tables, person: RecordId, sees: &dyn Fn(RecordId) -> bool) -> (Vec<String>, Vec<String>) {
     let (mut carers, mut household) = (Vec::new(), Vec::new());
     for link in tables.links_of(person).filter(|link| link.ended.is_none()) {
         let is_from = tables.standing(link.from.id) == person;
         let other = tables.standing(if is_from { link.to.id } else { link.from.id });
-        let Some(row) = tables.persons.get(&other) else { continue };
+        let Some(row) = tables.persons.get(&other).filter(|_| sees(other)) else { continue };
         let named = match is_from {
             true => format!("{} ({})", row.name, link.relation.label),
             false => row.name.clone(),
@@ -98,16 +104,17 @@ fn family(tables: &Tables, person: RecordId) -> (Vec<String>, Vec<String>) {
 /// The fields of a template that a permit covers and that are known.
 pub(super) fn fields(
     tables: &Tables,
-    person: &Person,
-    case: &Case,
+    (person, case): (&Person, &Case),
     held: &Holdings,
     permit: &Permit,
     template: Template,
+    sees: &dyn Fn(RecordId) -> bool,
 ) -> Result<Vec<SharedField>, DeskError> {
     let text = |state: &FieldState<String>| state.value().cloned();
     let code = |state: &FieldState<Code>| state.value().map(|code| code.label.to_string());
     let one = |value: Option<String>| value.into_iter().collect::<Vec<_>>();
-    let (carers, household) = family(tables, tables.standing(person.id));
+    let (carers, household) = family(tables, tables.standing(person.id), sees);
+    let open: Vec<Action> = held.open_entries().0.cloned().collect();
     let known: [(&str, Vec<String>); 20] = [
         ("given", one(text(&person.given))),
         ("family", one(text(&person.family))),
@@ -123,7 +130,7 @@ pub(super) fn fields(
         ("identifier", one(text(&person.identifier))),
         ("case_type", one(code(&case.case_type))),
         ("deadline", held.deadlines()),
-        ("risk", one(last_risk(&held.entries).map(|(on, level)| format!("{} ({on})", level.label)))),
+        ("risk", one(last_risk(&open).map(|(on, level)| format!("{} ({on})", level.label)))),
         ("caregiver", carers),
         ("household", household),
         ("claimed", held.sums(PaymentKind::Claimed)),

@@ -78,6 +78,8 @@ pub(super) struct Held {
     pub(super) partner: u32,
     pub(super) events: Vec<ThreadEvent>,
     pub(super) is_transfer: bool,
+    /// Whether what was released came, and not its event alone.
+    pub(super) has_full: bool,
     /// The consent, at the sender.
     pub(super) consent: Option<(ConsentTerms, ConsentStatus)>,
 }
@@ -222,7 +224,7 @@ impl Office {
             complete_now: false,
         };
         let consent = Some((terms, ConsentStatus::Given));
-        let held = Held { side: Side::Sender, partner: to, events: Vec::new(), is_transfer, consent };
+        let held = Held { side: Side::Sender, partner: to, events: Vec::new(), is_transfer, has_full: false, consent };
         self.threads.insert(thread, held);
         let step = Step::Sent {
             service: service(),
@@ -303,7 +305,7 @@ impl Office {
         if taken_back && !answered {
             return Some(Step::ErasureAnswered { erased: true, kept: Note::default() });
         }
-        let takes_over = held.is_transfer && folded.state.is_at_work() && folded.is_released();
+        let takes_over = held.is_transfer && held.has_full && folded.state.is_at_work() && folded.is_released();
         takes_over.then_some(Step::TakenOver { epoch: 1 })
     }
 }

@@ -409,6 +409,10 @@ impl World {
                 Fact::Expired => Lost::Expired,
             };
             let is_event = matches!(row.content, Content::Event(_)) && is_open;
+            let bare = match &row.content {
+                Content::Full(event) if is_open => Some((row.to, Rc::clone(event))),
+                _ => None,
+            };
             if is_open {
                 row.state = if lost == Lost::Refused { RowState::Refused } else { RowState::Expired };
             }
@@ -416,6 +420,9 @@ impl World {
                 let (to, content, resends) = (row.to, row.content.clone(), row.resends + 1);
                 let from = clock.plus_ms(wait);
                 office.queue(to, content, id, (from, from.plus_ms(lifetime)), resends);
+            }
+            if let Some((to, event)) = bare {
+                self.send(n, to, Content::Event(event));
             }
             if fact == Fact::Expired {
                 self.report.expired += 1;
@@ -499,7 +506,14 @@ impl World {
             }
             Content::Preview(event) => {
                 let is_transfer = self.transfers.contains(&event.thread);
-                let held = Held { side: Side::Receiver, partner: from, events: Vec::new(), is_transfer, consent: None };
+                let held = Held {
+                    side: Side::Receiver,
+                    partner: from,
+                    events: Vec::new(),
+                    is_transfer,
+                    has_full: false,
+                    consent: None,
+                };
                 self.office(n).threads.entry(event.thread).or_insert(held);
                 event
             }
@@ -515,6 +529,7 @@ impl World {
         }
         let side = if held.side == Side::Sender { Side::Receiver } else { Side::Sender };
         held.events.push(ThreadEvent { hash, side, event: Event::clone(event) });
+        held.has_full |= matches!(content, Content::Full(_));
         let is_withdrawn = held.thread().state == crate::referral::State::ConsentWithdrawn;
         if let Some((_, status)) = held.consent.as_mut().filter(|_| is_withdrawn) {
             *status = ConsentStatus::Withdrawn(clock);
@@ -575,10 +590,13 @@ impl World {
                 && row.content.thread() == Some(thread)
             {
                 row.state = RowState::Cancelled;
-                cancelled.push((row.to, hash));
+                cancelled.push((row.to, hash, row.content.clone()));
             }
         }
-        for (to, hash) in cancelled {
+        for (to, hash, content) in cancelled {
+            if let Content::Full(event) = content {
+                self.send(n, to, Content::Event(event));
+            }
             self.office(n).spool_out.remove(&hash);
             self.deliver(n, to, Input::Cancelled { packet: hash });
         }
@@ -631,18 +649,16 @@ impl World {
         Ok(())
     }
 
-    /// A disclosure whose consent ended does not go, and its event did not happen.
+    /// A disclosure whose consent ended does not go; its event goes alone, and the other office is told.
     fn withhold(&mut self, n: u32, id: u64, thread: ThreadId) {
         let clock = self.own_clock(n);
-        let office = self.office(n);
-        let Some(row) = office.outbox.get_mut(&id) else { return };
+        let Some(row) = self.office(n).outbox.get_mut(&id) else { return };
         row.state = RowState::Cancelled;
-        let Content::Full(unsent) = row.content.clone() else { return };
-        let to = row.to;
-        let hash = sha256(&[&wire::encode(unsent.as_ref())]);
-        let Some(held) = office.threads.get_mut(&thread) else { return };
-        held.events.retain(|event| event.hash != hash);
-        let state = held.thread().state;
+        let (to, content) = (row.to, row.content.clone());
+        let Content::Full(event) = content else { return };
+        self.send(n, to, Content::Event(event));
+        let office = self.office(n);
+        let Some(state) = office.threads.get(&thread).map(|held| held.thread().state) else { return };
         if (state.is_at_work() || state.is_before_acceptance())
             && let Some(event) = office.author(thread, Step::ConsentWithdrawn, clock)
         {
@@ -957,9 +973,9 @@ impl World {
     }
 
     fn check_logs(&mut self, thread: ThreadId, sender: u32, receiver: u32) -> Checked {
-        // A disclosure that came to nothing is not sent again by itself: a person is told, and the logs stay apart.
+        // A preview that came to nothing is not sent again by itself: a person is told.
         let lost = self.office(sender).outbox.values().any(|row| {
-            row.content.discloses()
+            matches!(row.content, Content::Preview(_))
                 && row.content.thread() == Some(thread)
                 && matches!(row.state, RowState::Cancelled | RowState::Expired | RowState::Refused)
         });
@@ -968,7 +984,7 @@ impl World {
         match theirs {
             None if lost => Ok(()),
             None => Err(format!("the referral {thread:?} of {sender} never reached {receiver}")),
-            Some(theirs) if ours == theirs || lost => Ok(()),
+            Some(theirs) if ours == theirs => Ok(()),
             Some(theirs) => {
                 let words = |thread: &crate::referral::Thread| {
                     let steps =

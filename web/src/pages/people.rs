@@ -414,7 +414,7 @@ struct ConsentFormPage {
     purposes: &'static [Purpose],
     groups: Vec<String>,
     reasons: &'static [WithholdReason],
-    methods: &'static [ConsentMethod],
+    methods: Vec<ConsentMethod>,
     givers: &'static [ConsentGiver],
     child_views: &'static [ChildView],
     languages: Vec<(String, String)>,
@@ -437,7 +437,7 @@ async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Re
                 purposes: Purpose::ALL,
                 groups: FieldGroup::ALL.iter().map(ToString::to_string).collect(),
                 reasons: WithholdReason::ALL,
-                methods: ConsentMethod::ALL,
+                methods: given_methods(),
                 givers: ConsentGiver::ALL,
                 child_views: ChildView::ALL,
             },
@@ -499,4 +499,9 @@ async fn withdraw_consent(
         Ok(()) => go(&format!("/people/{id}")),
         Err(error) => signed.refused(&error),
     }
+}
+
+/// How a client can give a consent.
+fn given_methods() -> Vec<ConsentMethod> {
+    ConsentMethod::ALL.iter().copied().filter(|method| *method != ConsentMethod::NotGiven).collect()
 }

@@ -149,6 +149,7 @@ pub(super) async fn referral_page(
             let can_open = !referral.summary.outgoing
                 && (referral.full.is_some() || referral.outside.is_some())
                 && referral.summary.case.is_none()
+                && !referral.preview.is_transfer()
                 && referral.summary.state.is_at_work();
             html_with(
                 if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK },
