@@ -127,7 +127,7 @@ fn what_was_taken_back_while_pending_cannot_be_accepted() {
     wait_for(&theirs, received, "it is gone", |view| view.summary.state == State::Withdrawn);
     let late = theirs.answer(received, AnswerInput { step: "accepted".into(), ..AnswerInput::default() });
     assert!(late.unwrap_err().to_string().contains("withdrawn"), "it says that it is gone");
-    assert!(theirs.referral(received).unwrap().erased.is_some());
+    wait_for(&theirs, received, "what came with it is erased", |view| view.erased.is_some());
 }
 
 #[test]
