@@ -1,12 +1,12 @@
 //! Sealing in a simulation: the real envelope, or a cheap stand-in that keeps its rules about keys and identities.
 
 use super::office::Content;
-use crate::bounded::{List, Text};
+use crate::bounded::Text;
 use crate::id::{OfficeId, PacketId, ThreadId};
-use crate::packet::{Body, Chain, Full, Preview, ReadReceipt};
+use crate::packet::{Body, Full, Preview, ReadReceipt};
 use crate::referral::{Event, SignedEvent};
 use crate::template::Template;
-use crate::terms::{Code, Line, Purpose, SafeContact};
+use crate::terms::{Code, Line};
 use crate::time::Timestamp;
 use casemesh_crypto::envelope::{self, Draft, Recipient, Urgency};
 use casemesh_crypto::hash::{Digest, sha256};
@@ -69,24 +69,7 @@ fn secret(label: &[u8], number: u32, week: u64) -> Secret {
 
 /// The preview that goes with every referral of a simulation.
 pub(super) fn preview() -> Preview {
-    Preview {
-        service: service(),
-        need: Text::default(),
-        pseudonym: Text::default(),
-        age_band: None,
-        sex: None,
-        language: None,
-        interpreter: false,
-        area: Line::default(),
-        safe_contact: SafeContact::default(),
-        purpose: Purpose::ShareForService,
-        consent_expires: Timestamp::default(),
-        will_share: List::default(),
-        withheld: List::default(),
-        template: Template::ContactOnly,
-        chain: Chain::default(),
-        ground: None,
-    }
+    Preview::asking(service(), Template::ContactOnly, Timestamp::default())
 }
 
 pub(super) fn service() -> Code {
