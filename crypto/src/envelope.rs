@@ -58,6 +58,8 @@ const PADDED_BYTES_MIN: usize = 4 * 1024;
 /// Up to here plaintexts are padded to a power of two, above by Padmé (PURBs, 2019).
 const PADDED_POWER_OF_TWO_MAX: usize = 64 * 1024;
 const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// The header of a packet ends here at the latest: whoever asks for no more need not read on.
+pub const HEADER_END_MAX: usize = 4 + HEADER_BYTES_MAX;
 const ENCAPSULATED_BYTES: usize = 1120;
 const WRAPPED_BYTES: usize = 48;
 

@@ -7,7 +7,7 @@
 
 use crate::disk;
 use crate::spool::list;
-use casemesh_crypto::envelope::{Header, packet_hash};
+use casemesh_crypto::envelope::{HEADER_END_MAX, Header, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
 use casemesh_protocol::directory::Directory;
@@ -19,7 +19,7 @@ use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -169,13 +169,21 @@ fn shelf_of(folder: &Path) -> io::Result<Shelf> {
     let mut shelf = Shelf::default();
     for packet in list_or_none(folder, "pkt")? {
         let path = folder.join(format!("{packet}.pkt"));
-        let bytes = fs::read(&path)?;
+        let (start, bytes) = start_of(&path)?;
         let from = fs::read(path.with_extension("from")).ok().and_then(|from| OfficeId::from_slice(&from));
-        if let (Some(from), Ok(header)) = (from, Header::read(&bytes)) {
-            shelf.put(packet, Kept { from, bytes: bytes.len() as u64, expires: expiry(&header) });
+        if let (Some(from), Ok(header)) = (from, Header::read(&start)) {
+            shelf.put(packet, Kept { from, bytes, expires: expiry(&header) });
         }
     }
     Ok(shelf)
+}
+
+/// What of a packet holds its header, and how long the whole is, in bytes.
+fn start_of(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let (file, mut start) = (fs::File::open(path)?, Vec::new());
+    let bytes = file.metadata()?.len();
+    file.take(HEADER_END_MAX as u64).read_to_end(&mut start)?;
+    Ok((start, bytes))
 }
 
 fn list_or_none(folder: &Path, extension: &str) -> io::Result<Vec<Digest>> {
