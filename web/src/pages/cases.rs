@@ -192,6 +192,14 @@ struct CasePage {
     paid: Option<PaymentView>,
     /// Colleagues, and whether each works on the case already.
     helpers: Vec<(String, String, bool)>,
+    /// What was found on reviewing an override, as it came back, and of which consent.
+    finding: Option<(RecordId, Form)>,
+}
+
+impl CasePage {
+    fn finding_of(&self, consent: &RecordId) -> Form {
+        self.finding.iter().find(|(id, _)| id == consent).map(|(_, form)| form.clone()).unwrap_or_default()
+    }
 }
 
 /// The forms of a case page that came back with something wrong in them.
@@ -203,6 +211,16 @@ struct Returned {
     document: Option<Form>,
     standing: Option<Form>,
     closing: Option<Form>,
+    finding: Option<(RecordId, Form)>,
+}
+
+pub(super) async fn with_finding_problems(
+    app: &App,
+    signed: Signed,
+    id: RecordId,
+    finding: (RecordId, Form),
+) -> Response {
+    case_page(app, signed, id, Returned { finding: Some(finding), ..Returned::default() }).await
 }
 
 pub(crate) async fn with_document_problems(app: &App, signed: Signed, id: RecordId, document: Form) -> Response {
@@ -218,10 +236,12 @@ pub(super) async fn with_task_problems(app: &App, signed: Signed, id: RecordId, 
 }
 
 async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) -> Response {
-    let Returned { note: form, money, task, document, standing, closing } = returned;
+    let Returned { note: form, money, task, document, standing, closing, finding } = returned;
     let desk = signed.desk.clone();
     let is_wrong = |form: &Form| !form.problems().is_empty();
-    let wrong = is_wrong(&form) || [&money, &task, &document, &standing, &closing].into_iter().flatten().any(is_wrong);
+    let found = finding.as_ref().map(|(_, form)| form);
+    let forms = [&money, &task, &document, &standing, &closing].map(Option::as_ref);
+    let wrong = is_wrong(&form) || forms.into_iter().chain([found]).flatten().any(is_wrong);
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match app.run(move || desk.case(id)).await {
         Ok(case) => {
@@ -293,6 +313,7 @@ async fn case_page(app: &App, signed: Signed, id: RecordId, returned: Returned) 
                     after,
                     corrected,
                     paid,
+                    finding,
                     open_money,
                     payment_kinds: PaymentKind::ALL,
                 },

@@ -199,9 +199,11 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
     };
     match refused {
         DeskError::Invalid(problems) => refer_page(&app, signed, id, form.with_problems(problems), None, None).await,
-        error @ (DeskError::Consent(_) | DeskError::DoubleSend | DeskError::AlsoOpen(_) | DeskError::Partner(_)) => {
-            refer_page(&app, signed, id, form, None, Some(&error)).await
-        }
+        error @ (DeskError::Consent(_)
+        | DeskError::DoubleSend
+        | DeskError::AlsoOpen(_)
+        | DeskError::HandedOver
+        | DeskError::Partner(_)) => refer_page(&app, signed, id, form, None, Some(&error)).await,
         error => signed.refused(&error),
     }
 }
@@ -362,6 +364,9 @@ async fn review(
     let (desk, finding) = (signed.desk.clone(), form.text("finding"));
     match app.run(move || desk.review_override(id, consent, &finding)).await {
         Ok(()) => go(&format!("/cases/{id}")),
+        Err(DeskError::Invalid(problems)) => {
+            super::cases::with_finding_problems(&app, signed, id, (consent, form.with_problems(problems))).await
+        }
         Err(error) => signed.refused(&error),
     }
 }
