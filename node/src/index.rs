@@ -499,10 +499,7 @@ impl Tables {
     /// Whether a referral of a case is under way.
     pub fn has_open_referral(&self, case: RecordId) -> bool {
         let mut of_case = self.referrals.values().filter(|referral| referral.case == Some(case));
-        of_case.any(|referral| {
-            let state = self.stands(referral).state;
-            state.is_before_acceptance() || state.is_at_work()
-        })
+        of_case.any(|referral| self.stands(referral).state.is_open())
     }
 
     /// The groups that have a roll.

@@ -258,7 +258,7 @@ mod tests {
     use crate::bounded::{List, Text};
     use crate::consent::{ConsentStatus, tests::terms};
     use crate::id::{EventId, StoreEpoch};
-    use crate::packet::{Chain, SharedField};
+    use crate::packet::SharedField;
     use crate::referral::Event;
     use crate::terms::{Code, Line, SafeContact};
     use crate::time::Timestamp;
@@ -287,23 +287,10 @@ mod tests {
     }
 
     fn preview() -> Preview {
+        let service = Code::new("service_type", 1, "safe_house", "Safe house").unwrap();
         Preview {
-            service: Code::new("service_type", 1, "safe_house", "Safe house").unwrap(),
-            need: Text::new("A bed").unwrap(),
-            pseudonym: Text::new("sonose").unwrap(),
-            age_band: None,
-            sex: None,
-            language: None,
-            interpreter: false,
-            area: Line::default(),
-            safe_contact: SafeContact::default(),
-            purpose: Purpose::ShareForService,
-            consent_expires: Timestamp::from_s(1),
             will_share: List::new(vec![FieldGroup::Names]).unwrap(),
-            withheld: List::default(),
-            template: Template::LegalBrief,
-            chain: Chain::default(),
-            ground: None,
+            ..Preview::asking(service, Template::LegalBrief, Timestamp::from_s(1))
         }
     }
 

@@ -100,6 +100,31 @@ pub struct Preview {
 }
 
 impl Preview {
+    /// A request that tells nothing of the client: which service, of which kind, under a consent that holds until then.
+    pub fn asking(service: Code, template: Template, consent_expires: Timestamp) -> Self {
+        Self {
+            service,
+            need: Text::default(),
+            pseudonym: Text::default(),
+            age_band: None,
+            sex: None,
+            language: None,
+            interpreter: false,
+            area: Line::default(),
+            safe_contact: SafeContact::default(),
+            purpose: match template {
+                Template::FullTransfer => Purpose::ShareForTransfer,
+                _ => Purpose::ShareForService,
+            },
+            consent_expires,
+            will_share: List::default(),
+            withheld: List::default(),
+            template,
+            chain: Chain::default(),
+            ground: None,
+        }
+    }
+
     /// Whether the case itself would be handed over, and not a service asked for.
     pub fn is_transfer(&self) -> bool {
         self.purpose == Purpose::ShareForTransfer

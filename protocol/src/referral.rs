@@ -98,6 +98,11 @@ impl State {
         matches!(self, Self::Accepted | Self::InProgress | Self::OnHold)
     }
 
+    /// Whether the two offices have something to do with each other still: it is to be decided, or somebody works on it.
+    pub const fn is_open(self) -> bool {
+        self.is_before_acceptance() || self.is_at_work()
+    }
+
     /// Whether nothing but notes and corrections can follow.
     pub const fn is_final(self) -> bool {
         matches!(
@@ -672,7 +677,17 @@ impl Thread {
 
     /// Whether the sender released a full packet.
     pub fn is_released(&self) -> bool {
-        self.applied().any(|(event, _)| matches!(event.event.step, Step::Released { .. }))
+        self.did(|step| matches!(step, Step::Released { .. }))
+    }
+
+    /// Whether the receiver said yes, whatever came after.
+    pub fn was_accepted(&self) -> bool {
+        self.did(|step| matches!(step, Step::Accepted { .. }))
+    }
+
+    /// Whether a step of a kind came to hold.
+    pub fn did(&self, is: impl Fn(&Step) -> bool) -> bool {
+        self.applied().any(|(event, _)| is(&event.event.step))
     }
 
     /// Whether a side is responsible for a case that this thread hands over, as far as it can know. Never both: the sender is not from
@@ -684,8 +699,7 @@ impl Thread {
             Side::Sender if !self.is_released() => true,
             Side::Sender => {
                 let came_back = matches!(self.state, State::Declined | State::Failed | State::Completed);
-                let is_erased =
-                    self.applied().any(|(event, _)| matches!(event.event.step, Step::ErasureAnswered { .. }));
+                let is_erased = self.did(|step| matches!(step, Step::ErasureAnswered { .. }));
                 self.state != State::Transferred && (came_back || is_erased)
             }
         }

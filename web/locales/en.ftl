@@ -2297,4 +2297,5 @@ more-what = When the client agrees to more, record that consent; then choose it 
 more-send = Send it
 problem-more-not-now = More can be sent only while the other office works on a referral for a service.
 problem-transfer-one-client = A case of several clients cannot be handed over on the consent of one. Open a case for this client alone first.
+problem-transfer-too-long = What the case would bring along is longer than { $detail } KiB. Open a referral for a service instead, and hand over the papers by hand.
 problem-asked-one = Name one office: one of the network, or one without Casemesh.

@@ -2298,4 +2298,5 @@ more-what = Si la persona acepta compartir más, registre ese consentimiento; de
 more-send = Enviarlo
 problem-more-not-now = Solo se puede enviar más mientras la otra oficina trabaja en una derivación para un servicio.
 problem-transfer-one-client = Un caso de varias personas no se puede entregar con el consentimiento de una sola. Abra primero un caso solo para esta persona.
+problem-transfer-too-long = Lo que llevaría el caso pasa de { $detail } KiB. Haga en su lugar una derivación para un servicio y entregue los papeles en mano.
 problem-asked-one = Nombre una sola oficina: una de la red o una sin Casemesh.

@@ -2298,4 +2298,5 @@ more-what = Si la personne accepte de partager davantage, enregistrez ce consent
 more-send = Envoyer
 problem-more-not-now = On ne peut envoyer davantage que tant que l’autre structure travaille sur une orientation vers un service.
 problem-transfer-one-client = Un dossier de plusieurs personnes ne peut être transféré avec le consentement d’une seule. Ouvrez d’abord un dossier pour cette personne seule.
+problem-transfer-too-long = Ce que le dossier emporterait dépasse { $detail } Kio. Faites plutôt une orientation pour un service et remettez les papiers en main propre.
 problem-asked-one = Nommez une seule structure : une du réseau, ou une sans Casemesh.

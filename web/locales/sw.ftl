@@ -2298,4 +2298,5 @@ more-what = Mteja akikubali zaidi, andika idhini hiyo; kisha ichague hapa.
 more-send = Tuma
 problem-more-not-now = Zaidi inaweza kutumwa tu wakati ofisi nyingine inashughulikia rufaa ya huduma.
 problem-transfer-one-client = Kesi ya wateja kadhaa haiwezi kukabidhiwa kwa idhini ya mmoja. Fungua kwanza kesi ya mteja huyu peke yake.
+problem-transfer-too-long = Vitu vya kesi vinavyopaswa kwenda vinazidi KiB { $detail }. Badala yake fanya rufaa ya huduma, na kabidhi karatasi kwa mkono.
 problem-asked-one = Taja ofisi moja: ya mtandao, au isiyo na Casemesh.

@@ -2,8 +2,8 @@
 //! consent that covers this; the computer compares and forgets them. If it finds nothing it answers by itself; what it finds, a person
 //! there judges, and the answer is *can act* or *cannot act* and no more.
 
-use super::exchange::{Outward, Taken};
-use super::referrals::{add_own_event, next_event};
+use super::exchange::Taken;
+use super::outward::{Outward, add_own_event, author, not_allowed};
 use super::{Desk, DeskError, Office};
 use crate::index::Tables;
 use crate::names;
@@ -32,8 +32,8 @@ const FOUND_MAX: usize = 32;
 
 /// Whether the sender asked, and has no answer.
 pub(super) fn is_open(thread: &Thread) -> bool {
-    let did = |is: fn(&Step) -> bool| thread.applied().any(|(event, _)| is(&event.event.step));
-    did(|step| matches!(step, Step::ConflictAsked { .. })) && !did(|step| matches!(step, Step::ConflictAnswered { .. }))
+    thread.did(|step| matches!(step, Step::ConflictAsked { .. }))
+        && !thread.did(|step| matches!(step, Step::ConflictAnswered { .. }))
 }
 
 impl Desk {
@@ -62,12 +62,8 @@ pub(super) fn ask(
     names: ConflictNames,
     not_before: Option<Timestamp>,
 ) -> Result<(), DeskError> {
-    let step = Step::ConflictAsked { names: names.hash() };
-    let event = next_event(tx, &office.keys, referral.thread, referral.side(), &referral.thread(), step)?;
-    let signed = SignedEvent::sign(&event, &office.keys.node_key);
-    let disclosure = Disclosure::conflict_names(permit, signed.clone(), names)
-        .map_err(|error| DeskError::Partner(error.to_string()))?;
-    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
+    let signed = author(tx, &office.keys, referral, Step::ConflictAsked { names: names.hash() })?;
+    let disclosure = Disclosure::conflict_names(permit, signed, names).map_err(not_allowed)?;
     Outward::new(Outgoing::Disclosure(disclosure), referral).not_before(not_before).queue(tx)
 }
 
@@ -119,7 +115,7 @@ impl Office {
         let now = self.around.clock.now();
         let (id, compared) = {
             let tables = self.index.read();
-            let Some(id) = tables.threads.get(&event.thread).copied() else { return Ok(Taken::Later) };
+            let Some(id) = tables.threads.get(&event.thread).copied() else { return Ok(Taken::Later(event.thread)) };
             // Counted beside the referrals: those that are taken back count as well.
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let asked = asked.entry(from).or_default();

@@ -1,10 +1,10 @@
 //! Erasing a person: the keys go, and with them everything that stands under them, wherever a copy lies; then the rows.
 //! Cases that the person has together with others stay theirs, without the person.
 
-use super::exchange::{Outward, stripped};
 use super::import::mark_of;
-use super::referrals::next_event;
+use super::outward::{Outward, next_event, not_allowed};
 use super::requests::ask;
+use super::shedding::stripped;
 use super::tasks::{NewTask, add_task};
 use super::{Desk, DeskError, ErasureView, FieldProblem};
 use crate::disk;
@@ -21,7 +21,7 @@ use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::outgoing::{Grant, Outgoing, Reply};
 use casemesh_protocol::packet::Kind as PacketKind;
-use casemesh_protocol::referral::{Side, SignedEvent, Step};
+use casemesh_protocol::referral::{Side, Step};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -230,7 +230,7 @@ fn ask_partners(tx: &mut Tx<'_>, index: &Index, keys: &Keys, records: &[RecordId
             }
         }
         let is_outside = referral.outside.is_some();
-        let event = match is_done || is_outside {
+        let signed = match is_done || is_outside {
             true => None,
             false => Some(next_event(tx, keys, referral.thread, Side::Sender, &thread, Step::ErasureAsked)?),
         };
@@ -240,10 +240,8 @@ fn ask_partners(tx: &mut Tx<'_>, index: &Index, keys: &Keys, records: &[RecordId
             let title = TaskTitle::Form("erase_outside".into());
             let new = NewTask { kind: TaskKind::ToDo, title, due: super::today(tx)?.plus_days(1) };
             add_task(tx, None, &[], new, tx.staff(), Some(id))?;
-        } else if let Some(event) = event {
-            let signed = SignedEvent::sign(&event, &keys.node_key);
-            let grant = Grant::of_thread(line.thread, line.partner);
-            let reply = Reply::event(grant, signed).map_err(|error| DeskError::Partner(error.to_string()))?;
+        } else if let Some(signed) = signed {
+            let reply = Reply::event(Grant::of_thread(line.thread, line.partner), signed).map_err(not_allowed)?;
             let held = Some(tx.now().plus_ms(HELD_MS));
             asked.push(Outward::new(Outgoing::Reply(reply), &line).not_before(held).queue_row(tx)?);
         }

@@ -6,130 +6,32 @@
 //! seen are one command, the read receipt is the next; only then does the spool let go of it. A crash between
 //! repeats a step that has no second effect.
 
-use super::referrals::{add_own_event, after_taking_back, next_event, touch_case};
-use super::tasks::{NewTask, add_task, settle_from};
+use super::effects::{Ours, after_event, not_arrived};
+use super::outward::{Outward, add_own_event, carries_event, send_bare};
 use super::{DeskError, Office};
-use crate::index::{Index, Tables};
-use crate::keys::Keys;
 use crate::records::{
-    Case, Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Outside, Payment, PaymentKind,
-    Person, Referral, Seen, TaskKind, TaskTitle,
+    Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Person, Referral, Seen,
 };
 use crate::spool::{Fact, OutRow};
-use crate::vault::{Erasure, Record, Tx, VaultError};
+use crate::vault::{Record, Tx, VaultError};
 use casemesh_crypto::envelope::{self, Draft, Opened, Recipient, Urgency};
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
 use casemesh_crypto::random::os_rng;
-use casemesh_crypto::shred::KeyHandle;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
-use casemesh_protocol::bounded::Text;
 use casemesh_protocol::consent::{ConsentStatus, Permit};
 use casemesh_protocol::delivery::{Lost, resend_after};
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
-use casemesh_protocol::outgoing::{Control, Disclosure, Grant, Outgoing, Release, Reply};
+use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
-use casemesh_protocol::referral::{Note, SignedEvent, State, Step};
+use casemesh_protocol::referral::{SignedEvent, Step};
 use casemesh_protocol::statistics::Table;
-use casemesh_protocol::terms::{Line, Money, Purpose, SafeContact};
+use casemesh_protocol::terms::Purpose;
 use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
-
-/// What a command needs of the office that follows an event.
-#[derive(Clone)]
-pub(super) struct Ours {
-    pub(super) keys: Keys,
-    pub(super) index: Arc<Index>,
-    pub(super) directory: Option<Arc<Directory>>,
-}
-
-/// Something that leaves, with what the outbox must know of it.
-pub(super) struct Outward {
-    outgoing: Outgoing,
-    thread: ThreadId,
-    referral: Option<RecordId>,
-    consent: Option<(RecordId, RecordId)>,
-    subjects: Vec<KeyHandle>,
-    urgency: u8,
-    not_before: Option<Timestamp>,
-}
-
-impl Outward {
-    pub(super) fn new(outgoing: Outgoing, referral: &Referral) -> Self {
-        let discloses = matches!(outgoing, Outgoing::Disclosure(_));
-        Self {
-            outgoing,
-            thread: referral.thread,
-            referral: Some(referral.id),
-            consent: if discloses { referral.client.zip(referral.consent) } else { None },
-            subjects: vec![referral.key],
-            urgency: referral.urgency,
-            not_before: None,
-        }
-    }
-
-    /// Marks which of several that go to everybody it is.
-    pub(super) fn marked(mut self, mark: ThreadId) -> Self {
-        self.thread = mark;
-        self
-    }
-
-    /// It does not leave before that.
-    pub(super) fn not_before(mut self, at: Option<Timestamp>) -> Self {
-        self.not_before = at;
-        self
-    }
-
-    pub(super) fn control(control: Control) -> Self {
-        Self {
-            outgoing: Outgoing::Control(control),
-            thread: ThreadId::new([0; 16]),
-            referral: None,
-            consent: None,
-            subjects: Vec::new(),
-            urgency: 0,
-            not_before: None,
-        }
-    }
-
-    /// Puts it into the outbox, inside a command.
-    pub(super) fn queue(self, tx: &mut Tx<'_>) -> Result<(), DeskError> {
-        self.queue_row(tx).map(drop)
-    }
-
-    /// Puts it into the outbox, inside a command: its row.
-    pub(super) fn queue_row(self, tx: &mut Tx<'_>) -> Result<RecordId, DeskError> {
-        let body = self.outgoing.body();
-        let (evidence, purpose) = self.outgoing.consent();
-        let id = tx.fresh_id();
-        tx.insert(&Outbox {
-            id,
-            to: self.outgoing.to(),
-            packet_id: PacketId::random(&mut os_rng()),
-            kind: body.kind().number(),
-            body: body.encode(),
-            thread: self.thread,
-            referral: self.referral,
-            consent: self.consent,
-            purpose: Purpose::ALL.iter().copied().find(|known| known.number() == purpose),
-            evidence,
-            subjects: self.subjects,
-            state: OutboxState::Waiting,
-            packet_hash: None,
-            expires: tx.now().plus_ms(u64::from(PACKET_LIFETIME_HOURS) * 3_600_000),
-            urgency: self.urgency,
-            problem: None,
-            facts: Facts::default(),
-            bytes: 0,
-            not_before: self.not_before,
-            resends: 0,
-        })?;
-        Ok(id)
-    }
-}
 
 struct Inbox<'a> {
     office: OfficeId,
@@ -180,10 +82,6 @@ fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
     RecordId::new(id)
 }
 
-/// What was received with a referral that came to nothing is erased so many days after.
-const KEEP_DECLINED_DAYS: u64 = 30;
-/// What was received with one that was done without a case of ours, so many days after.
-const KEEP_COMPLETED_DAYS: u64 = 90;
 /// How many packets may wait for one that they follow from.
 const LATER_MAX: usize = 256;
 
@@ -191,8 +89,8 @@ const LATER_MAX: usize = 256;
 pub(super) enum Taken {
     /// It had its effect.
     Done,
-    /// What it follows from is not here yet.
-    Later,
+    /// The referral that it belongs to is not here yet.
+    Later(ThreadId),
     /// It cannot have one; a person may look.
     Aside(&'static str),
 }
@@ -331,7 +229,7 @@ impl Office {
                 tx.update(&row.record, row.revision)?;
             }
             let state = referral.thread().state;
-            if state.is_at_work() || state.is_before_acceptance() {
+            if state.is_open() {
                 add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn)?;
             }
             super::handing::settle(tx, &ours, referral)?;
@@ -433,6 +331,8 @@ impl Office {
                     }
                     if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
                         tx.insert(&again)?;
+                    }
+                    if row.state.is_settled() {
                         row.body.clear();
                     }
                     let row = row.clone();
@@ -462,6 +362,7 @@ impl Office {
         }
         for hash in waiting.iter().skip(LATER_MAX) {
             tracing::warn!(packet = ?hash, "too many packets wait for what they follow from; one was set aside");
+            self.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
             if let Err(error) = spool.set_aside(hash) {
                 tracing::error!(kind = %error.kind(), "the spool cannot be written");
             }
@@ -472,7 +373,14 @@ impl Office {
     fn take_each(&self, waiting: &[Digest]) -> Vec<Digest> {
         let spool = self.around.relay.spool();
         let mut later = Vec::new();
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         for hash in waiting {
+            let is_early = |thread: &ThreadId| !self.index.read().threads.contains_key(thread);
+            if awaited.get(hash).is_some_and(is_early) {
+                later.push(*hash);
+                continue;
+            }
+            awaited.remove(hash);
             let packet = match spool.read_in(hash) {
                 Ok(packet) => packet,
                 Err(error) => {
@@ -481,9 +389,10 @@ impl Office {
                 }
             };
             let done = match self.open_packet(&packet) {
-                Ok(Taken::Later) => {
+                Ok(Taken::Later(thread)) => {
                     later.push(*hash);
-                    Ok(())
+                    awaited.insert(*hash, thread);
+                    continue;
                 }
                 Ok(Taken::Done) => spool.drop_in(hash),
                 Ok(Taken::Aside(why)) => {
@@ -650,7 +559,7 @@ impl Office {
     ) -> Result<Taken, DeskError> {
         let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
         let id = self.index.read().threads.get(&event.thread).copied();
-        let Some(id) = id else { return Ok(Taken::Later) };
+        let Some(id) = id else { return Ok(Taken::Later(event.thread)) };
         let full_agrees = match (&event.step, &full) {
             (Step::Released { full: named }, Some(full)) => *named == full.hash(),
             // What it names did not arrive, and the event comes alone.
@@ -773,73 +682,6 @@ impl Office {
         }
     }
 
-    /// Erases what came with referrals that were taken back, or came to nothing long ago: the keys go, and a line is left.
-    pub(super) fn shed_referrals(&self) {
-        let now = self.around.clock.now();
-        let over: Vec<RecordId> = {
-            let tables = self.index.read();
-            let goes = |referral: &&Arc<Referral>| {
-                referral.shed.is_some() || is_to_shed(referral, tables.stands(referral).state, now)
-            };
-            tables.referrals.values().filter(goes).map(|referral| referral.id).collect()
-        };
-        for id in over {
-            if let Err(error) = self.shed(id) {
-                tracing::warn!(%error, "what came with a referral could not be erased; it is tried again");
-            }
-        }
-    }
-
-    /// In three steps, each of which can be done again after a crash: the line is written under another key, the old key goes,
-    /// and the line forgets it.
-    fn shed(&self, id: RecordId) -> Result<(), DeskError> {
-        let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (index, keys) = (Arc::clone(&self.index), self.keys.clone());
-        let old = self.vault.write(None, "shed_referral", move |tx| {
-            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
-            if let Some(old) = sealed.record.shed {
-                return Ok(old);
-            }
-            let now = tx.now();
-            if !is_to_shed(&sealed.record, sealed.record.state(), now) {
-                return Err(DeskError::NotFound);
-            }
-            // The sender learns by itself that nothing is left here.
-            let is_answered = sealed
-                .record
-                .thread()
-                .applied()
-                .any(|(event, _)| matches!(event.event.step, Step::ErasureAnswered { .. }));
-            if !is_answered {
-                let answer = Step::ErasureAnswered { erased: true, kept: Note::default() };
-                add_own_event(tx, &keys, &mut sealed.record, answer)?;
-            }
-            let key = tx.new_person_key();
-            sealed.record = stripped(&sealed.record, key, now);
-            // Our answers have yet to go.
-            let mut packets: Vec<RecordId> = {
-                let tables = index.read();
-                tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
-            };
-            let unseen = tx.unseen::<Outbox>(Outbox::TOP)?;
-            packets.extend(unseen.iter().filter(|row| row.referral == Some(id)).map(|row| row.id));
-            for packet in packets {
-                let Some(mut row) = tx.get::<Outbox>(Outbox::TOP, packet)? else { continue };
-                row.record.subjects = vec![key];
-                tx.update(&row.record, row.revision)?;
-            }
-            tx.about(id);
-            tx.update(&sealed.record, sealed.revision)?;
-            Ok(sealed.record.shed.unwrap_or(key))
-        })?;
-        self.vault.erase(None, move |_| Ok(((), Erasure { persons: vec![old], redacted: Vec::new() })))?;
-        self.vault.write(None, "shed_referral", move |tx| {
-            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
-            sealed.record.shed = None;
-            Ok(tx.update(&sealed.record, sealed.revision)?)
-        })
-    }
-
     /// The client took the consent back: every open referral under it ends, the other office is told, and what is
     /// under way and has not arrived is taken back.
     pub(super) fn end_referrals_under(
@@ -863,7 +705,7 @@ impl Office {
         let mut ended = Ok(());
         for referral in under {
             let state = referral.thread().state;
-            if state.is_before_acceptance() || state.is_at_work() {
+            if state.is_open() {
                 ended = self.step_by_node(staff, referral.id, Step::ConsentWithdrawn).and(ended);
             }
         }
@@ -914,40 +756,6 @@ impl Office {
     }
 }
 
-/// Whether a packet carries an event of a thread beside what it discloses.
-fn carries_event(kind: u16) -> bool {
-    kind == PacketKind::ReferralFull.number() || kind == PacketKind::ConflictNames.number()
-}
-
-/// Sends the event of a disclosure that does not arrive alone.
-fn send_bare(tx: &mut Tx<'_>, referral: &Referral, row: &Outbox) -> Result<(), DeskError> {
-    let (Body::ReferralFull { event, .. } | Body::ConflictNames { event, .. }) =
-        Body::decode(row.kind, &row.body).unwrap_or(Body::ReadReceipt(NO_RECEIPT))
-    else {
-        return Ok(());
-    };
-    let grant = Grant::of_thread(referral.thread, referral.partner);
-    let reply = Reply::event(grant, event).map_err(|error| DeskError::Partner(error.to_string()))?;
-    Outward::new(Outgoing::Reply(reply), referral).queue(tx)
-}
-
-/// Nothing: what stands for a body that cannot be read.
-const NO_RECEIPT: ReadReceipt =
-    ReadReceipt { packet_hash: Digest::ZERO, packet_id: PacketId::new([0; 16]), opened: Timestamp::from_ms(0) };
-
-/// What was released did not arrive: whoever works on the case rings the other office.
-fn not_arrived(tx: &mut Tx<'_>, referral: &Referral, row: &Outbox) -> Result<(), DeskError> {
-    if row.kind != PacketKind::ReferralFull.number() || !referral.outgoing {
-        return Ok(());
-    }
-    let Some(case) = referral.case.map(|case| tx.get::<Case>(Case::TOP, case)).transpose()?.flatten() else {
-        return Ok(());
-    };
-    let (case, due) = (case.record, super::today(tx)?);
-    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("referral_delivery".into()), due };
-    add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
-}
-
 /// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.
 /// A disclosure is not sent again by itself: somebody looks first.
 fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
@@ -987,263 +795,6 @@ fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
         referral.facts = Facts { answered, ..row.facts };
     }
     Ok(tx.update(&sealed.record, sealed.revision)?)
-}
-
-/// What follows at our office from an event of the other one that came to hold.
-pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral, step: &Step) -> Result<(), DeskError> {
-    // Somebody who was to look for another office need not, once this one took it; a mere word changes nothing.
-    if let Some(case) = referral.case.filter(|_| referral.outgoing)
-        && !referral.thread().state.is_before_acceptance()
-        && !matches!(step, Step::Noted { .. } | Step::ErasureAnswered { .. })
-    {
-        settle_from(tx, case, referral.id)?;
-    }
-    match (step, referral.outgoing) {
-        // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
-        // any order: the other office may be at work already when we read that it accepted.
-        (Step::Accepted { .. }, true) if awaits_full(referral) => claim(tx, ours, referral),
-        // The client told the other office: our consent ends as well, whatever else was to go under it.
-        (Step::ConsentWithdrawn, true) => {
-            if let Some((client, consent)) = referral.client.zip(referral.consent)
-                && let Some(mut sealed) = tx.get::<Consent>(client, consent)?
-                && sealed.record.status == ConsentStatus::Given
-            {
-                sealed.record.status = ConsentStatus::Withdrawn(tx.now());
-                tx.update(&sealed.record, sealed.revision)?;
-            }
-            match referral.case {
-                Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-                None => Ok(()),
-            }
-        }
-        (Step::Completed { recovered, .. }, true) => {
-            let amounts: Vec<Money> = recovered.iter().copied().collect();
-            for money in amounts {
-                note_reported(tx, referral, money)?;
-            }
-            match referral.case {
-                Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-                None => Ok(()),
-            }
-        }
-        (_, true) => match referral.case {
-            Some(case) => {
-                touch_case(tx, case, "letter_in", &referral.partner_name.clone())?;
-                if matches!(step, Step::Declined { .. } | Step::Rerouted { .. } | Step::Failed { .. }) {
-                    return find_another(tx, &ours.index, referral);
-                }
-                Ok(())
-            }
-            None => Ok(()),
-        },
-        (
-            Step::Withdrawn { .. }
-            | Step::Revoked { .. }
-            | Step::ConsentWithdrawn
-            | Step::EnteredInError
-            | Step::ErasureAsked,
-            false,
-        ) => after_taking_back(tx, &ours.keys, referral),
-        // More came for a case that we opened: whoever works on it sees that.
-        (Step::Released { .. }, false) => match referral.case {
-            Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-            None => Ok(()),
-        },
-        (_, false) => Ok(()),
-    }
-}
-
-/// Whether what was received with a referral goes now: without a case of ours it is kept no longer than it is needed.
-fn is_to_shed(referral: &Referral, state: State, now: Timestamp) -> bool {
-    if referral.outgoing || referral.case.is_some() || referral.erased.is_some() {
-        return false;
-    }
-    if referral.is_to_erase() {
-        return true;
-    }
-    match state {
-        State::Withdrawn | State::Revoked | State::ConsentWithdrawn | State::EnteredInError => true,
-        // Everything came at once, and we do not help.
-        State::Declined | State::Rerouted | State::Expired if referral.full.is_some() && !was_accepted(referral) => {
-            true
-        }
-        State::Declined | State::Rerouted | State::Expired | State::Closed | State::Failed => {
-            last_event(referral, now).plus_days(KEEP_DECLINED_DAYS) <= now
-        }
-        // The sender never closed it.
-        State::Completed => last_event(referral, now).plus_days(KEEP_COMPLETED_DAYS) <= now,
-        _ => false,
-    }
-}
-
-fn was_accepted(referral: &Referral) -> bool {
-    referral.thread().applied().any(|(event, _)| matches!(event.event.step, Step::Accepted { .. }))
-}
-
-/// When the last event of a referral came.
-fn last_event(referral: &Referral, now: Timestamp) -> Timestamp {
-    referral.events.iter().map(|held| held.at).max().unwrap_or(now)
-}
-
-/// What is left of a referral whose content goes: which office, which service, where it stood, when.
-pub(super) fn stripped(referral: &Referral, key: KeyHandle, now: Timestamp) -> Referral {
-    let preview = Preview {
-        need: Text::default(),
-        pseudonym: referral.preview.pseudonym.clone(),
-        age_band: None,
-        sex: None,
-        language: None,
-        area: Line::default(),
-        safe_contact: SafeContact::default(),
-        ..referral.preview.clone()
-    };
-    let outside = referral.outside.clone().map(|outside| match referral.outgoing {
-        true => outside,
-        false => Outside { contact: String::new(), reference: String::new(), ..outside },
-    });
-    Referral {
-        preview,
-        outside,
-        full: None,
-        events: Vec::new(),
-        heard: Vec::new(),
-        carries: None,
-        reminder: None,
-        moved: Vec::new(),
-        compared: None,
-        client: None,
-        erased: Some((now, referral.state())),
-        shed: Some(referral.key),
-        key,
-        ..referral.clone()
-    }
-}
-
-/// Whether the other office works on a referral and was not sent the full packet.
-fn awaits_full(referral: &Referral) -> bool {
-    let thread = referral.thread();
-    let is_released = thread.applied().any(|(event, _)| matches!(event.event.step, Step::Released { .. }));
-    referral.outside.is_none() && thread.state.is_at_work() && !is_released
-}
-
-/// Somebody must look for another office: the one that was asked does not help, or says nothing.
-pub(super) fn find_another(tx: &mut Tx<'_>, index: &Index, referral: &Referral) -> Result<(), DeskError> {
-    let Some(id) = referral.case else { return Ok(()) };
-    if others_are_open(&index.read(), referral) {
-        return Ok(());
-    }
-    let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
-    if !case.state.is_open() {
-        return Ok(());
-    }
-    let due = super::today(tx)?;
-    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("find_another".into()), due };
-    add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
-}
-
-/// Of several offices that were asked at the same time, the first that accepts gets it: the others are told that it is taken.
-fn claim(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
-    let asked: Vec<RecordId> = {
-        let tables = ours.index.read();
-        let is_other = |other: &&Arc<Referral>| {
-            other.group.is_some() && other.group == referral.group && other.id != referral.id && other.erased.is_none()
-        };
-        tables.referrals.values().filter(is_other).map(|other| other.id).collect()
-    };
-    let reason = || crate::codes::code("withdraw_reason", "other_provider").ok_or(DeskError::NotFound);
-    let mut others = Vec::new();
-    for id in asked {
-        others.extend(tx.get::<Referral>(Referral::TOP, id)?);
-    }
-    if others.iter().any(|other| other.record.thread().state.is_at_work()) {
-        return add_own_event(tx, &ours.keys, referral, Step::Revoked { reason: reason()? });
-    }
-    for mut other in others {
-        if other.record.thread().state.is_before_acceptance() {
-            add_own_event(tx, &ours.keys, &mut other.record, Step::Withdrawn { reason: reason()? })?;
-            tx.update(&other.record, other.revision)?;
-        }
-    }
-    release_full(tx, ours, referral)
-}
-
-/// Whether another office that was asked at the same time can still say yes.
-fn others_are_open(tables: &Tables, referral: &Referral) -> bool {
-    let mut others = tables.referrals.values().filter(|other| other.group == referral.group && other.id != referral.id);
-    referral.group.is_some()
-        && others.any(|other| {
-            let state = tables.stands(other).state;
-            state.is_before_acceptance() || state.is_at_work()
-        })
-}
-
-fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
-    let (Some(client), Some(consent), Some(mut full)) = (referral.client, referral.consent, referral.full.clone())
-    else {
-        return Ok(());
-    };
-    let Some(consent) = tx.get::<Consent>(client, consent)?.map(|sealed| sealed.record) else { return Ok(()) };
-    let standing = ours.index.read().standing(client);
-    let Some(holder) = tx.get::<Person>(Person::TOP, standing)?.map(|sealed| sealed.record) else { return Ok(()) };
-    let circumstances = {
-        let to = (referral.partner, referral.partner_name.as_str());
-        super::circumstances::around(&ours.index.read(), ours.directory.as_deref(), &holder, to, tx.now())
-    };
-    let (status, purpose) = (consent.status, referral.preview.purpose);
-    let Ok(permit) = Permit::under(&consent.terms, status, purpose, referral.partner, circumstances, tx.now()) else {
-        // The consent ended meanwhile: the other office is told, and gets nothing.
-        return add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn);
-    };
-    full.never = super::circumstances::shared(&holder.never, &permit);
-    referral.full = Some(full.clone());
-    if let Some(case) = referral.case
-        && tx.get::<Case>(Case::TOP, case)?.is_some_and(|case| case.record.handed.is_some())
-    {
-        // The case is another office's meanwhile: nothing of it is ours to give.
-        let reason = crate::codes::code("withdraw_reason", "case_closed").ok_or(DeskError::NotFound)?;
-        return add_own_event(tx, &ours.keys, referral, Step::Revoked { reason });
-    }
-    if referral.preview.is_transfer() {
-        return match super::handing::release_case(tx, ours, referral, &permit, full) {
-            // It grew too long since it was offered: somebody has to see to it.
-            Err(DeskError::Partner(problem)) => {
-                tracing::warn!(problem, "a case could not be handed over");
-                find_another(tx, &ours.index, referral)
-            }
-            done => done,
-        };
-    }
-    let step = Step::Released { full: full.hash() };
-    let event = next_event(tx, &ours.keys, referral.thread, referral.side(), &referral.thread(), step)?;
-    let signed = SignedEvent::sign(&event, &ours.keys.node_key);
-    let disclosure = Disclosure::full(&permit, referral.preview.template, Release::Accepted, signed.clone(), full)
-        .map_err(|error| DeskError::Partner(error.to_string()))?;
-    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None, told: None });
-    Outward::new(Outgoing::Disclosure(disclosure), referral).queue(tx)?;
-    match referral.case {
-        Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-        None => Ok(()),
-    }
-}
-
-/// An amount that the other office recovered: shown in our case, counted by them.
-fn note_reported(tx: &mut Tx<'_>, referral: &Referral, money: Money) -> Result<(), DeskError> {
-    let Some(case) = referral.case else { return Ok(()) };
-    let Some(sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok(()) };
-    Ok(tx.insert(&Payment {
-        id: tx.fresh_id(),
-        case,
-        subjects: super::cases::keys(&sealed.record.clients),
-        kind: PaymentKind::Recovered,
-        money,
-        paid: Some(super::today(tx)?),
-        note: referral.partner_name.clone(),
-        recovered_here: false,
-        by: None,
-        at: tx.now(),
-        corrects: None,
-        void: false,
-    })?)
 }
 
 #[cfg(test)]

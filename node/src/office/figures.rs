@@ -1,6 +1,6 @@
 //! The three numbers: the office's own, the table that may leave, and what a collector holds.
 
-use super::exchange::Outward;
+use super::outward::Outward;
 use super::{CodeView, Desk, DeskError};
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;

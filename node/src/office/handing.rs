@@ -5,13 +5,14 @@
 //! What goes along: the client's fields, the case's own, entries for all who see the case, open tasks and flags, money. What stays:
 //! entries for assigned workers alone (their number is told), names of staff, grants, links to other cases, the access log.
 
-use super::DeskError;
 use super::cases::{NewCase, keys, new_case};
-use super::exchange::{Ours, Outward};
-use super::referrals::{add_own_event, next_event, person_from};
+use super::effects::Ours;
+use super::outward::{Releasing, add_own_event, release};
+use super::referrals::person_from;
 use super::sharing::Holdings;
 use super::standing::close;
 use super::tasks::{NewTask, add_task};
+use super::{DeskError, FieldProblem};
 use crate::codes;
 use crate::records::{
     Action, Case, CaseState, Closure, Handed, HeldEvent, Payment, PaymentKind, Referral, StaffRole, Task, TaskKind,
@@ -20,13 +21,12 @@ use crate::records::{
 use crate::vault::{Record, Tx};
 use crate::vocabulary::Vocabulary;
 use casemesh_crypto::wire;
-use casemesh_protocol::bounded::{List, Text};
+use casemesh_protocol::bounded::{List, Text, TooLong};
 use casemesh_protocol::consent::Permit;
 use casemesh_protocol::id::StaffId;
 use casemesh_protocol::limits::{MOVED_PART_BYTES_MAX, MOVED_PARTS_MAX};
-use casemesh_protocol::outgoing::{Disclosure, Outgoing, Release};
 use casemesh_protocol::packet::{Full, Moved, MovedEntry, MovedPayment, MovedTask};
-use casemesh_protocol::referral::{SignedEvent, Step};
+use casemesh_protocol::referral::Step;
 use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{Answer, FieldGroup, Line};
 
@@ -42,7 +42,9 @@ pub(super) fn parts(
     held: &Holdings,
     permit: &Permit,
 ) -> Result<Vec<Moved>, DeskError> {
-    let bounded = |_| DeskError::NotFound;
+    const MOST_KIB: usize = MOVED_PART_BYTES_MAX * MOVED_PARTS_MAX as usize / 1024;
+    let too_long = || DeskError::Invalid(vec![FieldProblem::with("transfer", "transfer-too-long", MOST_KIB)]);
+    let bounded = |_| too_long();
     let (entries, left_behind) = held.open_entries();
     let head = Moved {
         part: 0,
@@ -63,10 +65,6 @@ pub(super) fn parts(
         },
         left_behind: u32::try_from(left_behind).unwrap_or(u32::MAX),
     };
-    let too_long = || {
-        let most = MOVED_PART_BYTES_MAX * usize::from(MOVED_PARTS_MAX) / 1024;
-        DeskError::Partner(format!("the entries of the case are longer than {most} KiB; hand over its papers by hand"))
-    };
     let head_bytes = wire::encode(&head).len();
     if head_bytes > MOVED_PART_BYTES_MAX / 2 {
         return Err(too_long());
@@ -80,7 +78,7 @@ pub(super) fn parts(
         Ok(())
     };
     for entry in entries {
-        let entry = moved_entry(words, entry)?;
+        let entry = moved_entry(words, entry).map_err(bounded)?;
         let bytes = wire::encode(&entry).len();
         if bytes > room && !part.is_empty() {
             put(&mut all, &mut part)?;
@@ -99,8 +97,7 @@ pub(super) fn parts(
     Ok(all)
 }
 
-fn moved_entry(words: &Vocabulary, entry: &Action) -> Result<MovedEntry, DeskError> {
-    let bounded = |_| DeskError::NotFound;
+fn moved_entry(words: &Vocabulary, entry: &Action) -> Result<MovedEntry, TooLong> {
     let form = entry.form.as_ref().and_then(|(form, _)| words.form(form));
     let label = |field: &str| {
         let known = form.and_then(|form| form.fields.iter().find(|known| known.id == field));
@@ -114,7 +111,7 @@ fn moved_entry(words: &Vocabulary, entry: &Action) -> Result<MovedEntry, DeskErr
         text: Text::cut(&entry.text),
         minutes: entry.minutes,
         form: entry.form.as_ref().map(|(form, version)| (Text::cut(form), *version)),
-        answers: List::new(answers).map_err(bounded)?,
+        answers: List::new(answers)?,
     })
 }
 
@@ -140,29 +137,23 @@ pub(super) fn release_case(
     tx: &mut Tx<'_>,
     ours: &Ours,
     referral: &mut Referral,
-    permit: &Permit,
+    under: &Releasing<'_>,
     full: Full,
 ) -> Result<(), DeskError> {
     let id = referral.case.ok_or(DeskError::NotFound)?;
     let mut sealed = tx.get::<Case>(Case::TOP, id)?.ok_or(DeskError::NotFound)?;
     if sealed.record.clients.len() > 1 {
-        return Err(DeskError::Partner("the case is several clients' by now".into()));
+        return Err(DeskError::Invalid(vec![FieldProblem::new("transfer", "transfer-one-client")]));
     }
     let held = Holdings::of(tx.list::<Action>(id)?, tx.list::<Task>(id)?, tx.list::<Payment>(id)?);
     let words = ours.index.read().vocabulary.clone();
-    for moved in parts(&words, &sealed.record, &held, permit)? {
+    for moved in parts(&words, &sealed.record, &held, under.permit)? {
         let first = moved.part == 0;
         let full = match first {
             true => Full { moved: Some(Box::new(moved)), ..full.clone() },
             false => Full { moved: Some(Box::new(moved)), ..Full::default() },
         };
-        let step = Step::Released { full: full.hash() };
-        let event = next_event(tx, &ours.keys, referral.thread, referral.side(), &referral.thread(), step)?;
-        let signed = SignedEvent::sign(&event, &ours.keys.node_key);
-        let disclosure = Disclosure::full(permit, Template::FullTransfer, Release::Accepted, signed.clone(), full)
-            .map_err(|error| DeskError::Partner(error.to_string()))?;
-        referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: None, told: None });
-        Outward::new(Outgoing::Disclosure(disclosure), referral).queue(tx)?;
+        release(tx, &ours.keys, referral, under, full)?;
     }
     let name = referral.partner_name.clone();
     give_up(tx, &mut sealed.record, referral, &name)?;

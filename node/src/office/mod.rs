@@ -13,6 +13,7 @@ mod conflicts;
 mod documents;
 mod drafts;
 mod duplicates;
+mod effects;
 mod entries;
 mod erasure;
 mod exchange;
@@ -26,6 +27,7 @@ mod import;
 mod links;
 mod log;
 mod outside;
+mod outward;
 mod overriding;
 mod own;
 mod people;
@@ -35,7 +37,9 @@ mod reminders;
 pub(crate) mod renewal;
 mod requests;
 mod review;
+mod sending;
 mod sharing;
+mod shedding;
 mod staff;
 mod standing;
 mod steps;
@@ -63,10 +67,10 @@ pub use outside::{BookInInput, ToldInput};
 pub use overriding::OverrideInput;
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
-pub use referrals::{MoreInput, ReferralInput};
 pub use register::RegisterInput;
 pub use reminders::Pulse;
 pub use requests::DecisionInput;
+pub use sending::{MoreInput, ReferralInput};
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use standing::{ClosureInput, StandingInput};
 pub use steps::{AnswerInput, Wanted};
@@ -247,6 +251,8 @@ pub struct Office {
     releasing: Mutex<()>,
     /// How many names each partner asked about, and when: of the last day.
     asked: Mutex<HashMap<casemesh_protocol::id::OfficeId, Vec<(Timestamp, usize)>>>,
+    /// Packets that were opened, and the referral that each waits for. Forgotten when the node stops: then they are opened again.
+    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, casemesh_protocol::id::ThreadId>>,
     /// Held while the log is read back: whole segments lie in memory then.
     reading_log: Mutex<()>,
     /// Held while an import is run or taken back.
@@ -287,6 +293,7 @@ impl Office {
             around,
             releasing: Mutex::default(),
             asked: Mutex::default(),
+            awaited: Mutex::default(),
             importing: Mutex::default(),
             deciding: Mutex::default(),
             reading_log: Mutex::default(),

@@ -2,9 +2,10 @@
 //! that somebody tells. They stand in the same lists, under the same timers and rules, as what comes in packets; what another
 //! office told is written down with who said it, and never signed as if it were theirs.
 
-use super::exchange::after_event;
+use super::effects::after_event;
+use super::outward::next_event;
 use super::people::Problems;
-use super::referrals::{next_event, other_side};
+use super::referrals::other_side;
 use super::steps::{self, AnswerInput};
 use super::tasks::{NewTask, add_task};
 use super::{CodeView, Desk, DeskError, HeardView, SlipView};
@@ -14,13 +15,13 @@ use crate::records::{Case, Consent, Heard, HeldEvent, Outside, Person, Referral,
 use crate::vault::{Record, Tx};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::token;
-use casemesh_protocol::bounded::{List, Text};
+use casemesh_protocol::bounded::Text;
 use casemesh_protocol::consent::{Permit, outside_office};
 use casemesh_protocol::id::{RecordId, ThreadId};
 use casemesh_protocol::limits::NEED_BYTES_MAX;
-use casemesh_protocol::packet::{self, Chain, Preview};
-use casemesh_protocol::referral::{Fate, Side, SignedEvent, Step, Thread};
-use casemesh_protocol::terms::{Line, Purpose, SafeContact};
+use casemesh_protocol::packet::{self, Preview};
+use casemesh_protocol::referral::{Fate, Side, Step, Thread};
+use casemesh_protocol::terms::Purpose;
 use casemesh_protocol::timers;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -117,26 +118,12 @@ impl Desk {
             let partner = outside_office(from.as_str());
             let seed: [u8; 4] = casemesh_crypto::random::array(&mut os_rng());
             let preview = Preview {
-                service: service.clone(),
                 need: Text::cut(&need),
                 pseudonym: Text::cut(&packet::pseudonym(&partner, seed)),
-                age_band: None,
-                sex: None,
-                language: None,
-                interpreter: false,
-                area: Line::default(),
-                safe_contact: SafeContact::default(),
-                purpose: Purpose::ShareForService,
-                consent_expires: expires,
-                will_share: List::default(),
-                withheld: List::default(),
-                template: super::sharing::usual(&input_service),
-                chain: Chain::default(),
-                ground: None,
+                ..Preview::asking(service.clone(), super::sharing::usual(&input_service), expires)
             };
             let step = Step::Sent { service, respond_by, expires, preview: preview.hash() };
-            let event = next_event(tx, &office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
-            let signed = SignedEvent::sign(&event, &office.keys.node_key);
+            let signed = next_event(tx, &office.keys, thread, Side::Sender, &Thread::fold([]), step)?;
             let told = Some(Told { by: from.to_string(), how: how.clone() });
             let first = HeldEvent { signed, ours: false, at: now, by: tx.staff(), told };
             let (id, key) = (tx.fresh_id(), tx.new_person_key());
@@ -175,8 +162,7 @@ impl Desk {
             let (thread, side) = (referral.thread(), other_side(referral.side()));
             thread.state.after(&step, side)?;
             if referral.outside.is_some() {
-                let event = next_event(tx, &ours.keys, referral.thread, side, &thread, step.clone())?;
-                let signed = SignedEvent::sign(&event, &ours.keys.node_key);
+                let signed = next_event(tx, &ours.keys, referral.thread, side, &thread, step.clone())?;
                 let held = HeldEvent { signed, ours: false, at: tx.now(), by: tx.staff(), told: Some(told) };
                 referral.events.push(held);
                 referral.facts.arrived.get_or_insert(tx.now());

@@ -1,186 +1,36 @@
 //! Referrals: what would be shared, sending, following, answering.
 
 use super::cases::NewCase;
-use super::exchange::Outward;
+use super::effects::after_taking_back;
+use super::outward::add_own_event;
 use super::people::country;
-use super::sharing::{self, Holdings};
 use super::steps::{self, AnswerInput};
-use super::tasks::{NewTask, add_task, settle_from};
+use super::tasks::settle_from;
 use super::{
-    CodeView, ComparedView, Desk, DeskError, ErasureAnswerView, FieldProblem, MovedView, NextView, OutsideView,
-    PacketView, PartnerView, ReferralSummary, ReferralView, SharePreview,
+    CodeView, ComparedView, Desk, DeskError, ErasureAnswerView, FieldProblem, NextView, OutsideView, PacketView,
+    PartnerView, ReferralSummary, ReferralView,
 };
 use crate::calendars::{Calendar, birth_date};
-use crate::codes;
 use crate::index::Tables;
-use crate::policy::{Ask, Relation};
+use crate::policy::Ask;
 use crate::records::{
-    Action, Case, CaseState, Compared, Consent, Counters, Facts, HeldEvent, IdentityLevel, Outbox, OutboxState,
-    Outside, Payment, PaymentKind, Person, PersonRef, Referral, SETTINGS_ID, StaffRole, Task, TaskKind, TaskState,
-    TaskTitle,
+    Case, Compared, Facts, HeldEvent, IdentityLevel, OutboxState, Payment, PaymentKind, Person, Referral, StaffRole,
+    Task, TaskState,
 };
 use crate::vault::{Record, Tx};
-use casemesh_crypto::hash::{Digest, keyed_name};
-use casemesh_crypto::random::os_rng;
-use casemesh_protocol::bounded::{List, Text};
-use casemesh_protocol::consent::{ConsentStatus, Permit, outside_office};
-use casemesh_protocol::id::{EventId, OfficeId, RecordId, StoreEpoch, ThreadId};
-use casemesh_protocol::outgoing::{BeyondPermit, Disclosure, Grant, Outgoing, Release, Reply};
-use casemesh_protocol::packet::{self, Chain, ConflictNames, Full, Kind as PacketKind, Preview};
-use casemesh_protocol::referral::{Event, IllegalStep, Note, Side, SignedEvent, State, Step, Thread};
-use casemesh_protocol::template::Template;
-use casemesh_protocol::terms::{Code, FieldGroup, FieldState, Line, Money, Purpose};
-use casemesh_protocol::time::{Day, Timestamp};
-use casemesh_protocol::timers;
-use serde::{Deserialize, Serialize};
+use casemesh_crypto::hash::Digest;
+use casemesh_protocol::bounded::Text;
+use casemesh_protocol::consent::{ConsentStatus, outside_office};
+use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::packet::{Full, Kind as PacketKind};
+use casemesh_protocol::referral::{Event, Side, State, Step};
+use casemesh_protocol::terms::{Code, FieldState, Money};
+use casemesh_protocol::time::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
-use utoipa::ToSchema;
+use std::sync::Arc;
 
-/// An answer on what is kept is due so many days after a referral was taken back.
-const ERASURE_ANSWER_DAYS: i32 = 3;
 /// Attempts for one need that are shown.
 const ATTEMPTS_MAX: usize = 32;
-/// Offices that can be asked at the same time.
-const ASKED_AT_ONCE_MAX: usize = 8;
-/// The number of the greatest urgency.
-const EMERGENCY: u8 = 2;
-/// Longest need.
-const NEED_BYTES_MAX: usize = casemesh_protocol::limits::NEED_BYTES_MAX;
-
-/// A referral as entered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ReferralInput {
-    /// To which office; empty for one without a node.
-    pub to: String,
-    /// The name of an office without a node, as the consent has it.
-    pub outside: String,
-    /// How it goes to an office without a node: code of the list `outside_way`; a slip when empty.
-    pub how: String,
-    /// Telephone, address and the like of an office without a node.
-    pub contact: String,
-    /// Code of the list `service_type`.
-    pub service: String,
-    /// What is needed, in words, without names.
-    pub need: String,
-    /// routine, urgent or emergency.
-    pub urgency: String,
-    /// Under which consent.
-    pub consent: String,
-    /// Whether it is sent although another office was asked for the same and has not answered.
-    pub also_elsewhere: bool,
-    /// What is shared after acceptance: contact_only, legal_brief, child_protection, shelter or health; what the service usually
-    /// needs when empty.
-    pub template: String,
-    /// Whether the case itself is handed over, and not a service asked for.
-    pub transfer: bool,
-    /// Other offices that are asked at the same time: the first that accepts gets it.
-    pub also: Vec<String>,
-    /// The referral for the same need that came before; may be empty.
-    pub follows: String,
-    /// Whether everything goes at once, before the other office accepts: an emergency, under a consent that says so.
-    pub complete_now: bool,
-}
-
-/// What more is shared in a referral that is at work, as entered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MoreInput {
-    /// Under which consent: one that covers more.
-    pub consent: String,
-    /// What is shared: contact_only, legal_brief, child_protection, shelter or health.
-    pub template: String,
-}
-
-/// What goes into a referral, before it is signed.
-struct Draft {
-    partner_name: String,
-    preview: Preview,
-    full: Full,
-    permit: Permit,
-    left_out: Vec<FieldGroup>,
-    urgency: u8,
-    /// The record of the client that the consent stands with.
-    holder: PersonRef,
-    outside: Option<Outside>,
-    follows: Option<RecordId>,
-    /// What the other office's computer compares.
-    names: Option<ConflictNames>,
-}
-
-/// Where the facts of a draft come from: the view, or a command at work.
-trait Source {
-    fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError>;
-    fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError>;
-    fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError>;
-    fn holdings(&self, case: RecordId) -> Result<Holdings, DeskError>;
-}
-
-impl Source for Desk {
-    fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError> {
-        Ok(self.office.vault.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record))
-    }
-    fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError> {
-        Ok(self.office.vault.get::<Person>(Person::TOP, id)?.map(|sealed| sealed.record))
-    }
-    fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError> {
-        Ok(self.office.vault.get::<Consent>(person, id)?.map(|sealed| sealed.record))
-    }
-    fn holdings(&self, case: RecordId) -> Result<Holdings, DeskError> {
-        let vault = &self.office.vault;
-        Ok(Holdings::of(vault.list::<Action>(case)?, vault.list::<Task>(case)?, vault.list::<Payment>(case)?))
-    }
-}
-
-impl Source for Tx<'_> {
-    fn case(&self, id: RecordId) -> Result<Option<Case>, DeskError> {
-        Ok(self.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record))
-    }
-    fn person(&self, id: RecordId) -> Result<Option<Person>, DeskError> {
-        Ok(self.get::<Person>(Person::TOP, id)?.map(|sealed| sealed.record))
-    }
-    fn consent(&self, person: RecordId, id: RecordId) -> Result<Option<Consent>, DeskError> {
-        Ok(self.get::<Consent>(person, id)?.map(|sealed| sealed.record))
-    }
-    fn holdings(&self, case: RecordId) -> Result<Holdings, DeskError> {
-        Ok(Holdings::of(self.list::<Action>(case)?, self.list::<Task>(case)?, self.list::<Payment>(case)?))
-    }
-}
-
-fn age_band(person: &Person, today: Day) -> Option<Code> {
-    if let Some(band) = person.age_band.value() {
-        return Some(band.clone());
-    }
-    let age = person.birth.value()?.age_on(today)?;
-    let band = match age {
-        0..=8 => "0-8",
-        9..=17 => "9-17",
-        18..=20 => "18-20",
-        21..=23 => "21-23",
-        24..=26 => "24-26",
-        27..=29 => "27-29",
-        30..=38 => "30-38",
-        39..=47 => "39-47",
-        _ => "48+",
-    };
-    codes::code("age_band", band)
-}
-
-/// The groups that have something to share.
-const SHAREABLE: &[FieldGroup] = &[
-    FieldGroup::Names,
-    FieldGroup::BirthAndSex,
-    FieldGroup::Contact,
-    FieldGroup::Address,
-    FieldGroup::Origin,
-    FieldGroup::Identifiers,
-    FieldGroup::CaseBrief,
-    FieldGroup::CaseNotes,
-    FieldGroup::Money,
-    FieldGroup::Safety,
-    FieldGroup::Family,
-];
 
 impl Desk {
     /// The other offices of the network.
@@ -202,377 +52,6 @@ impl Desk {
                 problem: status.problems.get(office).cloned(),
             })
             .collect()
-    }
-
-    /// What would go to the other office, exactly, if the referral were sent now.
-    ///
-    /// # Errors
-    /// When fields are wrong or the consent does not allow it.
-    pub fn preview_referral(&self, case: RecordId, input: &ReferralInput) -> Result<SharePreview, DeskError> {
-        self.may_refer(case)?;
-        let draft = self.draft(self, case, input, self.now())?;
-        let held = self.holdings(case)?;
-        if draft.full.fields.iter().any(|field| field.field.as_str() == "address") {
-            self.office.vault.note_and_wait(Some(self.actor.staff), "reveal_address", Some(draft.holder.id))?;
-        }
-        Ok(SharePreview {
-            partner: draft.partner_name,
-            preview: draft.preview,
-            full: draft.full,
-            left_out: draft.left_out,
-            names: draft
-                .names
-                .map(|names| names.client.iter().chain(names.parties.iter()).map(ToString::to_string).collect()),
-            also: input.also.iter().filter_map(|office| self.member_name(office.parse().ok()?)).collect(),
-            moved: input.transfer.then(|| {
-                let (entries, left_behind) = held.open_entries();
-                let (tasks, payments) = (held.open_tasks().count(), held.payments.len());
-                MovedView { entries: entries.count(), tasks, payments, left_behind }
-            }),
-        })
-    }
-
-    /// Sends a referral. It is decided, signed and queued as one step; the network takes it from there.
-    ///
-    /// # Errors
-    /// When fields are wrong, the consent does not allow it, or the same is already under way.
-    pub fn send_referral(&self, case: RecordId, input: ReferralInput) -> Result<RecordId, DeskError> {
-        self.may_refer(case)?;
-        if input.transfer {
-            self.may_hand_over(case)?;
-        }
-        let desk = self.clone();
-        let id = self.write("send_referral", move |tx| {
-            let mut offices = vec![input.to.trim().to_owned()];
-            for other in input.also.iter().map(|other| other.trim()).filter(|other| !other.is_empty()) {
-                if !offices.iter().any(|known| known.eq_ignore_ascii_case(other)) {
-                    offices.push(other.to_owned());
-                }
-            }
-            if offices.len() > ASKED_AT_ONCE_MAX {
-                return Err(DeskError::Invalid(vec![FieldProblem::with("also", "asked-too-many", ASKED_AT_ONCE_MAX)]));
-            }
-            let is_open = offices.len() > 1;
-            let mut first = None;
-            for to in offices {
-                let draft = desk.draft(tx, case, &ReferralInput { to, ..input.clone() }, tx.now())?;
-                desk.not_twice(tx, case, &draft, input.also_elsewhere || is_open, first)?;
-                let referral = desk.begin_referral(tx, case, draft, &input, first, is_open)?;
-                first = first.or(Some(referral));
-            }
-            first.ok_or(DeskError::NotFound)
-        })?;
-        self.office.release_outbox();
-        Ok(id)
-    }
-
-    /// Refuses to ask the same office for the same twice, and another by mistake. `group` are those of this very request.
-    fn not_twice(
-        &self,
-        tx: &Tx<'_>,
-        case: RecordId,
-        draft: &Draft,
-        also_elsewhere: bool,
-        group: Option<RecordId>,
-    ) -> Result<(), DeskError> {
-        let partner = draft.permit.recipient();
-        let service = &draft.preview.service.code;
-        let is_for_same =
-            |other: &Referral| other.outgoing && other.case == Some(case) && other.preview.service.code == *service;
-        let is_same = |other: &Referral| {
-            let state = other.state();
-            is_for_same(other) && other.partner == partner && (state.is_before_acceptance() || state.is_at_work())
-        };
-        let tables = self.office.index.read();
-        // The same need at another office at the same time: sometimes right, never by mistake.
-        let is_elsewhere = |other: &&Arc<Referral>| {
-            is_for_same(other) && other.partner != partner && other.state().is_before_acceptance()
-        };
-        if let Some(other) = tables.referrals.values().find(is_elsewhere).filter(|_| !also_elsewhere) {
-            return Err(DeskError::AlsoOpen(other.partner_name.clone()));
-        }
-        let unseen = tx.unseen::<Referral>(Referral::TOP)?;
-        let is_under_way = tables.referrals.values().any(|other| is_same(other));
-        if is_under_way || unseen.iter().any(|other| is_same(other) && (group.is_none() || other.group != group)) {
-            return Err(DeskError::DoubleSend);
-        }
-        Ok(())
-    }
-
-    /// Begins one referral and queues what goes: the preview, and all the rest with it where it goes at once.
-    fn begin_referral(
-        &self,
-        tx: &mut Tx<'_>,
-        case: RecordId,
-        draft: Draft,
-        input: &ReferralInput,
-        group: Option<RecordId>,
-        is_open: bool,
-    ) -> Result<RecordId, DeskError> {
-        let (now, partner, keys) = (tx.now(), draft.permit.recipient(), &self.office.keys);
-        let settings = self.office.settings();
-        let recall_ms = u64::from(settings.map_or(0, |settings| settings.recall_minutes)) * 60_000;
-        let rules = self.office.rules();
-        let consent: RecordId = input.consent.parse().map_err(|_| DeskError::NotFound)?;
-        let thread = ThreadId::random(&mut os_rng());
-        let within = |of| now.plus_ms(u64::from(timers::hours(of, draft.urgency)) * 3_600_000);
-        let (respond_by, expires) = (within(rules.decide_h), within(rules.expire_h));
-        let preview = Preview { chain: Chain { is_open, ..draft.preview.chain }, ..draft.preview };
-        let step = Step::Sent { service: preview.service.clone(), respond_by, expires, preview: preview.hash() };
-        let event = next_event(tx, keys, thread, Side::Sender, &Thread::fold([]), step)?;
-        let signed = SignedEvent::sign(&event, &keys.node_key);
-        let refused = |error: BeyondPermit| DeskError::Partner(error.to_string());
-        // Built for an office without a node as well: what the permit does not cover does not get onto paper either.
-        let disclosure = Disclosure::preview(&draft.permit, signed.clone(), preview.clone()).map_err(refused)?;
-        let is_outside = draft.outside.is_some();
-        let first = HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None };
-        let (id, to) = (tx.fresh_id(), (partner, draft.partner_name));
-        let referral = Referral::begun(id, draft.holder.key, to, preview, first, draft.urgency);
-        let mut referral = Referral {
-            outgoing: true,
-            case: Some(case),
-            client: Some(draft.holder.id),
-            consent: Some(consent),
-            full: Some(draft.full.clone()),
-            facts: Facts { sent: Some(now).filter(|_| is_outside), ..Facts::default() },
-            outside: draft.outside,
-            follows: draft.follows,
-            group: group.or(Some(id)).filter(|_| is_open),
-            ..referral.ok_or(DeskError::NotFound)?
-        };
-        let goes_at = Some(now.plus_ms(recall_ms)).filter(|_| recall_ms > 0 && referral.urgency == 0);
-        if !is_outside {
-            Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).queue(tx)?;
-        }
-        if let Some(names) = draft.names {
-            super::conflicts::ask(tx, &self.office, &mut referral, &draft.permit, names, goes_at)?;
-        }
-        if input.complete_now && !is_outside {
-            let step = Step::Released { full: draft.full.hash() };
-            let event = next_event(tx, keys, thread, Side::Sender, &referral.thread(), step)?;
-            let signed = SignedEvent::sign(&event, &keys.node_key);
-            let template = referral.preview.template;
-            let full = Disclosure::full(&draft.permit, template, Release::Now, signed.clone(), draft.full);
-            referral.events.push(HeldEvent { signed, ours: true, at: now, by: tx.staff(), told: None });
-            let full = Outgoing::Disclosure(full.map_err(refused)?);
-            Outward::new(full, &referral).not_before(goes_at).queue(tx)?;
-        }
-        tx.insert(&referral)?;
-        touch_case(tx, case, "letter_out", &referral.partner_name)?;
-        tx.about(id);
-        Ok(id)
-    }
-
-    /// Following a referral to its end is allowed to who may refer, also when it handed the case over.
-    fn may_follow(&self, case: RecordId) -> Result<(), DeskError> {
-        let relation = self.reach_case(case)?;
-        Ok(self.allow(Ask::Refer(Relation { handed_over: false, ..relation }))?)
-    }
-
-    /// Handing a case over is more than referring it: nobody does it by emergency access, and where closures are approved, who
-    /// approves them does it.
-    fn may_hand_over(&self, case: RecordId) -> Result<(), DeskError> {
-        self.may_in_case(case, Ask::AssignCase)?;
-        match self.office.settings().is_some_and(|settings| settings.approve_closure) {
-            true => Ok(self.allow(Ask::ApproveCases)?),
-            false => Ok(()),
-        }
-    }
-
-    pub(super) fn may_refer(&self, case: RecordId) -> Result<(), DeskError> {
-        self.may_in_case(case, Ask::Refer).map(drop)
-    }
-
-    fn draft(
-        &self,
-        source: &impl Source,
-        case: RecordId,
-        input: &ReferralInput,
-        now: Timestamp,
-    ) -> Result<Draft, DeskError> {
-        let case = source.case(case)?.ok_or(DeskError::NotFound)?;
-        let client = case.clients.first().ok_or(DeskError::NotFound)?;
-        let records = self.office.index.read().records_of(client.id);
-        let standing = records.first().copied().unwrap_or(client.id);
-        let client = source.person(standing)?.ok_or(DeskError::NotFound)?;
-        let mut problems = self.problems();
-        let outside = problems.line("outside", &input.outside);
-        let how = match input.how.as_str() {
-            "" => codes::code("outside_way", "slip"),
-            how => problems.code("how", "outside_way", how),
-        };
-        let contact = problems.text("contact", &input.contact, 400);
-        let is_outside = !outside.is_empty();
-        let to: Option<OfficeId> = match is_outside {
-            true => Some(outside_office(outside.as_str())),
-            false => problems.word("to", &input.to),
-        };
-        let service = problems.code("service", "service_type", &input.service);
-        let need = problems.required_text("need", &input.need, NEED_BYTES_MAX);
-        let urgency = super::outside::urgency_of(&mut problems, &input.urgency);
-        let template: Option<Template> = match (input.transfer, input.template.as_str()) {
-            (true, _) => Some(Template::FullTransfer),
-            (false, "") => Some(sharing::usual(&input.service)),
-            (false, word) => problems.word("template", word),
-        };
-        if template == Some(Template::FullTransfer) && !input.transfer {
-            problems.with("template", "unknown-value", &input.template);
-        }
-        if input.transfer && is_outside {
-            problems.add("to", "transfer-needs-node");
-        }
-        if is_outside && !input.also.is_empty() {
-            problems.add("also", "transfer-needs-node");
-        }
-        if input.transfer && !input.also.is_empty() {
-            problems.add("also", "transfer-to-one");
-        }
-        if input.complete_now && (urgency != EMERGENCY || input.transfer || !input.also.is_empty()) {
-            problems.add("complete_now", "only-in-emergency");
-        }
-        let follows: Option<RecordId> = match input.follows.as_str() {
-            "" => None,
-            text => problems.word("follows", text),
-        };
-        let consent: Option<RecordId> = problems.word("consent", &input.consent);
-        let names = [client.given.value(), client.family.value(), client.local_name.value()];
-        let need_words = crate::names::words(&need);
-        let names: Vec<String> = names.into_iter().flatten().flat_map(|name| crate::names::words(name)).collect();
-        if let Some(name) = names.iter().find(|name| name.chars().count() > 2 && need_words.contains(name)) {
-            problems.with("need", "need-has-name", name);
-        }
-        let directory = self.office.around.directory();
-        let member = to.and_then(|to| directory.as_ref().and_then(|directory| directory.member(&to)));
-        if to.is_some() && member.is_none() && !is_outside {
-            problems.add("to", "not-in-network");
-        }
-        if member.is_some_and(|member| member.prekey(now).is_none()) {
-            problems.add("to", "no-prekey");
-        }
-        problems.done()?;
-        let (Some(to), Some(service), Some(consent), Some(how)) = (to, service, consent, how) else {
-            return Err(DeskError::NotFound);
-        };
-        let partner_name = match (is_outside, member) {
-            (true, _) => outside.to_string(),
-            (false, Some(member)) => member.record.name.to_string(),
-            (false, None) => return Err(DeskError::NotFound),
-        };
-        // The consent may stand with a record that turned out to be about the same person.
-        let found = records.iter().find_map(|id| source.consent(*id, consent).transpose());
-        let consent = found.transpose()?.ok_or(DeskError::NotFound)?;
-        let circumstances = self.office.circumstances(&client, to, &partner_name);
-        let purpose = if input.transfer { Purpose::ShareForTransfer } else { Purpose::ShareForService };
-        let permit = Permit::under(&consent.terms, consent.status, purpose, to, circumstances, now)?;
-        let mut problems = self.problems();
-        if input.complete_now && !permit.lets_all_go_now() {
-            problems.add("complete_now", "consent-not-now");
-        }
-        if input.transfer {
-            let is_open = self.office.index.read().has_open_referral(case.id);
-            if let Some((field, problem, value)) = super::handing::obstacle(&permit, is_open, case.clients.len()) {
-                problems.with(field, problem, value);
-            }
-        }
-        if !input.transfer && self.is_being_handed_over(case.id) {
-            problems.add("to", "transfer-open-referral");
-        }
-        problems.done()?;
-        let Some(template) = template else { return Err(DeskError::NotFound) };
-        let held = source.holdings(case.id)?;
-        if input.transfer {
-            // It must fit when it is accepted; somebody learns now that it does not.
-            super::handing::parts(&self.office.index.read().vocabulary, &case, &held, &permit)?;
-        }
-        let attempt = self.office.index.read().referrals.values().filter(|r| r.case == Some(case.id)).count();
-        let seed = keyed_name(
-            &self.office.keys.subkey("pseudonym"),
-            &[case.id.as_bytes(), to.as_bytes(), &(attempt as u64).to_be_bytes()],
-        );
-        let [a, b, c, d, ..] = *seed.as_bytes();
-        let (will_share, left_out): (Vec<FieldGroup>, Vec<FieldGroup>) =
-            SHAREABLE.iter().copied().partition(|group| permit.covers(*group) && template.asks_for(*group));
-        let bounded = |_| DeskError::NotFound;
-        let preview = Preview {
-            service,
-            need: Text::new(need).map_err(bounded)?,
-            pseudonym: Text::cut(&packet::pseudonym(&to, [a, b, c, d])),
-            age_band: age_band(&client, now.day()).filter(|_| permit.covers(FieldGroup::BirthAndSex)),
-            sex: client.sex.value().filter(|_| permit.covers(FieldGroup::BirthAndSex)).cloned(),
-            language: client.language.value().filter(|_| permit.covers(FieldGroup::Origin)).cloned(),
-            interpreter: client.interpreter,
-            area: client
-                .area
-                .value()
-                .filter(|_| permit.covers(FieldGroup::Address))
-                .map(|area| Line::cut(area))
-                .unwrap_or_default(),
-            safe_contact: client.safe_contact.without_words(),
-            purpose,
-            consent_expires: permit.expires(),
-            will_share: List::new(will_share).map_err(bounded)?,
-            withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
-            template,
-            chain: self.chain(&case, follows),
-            ground: permit.ground(),
-        };
-        let has_brief = permit.covers(FieldGroup::CaseBrief) && template.has_brief();
-        let brief = if has_brief { Text::cut(&case.summary) } else { Text::default() };
-        let fields = {
-            let tables = self.office.index.read();
-            let sees = |person: RecordId| self.sees_person(&tables, person);
-            sharing::fields(&tables, (&client, &case), &held, &permit, template, &sees)?
-        };
-        let full = Full {
-            fields: List::new(fields).map_err(bounded)?,
-            brief,
-            withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
-            sender_contact: Line::cut(&format!("{}, {}", self.name, self.office_name())),
-            safe_contact: match permit.covers(FieldGroup::Contact) {
-                true => client.safe_contact.clone(),
-                false => client.safe_contact.without_words(),
-            },
-            never: super::circumstances::shared(&client.never, &permit),
-            moved: None,
-        };
-        let names = self.conflict_names(case.id, &client, &permit).filter(|_| !is_outside);
-        Ok(Draft {
-            follows,
-            names,
-            partner_name,
-            preview,
-            full,
-            permit,
-            left_out,
-            urgency,
-            holder: consent.person,
-            outside: is_outside.then(|| Outside {
-                how,
-                contact,
-                reference: String::new(),
-                code: super::outside::slip_code(),
-            }),
-        })
-    }
-
-    /// Whether a case is about to become another office's.
-    fn is_being_handed_over(&self, case: RecordId) -> bool {
-        let tables = self.office.index.read();
-        let mut of_case = tables.referrals.values().filter(|referral| referral.outgoing && referral.case == Some(case));
-        of_case.any(|referral| {
-            let state = tables.stands(referral).state;
-            referral.preview.is_transfer() && (state.is_before_acceptance() || state.is_at_work())
-        })
-    }
-
-    /// Where a referral stands among others for the same need.
-    fn chain(&self, case: &Case, follows: Option<RecordId>) -> Chain {
-        let tables = self.office.index.read();
-        let before = |id: &RecordId| tables.referrals.get(id)?.follows;
-        let attempts = follows.map_or(0, |last| std::iter::successors(Some(last), before).take(100).count());
-        let came_by = case.from_referral.and_then(|id| tables.referrals.get(&id));
-        let offices = came_by.map_or(0, |came_by| came_by.preview.chain.offices_before.saturating_add(1));
-        Chain { attempts_before: u8::try_from(attempts).unwrap_or(u8::MAX), offices_before: offices, is_open: false }
     }
 
     /// Referrals, latest first: incoming or outgoing.
@@ -686,10 +165,10 @@ impl Desk {
                 None => steps::offered(&tables.vocabulary, &referral, thread.state, referral.side()),
             },
             packets,
-            compared: referral.compared.as_ref().map(|compared| {
-                let accepted = thread.applied().any(|(event, _)| matches!(event.event.step, Step::Accepted { .. }));
-                self.compared_view(&tables, compared, accepted)
-            }),
+            compared: referral
+                .compared
+                .as_ref()
+                .map(|compared| self.compared_view(&tables, compared, thread.was_accepted())),
             consent: referral.consent,
             before: self.attempts_before(&tables, &referral),
             same_time: self.asked_too(&tables, &referral),
@@ -832,10 +311,6 @@ impl Desk {
             _ => Vec::new(),
         };
         let step = steps::read(self.problems(), &input, self.today(), recovered, |office| self.member_name(office))?;
-        // What came with it is erased: it stands where it stood then.
-        if let Some((_, state)) = referral.erased {
-            return Err(IllegalStep { state, step: step.word(), side: referral.side() }.into());
-        }
         let (office, ours) = (Arc::clone(&self.office), self.office.ours());
         self.write("answer_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
@@ -861,101 +336,6 @@ impl Desk {
     pub(super) fn member_name(&self, office: OfficeId) -> Option<String> {
         let directory = self.office.around.directory()?;
         directory.member(&office).map(|member| member.record.name.to_string())
-    }
-
-    /// What a referral at work would send once more, under another consent.
-    fn more(&self, referral: &Referral, input: &MoreInput) -> Result<(RecordId, ReferralInput), DeskError> {
-        let case = referral.case.filter(|_| referral.outgoing).ok_or(DeskError::NotFound)?;
-        self.may_refer(case)?;
-        let is_service = !referral.preview.is_transfer() && referral.outside.is_none();
-        if !is_service || !referral.thread().state.is_at_work() {
-            return Err(DeskError::Invalid(vec![FieldProblem::new("consent", "more-not-now")]));
-        }
-        let urgency = ["routine", "urgent", "emergency"].get(usize::from(referral.urgency));
-        let request = ReferralInput {
-            to: referral.partner.to_string(),
-            service: referral.preview.service.code.to_string(),
-            need: referral.preview.need.to_string(),
-            urgency: urgency.copied().unwrap_or_default().to_owned(),
-            consent: input.consent.clone(),
-            template: input.template.clone(),
-            ..ReferralInput::default()
-        };
-        Ok((case, request))
-    }
-
-    /// What exactly would be sent beside what was sent before.
-    ///
-    /// # Errors
-    /// When fields are wrong, the consent does not allow it, or the other office is not at work.
-    pub fn preview_more(&self, id: RecordId, input: &MoreInput) -> Result<SharePreview, DeskError> {
-        let (case, request) = self.more(&*self.visible_referral(id)?, input)?;
-        self.preview_referral(case, &request)
-    }
-
-    /// Sends more in a referral that is at work: the same fields anew, under a consent that covers more.
-    ///
-    /// # Errors
-    /// When fields are wrong, the consent does not allow it, or the other office is not at work.
-    pub fn share_more(&self, id: RecordId, input: &MoreInput) -> Result<(), DeskError> {
-        let (case, request) = self.more(&*self.visible_referral(id)?, input)?;
-        let desk = self.clone();
-        self.write("share_more", move |tx| {
-            let draft = desk.draft(tx, case, &request, tx.now())?;
-            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
-            let (referral, keys) = (&mut sealed.record, &desk.office.keys);
-            let step = Step::Released { full: draft.full.hash() };
-            let event = next_event(tx, keys, referral.thread, Side::Sender, &referral.thread(), step)?;
-            let signed = SignedEvent::sign(&event, &keys.node_key);
-            let template = draft.preview.template;
-            let full = Disclosure::full(&draft.permit, template, Release::Accepted, signed.clone(), draft.full.clone())
-                .map_err(|error| DeskError::Partner(error.to_string()))?;
-            referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
-            referral.full = Some(draft.full);
-            referral.client = Some(draft.holder.id);
-            referral.under_before.extend(referral.consent);
-            referral.consent = request.consent.parse().ok();
-            Outward::new(Outgoing::Disclosure(full), referral).queue(tx)?;
-            touch_case(tx, case, "letter_out", &referral.partner_name.clone())?;
-            tx.about(id);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
-        })?;
-        self.office.release_outbox();
-        Ok(())
-    }
-
-    /// Takes a referral back that has not gone yet: nothing leaves, and it counts as entered in error.
-    ///
-    /// # Errors
-    /// When there is no such referral for this account, or it has gone.
-    pub fn recall_referral(&self, id: RecordId) -> Result<(), DeskError> {
-        let referral = self.visible_referral(id)?;
-        self.may_refer(referral.case.filter(|_| referral.outgoing).ok_or(DeskError::NotFound)?)?;
-        let _held = self.office.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows: Vec<RecordId> = {
-            let tables = self.office.index.read();
-            tables.outbox.values().filter(|row| row.referral == Some(id)).map(|row| row.id).collect()
-        };
-        let office = Arc::clone(&self.office);
-        self.write("recall_referral", move |tx| {
-            let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
-            for row in rows {
-                let mut row = tx.get::<Outbox>(Outbox::TOP, row)?.ok_or(DeskError::NotFound)?;
-                if row.record.state != OutboxState::Waiting {
-                    return Err(crate::vault::VaultError::Conflict.into());
-                }
-                row.record.state = OutboxState::Cancelled;
-                row.record.body.clear();
-                tx.update(&row.record, row.revision)?;
-            }
-            let referral = &mut sealed.record;
-            let (thread, side) = (referral.thread(), referral.side());
-            let event = next_event(tx, &office.keys, referral.thread, side, &thread, Step::EnteredInError)?;
-            let signed = SignedEvent::sign(&event, &office.keys.node_key);
-            referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
-            tx.about(id);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
-        })
     }
 
     fn recovered_in(&self, case: RecordId) -> Result<Vec<Money>, DeskError> {
@@ -1058,25 +438,6 @@ pub(super) fn person_from(tx: &mut Tx<'_>, referral: &Referral, full: &Full) -> 
     person
 }
 
-/// The next event of our side, with the number that this store gives it.
-pub(super) fn next_event(
-    tx: &mut Tx<'_>,
-    keys: &crate::keys::Keys,
-    thread_id: ThreadId,
-    side: Side,
-    thread: &Thread,
-    step: Step,
-) -> Result<Event, DeskError> {
-    let mut sealed = tx.get::<Counters>(Counters::TOP, SETTINGS_ID)?.ok_or(DeskError::NotFound)?;
-    sealed.record.events += 1;
-    let number = sealed.record.events;
-    tx.update(&sealed.record, sealed.revision)?;
-    let mut epoch = [0u8; StoreEpoch::LENGTH];
-    epoch.copy_from_slice(keys.database.as_bytes().split_at(StoreEpoch::LENGTH).0);
-    let id = EventId { office: keys.office, epoch: StoreEpoch::new(epoch), number };
-    Ok(thread.next(id, thread_id, side, step, tx.now())?)
-}
-
 /// The side that is not this one.
 pub(super) const fn other_side(side: Side) -> Side {
     match side {
@@ -1095,71 +456,4 @@ fn preview_row(tables: &Tables, id: RecordId) -> Option<&crate::index::OutboxRow
 fn goes_at(tables: &Tables, id: RecordId, now: Timestamp) -> Option<Timestamp> {
     let row = preview_row(tables, id).filter(|row| row.state == OutboxState::Waiting)?;
     row.not_before.filter(|at| now < *at)
-}
-
-/// What follows at the receiver when the sender or the client takes a referral back: without a case everything that was
-/// received goes, and the other office is told so; with one, a person decides what is kept and on what ground.
-pub(super) fn after_taking_back(
-    tx: &mut Tx<'_>,
-    keys: &crate::keys::Keys,
-    referral: &mut Referral,
-) -> Result<(), DeskError> {
-    if referral.outgoing {
-        return Ok(());
-    }
-    let Some(id) = referral.case else {
-        let answer = Step::ErasureAnswered { erased: true, kept: Note::default() };
-        return add_own_event(tx, keys, referral, answer);
-    };
-    let Some(case) = tx.get::<Case>(Case::TOP, id)?.map(|sealed| sealed.record) else { return Ok(()) };
-    let title = TaskTitle::Form("erasure_answer".into());
-    let waits = |task: &Task| task.from == Some(referral.id) && task.title == title && task.state == TaskState::Open;
-    if tx.list::<Task>(id)?.iter().any(|sealed| waits(&sealed.record)) {
-        return Ok(());
-    }
-    touch_case(tx, id, "letter_in", &referral.partner_name)?;
-    let due = super::today(tx)?.plus_days(ERASURE_ANSWER_DAYS);
-    let new = NewTask { kind: TaskKind::FollowUp, title, due };
-    add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
-}
-
-/// Adds an event of ours to a referral and queues it for the other office.
-pub(super) fn add_own_event(
-    tx: &mut Tx<'_>,
-    keys: &crate::keys::Keys,
-    referral: &mut Referral,
-    step: Step,
-) -> Result<(), DeskError> {
-    let event = next_event(tx, keys, referral.thread, referral.side(), &referral.thread(), step)?;
-    let signed = SignedEvent::sign(&event, &keys.node_key);
-    let grant = Grant::of_thread(referral.thread, referral.partner);
-    let reply = Reply::event(grant, signed.clone()).map_err(|error| DeskError::Partner(error.to_string()))?;
-    referral.events.push(HeldEvent { signed, ours: true, at: tx.now(), by: tx.staff(), told: None });
-    if !referral.outgoing {
-        referral.facts = Facts { answered: referral.facts.answered, ..Default::default() };
-    }
-    match referral.outside {
-        // Somebody has to say it to them.
-        Some(_) => super::outside::tell(tx, referral),
-        None => Outward::new(Outgoing::Reply(reply), referral).queue(tx),
-    }
-}
-
-/// Notes in the case that something went out or came in.
-pub(super) fn touch_case(tx: &mut Tx<'_>, case: RecordId, kind: &str, text: &str) -> Result<(), DeskError> {
-    let Some(mut sealed) = tx.get::<Case>(Case::TOP, case)? else { return Ok(()) };
-    if let Some(kind) = codes::code("action_kind", kind) {
-        let subjects = super::cases::keys(&sealed.record.clients);
-        tx.insert(&Action {
-            text: text.to_owned(),
-            by: tx.staff(),
-            ..Action::note(tx.fresh_id(), case, subjects, kind, super::today(tx)?, tx.now())
-        })?;
-    }
-    sealed.record.last_activity = tx.now();
-    sealed.record.last_by = tx.staff();
-    if sealed.record.state == CaseState::Opened {
-        sealed.record.state = CaseState::InProgress;
-    }
-    Ok(tx.update(&sealed.record, sealed.revision)?)
 }

@@ -5,7 +5,8 @@
 //! The order holds through a power cut: the secret halves first, then the card, then the packets. The node key itself lasts a
 //! year and is delegated by the root, which needs the recovery shares.
 
-use super::exchange::{Outward, Taken};
+use super::exchange::Taken;
+use super::outward::Outward;
 use super::{DeskError, Office};
 use crate::disk;
 use crate::index::OutboxRow;
