@@ -4,7 +4,7 @@
 //! ```
 
 use crate::harness::{TestNode, eventually, network, new_node, resolved};
-use crate::referring::{client, consent, incoming, known, refer, step, two_offices, wait_for};
+use crate::referring::{client, consent, incoming, known, refer, started_offices, step, two_offices, wait_for};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::Node;
 use casemesh_node::office::{
@@ -217,11 +217,7 @@ fn consent_taken_back_reaches_the_other_office_and_stops_what_waits() {
 fn a_withdrawal_ends_referrals_that_wait_unopened_and_takes_back_those_that_have_not_arrived() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, mut shelter) = started_offices();
     let desk = advice.desk("worker");
 
     // Six referrals and their ends wait at the locked shelter; it opens them in no certain order.
@@ -264,11 +260,7 @@ fn a_withdrawal_ends_referrals_that_wait_unopened_and_takes_back_those_that_have
 fn a_packet_that_a_power_cut_took_from_the_relay_is_sealed_anew() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (mut advice, mut shelter) = started_offices();
     shelter.stop();
     let desk = advice.desk("worker");
     let (person, case) = client(&desk);
@@ -343,11 +335,7 @@ struct Pair {
 }
 
 fn started_pair() -> Pair {
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, shelter) = started_offices();
     let (desk, other) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);
     Pair { advice, shelter, desk, other, person, case }

@@ -2,7 +2,7 @@
 //! wrong here. Those without a test yet say what is missing.
 
 use crate::harness::{TestNode, hire, network, new_node};
-use crate::referring::{client, consent, incoming, known, refer, sharing, step, two_offices, wait_for};
+use crate::referring::{client, consent, incoming, known, refer, sharing, started_offices, step, wait_for};
 use casemesh_node::forms::About;
 use casemesh_node::office::{
     ActionInput, AnswerInput, ConsentInput, DecisionInput, Desk, DeskError, DocumentInput, FormFieldInput, FormInput,
@@ -84,15 +84,6 @@ fn every_observation_names_a_test_that_exists_or_says_what_is_missing() {
     }
 }
 
-fn pair() -> (TestNode, TestNode) {
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
-    (advice, shelter)
-}
-
 fn request(to: &TestNode, consent: RecordId) -> ReferralInput {
     ReferralInput {
         to: to.office.to_string(),
@@ -115,7 +106,7 @@ fn fields<T: std::fmt::Debug>(result: Result<T, DeskError>) -> Vec<String> {
 fn what_was_taken_back_while_pending_cannot_be_accepted() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);
     let agreed = consent(&desk, person, shelter.office, &["names"], &[]);
@@ -134,7 +125,7 @@ fn what_was_taken_back_while_pending_cannot_be_accepted() {
 fn a_code_that_the_receiver_does_not_know_is_shown_and_answered() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let term = TermInput { label: "Kennel for a dog".into(), ..TermInput::default() };
     let own = advice.desk("admin").put_term("service_type", &term).unwrap();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
@@ -151,7 +142,7 @@ fn a_code_that_the_receiver_does_not_know_is_shown_and_answered() {
 fn only_what_is_known_goes_out() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let desk = advice.desk("worker");
     let (person, case) = client(&desk);
     let everything: Vec<&str> = casemesh_protocol::terms::FieldGroup::ALL.iter().map(|group| group.as_str()).collect();
@@ -168,7 +159,7 @@ fn only_what_is_known_goes_out() {
 fn more_is_shared_later_under_a_consent_that_covers_more() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);
     let little = consent(&desk, person, shelter.office, &["names"], &[]);
@@ -198,7 +189,7 @@ fn more_is_shared_later_under_a_consent_that_covers_more() {
 fn a_referral_is_the_desks_and_not_a_persons() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let (desk, theirs, admin) = (advice.desk("worker"), shelter.desk("worker"), shelter.desk("admin"));
     let leaving = hire(shelter.node(), &admin, &theirs, "thandi", "caseworker", false);
     let (person, case) = client(&desk);
@@ -219,7 +210,7 @@ fn a_referral_is_the_desks_and_not_a_persons() {
 fn what_is_missing_is_said_before_anything_is_sent() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let desk = advice.desk("worker");
     let (person, case) = client(&desk);
     let agreed = consent(&desk, person, shelter.office, &["names"], &[]);
@@ -234,7 +225,7 @@ fn what_is_missing_is_said_before_anything_is_sent() {
 fn a_file_that_is_sent_again_is_one_document() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, _) = pair();
+    let (advice, _) = started_offices();
     let desk = advice.desk("worker");
     let (_, case) = client(&desk);
     let input = DocumentInput { title: "The order".into(), name: "order.txt".into(), ..DocumentInput::default() };
@@ -264,7 +255,7 @@ fn own_form(admin: &Desk) -> String {
 fn fields_of_an_offices_own_arrive_typed_under_their_labels() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (advice, shelter) = pair();
+    let (advice, shelter) = started_offices();
     let form = own_form(&advice.desk("admin"));
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);

@@ -1,7 +1,7 @@
 //! Cases that change hands, offices that are asked together, names that are compared, sharing without a consent.
 
 use crate::harness::{TestNode, eventually, hire, network, new_node};
-use crate::referring::{client, consent, incoming, known, refer, sharing, step, two_offices, wait_for};
+use crate::referring::{client, consent, incoming, known, refer, sharing, started_offices, step, wait_for};
 use casemesh_node::office::{
     ActionInput, AnswerInput, ConsentInput, Desk, OverrideInput, PaymentInput, PersonInput, ReferralInput, TaskInput,
 };
@@ -55,11 +55,7 @@ fn three_offices() -> (TestNode, TestNode, TestNode) {
 fn a_case_that_is_handed_over_moves_whole_and_is_one_offices_at_a_time() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, shelter) = started_offices();
     let desk = advice.desk("worker");
     let (person, case) = client(&desk);
     note(&desk, case, "First talk, in her kitchen").unwrap();
@@ -147,11 +143,7 @@ fn a_case_that_is_handed_over_moves_whole_and_is_one_offices_at_a_time() {
 fn a_long_history_moves_in_parts_and_killed_nodes_never_share_a_case() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (mut advice, mut shelter) = started_offices();
     let desk = advice.desk("worker");
     let (person, case) = client(&desk);
     for number in 0..9 {
@@ -187,11 +179,7 @@ fn a_long_history_moves_in_parts_and_killed_nodes_never_share_a_case() {
 fn a_case_comes_back_when_the_office_that_accepted_does_not_take_it_after_all() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, shelter) = started_offices();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);
     let agreed = desk.record_consent(person, to_hand_over(shelter.office, ALL)).unwrap();
@@ -329,11 +317,7 @@ fn a_template_keeps_back_what_its_purpose_does_not_need_and_attempts_are_counted
 fn in_an_emergency_everything_goes_at_once_under_a_consent_that_says_so() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, shelter) = started_offices();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);
     let usual = consent(&desk, person, shelter.office, &["names", "contact"], &[]);
@@ -365,11 +349,7 @@ fn in_an_emergency_everything_goes_at_once_under_a_consent_that_says_so() {
 fn names_are_compared_by_the_other_computer_alone_and_the_answer_says_no_more_than_it_must() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, shelter) = started_offices();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     let (person, case) = client(&desk);
     let without = consent(&desk, person, shelter.office, &["names"], &[]);
@@ -443,11 +423,7 @@ fn names_are_compared_by_the_other_computer_alone_and_the_answer_says_no_more_th
 fn a_supervisor_can_share_without_a_consent_and_another_looks_at_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (mut advice, mut shelter, network) = two_offices();
-    for node in [&mut advice, &mut shelter] {
-        node.start();
-        node.node().join(&network).unwrap();
-    }
+    let (advice, shelter) = started_offices();
     let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
     hire(advice.node(), &advice.desk("admin"), &desk, "thandi", "caseworker", false);
     hire(advice.node(), &advice.desk("admin"), &desk, "lindiwe", "supervisor", false);

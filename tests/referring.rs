@@ -92,6 +92,16 @@ pub(crate) fn two_offices() -> (TestNode, TestNode, Vec<u8>) {
     (advice, shelter, network)
 }
 
+/// Two offices of one network that run and know it.
+pub(crate) fn started_offices() -> (TestNode, TestNode) {
+    let (mut advice, mut shelter, network) = two_offices();
+    for node in [&mut advice, &mut shelter] {
+        node.start();
+        node.node().join(&network).unwrap();
+    }
+    (advice, shelter)
+}
+
 /// What a consent to share says, beside for whom and what.
 pub(crate) fn sharing(to: &[OfficeId], scope: &[&str]) -> ConsentInput {
     ConsentInput {
