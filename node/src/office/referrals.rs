@@ -90,9 +90,11 @@ impl Desk {
     /// # Errors
     /// When there is none that this account may see.
     pub fn referral(&self, id: RecordId) -> Result<ReferralView, DeskError> {
-        let referral = self.visible_referral(id)?;
+        self.visible_referral(id)?;
         self.note("view_referral", id);
         let tables = self.office.index.read();
+        // Read again: log and state are of the same moment.
+        let referral = tables.referrals.get(&id).cloned().ok_or(DeskError::NotFound)?;
         let thread = referral.thread();
         let directory = self.office.around.directory();
         // With the key that its author had then; our own stand in the directory as well.
