@@ -21,6 +21,8 @@ use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
 use casemesh_node::zone::Zone;
 use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use casemesh_protocol::time::{Day, Period};
 use casemesh_protocol::timers::Rules;
 use clap::{Parser, Subcommand};
@@ -59,6 +61,11 @@ enum Command {
     Join {
         #[command(subcommand)]
         step: JoinStep,
+    },
+    /// Carry packets by hand: write what waits into a file, or take one (while the node does not run; else the page "Other offices")
+    Bundle {
+        #[command(subcommand)]
+        step: BundleStep,
     },
     /// Check journal, checkpoints and every record; names the first damage
     Verify {
@@ -211,6 +218,32 @@ enum JoinStep {
 }
 
 #[derive(Debug, Subcommand)]
+enum BundleStep {
+    /// Write what waits for other offices into a file
+    Pack {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// For one office alone, by its name or id
+        #[arg(long)]
+        to: Option<String>,
+        /// The file to write
+        out: PathBuf,
+    },
+    /// Take what a file brings
+    Bring {
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum ImportWhat {
     /// Cases, one row a person
     Cases {
@@ -342,7 +375,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             NodeError::Running(_) => Some(4),
             NodeError::Vault(error) => code_of(error),
             NodeError::Key(error) => code_of(error),
-            NodeError::Directory(_) | NodeError::Input(_) | NodeError::Config(_) | NodeError::Practice => Some(6),
+            NodeError::Directory(_)
+            | NodeError::Input(_)
+            | NodeError::Config(_)
+            | NodeError::Bundle(_)
+            | NodeError::NoNetwork
+            | NodeError::Practice => Some(6),
             NodeError::Disk(_) | NodeError::Exists(_) | NodeError::Relay(_) => None,
         };
     }
@@ -380,6 +418,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Serve { folder } => runtime()?.block_on(serve(&folder))?,
         Command::Demo { once, json } => return runtime()?.block_on(demo::run(once, json)),
         Command::Join { step } => join(step)?,
+        Command::Bundle { step } => bundle(step)?,
         Command::Verify { folder, name, json } => verify(&folder, name.as_deref(), json)?,
         Command::Import { what } => import(what)?,
         Command::Stats { what: StatsWhat::Show { folder, name, from, to, json } } => {
@@ -573,6 +612,82 @@ fn join(step: JoinStep) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn bundle(step: BundleStep) -> Result<()> {
+    match step {
+        BundleStep::Pack { folder, to, out } => {
+            let packed = with_node(&folder, |node| {
+                let to = to.map(|to| member_named(node, &to)).transpose()?;
+                Ok(node.pack_bundle(to)?)
+            })?;
+            if packed.is_empty() {
+                say("Nothing waits to be carried there.");
+                return Ok(());
+            }
+            casemesh_node::disk::replace(&out, &packed.bytes)?;
+            say(format_args!(
+                "{}: {} packets, {} receipts. What the office has not signed yet goes when somebody signs in.",
+                out.display(),
+                packed.packets.len(),
+                packed.receipts
+            ));
+            if packed.left > 0 {
+                say(format_args!("{} more had no room: carry this file, then write another.", packed.left));
+            }
+        }
+        BundleStep::Bring { folder, json, file } => {
+            let bytes = casemesh_node::disk::read_bounded(&file, BUNDLE_BYTES_MAX as u64)?
+                .with_context(|| format!("there is no file {}", file.display()))?;
+            let (brought, by) = with_node(&folder, |node| {
+                let brought = node.bring_bundle(&bytes)?;
+                let directory = node.directory();
+                let member = directory.as_ref().and_then(|directory| directory.member(brought.by.as_ref()?));
+                let by = member.map(|member| member.record.name.to_string());
+                Ok((brought, by))
+            })?;
+            if json {
+                say(serde_json::to_string_pretty(&brought)?);
+                return Ok(());
+            }
+            say(match by {
+                Some(name) => format!("Written by {name}."),
+                None => "Who wrote the file cannot be told; each packet in it is checked by itself.".into(),
+            });
+            let counts = [
+                (brought.new, "new packets for this office: somebody signs in to open them"),
+                (brought.known, "packets that were here already"),
+                (brought.arrived, "packets of ours that arrived there"),
+                (brought.refused, "packets that come too late, or for a key that is gone"),
+                (brought.deposited, "packets kept here for other offices"),
+                (brought.others, "packets for other offices: take the stick on"),
+                (brought.damaged, "damaged places: copy the file again for what was there"),
+            ];
+            for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+                say(format_args!("  {count} {what}"));
+            }
+            if let Some(number) = brought.network {
+                say(format_args!("Network file no. {number} came with it, and is used from now on."));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The office of the network that is called so, or has that id.
+fn member_named(node: &Node, text: &str) -> Result<OfficeId> {
+    let directory = node.directory().ok_or(NodeError::NoNetwork)?;
+    let is_called = |name: &str| name.to_lowercase() == text.trim().to_lowercase();
+    let mut found = directory.members().filter(|(id, member)| {
+        is_called(member.record.name.as_str()) || text.trim().parse::<OfficeId>().is_ok_and(|given| given == **id)
+    });
+    match (found.next(), found.next()) {
+        (Some((id, _)), None) => Ok(*id),
+        (None, _) => Err(NodeError::Input(format!("--to: no office of the network is called {text:?}")).into()),
+        (Some(_), Some(_)) => {
+            Err(NodeError::Input(format!("--to: several offices are called {text:?}; give the id")).into())
+        }
+    }
 }
 
 fn steward_key(path: &Path) -> Result<SigningKey> {

@@ -622,6 +622,11 @@ async fn walk(tools: (String, PathBuf)) {
     walk.press("form[action$='/payments']").await;
     walk.shows("1250.50").await;
     walk.check("case-shelter").await;
+    walk.go(&format!("{shelter_base}network")).await;
+    walk.check("network").await;
+    walk.press("form[action='/network/pack']:has(select)").await;
+    walk.shows("Nothing waits to be carried there.").await;
+    walk.check("network-problem").await;
     walk.go(&format!("{shelter_base}referrals")).await;
     walk.check("referrals").await;
     walk.press("main .card a[href^='/referrals/']").await;

@@ -8,13 +8,13 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-struct Ran {
-    code: i32,
-    out: String,
-    error: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) error: String,
 }
 
-fn casemesh(arguments: &[&str], input: &str) -> Ran {
+pub(crate) fn casemesh(arguments: &[&str], input: &str) -> Ran {
     run(Command::new(env!("CARGO_BIN_EXE_casemesh")).args(arguments), input)
 }
 

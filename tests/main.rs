@@ -13,6 +13,7 @@ mod access;
 mod architecture;
 /// A real Chromium walks the story; every page is checked for access and looked at.
 mod browser;
+mod bundle;
 /// A week's work at the desk: forms, tasks, documents, packs, the log.
 mod casework;
 /// Messages and exit codes of the command line for bad input.

@@ -22,6 +22,8 @@ byte_newtype!(
 /// What a signature is for. Each has its own tag before the signed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
+    /// The end of a bundle: packets on a stick.
+    Bundle,
     /// A checkpoint of the journal's Merkle log.
     Checkpoint,
     /// A directory or invitation file of the network.
@@ -43,6 +45,7 @@ pub enum Context {
 impl Context {
     const fn tag(self) -> &'static [u8] {
         match self {
+            Self::Bundle => b"casemesh/1/bundle-end\0",
             Self::Checkpoint => b"casemesh/1/checkpoint\0",
             Self::Directory => b"casemesh/1/directory\0",
             Self::KeyLog => b"casemesh/1/key-log\0",

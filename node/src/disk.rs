@@ -1,7 +1,7 @@
 //! Files that survive a power cut: written beside, synced, renamed, and the folder synced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// Replaces a file as a whole, or leaves the old one.
@@ -108,10 +108,14 @@ pub fn private(options: &mut OpenOptions) {
 /// # Errors
 /// When the disk refuses or the file is larger.
 pub fn read_bounded(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-        Ok(about) if about.len() > max => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than it can be")),
-        Ok(_) => fs::read(path).map(Some),
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > max {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than it can be")),
+        false => Ok(Some(bytes)),
     }
 }

@@ -1,5 +1,6 @@
 //! One Casemesh office: what it keeps, who may see it, and how it talks to others.
 
+pub mod bundle;
 pub mod calendars;
 pub mod clock;
 pub mod codes;

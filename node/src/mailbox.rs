@@ -65,6 +65,31 @@ impl Mailboxes {
         Ok(())
     }
 
+    /// What is kept for an office, or for all: for whom, under which hash, the packet.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn kept(&self, for_whom: Option<OfficeId>) -> io::Result<Vec<(OfficeId, Digest, Vec<u8>)>> {
+        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let offices: Vec<OfficeId> = match for_whom {
+            Some(office) => vec![office],
+            None => shelves.keys().copied().collect(),
+        };
+        drop(shelves);
+        let mut kept = Vec::new();
+        for office in offices {
+            for hash in list_or_none(&self.of(&office), "pkt")? {
+                match fs::read(self.of(&office).join(format!("{hash}.pkt"))) {
+                    Ok(packet) => kept.push((office, hash, packet)),
+                    // It was fetched meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(kept)
+    }
+
     fn of(&self, office: &OfficeId) -> PathBuf {
         self.folder.join(office.to_string())
     }

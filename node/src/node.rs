@@ -1,5 +1,6 @@
 //! A node: one data folder, one relay, and an office that is locked or open.
 
+use crate::bundle::{Brought, Packed};
 use crate::clock::Clock;
 use crate::disk;
 use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
@@ -19,6 +20,7 @@ use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::token;
 use casemesh_crypto::wire;
 use casemesh_protocol::bounded::List;
+use casemesh_protocol::bundle::NoBundle;
 use casemesh_protocol::directory::{
     Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer,
 };
@@ -39,7 +41,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const CONFIG_FILE: &str = "node.toml";
-const NETWORK_FILE: &str = "network.cbor";
+pub(crate) const NETWORK_FILE: &str = "network.cbor";
 pub(crate) const CARD_FILE: &str = "card.cbor";
 const LOCK_FILE: &str = "LOCK";
 /// Names the address of the pages while they are served.
@@ -101,6 +103,12 @@ pub enum NodeError {
     /// The network file.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// There is nobody to carry anything to.
+    #[error("this office is in no network yet; take your steward's network file first: casemesh join accept")]
+    NoNetwork,
+    /// A file that should be a bundle.
+    #[error(transparent)]
+    Bundle(#[from] NoBundle),
     /// The node is for practice.
     #[error("this is a practice node: it joins no network; set up an office of its own with `casemesh init`")]
     Practice,
@@ -529,7 +537,7 @@ impl Node {
         });
         if let Some(bytes) = disk::read_bounded(&folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)? {
             let directory = renewal::with_kept_cards(folder, Directory::read(&bytes, None)?);
-            inner.use_directory(directory, reach);
+            inner.around.use_directory(directory, reach);
         }
         let for_thread = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("exchange".into()).spawn(move || {
@@ -777,15 +785,23 @@ impl Node {
         if self.inner.config.practice {
             return Err(NodeError::Practice);
         }
-        let current = self.inner.around.directory();
-        let directory = Directory::read(bytes, current.as_ref().map(|current| current.steward()).as_ref())?;
-        if let Some(current) = current.filter(|current| current.number() > directory.number()) {
-            return Err(DirectoryError::Older { given: directory.number(), current: current.number() }.into());
-        }
-        disk::replace(&self.inner.around.folder.join(NETWORK_FILE), bytes)?;
-        let directory = renewal::with_kept_cards(&self.inner.around.folder, directory);
-        self.inner.use_directory(directory, Reach::Network);
-        Ok(())
+        self.inner.around.join(bytes, Reach::Network)
+    }
+
+    /// Puts what waits for an office, or for all, into a file that is carried by hand.
+    ///
+    /// # Errors
+    /// When there is no network, or the disk refuses.
+    pub fn pack_bundle(&self, to: Option<OfficeId>) -> Result<Packed, NodeError> {
+        self.inner.around.pack_bundle(to)
+    }
+
+    /// Takes what such a file brings, without the network.
+    ///
+    /// # Errors
+    /// When there is no network, the file is no bundle, or the disk refuses.
+    pub fn bring_bundle(&self, bytes: &[u8]) -> Result<Brought, NodeError> {
+        self.inner.around.bring_bundle(bytes, Reach::Offline)
     }
 
     /// The network, if joined.
@@ -815,13 +831,6 @@ impl Node {
 }
 
 impl Inner {
-    fn use_directory(&self, directory: Directory, reach: Reach) {
-        let directory = self.around.know(directory);
-        if reach == Reach::Network {
-            self.around.tell_relay(directory);
-        }
-    }
-
     fn turn(&self) {
         let office = self.office.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(office) = office else { return };

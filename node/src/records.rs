@@ -1050,6 +1050,9 @@ pub struct Facts {
     /// A person there answered.
     #[n(3)]
     pub answered: Option<Timestamp>,
+    /// Put into a file that is carried by hand.
+    #[n(4)]
+    pub carried: Option<Timestamp>,
 }
 
 /// An event of a referral as we hold it.

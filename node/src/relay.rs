@@ -14,6 +14,7 @@ use casemesh_crypto::envelope::{Header, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::random::os_rng;
+use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::wire;
 use casemesh_protocol::delivery::{Input, Output, Queue};
 use casemesh_protocol::directory::Directory;
@@ -72,6 +73,7 @@ enum RelayInput {
     Net(Event),
     HandOver(OutRow),
     Cancel(OfficeId, Digest),
+    ByHand(Vec<(OfficeId, Digest)>),
     Directory(Arc<Directory>, Vec<PrekeyId>),
     Nudge,
     Stop,
@@ -83,6 +85,9 @@ pub struct Relay {
     inputs: SyncSender<RelayInput>,
     status: Arc<Mutex<RelayStatus>>,
     spool: Spool,
+    mailboxes: Option<Arc<Mailboxes>>,
+    office: OfficeId,
+    receipt_key: Arc<SigningKey>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -117,7 +122,8 @@ impl Relay {
         wake: Box<dyn Fn() + Send>,
     ) -> Result<Self, RelayError> {
         let spool = Spool::open(folder)?;
-        let mailboxes = if config.is_hub { Some(Mailboxes::open(folder)?) } else { None };
+        let mailboxes = if config.is_hub { Some(Arc::new(Mailboxes::open(folder)?)) } else { None };
+        let (office, receipt_key) = (profile.office, Arc::new(profile.receipt_key.clone()));
         let (inputs, waiting) = sync_channel(INPUTS_WAITING_MAX);
         let events = inputs.clone();
         let net = Net::start(
@@ -131,7 +137,7 @@ impl Relay {
             profile,
             net,
             spool: spool.clone(),
-            mailboxes,
+            mailboxes: mailboxes.clone(),
             directory: None,
             prekeys: Vec::new(),
             queues: HashMap::new(),
@@ -146,7 +152,8 @@ impl Relay {
             wake,
         };
         let handle = std::thread::Builder::new().name("relay".into()).spawn(move || thread.run(&waiting))?;
-        Ok(Self { inputs, status, spool, thread: Arc::new(Mutex::new(Some(handle))) })
+        let thread = Arc::new(Mutex::new(Some(handle)));
+        Ok(Self { inputs, status, spool, mailboxes, office, receipt_key, thread })
     }
 
     /// Takes a sealed packet and offers it to the other node until it arrives, is refused, or its time is over.
@@ -167,6 +174,31 @@ impl Relay {
     /// Who belongs to the network now, and which prekeys are ours.
     pub fn set_directory(&self, directory: Arc<Directory>, prekeys: Vec<PrekeyId>) {
         self.give(RelayInput::Directory(directory, prekeys));
+    }
+
+    /// A file brought packets, and the news that these arrived.
+    pub(crate) fn came_by_hand(&self, arrived: Vec<(OfficeId, Digest)>) {
+        self.give(RelayInput::ByHand(arrived));
+    }
+
+    /// Whose node it is.
+    pub(crate) fn office(&self) -> OfficeId {
+        self.office
+    }
+
+    /// Signs what leaves by hand.
+    pub(crate) fn receipt_key(&self) -> &SigningKey {
+        &self.receipt_key
+    }
+
+    /// The receipt for a packet that is on disk.
+    pub(crate) fn sign_for(&self, packet: Digest, now: Timestamp) -> Receipt {
+        Receipt::sign(packet, self.office, now, &self.receipt_key)
+    }
+
+    /// The mailboxes, where this node is a hub.
+    pub(crate) fn mailboxes(&self) -> Option<&Mailboxes> {
+        self.mailboxes.as_deref()
     }
 
     /// Looks into the mailboxes and tries what waits, now.
@@ -200,6 +232,12 @@ impl Relay {
     }
 }
 
+/// Whether a packet is sealed to one of our prekeys, and its time is not over.
+pub(crate) fn is_for_us(packet: &[u8], prekeys: &[PrekeyId], now: Timestamp) -> bool {
+    let is_meant = |header: &Header| prekeys.iter().any(|prekey| header.is_for(prekey));
+    Header::read(packet).is_ok_and(|header| header.expires_h >= now.h() && is_meant(&header))
+}
+
 /// What a question to another node was about.
 enum Asked {
     Hello(Peer),
@@ -223,7 +261,7 @@ struct Thread {
     profile: RelayProfile,
     net: Net,
     spool: Spool,
-    mailboxes: Option<Mailboxes>,
+    mailboxes: Option<Arc<Mailboxes>>,
     directory: Option<Arc<Directory>>,
     prekeys: Vec<PrekeyId>,
     queues: HashMap<OfficeId, Queue>,
@@ -235,7 +273,7 @@ struct Thread {
     /// Partners who have not heard yet that this node is back.
     to_greet: Vec<OfficeId>,
     poll_ms: u64,
-    /// When the mailboxes are looked through for packets whose time is over.
+    /// When what lies here is looked through for what is over.
     next_sweep: Timestamp,
     status: Arc<Mutex<RelayStatus>>,
     wake: Box<dyn Fn() + Send>,
@@ -269,6 +307,12 @@ impl Thread {
             RelayInput::Cancel(to, packet) => {
                 self.deliver(to, Input::Cancelled { packet });
                 self.log_failure(self.spool.drop_out(&packet));
+            }
+            RelayInput::ByHand(arrived) => {
+                for (office, packet) in arrived {
+                    self.deliver(office, Input::Arrived { packet });
+                }
+                (self.wake)();
             }
             RelayInput::Directory(directory, prekeys) => self.set_directory(directory, prekeys),
             RelayInput::Nudge => {
@@ -567,8 +611,7 @@ impl Thread {
         if is_full || self.prekeys.is_empty() {
             return PacketAnswer::Defer { after_ms: DEFER_MS };
         }
-        let Ok(header) = Header::read(packet) else { return PacketAnswer::Rejected(Rejection::Packet) };
-        if header.expires_h < now.h() || !self.prekeys.iter().any(|prekey| header.is_for(prekey)) {
+        if !is_for_us(packet, &self.prekeys, now) {
             return PacketAnswer::Rejected(Rejection::Packet);
         }
         self.status().bytes_received += packet.len() as u64;
@@ -677,7 +720,7 @@ impl Thread {
     }
 
     fn receipt_from_hub(&mut self, hub: OfficeId, receipt: &Receipt) {
-        let Some(packet) = receipt.packet_hash() else { return };
+        let Some(packet) = receipt.unverified().map(|said| said.packet_hash) else { return };
         let rows = self.spool.under_way().unwrap_or_default();
         if let Some(row) = rows.iter().find(|row| row.packet == packet) {
             self.arrived(row.to, packet, receipt);
@@ -722,9 +765,12 @@ impl Thread {
         for office in due {
             self.deliver(office, Input::Tick);
         }
-        if let Some(mailboxes) = self.mailboxes.as_ref().filter(|_| self.next_sweep <= now) {
+        if self.next_sweep <= now {
             self.next_sweep = now.plus_ms(SWEEP_MS);
-            self.log_failure(mailboxes.sweep(now));
+            self.log_failure(self.spool.sweep_back(now));
+            if let Some(mailboxes) = &self.mailboxes {
+                self.log_failure(mailboxes.sweep(now));
+            }
         }
         let greeted = self.to_greet.len().min(GREETED_A_TICK);
         for office in self.to_greet.drain(..greeted).collect::<Vec<_>>() {

@@ -8,6 +8,7 @@
 //!                       of the office keeps what is in it
 //! spool/fact/HASH.fact  what became of one of ours; not synced, for until the office took note the packet stays
 //!                       in spool/out and is offered again if the fact was lost
+//! spool/back/OFFICE/HASH.rcp  our receipt for what that office's stick brought, until its next stick
 //! ```
 
 use crate::disk;
@@ -15,11 +16,13 @@ use casemesh_crypto::envelope::{Urgency, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
 use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A packet of ours that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -68,7 +71,12 @@ pub enum Fact {
 #[derive(Debug, Clone)]
 pub struct Spool {
     folder: PathBuf,
+    /// Held while a packet that came in is written: two roads can bring the same one.
+    keeping: Arc<Mutex<()>>,
 }
+
+/// A receipt waits so many days for the stick that takes it back.
+const RECEIPT_BACK_DAYS: u64 = 60;
 
 /// How many packets may wait to be opened: a locked office is not flooded.
 pub const IN_PACKETS_MAX: usize = 5_000;
@@ -80,10 +88,10 @@ impl Spool {
     /// When the disk refuses.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("spool");
-        for part in ["in", "out", "fact"] {
+        for part in ["in", "out", "fact", "back"] {
             disk::make_folder(&folder.join(part))?;
         }
-        let spool = Self { folder };
+        let spool = Self { folder, keeping: Arc::default() };
         // What a crash left half written was never signed for; what was damaged since, a person may look at.
         for packet in spool.waiting_in()? {
             if spool.read_in(&packet).is_err() {
@@ -105,6 +113,7 @@ impl Spool {
     pub fn keep_in(&self, packet: &[u8]) -> io::Result<Digest> {
         let hash = packet_hash(packet);
         let path = self.path("in", &hash, "pkt");
+        let _kept = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if !fs::read(&path).is_ok_and(|kept| kept == packet) {
             disk::write_unsynced(&path, packet)?;
         }
@@ -229,6 +238,65 @@ impl Spool {
 
     fn fact(&self, packet: &Digest) -> Option<Fact> {
         wire::decode(&fs::read(self.path("fact", packet, "fact")).ok()?).ok()
+    }
+
+    /// Keeps our receipt for a packet that a stick brought, for the office whose stick it was.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_receipt_back(&self, to: OfficeId, packet: &Digest, receipt: &Receipt) -> io::Result<()> {
+        let folder = self.folder.join("back").join(to.to_string());
+        disk::make_folder(&folder)?;
+        disk::replace(&folder.join(format!("{packet}.rcp")), &wire::encode(receipt))
+    }
+
+    /// Whether a stick brought that packet before.
+    pub fn is_receipt_back(&self, packet: &Digest) -> bool {
+        self.boxes_back().is_ok_and(|boxes| boxes.iter().any(|(_, at)| at.join(format!("{packet}.rcp")).exists()))
+    }
+
+    /// Our receipts for what sticks brought, and whose sticks they were.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn receipts_back(&self) -> io::Result<Vec<(OfficeId, Receipt)>> {
+        let mut receipts = Vec::new();
+        for (office, folder) in self.boxes_back()? {
+            for hash in list(&folder, "rcp")? {
+                let bytes = fs::read(folder.join(format!("{hash}.rcp")))?;
+                receipts.extend(wire::decode(&bytes).ok().map(|receipt| (office, receipt)));
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// Lets go of receipts that no stick took for long.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sweep_back(&self, now: Timestamp) -> io::Result<()> {
+        for (_, folder) in self.boxes_back()? {
+            for hash in list(&folder, "rcp")? {
+                let path = folder.join(format!("{hash}.rcp"));
+                let receipt = wire::decode::<Receipt>(&fs::read(&path)?).ok();
+                let is_new = |stored: Timestamp| stored.plus_days(RECEIPT_BACK_DAYS) > now;
+                if !receipt.and_then(|receipt| receipt.unverified()).is_some_and(|said| is_new(said.stored)) {
+                    disk::remove(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn boxes_back(&self) -> io::Result<Vec<(OfficeId, PathBuf)>> {
+        let folder = self.folder.join("back");
+        let mut boxes = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let office = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            boxes.extend(office.map(|office| (office, path)));
+        }
+        Ok(boxes)
     }
 
     /// The office took note: neither the packet nor the fact is needed any more.

@@ -8,6 +8,7 @@
 //! encoding; what does not fit is an error and never a panic.
 
 pub mod bounded;
+pub mod bundle;
 pub mod consent;
 pub mod delivery;
 pub mod directory;

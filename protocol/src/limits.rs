@@ -52,5 +52,7 @@ pub const MAILBOX_HUB_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 pub const PACKET_LIFETIME_HOURS: u32 = 30 * 24;
 /// A sender's clock may differ by this much; beyond it a person looks first.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 24 * 3600;
+/// Longest bundle, in bytes: it is read as a whole.
+pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Packets that wait for one destination.
 pub const OUTBOX_PER_OFFICE_MAX: usize = 10_000;

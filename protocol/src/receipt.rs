@@ -65,9 +65,9 @@ impl Receipt {
         if stored.version == 1 && stored.office == office { Ok(stored) } else { Err(BadReceipt) }
     }
 
-    /// Which packet it is for, without checking who signed: to find the packet that the check needs.
-    pub fn packet_hash(&self) -> Option<Digest> {
-        wire::decode::<Stored>(&self.stored).ok().map(|stored| stored.packet_hash)
+    /// What it says, without checking who signed: to find the packet and the keys that the check needs.
+    pub fn unverified(&self) -> Option<Stored> {
+        wire::decode(&self.stored).ok()
     }
 }
 

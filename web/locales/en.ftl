@@ -232,9 +232,6 @@ withhold-fear-of-harm = could bring harm
 withhold-tells-personally = wants to say it personally
 withhold-other = another reason
 no-partners = This office has not joined a network, or no other office is in it.
-partners = Offices of the network
-connected = connected
-not-connected = not connected now
 kind-advice-office = Advice office
 kind-legal-aid = Legal aid
 kind-paralegal = Paralegals
@@ -2299,3 +2296,54 @@ problem-more-not-now = More can be sent only while the other office works on a r
 problem-transfer-one-client = A case of several clients cannot be handed over on the consent of one. Open a case for this client alone first.
 problem-transfer-too-long = What the case would bring along is longer than { $detail } KiB. Open a referral for a service instead, and hand over the papers by hand.
 problem-asked-one = Name one office: one of the network, or one without Casemesh.
+
+network = Other offices
+network-issue = network file no. { $number }
+network-hub = keeps packets for others
+network-since = since { $when }
+network-carried = put into a file to carry on { $when }
+line-connected = connected now
+line-by-hub = not connected, has a hub
+line-direct = not connected
+line-by-hand = by stick only
+line-means-by-hub = What we send waits at its hub until its computer is on.
+line-means-direct = What we send waits here. Both computers must be on at the same time; it is tried again by itself.
+line-means-by-hand = It has no address: what waits for it goes on a stick.
+offer-assured = (confirmed { $day })
+offer-stale = (not confirmed since { $day }: ask before you refer)
+by-hand = Carry by hand
+by-hand-what = What waits for other offices can go on a stick or a telephone. Everything in the file is sealed: whoever finds it reads nothing about a client, only which offices write to each other. Take the other office’s file back with you: it says what arrived.
+bundle-for = For
+bundle-for-all = all offices
+bundle-pack = Save a file to carry
+bundle-pack-one = Save these in a file to carry
+bundle-file = File from a stick (.cmb)
+bundle-bring = Take in this file
+brought = What the file brought
+brought-by = Written by { $name }
+brought-by-nobody = Who wrote the file cannot be told. Each packet in it is checked by itself.
+brought-new = New packets for us
+brought-known = Here already
+brought-arrived = Of ours: arrived there
+brought-refused = Too late, or for a key that is gone
+brought-deposited = Kept here for other offices
+brought-others = For other offices: take the stick on
+brought-network = With it came network file no. { $number }, newer than ours; it is used from now on.
+brought-then = They are being opened: look under Referrals. Save a file to carry and take it back, so that the other office knows.
+problem-no-network = This office is in no network yet.
+problem-nothing-waits = Nothing waits to be carried there.
+problem-no-bundle = This file is none of packets, or its beginning is damaged. Copy it again from the stick.
+problem-bundle-too-long = This file is longer than a file of packets ever is.
+help-network = The other offices of your network: which computer is on, what still waits for whom and since when, and what each office offers. If the internet is away for long, save what waits in a file, carry it on a stick or a telephone, and bring back the file of the other office.
+network-waiting = { $count ->
+    [one] One packet waits for it
+   *[other] { $count } packets wait for it
+}
+network-aside = { $count ->
+    [one] One packet that came could not be opened. Tell whoever looks after this computer; the log says why.
+   *[other] { $count } packets that came could not be opened. Tell whoever looks after this computer; the log says why.
+}
+brought-damaged = { $count ->
+    [one] One place in the file is damaged. What is whole was taken; copy the file again for the rest.
+   *[other] { $count } places in the file are damaged. What is whole was taken; copy the file again for the rest.
+}

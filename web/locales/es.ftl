@@ -232,9 +232,6 @@ withhold-fear-of-harm = podría causar daño
 withhold-tells-personally = quiere decirlo en persona
 withhold-other = otro motivo
 no-partners = Esta oficina no se ha unido a ninguna red, o no hay otra oficina en ella.
-partners = Oficinas de la red
-connected = conectada
-not-connected = sin conexión ahora
 kind-advice-office = Oficina de asesoría
 kind-legal-aid = Asistencia jurídica
 kind-paralegal = Paralegales
@@ -2300,3 +2297,54 @@ problem-more-not-now = Solo se puede enviar más mientras la otra oficina trabaj
 problem-transfer-one-client = Un caso de varias personas no se puede entregar con el consentimiento de una sola. Abra primero un caso solo para esta persona.
 problem-transfer-too-long = Lo que llevaría el caso pasa de { $detail } KiB. Haga en su lugar una derivación para un servicio y entregue los papeles en mano.
 problem-asked-one = Nombre una sola oficina: una de la red o una sin Casemesh.
+
+network = Otras oficinas
+network-issue = archivo de red n.º { $number }
+network-hub = guarda paquetes para otras
+network-since = desde { $when }
+network-carried = puesto en un archivo para llevar el { $when }
+line-connected = conectada ahora
+line-by-hub = sin conexión, tiene un nodo central
+line-direct = sin conexión
+line-by-hand = solo en memoria USB
+line-means-by-hub = Lo que enviamos espera en su nodo central hasta que su computadora esté encendida.
+line-means-direct = Lo que enviamos espera aquí. Las dos computadoras deben estar encendidas a la vez; se intenta de nuevo por sí solo.
+line-means-by-hand = No tiene dirección: lo que espera va en una memoria USB.
+offer-assured = (confirmado el { $day })
+offer-stale = (sin confirmar desde el { $day }: pregunte antes de derivar)
+by-hand = Llevar a mano
+by-hand-what = Lo que espera para otras oficinas puede ir en una memoria USB o un teléfono. Todo en el archivo está sellado: quien lo encuentre no lee nada sobre una persona, solo qué oficinas se escriben. Traiga de vuelta el archivo de la otra oficina: dice qué llegó.
+bundle-for = Para
+bundle-for-all = todas las oficinas
+bundle-pack = Guardar un archivo para llevar
+bundle-pack-one = Guardar estos en un archivo para llevar
+bundle-file = Archivo de una memoria (.cmb)
+bundle-bring = Recibir este archivo
+brought = Lo que trajo el archivo
+brought-by = Escrito por { $name }
+brought-by-nobody = No se puede saber quién escribió el archivo. Cada paquete se comprueba por sí mismo.
+brought-new = Paquetes nuevos para nosotros
+brought-known = Ya estaban aquí
+brought-arrived = De los nuestros: llegaron
+brought-refused = Demasiado tarde, o para una clave que ya no existe
+brought-deposited = Guardados aquí para otras oficinas
+brought-others = Para otras oficinas: lleve la memoria hasta ellas
+brought-network = Con él vino el archivo de red n.º { $number }, más nuevo que el nuestro; se usa desde ahora.
+brought-then = Se están abriendo: mire en Derivaciones. Guarde un archivo para llevar y devuélvalo, para que la otra oficina lo sepa.
+problem-no-network = Esta oficina aún no está en ninguna red.
+problem-nothing-waits = No hay nada que llevar allí.
+problem-no-bundle = Este archivo no es de paquetes, o su comienzo está dañado. Cópielo de nuevo de la memoria.
+problem-bundle-too-long = Este archivo es más largo de lo que puede ser uno de paquetes.
+help-network = Las otras oficinas de su red: qué computadora está encendida, qué espera para quién y desde cuándo, y qué ofrece cada una. Si no hay internet por mucho tiempo, guarde lo que espera en un archivo, llévelo en una memoria o un teléfono, y traiga de vuelta el archivo de la otra oficina.
+network-waiting = { $count ->
+    [one] Un paquete la espera
+   *[other] { $count } paquetes la esperan
+}
+network-aside = { $count ->
+    [one] Un paquete que llegó no se pudo abrir. Avise a quien cuida esta computadora; el registro dice por qué.
+   *[other] { $count } paquetes que llegaron no se pudieron abrir. Avise a quien cuida esta computadora; el registro dice por qué.
+}
+brought-damaged = { $count ->
+    [one] Un lugar del archivo está dañado. Se tomó lo que está entero; copie el archivo de nuevo para el resto.
+   *[other] { $count } lugares del archivo están dañados. Se tomó lo que está entero; copie el archivo de nuevo para el resto.
+}

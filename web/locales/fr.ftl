@@ -232,9 +232,6 @@ withhold-fear-of-harm = pourrait mettre en danger
 withhold-tells-personally = souhaite le dire en personne
 withhold-other = autre motif
 no-partners = Cette structure n’a rejoint aucun réseau, ou aucune autre structure n’en fait partie.
-partners = Structures du réseau
-connected = connectée
-not-connected = non connectée en ce moment
 kind-advice-office = Bureau de conseil
 kind-legal-aid = Aide juridique
 kind-paralegal = Parajuristes
@@ -2300,3 +2297,54 @@ problem-more-not-now = On ne peut envoyer davantage que tant que l’autre struc
 problem-transfer-one-client = Un dossier de plusieurs personnes ne peut être transféré avec le consentement d’une seule. Ouvrez d’abord un dossier pour cette personne seule.
 problem-transfer-too-long = Ce que le dossier emporterait dépasse { $detail } Kio. Faites plutôt une orientation pour un service et remettez les papiers en main propre.
 problem-asked-one = Nommez une seule structure : une du réseau, ou une sans Casemesh.
+
+network = Les autres bureaux
+network-issue = fichier du réseau n° { $number }
+network-hub = garde des paquets pour les autres
+network-since = depuis { $when }
+network-carried = mis dans un fichier à porter le { $when }
+line-connected = connecté maintenant
+line-by-hub = non connecté, a un relais
+line-direct = non connecté
+line-by-hand = par clé USB seulement
+line-means-by-hub = Ce que nous envoyons attend à son relais jusqu’à ce que son ordinateur soit allumé.
+line-means-direct = Ce que nous envoyons attend ici. Les deux ordinateurs doivent être allumés en même temps ; on réessaie tout seul.
+line-means-by-hand = Il n’a pas d’adresse : ce qui attend part sur une clé USB.
+offer-assured = (confirmé le { $day })
+offer-stale = (non confirmé depuis le { $day } : demandez avant d’orienter)
+by-hand = Porter à la main
+by-hand-what = Ce qui attend pour d’autres bureaux peut partir sur une clé ou un téléphone. Tout le fichier est scellé : qui le trouve ne lit rien sur une personne, seulement quels bureaux s’écrivent. Rapportez le fichier de l’autre bureau : il dit ce qui est arrivé.
+bundle-for = Pour
+bundle-for-all = tous les bureaux
+bundle-pack = Enregistrer un fichier à porter
+bundle-pack-one = Enregistrer ceux-ci dans un fichier à porter
+bundle-file = Fichier d’une clé (.cmb)
+bundle-bring = Prendre ce fichier
+brought = Ce que le fichier a apporté
+brought-by = Écrit par { $name }
+brought-by-nobody = On ne peut dire qui a écrit le fichier. Chaque paquet est vérifié pour lui-même.
+brought-new = Nouveaux paquets pour nous
+brought-known = Déjà ici
+brought-arrived = Des nôtres : arrivés
+brought-refused = Trop tard, ou pour une clé disparue
+brought-deposited = Gardés ici pour d’autres bureaux
+brought-others = Pour d’autres bureaux : portez la clé plus loin
+brought-network = Avec lui est venu le fichier du réseau n° { $number }, plus récent que le nôtre ; il sert désormais.
+brought-then = Ils sont en train d’être ouverts : voyez sous Orientations. Enregistrez un fichier à porter et rapportez-le, pour que l’autre bureau le sache.
+problem-no-network = Ce bureau n’est encore dans aucun réseau.
+problem-nothing-waits = Rien n’attend d’y être porté.
+problem-no-bundle = Ce fichier n’est pas un fichier de paquets, ou son début est abîmé. Recopiez-le de la clé.
+problem-bundle-too-long = Ce fichier est plus long que ne peut l’être un fichier de paquets.
+help-network = Les autres bureaux de votre réseau : quel ordinateur est allumé, ce qui attend pour qui et depuis quand, et ce que chacun propose. Si l’internet manque longtemps, enregistrez ce qui attend dans un fichier, portez-le sur une clé ou un téléphone, et rapportez le fichier de l’autre bureau.
+network-waiting = { $count ->
+    [one] Un paquet l’attend
+   *[other] { $count } paquets l’attendent
+}
+network-aside = { $count ->
+    [one] Un paquet reçu n’a pas pu être ouvert. Dites-le à qui s’occupe de cet ordinateur ; le journal dit pourquoi.
+   *[other] { $count } paquets reçus n’ont pas pu être ouverts. Dites-le à qui s’occupe de cet ordinateur ; le journal dit pourquoi.
+}
+brought-damaged = { $count ->
+    [one] Un endroit du fichier est abîmé. Ce qui est entier a été pris ; recopiez le fichier pour le reste.
+   *[other] { $count } endroits du fichier sont abîmés. Ce qui est entier a été pris ; recopiez le fichier pour le reste.
+}

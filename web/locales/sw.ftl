@@ -232,9 +232,6 @@ withhold-fear-of-harm = inaweza kuleta madhara
 withhold-tells-personally = anataka kusema mwenyewe
 withhold-other = sababu nyingine
 no-partners = Ofisi hii haijajiunga na mtandao, au hakuna ofisi nyingine ndani yake.
-partners = Ofisi za mtandao
-connected = imeunganishwa
-not-connected = haijaunganishwa kwa sasa
 kind-advice-office = Ofisi ya ushauri
 kind-legal-aid = Msaada wa kisheria
 kind-paralegal = Wasaidizi wa kisheria
@@ -2300,3 +2297,54 @@ problem-more-not-now = Zaidi inaweza kutumwa tu wakati ofisi nyingine inashughul
 problem-transfer-one-client = Kesi ya wateja kadhaa haiwezi kukabidhiwa kwa idhini ya mmoja. Fungua kwanza kesi ya mteja huyu peke yake.
 problem-transfer-too-long = Vitu vya kesi vinavyopaswa kwenda vinazidi KiB { $detail }. Badala yake fanya rufaa ya huduma, na kabidhi karatasi kwa mkono.
 problem-asked-one = Taja ofisi moja: ya mtandao, au isiyo na Casemesh.
+
+network = Ofisi nyingine
+network-issue = faili la mtandao nambari { $number }
+network-hub = hutunza vifurushi vya wengine
+network-since = tangu { $when }
+network-carried = imewekwa kwenye faili la kubebwa { $when }
+line-connected = imeunganishwa sasa
+line-by-hub = haijaunganishwa, ina kitovu
+line-direct = haijaunganishwa
+line-by-hand = kwa fimbo ya USB tu
+line-means-by-hub = Tunachotuma hukaa kwenye kitovu chake hadi kompyuta yake iwashwe.
+line-means-direct = Tunachotuma husubiri hapa. Kompyuta zote mbili lazima ziwe zimewashwa kwa wakati mmoja; hujaribiwa tena yenyewe.
+line-means-by-hand = Haina anwani: kinachoisubiri huenda kwa fimbo ya USB.
+offer-assured = (imethibitishwa { $day })
+offer-stale = (haijathibitishwa tangu { $day }: uliza kabla ya kutoa rufaa)
+by-hand = Kubeba kwa mkono
+by-hand-what = Kinachosubiri kwa ofisi nyingine kinaweza kwenda kwa fimbo ya USB au simu. Kila kitu kwenye faili kimefungwa: atakayelipata hasomi chochote kuhusu mteja, ila ofisi zipi zinaandikiana. Rudi na faili la ofisi nyingine: linasema kilichofika.
+bundle-for = Kwa
+bundle-for-all = ofisi zote
+bundle-pack = Hifadhi faili la kubeba
+bundle-pack-one = Hifadhi hivi kwenye faili la kubeba
+bundle-file = Faili kutoka fimbo ya USB (.cmb)
+bundle-bring = Pokea faili hili
+brought = Kilicholetwa na faili
+brought-by = Limeandikwa na { $name }
+brought-by-nobody = Haijulikani nani aliandika faili. Kila kifurushi hukaguliwa chenyewe.
+brought-new = Vifurushi vipya kwetu
+brought-known = Vilikuwepo tayari
+brought-arrived = Vyetu vilivyofika
+brought-refused = Vimechelewa, au vya ufunguo usiokuwepo
+brought-deposited = Vimetunzwa hapa kwa ofisi nyingine
+brought-others = Kwa ofisi nyingine: endelea kubeba fimbo
+brought-network = Pamoja nalo lilikuja faili la mtandao nambari { $number }, jipya kuliko letu; linatumika kuanzia sasa.
+brought-then = Vinafunguliwa: tazama chini ya Rufaa. Hifadhi faili la kubeba ulirudishe, ili ofisi nyingine ijue.
+problem-no-network = Ofisi hii haijajiunga na mtandao wowote.
+problem-nothing-waits = Hakuna kinachosubiri kubebwa huko.
+problem-no-bundle = Faili hili si la vifurushi, au mwanzo wake umeharibika. Linakili tena kutoka kwenye fimbo.
+problem-bundle-too-long = Faili hili ni refu kuliko faili lolote la vifurushi.
+help-network = Ofisi nyingine za mtandao wako: kompyuta ipi imewashwa, nini bado kinasubiri kwa nani na tangu lini, na kila ofisi inatoa nini. Intaneti ikikosekana kwa muda mrefu, hifadhi kinachosubiri kwenye faili, libebe kwa fimbo ya USB au simu, na urudi na faili la ofisi nyingine.
+network-waiting = { $count ->
+    [one] Kifurushi kimoja kinaisubiri
+   *[other] Vifurushi { $count } vinaisubiri
+}
+network-aside = { $count ->
+    [one] Kifurushi kimoja kilichofika hakikuweza kufunguliwa. Mwambie anayetunza kompyuta hii; kumbukumbu inasema kwa nini.
+   *[other] Vifurushi { $count } vilivyofika havikuweza kufunguliwa. Mwambie anayetunza kompyuta hii; kumbukumbu inasema kwa nini.
+}
+brought-damaged = { $count ->
+    [one] Sehemu moja ya faili imeharibika. Kilicho kizima kimechukuliwa; nakili faili tena kwa kilichobaki.
+   *[other] Sehemu { $count } za faili zimeharibika. Kilicho kizima kimechukuliwa; nakili faili tena kwa kilichobaki.
+}

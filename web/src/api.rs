@@ -4,6 +4,7 @@
 
 mod access;
 mod history;
+mod network;
 mod outside;
 mod overriding;
 mod oversight;
@@ -131,7 +132,7 @@ fn part_of(path: &str) -> Option<Part> {
         "register" => Some(Part::Register),
         "people" | "families" | "duplicates" => Some(Part::People),
         "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
-        "referrals" | "partners" => Some(Part::Referrals),
+        "referrals" | "partners" | "network" => Some(Part::Referrals),
         "figures" | "tables" | "collected" => Some(Part::Figures),
         free if FOR_ANY_TOKEN.contains(&free) => None,
         _ => Some(Part::Office),
@@ -803,6 +804,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/openapi.json", get(document))
         .merge(access::routes())
         .merge(history::routes())
+        .merge(network::routes())
         .merge(outside::routes())
         .merge(oversight::routes())
         .merge(overriding::routes())
@@ -887,6 +889,7 @@ pub fn openapi() -> String {
     let document = Document::openapi()
         .merge_from(access::Document::openapi())
         .merge_from(history::Document::openapi())
+        .merge_from(network::Document::openapi())
         .merge_from(outside::Document::openapi())
         .merge_from(oversight::Document::openapi())
         .merge_from(overriding::Document::openapi())
@@ -940,6 +943,7 @@ mod tests {
             include_str!("api.rs"),
             include_str!("api/access.rs"),
             include_str!("api/history.rs"),
+            include_str!("api/network.rs"),
             include_str!("api/outside.rs"),
             include_str!("api/oversight.rs"),
             include_str!("api/overriding.rs"),

@@ -62,7 +62,7 @@ async fn add(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed, p
 }
 
 /// A file as it leaves: saved, never shown inside a page.
-fn handed_out(file: HandedOut) -> Response {
+pub(crate) fn handed_out(file: HandedOut) -> Response {
     // RFC 6266 and RFC 8187: any name, as percent-encoded UTF-8.
     let encoded: String = file
         .name

@@ -26,6 +26,7 @@ mod home;
 mod import;
 mod links;
 mod log;
+mod network;
 mod outside;
 mod outward;
 mod overriding;
@@ -63,6 +64,7 @@ pub use import::{
 };
 pub use links::Shared;
 pub use log::{LogCheck, LogFilter, LogRow, LogView};
+pub use network::Line;
 pub use outside::{BookInInput, ToldInput};
 pub use overriding::OverrideInput;
 pub use own::OwnView;
@@ -82,18 +84,21 @@ pub use vocabulary::{
 };
 
 use crate::clock::Clock;
+use crate::disk;
 use crate::index::Index;
 use crate::keys::{Keys, Prekeys};
+use crate::node::{NETWORK_FILE, NodeError, Reach};
 use crate::policy::{Actor, Ask, Denied, Relation};
 use crate::records::{Case, SETTINGS_ID, Settings, StaffRole};
 use crate::relay::Relay;
 use crate::vault::{Record, Sealed, Vault, VaultError};
 use crate::vocabulary::Vocabulary;
 use crate::zone::Zone;
+use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::wire;
 use casemesh_protocol::consent::ConsentProblem;
-use casemesh_protocol::directory::{Card, Directory};
-use casemesh_protocol::id::{RecordId, StaffId};
+use casemesh_protocol::directory::{Card, Directory, DirectoryError};
+use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::referral::IllegalStep;
 use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::HashMap;
@@ -225,9 +230,35 @@ impl Surroundings {
 
     /// Tells the relay who belongs to the network, and which prekeys are ours.
     pub(crate) fn tell_relay(&self, directory: Arc<Directory>) {
+        self.relay.set_directory(directory, self.own_prekeys());
+    }
+
+    pub(crate) fn own_prekeys(&self) -> Vec<PrekeyId> {
         let own = crate::node::read_card(&self.folder).ok().and_then(|bytes| wire::decode::<Card>(&bytes).ok());
-        let prekeys = own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect());
-        self.relay.set_directory(directory, prekeys);
+        own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect())
+    }
+
+    /// Joins the network of a file, or takes its newer issue.
+    ///
+    /// # Errors
+    /// When the file is not by the steward this node joined with, does not hold, or is older than ours.
+    pub(crate) fn join(&self, bytes: &[u8], reach: Reach) -> Result<(), NodeError> {
+        let current = self.directory();
+        let directory = Directory::read(bytes, current.as_ref().map(|current| current.steward()).as_ref())?;
+        if let Some(current) = current.filter(|current| current.number() > directory.number()) {
+            return Err(DirectoryError::Older { given: directory.number(), current: current.number() }.into());
+        }
+        disk::replace(&self.folder.join(NETWORK_FILE), bytes)?;
+        self.use_directory(renewal::with_kept_cards(&self.folder, directory), reach);
+        Ok(())
+    }
+
+    /// Uses a directory from now on, and lets the relay use it where it reaches the network.
+    pub(crate) fn use_directory(&self, directory: Directory, reach: Reach) {
+        let directory = self.know(directory);
+        if reach == Reach::Network {
+            self.tell_relay(directory);
+        }
     }
 
     /// The network, if the office joined one.
@@ -250,7 +281,7 @@ pub struct Office {
     /// Held while the outbox and the spool change together.
     releasing: Mutex<()>,
     /// How many names each partner asked about, and when: of the last day.
-    asked: Mutex<HashMap<casemesh_protocol::id::OfficeId, Vec<(Timestamp, usize)>>>,
+    asked: Mutex<HashMap<OfficeId, Vec<(Timestamp, usize)>>>,
     /// Packets that were opened, and the referral that each waits for. Forgotten when the node stops: then they are opened again.
     awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, casemesh_protocol::id::ThreadId>>,
     /// Held while the log is read back: whole segments lie in memory then.

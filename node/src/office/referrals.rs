@@ -129,6 +129,7 @@ impl Desk {
                 sent: row.facts.sent,
                 arrived: row.facts.arrived,
                 read: row.facts.read,
+                carried: row.facts.carried,
             })
             .collect();
         // What the receiver may see before it accepted is the preview and nothing else; the sender sees what

@@ -9,6 +9,7 @@ use crate::records::{
     TaskTitle, Tier,
 };
 use crate::vocabulary::Term;
+use casemesh_protocol::directory::ServiceOffer;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State, Visit};
@@ -1279,6 +1280,9 @@ pub struct PacketView {
     /// Opened by the other office.
     #[schema(value_type = Option<String>)]
     pub read: Option<Timestamp>,
+    /// Put into a file that is carried by hand.
+    #[schema(value_type = Option<String>)]
+    pub carried: Option<Timestamp>,
 }
 
 /// An event of a referral.
@@ -1381,6 +1385,78 @@ pub struct PartnerView {
     pub connected: bool,
     /// What a person should know about the connection.
     pub problem: Option<String>,
+}
+
+/// A service that an office of the network offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OfferView {
+    /// Which.
+    pub service: CodeView,
+    /// In words.
+    pub description: String,
+    /// When the office last said so.
+    #[schema(value_type = String)]
+    pub assured: Day,
+    /// Whether that is so long ago that one should ask.
+    pub is_stale: bool,
+}
+
+impl OfferView {
+    pub(super) fn new(offer: &ServiceOffer, today: Day, stale_days: i32) -> Self {
+        Self {
+            service: CodeView::from(&offer.service),
+            description: offer.description.to_string(),
+            assured: offer.assured,
+            is_stale: offer.assured.plus_days(stale_days) < today,
+        }
+    }
+}
+
+/// Another office of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OtherOfficeView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub office: OfficeId,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Whether it keeps packets for others.
+    pub is_hub: bool,
+    /// The area it serves.
+    pub area: String,
+    /// What it offers.
+    pub services: Vec<OfferView>,
+    /// How it can be reached now.
+    pub line: super::Line,
+    /// What a person should know about the connection.
+    pub problem: Option<String>,
+    /// How many packets wait for it.
+    pub waiting: usize,
+    /// Since when.
+    #[schema(value_type = Option<String>)]
+    pub since: Option<Timestamp>,
+    /// When the last of them was put into a file that is carried by hand.
+    #[schema(value_type = Option<String>)]
+    pub carried: Option<Timestamp>,
+}
+
+/// The network that the office is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NetworkView {
+    /// Its name.
+    pub name: String,
+    /// The issue of its file that is used here.
+    pub number: u64,
+    /// The other offices: where something waits first.
+    pub members: Vec<OtherOfficeView>,
+    /// Packets that came and are not opened yet.
+    pub waiting_in: usize,
+    /// Packets that could not be opened.
+    pub set_aside: usize,
+    /// Whether this account may put what waits into a file, and take one.
+    pub may_carry: bool,
 }
 
 /// A line of the desk register.

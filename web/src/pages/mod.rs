@@ -13,6 +13,7 @@ mod history;
 mod home;
 mod log;
 mod manual;
+mod network;
 mod outside;
 mod oversight;
 mod people;
@@ -26,6 +27,7 @@ mod vocabulary;
 
 pub(crate) use cases::with_document_problems;
 pub(crate) use drafts::forget_what_was_sent;
+pub(crate) use network::file_of as bundle_file;
 pub(crate) use session::sign_in_keeping;
 
 use crate::App;
@@ -47,6 +49,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(hers::routes())
         .merge(history::routes())
         .merge(manual::routes())
+        .merge(network::routes())
         .merge(outside::routes())
         .merge(oversight::routes())
         .merge(people::routes())

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{AnswerInput, DeskError, PartnerView, ReferralSummary, ReferralView, StepView, Wanted};
+use casemesh_node::office::{AnswerInput, DeskError, ReferralSummary, ReferralView, StepView, Wanted};
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::referral::Visit;
 
@@ -28,15 +28,13 @@ struct ReferralsPage {
     page: Page,
     incoming: Vec<ReferralSummary>,
     outgoing: Vec<ReferralSummary>,
-    partners: Vec<PartnerView>,
 }
 
 async fn list(State(app): State<App>, signed: Signed) -> Response {
     let desk = signed.desk.clone();
-    let loaded =
-        app.run(move || Ok::<_, DeskError>((desk.referrals(false)?, desk.referrals(true)?, desk.partners()))).await;
+    let loaded = app.run(move || Ok::<_, DeskError>((desk.referrals(false)?, desk.referrals(true)?))).await;
     match loaded {
-        Ok((incoming, outgoing, partners)) => html(&ReferralsPage { page: signed.page, incoming, outgoing, partners }),
+        Ok((incoming, outgoing)) => html(&ReferralsPage { page: signed.page, incoming, outgoing }),
         Err(error) => signed.refused(&error),
     }
 }

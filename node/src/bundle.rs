@@ -1,0 +1,219 @@
+//! Packets carried by hand: what waits for another office goes into a file ([`casemesh_protocol::bundle`]), and what such a file
+//! brings is taken by the same rules as what comes over a line. Needs no open office: everything in it is sealed.
+
+use crate::disk;
+use crate::mailbox::Mailboxes;
+use crate::node::{NETWORK_FILE, NodeError, Reach};
+use crate::office::Surroundings;
+use crate::relay::{Relay, is_for_us};
+use crate::spool::{Fact, IN_PACKETS_MAX};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::prekey::PrekeyId;
+use casemesh_protocol::bundle::{Bundle, Entry, Origin, Writer};
+use casemesh_protocol::directory::Directory;
+use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest};
+use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
+use casemesh_protocol::receipt::Receipt;
+use casemesh_protocol::time::Timestamp;
+use serde::Serialize;
+use std::io;
+
+/// What was put into a bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// The packets in it.
+    pub packets: Vec<Digest>,
+    /// Receipts for what came on an earlier stick.
+    pub receipts: usize,
+    /// Packets that had no room: they need another file.
+    pub left: usize,
+}
+
+impl Packed {
+    /// Whether there is nothing to carry.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.receipts == 0 && self.left == 0
+    }
+}
+
+/// What a bundle brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Brought {
+    /// Who wrote the file, where its signature says so.
+    #[schema(value_type = Option<String>)]
+    pub by: Option<OfficeId>,
+    /// When.
+    #[schema(value_type = Option<String>)]
+    pub written: Option<Timestamp>,
+    /// Packets for us that are new.
+    pub new: usize,
+    /// Packets for us that came before.
+    pub known: usize,
+    /// Packets for us that are not taken: past their time, or for a key that is gone.
+    pub refused: usize,
+    /// Packets that this hub keeps for others now.
+    pub deposited: usize,
+    /// Packets for others, which stay on the stick.
+    pub others: usize,
+    /// Packets of ours of which we know now that they arrived.
+    pub arrived: usize,
+    /// The issue of the network file that came with it, where it is newer than ours.
+    pub network: Option<u64>,
+    /// Damaged places.
+    pub damaged: usize,
+}
+
+/// What there is to know of the network.
+struct Known<'a> {
+    directory: &'a Directory,
+    prekeys: &'a [PrekeyId],
+    now: Timestamp,
+}
+
+impl Surroundings {
+    /// Puts what waits for an office, or for all, into a file that is carried by hand.
+    ///
+    /// # Errors
+    /// When there is no network, or the disk refuses.
+    pub(crate) fn pack_bundle(&self, to: Option<OfficeId>) -> Result<Packed, NodeError> {
+        self.directory().ok_or(NodeError::NoNetwork)?;
+        let network = disk::read_bounded(&self.folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)?;
+        Ok(pack(&self.relay, to, network, self.clock.now())?)
+    }
+
+    /// Takes what such a file brings.
+    ///
+    /// # Errors
+    /// When there is no network, the file is no bundle, or the disk refuses.
+    pub(crate) fn bring_bundle(&self, bytes: &[u8], reach: Reach) -> Result<Brought, NodeError> {
+        let read = Bundle::read(bytes)?;
+        let current = self.directory().ok_or(NodeError::NoNetwork)?;
+        // First, for packets can be from offices that only the newer issue knows. An older one changes nothing.
+        let newer = read.entries.iter().find_map(|entry| match entry {
+            Entry::Network(bytes) => Directory::read(bytes, Some(&current.steward())).ok().map(|read| (read, bytes)),
+            _ => None,
+        });
+        let newer = newer.filter(|(read, _)| read.number() > current.number());
+        if let Some((_, bytes)) = &newer {
+            self.join(bytes, reach)?;
+        }
+        let directory = self.directory().ok_or(NodeError::NoNetwork)?;
+        let known = Known { directory: &directory, prekeys: &self.own_prekeys(), now: self.clock.now() };
+        let brought = bring(&self.relay, &read, &known)?;
+        Ok(Brought { network: newer.map(|(read, _)| read.number()), ..brought })
+    }
+}
+
+fn pack(relay: &Relay, to: Option<OfficeId>, network: Option<Vec<u8>>, now: Timestamp) -> io::Result<Packed> {
+    let (spool, mut writer, mut packed) = (relay.spool(), Writer::default(), Packed::default());
+    let is_meant = |office: &OfficeId| to.is_none_or(|to| to == *office);
+    for (office, receipt) in spool.receipts_back()?.into_iter().filter(|(office, _)| is_meant(office)) {
+        packed.receipts += usize::from(writer.put(&Entry::Receipt { to: office, receipt }));
+    }
+    let mut rows = spool.under_way()?;
+    rows.retain(|row| is_meant(&row.to));
+    rows.sort_by_key(|row| row.queued);
+    for row in rows {
+        // It can arrive by another road meanwhile.
+        let Ok(packet) = spool.read_out(&row.packet) else { continue };
+        match writer.put(&Entry::Packet { to: row.to, packet }) {
+            true => packed.packets.push(row.packet),
+            false => packed.left += 1,
+        }
+    }
+    for (office, hash, packet) in relay.mailboxes().map(|boxes| boxes.kept(to)).transpose()?.unwrap_or_default() {
+        match writer.put(&Entry::Packet { to: office, packet }) {
+            true => packed.packets.push(hash),
+            false => packed.left += 1,
+        }
+    }
+    if let Some(network) = network {
+        writer.put(&Entry::Network(network));
+    }
+    packed.bytes = writer.sign(relay.office(), now, relay.receipt_key());
+    Ok(packed)
+}
+
+/// Taking it twice is the same as once.
+fn bring(relay: &Relay, bundle: &Bundle, known: &Known<'_>) -> io::Result<Brought> {
+    let keys = |office: &OfficeId| known.directory.member(office).map(|m| m.receipt_keys()).unwrap_or_default();
+    let origin = bundle.origin(keys);
+    let mut brought = Brought {
+        by: origin.map(|origin| origin.office),
+        written: origin.map(|origin| origin.written),
+        damaged: bundle.damaged,
+        ..Brought::default()
+    };
+    let mut arrived = Vec::new();
+    for entry in &bundle.entries {
+        match entry {
+            Entry::Packet { to, packet } if *to == relay.office() => {
+                take_packet(relay, packet, origin, known, &mut brought)?;
+            }
+            Entry::Packet { to, packet } => match (relay.mailboxes(), origin.filter(|origin| origin.is_whole)) {
+                (Some(boxes), Some(origin)) if deposit(boxes, origin.office, *to, packet, known)? => {
+                    brought.deposited += 1;
+                }
+                _ => brought.others += 1,
+            },
+            Entry::Receipt { to, receipt } if *to == relay.office() => {
+                arrived.extend(take_receipt(relay, receipt, known)?);
+            }
+            Entry::Receipt { .. } | Entry::Network(_) | Entry::End(_) => {}
+        }
+    }
+    brought.arrived = arrived.len();
+    relay.came_by_hand(arrived);
+    Ok(brought)
+}
+
+fn take_packet(
+    relay: &Relay,
+    packet: &[u8],
+    origin: Option<Origin>,
+    known: &Known<'_>,
+    brought: &mut Brought,
+) -> io::Result<()> {
+    let (spool, hash) = (relay.spool(), casemesh_crypto::envelope::packet_hash(packet));
+    let was_here = spool.read_in(&hash).is_ok() || spool.is_receipt_back(&hash);
+    if was_here {
+        brought.known += 1;
+        return Ok(());
+    }
+    let is_full = spool.waiting_in()?.len() >= IN_PACKETS_MAX;
+    if is_full || !is_for_us(packet, known.prekeys, known.now) {
+        brought.refused += 1;
+        return Ok(());
+    }
+    spool.keep_in(packet)?;
+    brought.new += 1;
+    match origin {
+        Some(origin) => spool.keep_receipt_back(origin.office, &hash, &relay.sign_for(hash, known.now)),
+        None => Ok(()),
+    }
+}
+
+fn deposit(boxes: &Mailboxes, from: OfficeId, to: OfficeId, packet: &[u8], known: &Known<'_>) -> io::Result<bool> {
+    let request = MailboxRequest::Deposit { to, packet: packet.to_vec() };
+    Ok(boxes.serve(from, request, known.directory, known.now)? == MailboxAnswer::Done)
+}
+
+/// A receipt for a packet of ours, or for one that lay in a mailbox of this hub.
+fn take_receipt(relay: &Relay, receipt: &Receipt, known: &Known<'_>) -> io::Result<Option<(OfficeId, Digest)>> {
+    let Some(said) = receipt.unverified() else { return Ok(None) };
+    let (office, packet) = (said.office, said.packet_hash);
+    let keys = known.directory.member(&office).map(|member| member.receipt_keys()).unwrap_or_default();
+    let Ok(stored) = receipt.verify(office, &keys) else { return Ok(None) };
+    let spool = relay.spool();
+    if spool.under_way()?.iter().any(|row| row.packet == packet && row.to == office) {
+        spool.note_fact(&packet, Fact::Arrived(stored.stored))?;
+        return Ok(Some((office, packet)));
+    }
+    if let Some(boxes) = relay.mailboxes() {
+        boxes.serve(office, MailboxRequest::Delete(receipt.clone()), known.directory, known.now)?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,51 @@
+//! Calls about the network, and about packets that are carried by hand.
+
+use super::{Answer, Body, Caller, Problem, at_desk};
+use crate::App;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use casemesh_node::bundle::Brought;
+use casemesh_node::office::NetworkView;
+use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// For whom.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+struct For {
+    /// The office; all when empty.
+    to: String,
+}
+
+#[utoipa::path(get, path = "/api/v1/network", responses((status = 200, body = Option<NetworkView>), (status = 401, body = Problem)))]
+async fn network(State(app): State<App>, caller: Caller) -> Answer<Option<NetworkView>> {
+    at_desk(&app, move || Ok(caller.desk.network())).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/bundle", request_body = For, responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn pack(State(app): State<App>, caller: Caller, Body(input): Body<For>) -> Result<Response, Problem> {
+    let today = caller.desk.today();
+    let packed = app.run(move || caller.desk.pack_bundle(&input.to)).await?;
+    Ok(crate::pages::bundle_file(packed, today))
+}
+
+#[utoipa::path(post, path = "/api/v1/network/brought", request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 200, body = Brought), (status = 403, body = Problem), (status = 413, description = "The file is too long."), (status = 422, body = Problem)))]
+async fn bring(State(app): State<App>, caller: Caller, file: Bytes) -> Answer<Brought> {
+    at_desk(&app, move || caller.desk.bring_bundle(&file)).await
+}
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/network", get(network))
+        .route("/network/bundle", post(pack))
+        .route("/network/brought", post(bring))
+        .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(network, pack, bring))]
+pub(super) struct Document;
