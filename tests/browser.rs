@@ -666,6 +666,27 @@ async fn walk(tools: (String, PathBuf)) {
         walk.go(&format!("{outside_url}/carry")).await;
         walk.check(&format!("carry-{what}")).await;
     }
+    // A file for that office, which any browser opens with digits, without us.
+    walk.go(&format!("{outside_url}/letter")).await;
+    walk.check("letter").await;
+    let digits = value(&walk.page, "document.querySelector('[name=digits]').value").await;
+    let digits = digits.as_str().unwrap().to_owned();
+    let fetch = "fetch(location.href, { method: 'POST', body: new URLSearchParams(new FormData(document.querySelector('main form'))) }).then(r => r.text())";
+    let file = value(&walk.page, fetch).await;
+    let (file, disk) = (file.as_str().unwrap(), tempfile::tempdir().unwrap());
+    assert!(["A check-up", "Ugu", "Nomvula", digits.as_str()].iter().all(|word| !file.contains(word)), "{file}");
+    std::fs::write(disk.path().join("letter.html"), file).unwrap();
+    walk.go(&format!("file://{}/letter.html", disk.path().display())).await;
+    let wrong: String = digits.chars().rev().collect();
+    for (typed, shown) in
+        [(wrong, "These digits do not open it"), (format!(" {}", digits.replace('0', "٠")), "A check-up")]
+    {
+        value(&walk.page, &format!("(() => {{ document.querySelector('input').value = {typed:?}; document.querySelector('button').click(); return true; }})()")).await;
+        walk.wait_until(shown).await;
+        walk.check(if shown == "A check-up" { "letter-open" } else { "letter-wrong" }).await;
+    }
+    walk.shows("Nomvula").await;
+
     walk.go(&format!("{case_url}/override")).await;
     walk.press("main form").await;
     walk.check("override-problem").await;

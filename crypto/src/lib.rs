@@ -16,6 +16,7 @@
 //! negotiated with a peer.
 
 pub mod bare;
+pub mod browser;
 #[macro_use]
 pub mod bytes;
 pub mod envelope;

@@ -2347,3 +2347,18 @@ brought-damaged = { $count ->
     [one] One place in the file is damaged. What is whole was taken; copy the file again for the rest.
    *[other] { $count } places in the file are damaged. What is whole was taken; copy the file again for the rest.
 }
+letter = A sealed letter
+letter-type = Type the 24 digits that you were told by telephone
+letter-open = Open
+letter-wait = It is being opened. This can take some seconds.
+letter-wrong = These digits do not open it. Look at each group of four again, or ring whoever sent it.
+letter-old = This program cannot open it: use a browser of the last years (Chrome, Firefox, Safari, Edge), with scripts allowed.
+letter-answer = To answer
+letter-answer-how = Ring the office that wrote, and say this code: it stands for this letter, so no name need be said.
+letter-make = Sealed letter for a browser
+letter-what = A file that any browser opens, also without internet, with 24 digits. The other office needs no program for it. Who has the file and not the digits reads nothing.
+letter-step-save = Save the file.
+letter-save = Save the letter
+letter-step-send = Send it to the office: by mail, by messenger, on a stick.
+letter-step-tell = Tell them these digits by telephone. Never in the same message as the file.
+letter-once = The digits are shown now and kept nowhere. If they are lost, make a new letter.

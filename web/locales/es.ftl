@@ -2348,3 +2348,18 @@ brought-damaged = { $count ->
     [one] Un lugar del archivo está dañado. Se tomó lo que está entero; copie el archivo de nuevo para el resto.
    *[other] { $count } lugares del archivo están dañados. Se tomó lo que está entero; copie el archivo de nuevo para el resto.
 }
+letter = Una carta sellada
+letter-type = Escriba las 24 cifras que le dijeron por teléfono
+letter-open = Abrir
+letter-wait = Se está abriendo. Puede tardar unos segundos.
+letter-wrong = Estas cifras no la abren. Revise cada grupo de cuatro, o llame a quien la envió.
+letter-old = Este programa no puede abrirla: use un navegador reciente (Chrome, Firefox, Safari, Edge), con scripts permitidos.
+letter-answer = Para responder
+letter-answer-how = Llame a la oficina que escribió y diga este código: vale por esta carta, así no hace falta decir ningún nombre.
+letter-make = Carta sellada para un navegador
+letter-what = Un archivo que cualquier navegador abre, también sin internet, con 24 cifras. La otra oficina no necesita ningún programa. Quien tenga el archivo y no las cifras no lee nada.
+letter-step-save = Guarde el archivo.
+letter-save = Guardar la carta
+letter-step-send = Envíelo a la oficina: por correo, por mensajería, en una memoria.
+letter-step-tell = Diga estas cifras por teléfono. Nunca en el mismo mensaje que el archivo.
+letter-once = Las cifras se muestran ahora y no se guardan en ninguna parte. Si se pierden, haga otra carta.

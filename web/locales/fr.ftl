@@ -2348,3 +2348,18 @@ brought-damaged = { $count ->
     [one] Un endroit du fichier est abîmé. Ce qui est entier a été pris ; recopiez le fichier pour le reste.
    *[other] { $count } endroits du fichier sont abîmés. Ce qui est entier a été pris ; recopiez le fichier pour le reste.
 }
+letter = Une lettre scellée
+letter-type = Tapez les 24 chiffres qu’on vous a dits au téléphone
+letter-open = Ouvrir
+letter-wait = Ouverture en cours. Cela peut prendre quelques secondes.
+letter-wrong = Ces chiffres ne l’ouvrent pas. Vérifiez chaque groupe de quatre, ou appelez l’expéditeur.
+letter-old = Ce programme ne peut l’ouvrir : prenez un navigateur récent (Chrome, Firefox, Safari, Edge), avec les scripts permis.
+letter-answer = Pour répondre
+letter-answer-how = Appelez le bureau qui a écrit et dites ce code : il vaut pour cette lettre, aucun nom n’a besoin d’être dit.
+letter-make = Lettre scellée pour un navigateur
+letter-what = Un fichier que tout navigateur ouvre, même sans internet, avec 24 chiffres. L’autre bureau n’a besoin d’aucun programme. Qui a le fichier sans les chiffres ne lit rien.
+letter-step-save = Enregistrez le fichier.
+letter-save = Enregistrer la lettre
+letter-step-send = Envoyez-le au bureau : par courriel, messagerie, ou sur une clé.
+letter-step-tell = Dites-leur ces chiffres au téléphone. Jamais dans le même message que le fichier.
+letter-once = Les chiffres sont montrés maintenant et gardés nulle part. S’ils sont perdus, faites une nouvelle lettre.

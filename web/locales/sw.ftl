@@ -2348,3 +2348,18 @@ brought-damaged = { $count ->
     [one] Sehemu moja ya faili imeharibika. Kilicho kizima kimechukuliwa; nakili faili tena kwa kilichobaki.
    *[other] Sehemu { $count } za faili zimeharibika. Kilicho kizima kimechukuliwa; nakili faili tena kwa kilichobaki.
 }
+letter = Barua iliyofungwa
+letter-type = Andika tarakimu 24 ulizoambiwa kwa simu
+letter-open = Fungua
+letter-wait = Inafunguliwa. Inaweza kuchukua sekunde chache.
+letter-wrong = Tarakimu hizi hazifungui. Angalia tena kila kundi la nne, au mpigie aliyeituma.
+letter-old = Programu hii haiwezi kuifungua: tumia kivinjari cha miaka ya karibuni (Chrome, Firefox, Safari, Edge), na hati ziruhusiwe.
+letter-answer = Kujibu
+letter-answer-how = Piga simu ofisi iliyoandika, taja msimbo huu: unawakilisha barua hii, hivyo hakuna jina linalohitaji kutajwa.
+letter-make = Barua iliyofungwa kwa kivinjari
+letter-what = Faili ambalo kivinjari chochote hulifungua, hata bila intaneti, kwa tarakimu 24. Ofisi nyingine haihitaji programu. Aliye na faili bila tarakimu hasomi chochote.
+letter-step-save = Hifadhi faili.
+letter-save = Hifadhi barua
+letter-step-send = Litume kwa ofisi: kwa barua pepe, ujumbe, au fimbo ya USB.
+letter-step-tell = Waambie tarakimu hizi kwa simu. Kamwe si katika ujumbe mmoja na faili.
+letter-once = Tarakimu zinaonyeshwa sasa na hazihifadhiwi popote. Zikipotea, tengeneza barua mpya.

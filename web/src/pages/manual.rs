@@ -41,6 +41,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/cases/x/refer", Some(Ask::OpenCase)),
     ("/referrals", Some(Ask::AnswerReferrals)),
     ("/referrals/x", Some(Ask::AnswerReferrals)),
+    ("/network", Some(Ask::AnswerReferrals)),
     ("/tasks", Some(Ask::Register)),
     ("/people/x/view", Some(Ask::People)),
     ("/cases/x/history", Some(Ask::Register)),

@@ -3,6 +3,7 @@
 
 use super::referrals::{answer, referral_page, said};
 use crate::App;
+use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
@@ -11,7 +12,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{BookInInput, DeskError, FieldProblem, SlipView, ToldInput};
+use casemesh_crypto::random::os_rng;
+use casemesh_crypto::{browser, bytes, random};
+use casemesh_node::office::{BookInInput, DeskError, FieldProblem, HandedOut, SlipView, ToldInput};
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::referral::Visit;
 
@@ -20,6 +23,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/referrals/book-in", get(form).post(book_in))
         .route("/referrals/by-code", get(code_form).post(by_code))
         .route("/referrals/{id}/slip", get(slip))
+        .route("/referrals/{id}/letter", get(letter).post(letter_file))
         .route("/referrals/{id}/told", post(told))
 }
 
@@ -121,6 +125,81 @@ async fn slip(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) 
             page: signed.page,
             slip,
         }),
+        Err(error @ DeskError::Consent(_)) => referral_page(&app, signed, id, Form::default(), Some(&error)).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// A file that opens in any browser, with digits that are told by telephone: what the slip says, for an office without a node.
+#[derive(Template)]
+#[template(path = "letter.html")]
+struct LetterPage {
+    page: Page,
+    id: RecordId,
+    digits: String,
+}
+
+impl LetterPage {
+    fn grouped(&self) -> String {
+        grouped(&self.digits).replace('-', " ")
+    }
+}
+
+async fn letter(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.referral(id)).await {
+        Ok(referral) if referral.outside.is_some() && referral.summary.outgoing => {
+            html(&LetterPage { page: signed.page, id, digits: browser::draw_digits(&mut os_rng()) })
+        }
+        Ok(_) => signed.refused(&DeskError::NotFound),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// What is sealed.
+#[derive(Template)]
+#[template(path = "letter_text.html")]
+struct LetterText {
+    page: Page,
+    slip: SlipView,
+    code: String,
+}
+
+/// The file around it: it names nobody.
+#[derive(Template)]
+#[template(path = "letter_file.html")]
+struct LetterFile {
+    page: Page,
+    nonce: String,
+    sealed: String,
+    script: &'static str,
+}
+
+async fn letter_file(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
+    let (desk, page, digits) = (signed.desk.clone(), signed.page.clone(), form.text("digits"));
+    if digits.len() != browser::DIGITS || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return signed.refused(&DeskError::NotFound);
+    }
+    let made = app.run(move || {
+        let slip = desk.slip(id)?;
+        let rng = &mut os_rng();
+        let text = LetterText { page: page.clone(), code: grouped(&slip.code), slip }.render().unwrap_or_default();
+        let sealed = browser::seal(&digits, text.as_bytes(), rng);
+        let sealed = serde_json::json!({
+            "salt": bytes::to_hex(&sealed.salt), "nonce": bytes::to_hex(&sealed.nonce),
+            "bytes": bytes::to_hex(&sealed.bytes), "rounds": browser::ROUNDS,
+        });
+        let nonce = bytes::to_hex(&random::array::<16>(rng));
+        let script = include_str!("../../assets/letter.js");
+        let file = LetterFile { page, nonce, sealed: sealed.to_string(), script }.render().unwrap_or_default();
+        Ok(HandedOut {
+            name: format!("letter-{}.html", desk.today()),
+            media_type: "text/html; charset=utf-8",
+            bytes: file.into_bytes(),
+        })
+    });
+    match made.await {
+        Ok(file) => handed_out(file),
         Err(error @ DeskError::Consent(_)) => referral_page(&app, signed, id, Form::default(), Some(&error)).await,
         Err(error) => signed.refused(&error),
     }
