@@ -39,6 +39,7 @@ mod journeys;
 /// Every operation and page, by every role and relation.
 mod matrix;
 /// Families, groups, and two records of one person.
+mod offers;
 mod people;
 /// What stories about referrals begin with.
 mod referring;

@@ -22,7 +22,7 @@ use casemesh_crypto::wire;
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::bundle::NoBundle;
 use casemesh_protocol::directory::{
-    Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer,
+    Capacity, Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer,
 };
 use casemesh_protocol::id::{OfficeId, StaffId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
@@ -305,6 +305,9 @@ fn card(new: &NewNode, office: &NewOffice, now: Timestamp) -> Result<Card, NodeE
         service: service.clone(),
         description: Line::default(),
         assured: now.day(),
+        min_age: None,
+        max_age: None,
+        capacity: Capacity::NotSaid,
     });
     record.services = List::new(offers.collect()).map_err(long)?;
     record.area = Line::new(new.area.clone()).map_err(long)?;

@@ -56,6 +56,35 @@ coded_enum!(
     }
 );
 
+coded_enum!(
+    /// Whether an office can take somebody in a service now (FHIR and HSDS have words like these).
+    Capacity {
+        /// The office does not say.
+        NotSaid = 0 "not_said",
+        /// There is room.
+        Available = 1 "available",
+        /// There is a waiting list.
+        WaitingList = 2 "waiting_list",
+        /// There is no room.
+        None = 3 "none",
+        /// Somebody has to be seen first.
+        AssessedFirst = 4 "assessed_first",
+    }
+);
+
+impl Capacity {
+    /// In which order whoever looks for help asks: where there is room first.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Available => 0,
+            Self::AssessedFirst => 1,
+            Self::NotSaid => 2,
+            Self::WaitingList => 3,
+            Self::None => 4,
+        }
+    }
+}
+
 /// A service that an office offers.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -69,6 +98,15 @@ pub struct ServiceOffer {
     /// The day on which somebody last confirmed it (HSDS `assured_date`).
     #[n(2)]
     pub assured: Day,
+    /// From which age, in years.
+    #[n(3)]
+    pub min_age: Option<u8>,
+    /// Up to which age, in years.
+    #[n(4)]
+    pub max_age: Option<u8>,
+    /// Whether there is room.
+    #[n(5)]
+    pub capacity: Capacity,
 }
 
 /// What an office says of itself.
@@ -108,7 +146,13 @@ pub struct OfficeRecord {
     /// When it was written.
     #[n(10)]
     pub made: Timestamp,
+    /// Until which day it takes nobody.
     #[n(11)]
+    pub closed_until: Option<Day>,
+    /// A telephone for other offices.
+    #[n(12)]
+    pub telephone: Line,
+    #[n(13)]
     ext: Extensions,
 }
 
@@ -127,6 +171,8 @@ impl OfficeRecord {
             addresses: List::default(),
             hubs: List::default(),
             made,
+            closed_until: None,
+            telephone: Line::default(),
             ext: Extensions::default(),
         }
     }
@@ -397,7 +443,10 @@ impl Directory {
         let office = card.genesis.office();
         let known = self.members.get(&office).ok_or(DirectoryError::Stranger(office))?;
         let member = card.verify()?;
-        if member.keys.length() <= known.keys.length() {
+        let is_newer = |one: &Member, other: &Member| {
+            (one.keys.length(), one.record.number) > (other.keys.length(), other.record.number)
+        };
+        if !is_newer(&member, known) {
             return Ok(None);
         }
         if !known.keys.is_continued_by(&card.genesis, &card.log) {

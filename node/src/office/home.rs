@@ -32,6 +32,7 @@ impl Desk {
     pub fn home(&self) -> Result<HomeView, DeskError> {
         let today = self.today();
         let me = Some(self.actor.staff);
+        let confirm_offers = self.should_confirm_offers();
         let tables = self.office.index.read();
         let visible: Vec<&CaseRow> = tables.latest_cases(false).filter(|case| self.sees(&tables, case)).collect();
         let horizon = today.plus_days(SOON_DAYS);
@@ -127,6 +128,7 @@ impl Desk {
             requests: self.requests_in(&tables).into_iter().filter(|request| request.may_decide).collect(),
             glasses,
             key_problem: self.office.key_problem().map(str::to_owned),
+            confirm_offers,
             problems: self.office.around.relay.status().problems.into_values().collect(),
         })
     }

@@ -27,6 +27,7 @@ mod import;
 mod links;
 mod log;
 mod network;
+mod offers;
 mod outside;
 mod outward;
 mod overriding;
@@ -65,6 +66,7 @@ pub use import::{
 pub use links::Shared;
 pub use log::{LogCheck, LogFilter, LogRow, LogView};
 pub use network::Line;
+pub use offers::{EntryInput, OfferInput, OfferSearch};
 pub use outside::{BookInInput, ToldInput};
 pub use overriding::OverrideInput;
 pub use own::OwnView;
@@ -96,9 +98,11 @@ use crate::vocabulary::Vocabulary;
 use crate::zone::Zone;
 use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::wire;
+use casemesh_protocol::bounded::{List, TooLong};
 use casemesh_protocol::consent::ConsentProblem;
 use casemesh_protocol::directory::{Card, Directory, DirectoryError};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
+use casemesh_protocol::limits::LIST_MAX;
 use casemesh_protocol::referral::IllegalStep;
 use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::HashMap;
@@ -236,6 +240,14 @@ impl Surroundings {
     pub(crate) fn own_prekeys(&self) -> Vec<PrekeyId> {
         let own = crate::node::read_card(&self.folder).ok().and_then(|bytes| wire::decode::<Card>(&bytes).ok());
         own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect())
+    }
+
+    /// Where other nodes reach this one, as `node.toml` has it.
+    pub(crate) fn listens(&self) -> Result<List<casemesh_protocol::terms::Line, LIST_MAX>, NodeError> {
+        let long = |error: TooLong| NodeError::Config(error.to_string());
+        let addresses = crate::node::read_config(&self.folder)?.listen;
+        let lines: Result<Vec<_>, _> = addresses.into_iter().map(casemesh_protocol::terms::Line::new).collect();
+        List::new(lines.map_err(long)?).map_err(long)
     }
 
     /// Joins the network of a file, or takes its newer issue.

@@ -1,5 +1,6 @@
 //! The network as a person sees it: who belongs to it, whose line stands, what waits for whom, and what is carried by hand.
 
+use super::offers::OFFER_STALE_DAYS;
 use super::{Desk, DeskError, FieldProblem, NetworkView, OfferView, OtherOfficeView};
 use crate::bundle::{Brought, Packed};
 use crate::index::Tables;
@@ -15,8 +16,6 @@ use std::collections::BTreeSet;
 
 /// So many rows of the outbox are marked in one command.
 const MARKED_AT_ONCE: usize = 200;
-/// What an office said of its services is doubted after so many days without a new card.
-const OFFER_STALE_DAYS: i32 = 180;
 
 /// How another office can be reached now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -80,6 +79,9 @@ impl Desk {
                     .iter()
                     .map(|offer| OfferView::new(offer, today, OFFER_STALE_DAYS))
                     .collect(),
+                closed_until: member.record.closed_until.filter(|until| *until > today),
+                telephone: member.record.telephone.to_string(),
+                languages: member.record.languages.iter().map(ToString::to_string).collect(),
                 line: Line::of(*office, member, &status),
                 problem: status.problems.get(office).cloned(),
                 waiting: waiting_for(&tables, *office).count(),

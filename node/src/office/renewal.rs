@@ -18,7 +18,7 @@ use casemesh_crypto::keylog::{OfficeKeys, Step};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::wire;
-use casemesh_protocol::directory::{Card, Directory, Member, prekey_list_hash};
+use casemesh_protocol::directory::{Card, Directory, Member, OfficeRecord, prekey_list_hash};
 use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::outgoing::Control;
@@ -87,6 +87,14 @@ pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Re
     Ok((until, held))
 }
 
+/// What is new on a card.
+pub(super) enum NewRecord {
+    /// Prekeys and the machine's certificate.
+    Keys,
+    /// What the office says of itself.
+    Said(Box<OfficeRecord>),
+}
+
 impl Office {
     /// Writes a new card when the old one comes to its end, and sends it to whoever does not have it.
     pub(super) fn renew(&self) {
@@ -104,30 +112,46 @@ impl Office {
             // Said on the home page; only the recovery shares help.
             return Ok(());
         }
+        self.write_card(NewRecord::Keys)
+    }
+
+    /// Writes a new card of this office, and uses it. Whoever calls this sees to it that the others are told.
+    ///
+    /// # Errors
+    /// When there is no network, the node key is not good any more, or the disk refuses.
+    pub(super) fn write_card(&self, new: NewRecord) -> Result<(), DeskError> {
+        let now = self.around.clock.now();
+        let directory = self.around.directory().ok_or(DeskError::NotFound)?;
+        let own = directory.member(&self.keys.office).ok_or(DeskError::NotFound)?;
         let bytes = read_card(&self.around.folder).map_err(|error| DeskError::Partner(error.to_string()))?;
         let damaged = |_| VaultError::DamagedRecord;
         let card: Card = wire::decode(&bytes).map_err(|_| VaultError::DamagedRecord)?;
-        let mut prekeys = self.prekeys.write().unwrap_or_else(PoisonError::into_inner);
-        prekeys.destroy_past(now);
-        prekeys.extend(now, &mut os_rng());
-        prekeys.write(&self.around.folder, &self.keys, &mut os_rng()).map_err(damaged)?;
-        let published = prekeys.published(now);
-        drop(prekeys);
-        let mut keys = OfficeKeys::follow(&card.genesis, &card.log).map_err(|_| VaultError::DamagedRecord)?;
-        let machines = keys.machines().iter().map(|machine| Step::CertifyMachine {
-            peer: machine.peer.clone(),
-            receipt_key: machine.receipt_key,
-            until_s: now.plus_days(NODE_KEY_DAYS).s(),
-        });
-        let steps: Vec<Step> = machines.chain([Step::PublishPrekeys { list: prekey_list_hash(&published) }]).collect();
-        let mut log = card.log;
-        for step in steps {
-            let signed = keys.write(step, now.s(), &self.keys.node_key);
-            keys = keys.step(&signed).map_err(|_| VaultError::DamagedRecord)?;
-            log.push(signed);
+        let (mut log, mut published, mut record) = (card.log, card.prekeys, own.record.clone());
+        match new {
+            NewRecord::Said(said) => record = *said,
+            NewRecord::Keys => {
+                let mut prekeys = self.prekeys.write().unwrap_or_else(PoisonError::into_inner);
+                prekeys.destroy_past(now);
+                prekeys.extend(now, &mut os_rng());
+                prekeys.write(&self.around.folder, &self.keys, &mut os_rng()).map_err(damaged)?;
+                published = prekeys.published(now);
+                drop(prekeys);
+                let mut keys = OfficeKeys::follow(&card.genesis, &log).map_err(|_| VaultError::DamagedRecord)?;
+                let machines = keys.machines().iter().map(|machine| Step::CertifyMachine {
+                    peer: machine.peer.clone(),
+                    receipt_key: machine.receipt_key,
+                    until_s: now.plus_days(NODE_KEY_DAYS).s(),
+                });
+                let steps: Vec<Step> =
+                    machines.chain([Step::PublishPrekeys { list: prekey_list_hash(&published) }]).collect();
+                for step in steps {
+                    let signed = keys.write(step, now.s(), &self.keys.node_key);
+                    keys = keys.step(&signed).map_err(|_| VaultError::DamagedRecord)?;
+                    log.push(signed);
+                }
+            }
         }
-        let mut record = own.record.clone();
-        record.number += 1;
+        record.number = own.record.number + 1;
         record.made = now;
         let card = Card::write(card.genesis, log, &record, published, &self.keys.node_key);
         disk::replace(&self.around.folder.join(CARD_FILE), &wire::encode(&card)).map_err(VaultError::Disk)?;
@@ -135,7 +159,7 @@ impl Office {
         if let Some(directory) = self.around.directory() {
             self.around.tell_relay(directory);
         }
-        tracing::info!(number = record.number, "the office's card was renewed");
+        tracing::info!(number = record.number, "the office has a new card");
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::records::{
     TaskTitle, Tier,
 };
 use crate::vocabulary::Term;
-use casemesh_protocol::directory::ServiceOffer;
+use casemesh_protocol::directory::{Capacity, ServiceOffer};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State, Visit};
@@ -1397,6 +1397,13 @@ pub struct OfferView {
     /// When the office last said so.
     #[schema(value_type = String)]
     pub assured: Day,
+    /// From which age.
+    pub min_age: Option<u8>,
+    /// Up to which age.
+    pub max_age: Option<u8>,
+    /// Whether there is room.
+    #[schema(value_type = String)]
+    pub capacity: Capacity,
     /// Whether that is so long ago that one should ask.
     pub is_stale: bool,
 }
@@ -1407,9 +1414,51 @@ impl OfferView {
             service: CodeView::from(&offer.service),
             description: offer.description.to_string(),
             assured: offer.assured,
+            min_age: offer.min_age,
+            max_age: offer.max_age,
+            capacity: offer.capacity,
             is_stale: offer.assured.plus_days(stale_days) < today,
         }
     }
+}
+
+/// An office that offers what is looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FoundOffer {
+    /// Which.
+    #[schema(value_type = String)]
+    pub office: OfficeId,
+    /// Its name.
+    pub name: String,
+    /// The area it serves.
+    pub area: String,
+    /// Languages spoken there.
+    pub languages: Vec<String>,
+    /// Its telephone.
+    pub telephone: String,
+    /// Until when it takes nobody.
+    #[schema(value_type = Option<String>)]
+    pub closed_until: Option<Day>,
+    /// The service.
+    pub offer: OfferView,
+}
+
+/// What this office says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OwnEntryView {
+    /// The area it serves.
+    pub area: String,
+    /// Languages spoken there.
+    pub languages: Vec<String>,
+    /// A telephone for other offices.
+    pub telephone: String,
+    /// Until when it takes nobody.
+    #[schema(value_type = Option<String>)]
+    pub closed_until: Option<Day>,
+    /// Whether others do not learn where its node is.
+    pub hidden: bool,
+    /// What it offers.
+    pub offers: Vec<OfferView>,
 }
 
 /// Another office of the network.
@@ -1428,6 +1477,13 @@ pub struct OtherOfficeView {
     pub area: String,
     /// What it offers.
     pub services: Vec<OfferView>,
+    /// Until when it takes nobody.
+    #[schema(value_type = Option<String>)]
+    pub closed_until: Option<Day>,
+    /// Its telephone.
+    pub telephone: String,
+    /// Languages spoken there.
+    pub languages: Vec<String>,
     /// How it can be reached now.
     pub line: super::Line,
     /// What a person should know about the connection.
@@ -1554,6 +1610,8 @@ pub struct HomeView {
     pub stale: usize,
     /// What a person should know about the keys of the office: `key-ends-soon` or `key-ended`.
     pub key_problem: Option<String>,
+    /// Whether this account should confirm what the office offers.
+    pub confirm_offers: bool,
     /// What a person should know about the network.
     pub problems: Vec<String>,
     /// What others ask this account to approve.

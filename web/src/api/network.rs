@@ -1,6 +1,6 @@
 //! Calls about the network, and about packets that are carried by hand.
 
-use super::{Answer, Body, Caller, Problem, at_desk};
+use super::{Answer, Body, Caller, DONE, Done, Problem, Query, at_desk};
 use crate::App;
 use axum::Router;
 use axum::body::Bytes;
@@ -8,10 +8,30 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::bundle::Brought;
-use casemesh_node::office::NetworkView;
+use casemesh_node::office::{EntryInput, FoundOffer, NetworkView, OfferInput, OfferSearch, OwnEntryView};
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use serde::Deserialize;
 use utoipa::ToSchema;
+
+#[utoipa::path(get, path = "/api/v1/network/offers", params(("service" = Option<String>, Query), ("words" = Option<String>, Query), ("language" = Option<String>, Query), ("age" = Option<String>, Query)), responses((status = 200, body = Vec<FoundOffer>), (status = 401, body = Problem), (status = 422, body = Problem)))]
+async fn offers(State(app): State<App>, caller: Caller, Query(search): Query<OfferSearch>) -> Answer<Vec<FoundOffer>> {
+    at_desk(&app, move || caller.desk.find_offers(&search)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/network/own", responses((status = 200, body = Option<OwnEntryView>), (status = 401, body = Problem)))]
+async fn own(State(app): State<App>, caller: Caller) -> Answer<Option<OwnEntryView>> {
+    at_desk(&app, move || Ok(caller.desk.own_entry())).await
+}
+
+#[utoipa::path(put, path = "/api/v1/network/own", request_body = EntryInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn change_own(State(app): State<App>, caller: Caller, Body(input): Body<EntryInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.change_entry(&input).map(|()| DONE)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/own/offers", request_body = OfferInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn change_offer(State(app): State<App>, caller: Caller, Body(input): Body<OfferInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.change_offer(&input).map(|()| DONE)).await
+}
 
 /// For whom.
 #[derive(Default, Deserialize, ToSchema)]
@@ -41,11 +61,14 @@ async fn bring(State(app): State<App>, caller: Caller, file: Bytes) -> Answer<Br
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/network", get(network))
+        .route("/network/offers", get(offers))
+        .route("/network/own", get(own).put(change_own))
+        .route("/network/own/offers", post(change_offer))
         .route("/network/bundle", post(pack))
         .route("/network/brought", post(bring))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(network, pack, bring))]
+#[openapi(paths(network, offers, own, change_own, change_offer, pack, bring))]
 pub(super) struct Document;

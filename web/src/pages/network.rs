@@ -3,17 +3,21 @@
 use crate::App;
 use crate::documents::{self, handed_out};
 use crate::form::Form;
-use crate::page::{Page, Sent, Signed, html_with};
+use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Multipart, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::bundle::{Brought, Packed};
-use casemesh_node::office::{DeskError, HandedOut, NetworkView};
+use casemesh_node::office::{
+    DeskError, EntryInput, FoundOffer, HandedOut, NetworkView, OfferInput, OfferSearch, OwnEntryView,
+};
+use casemesh_protocol::directory::Capacity;
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use casemesh_protocol::time::Day;
+use serde::Deserialize;
 
 /// Longest request: the file, and the fields around it.
 const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX + 1024 * 1024;
@@ -21,6 +25,8 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX + 1024 * 1024;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/network", get(show))
+        .route("/network/own", get(own).post(change_own))
+        .route("/network/own/offer", post(change_offer))
         .route("/network/pack", post(pack))
         .route("/network/bring", post(bring))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -33,6 +39,10 @@ struct NetworkPage {
     network: Option<NetworkView>,
     form: Form,
     brought: Option<Brought>,
+    /// What was found; nothing where nothing was looked for.
+    found: Option<Vec<FoundOffer>>,
+    services: Vec<(String, String)>,
+    keeps_entry: bool,
 }
 
 impl NetworkPage {
@@ -44,16 +54,147 @@ impl NetworkPage {
 }
 
 async fn network_page(app: &App, signed: Signed, form: Form, brought: Option<Brought>) -> Response {
+    found_page(app, signed, form, brought, None).await
+}
+
+async fn found_page(
+    app: &App,
+    signed: Signed,
+    form: Form,
+    brought: Option<Brought>,
+    found: Option<Vec<FoundOffer>>,
+) -> Response {
     let desk = signed.desk.clone();
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    match app.run(move || Ok::<_, DeskError>(desk.network())).await {
-        Ok(network) => html_with(status, &NetworkPage { page: signed.page, network, form, brought }),
+    match app.run(move || Ok::<_, DeskError>((desk.network(), desk.keeps_entry()))).await {
+        Ok((network, keeps_entry)) => {
+            let services = signed.page.options("service_type");
+            html_with(status, &NetworkPage { page: signed.page, network, form, brought, found, services, keeps_entry })
+        }
         Err(error) => signed.refused(&error),
     }
 }
 
-async fn show(State(app): State<App>, signed: Signed) -> Response {
-    network_page(&app, signed, Form::default(), None).await
+async fn show(State(app): State<App>, signed: Signed, Query(search): Query<OfferSearch>) -> Response {
+    if search.is_empty() {
+        return network_page(&app, signed, Form::default(), None).await;
+    }
+    let form = Form::of(&[
+        ("service", &search.service),
+        ("words", &search.words),
+        ("language", &search.language),
+        ("age", &search.age),
+    ]);
+    let desk = signed.desk.clone();
+    match app.run(move || desk.find_offers(&search)).await {
+        Ok(found) => found_page(&app, signed, form, None, Some(found)).await,
+        Err(DeskError::Invalid(problems)) => network_page(&app, signed, form.with_problems(problems), None).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// What this office says of itself.
+#[derive(Template)]
+#[template(path = "own_entry.html")]
+struct OwnPage {
+    page: Page,
+    own: Option<OwnEntryView>,
+    form: Form,
+    /// The offer that is written or changed.
+    offer: Form,
+    services: Vec<(String, String)>,
+    capacities: &'static [Capacity],
+}
+
+async fn own_page(app: &App, signed: Signed, form: Option<Form>, offer: Form) -> Response {
+    let desk = signed.desk.clone();
+    if !desk.keeps_entry() {
+        return signed.refused(&DeskError::Denied(casemesh_node::policy::Denied));
+    }
+    let is_wrong = |form: &Form| !form.problems().is_empty();
+    let wrong = form.as_ref().is_some_and(is_wrong) || is_wrong(&offer);
+    let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    match app.run(move || Ok::<_, DeskError>(desk.own_entry())).await {
+        Ok(own) => {
+            let fresh = || {
+                let Some(own) = &own else { return Form::default() };
+                let until = own.closed_until.map(|day| day.to_string()).unwrap_or_default();
+                let mut form = Form::of(&[
+                    ("area", &own.area),
+                    ("languages", &own.languages.join(", ")),
+                    ("telephone", &own.telephone),
+                    ("closed_until", &until),
+                ]);
+                if own.hidden {
+                    form.set("hidden", "on");
+                }
+                form
+            };
+            let form = form.unwrap_or_else(fresh);
+            let services = signed.page.options("service_type");
+            html_with(status, &OwnPage { page: signed.page, own, form, offer, services, capacities: Capacity::ALL })
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// Which offer is changed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Which {
+    service: String,
+}
+
+async fn own(State(app): State<App>, signed: Signed, Query(which): Query<Which>) -> Response {
+    let own = signed.desk.own_entry();
+    let offers = own.iter().flat_map(|own| &own.offers);
+    let mut chosen = offers.filter(|offer| !which.service.is_empty() && offer.service.code == which.service).map(|offer| {
+        let age = |age: Option<u8>| age.map(|age| age.to_string()).unwrap_or_default();
+        Form::of(&[
+            ("service", &offer.service.code),
+            ("description", &offer.description),
+            ("min_age", &age(offer.min_age)),
+            ("max_age", &age(offer.max_age)),
+            ("capacity", offer.capacity.as_str()),
+        ])
+    });
+    let chosen = chosen.next().unwrap_or_default();
+    own_page(&app, signed, None, chosen).await
+}
+
+async fn change_own(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let input = EntryInput {
+        area: form.text("area"),
+        languages: form.text("languages"),
+        telephone: form.text("telephone"),
+        closed_until: form.text("closed_until"),
+        hidden: form.on("hidden"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.change_entry(&input)).await {
+        Ok(()) => go("/network/own"),
+        Err(DeskError::Invalid(problems)) => {
+            own_page(&app, signed, Some(form.with_problems(problems)), Form::default()).await
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn change_offer(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let input = OfferInput {
+        service: form.text("service"),
+        description: form.text("description"),
+        min_age: form.text("min_age"),
+        max_age: form.text("max_age"),
+        capacity: form.text("capacity"),
+        remove: form.on("remove"),
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.change_offer(&input)).await {
+        Ok(()) => go("/network/own"),
+        Err(DeskError::Invalid(problems)) => own_page(&app, signed, None, form.with_problems(problems)).await,
+        Err(error) => signed.refused(&error),
+    }
 }
 
 /// The file as it is saved. Its name says nothing of whose it is.

@@ -1,0 +1,276 @@
+//! What offices offer: what this one says of itself, and the search for whoever can help.
+
+use super::people::Problems;
+use super::renewal::NewRecord;
+use super::{Desk, DeskError, FieldProblem, FoundOffer, OfferView, OwnEntryView};
+use crate::names;
+use crate::policy::Ask;
+use casemesh_protocol::bounded::List;
+use casemesh_protocol::directory::{Capacity, OfficeRecord, Role, ServiceOffer};
+use casemesh_protocol::limits::LINE_BYTES_MAX;
+use casemesh_protocol::terms::Line;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What an office said of a service is doubted after so many days.
+pub(super) const OFFER_STALE_DAYS: i32 = 180;
+/// The office is asked to confirm what it offers after so many days.
+const CONFIRM_DAYS: i32 = 90;
+/// So much of what is found is shown.
+const FOUND_MAX: usize = 100;
+
+/// What the office says of itself, as entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EntryInput {
+    /// The area it serves.
+    pub area: String,
+    /// Languages spoken there, with commas between.
+    pub languages: String,
+    /// A telephone for other offices.
+    pub telephone: String,
+    /// Until which day it takes nobody; empty when it does.
+    pub closed_until: String,
+    /// Whether other offices do not learn where its node is: it is reached by its hub.
+    pub hidden: bool,
+}
+
+/// A service that the office offers, as entered. It counts as confirmed today.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfferInput {
+    /// Code of the list `service_type`.
+    pub service: String,
+    /// For whom and how.
+    pub description: String,
+    /// From which age; empty for any.
+    pub min_age: String,
+    /// Up to which age; empty for any.
+    pub max_age: String,
+    /// not_said, available, waiting_list, none or assessed_first.
+    pub capacity: String,
+    /// Whether it is not offered any more.
+    pub remove: bool,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OfferSearch {
+    /// Code of the list `service_type`; any when empty.
+    pub service: String,
+    /// Words that stand in the office's name, its area, or what it says of the service.
+    pub words: String,
+    /// A language that is spoken there.
+    pub language: String,
+    /// The age of whoever needs it.
+    pub age: String,
+}
+
+impl OfferSearch {
+    /// Whether nothing is looked for.
+    pub fn is_empty(&self) -> bool {
+        [&self.service, &self.words, &self.language, &self.age].into_iter().all(|text| text.trim().is_empty())
+    }
+}
+
+fn age(problems: &mut Problems, field: &str, text: &str) -> Option<u8> {
+    let text = names::ascii_digits(text.trim());
+    let age = text.parse::<u8>().ok();
+    if age.is_none() && !text.is_empty() {
+        problems.with(field, "not-a-number", &text);
+    }
+    age
+}
+
+/// Whether every word that is looked for begins a word of what there is.
+fn has_words(wanted: &str, texts: &[&str]) -> bool {
+    let there: Vec<String> = texts.iter().flat_map(|text| names::words(text)).collect();
+    names::words(wanted).iter().all(|word| there.iter().any(|known| known.starts_with(word.as_str())))
+}
+
+/// Whether somebody of an age is meant by an offer.
+fn is_for_age(offer: &ServiceOffer, age: u8) -> bool {
+    offer.min_age.is_none_or(|from| from <= age) && offer.max_age.is_none_or(|to| age <= to)
+}
+
+impl Desk {
+    /// Whether this account says what the office offers.
+    pub fn keeps_entry(&self) -> bool {
+        self.may(Ask::HandOver) || self.may(Ask::Administer)
+    }
+
+    /// What the office says of itself; nothing where it joined no network.
+    pub fn own_entry(&self) -> Option<OwnEntryView> {
+        let directory = self.office.around.directory()?;
+        let (record, today) = (&directory.member(&self.office.keys.office)?.record, self.today());
+        let offers = record.services.iter().map(|offer| OfferView::new(offer, today, CONFIRM_DAYS));
+        Some(OwnEntryView {
+            area: record.area.to_string(),
+            languages: record.languages.iter().map(ToString::to_string).collect(),
+            telephone: record.telephone.to_string(),
+            closed_until: record.closed_until,
+            hidden: record.addresses.as_slice().is_empty(),
+            offers: offers.collect(),
+        })
+    }
+
+    /// Whether somebody should confirm what the office offers.
+    pub fn should_confirm_offers(&self) -> bool {
+        self.keeps_entry() && self.own_entry().is_some_and(|own| own.offers.iter().any(|offer| offer.is_stale))
+    }
+
+    fn may_keep_entry(&self) -> Result<(), DeskError> {
+        if self.keeps_entry() { Ok(()) } else { Err(DeskError::Denied(crate::policy::Denied)) }
+    }
+
+    /// Says anew what the office is, and tells every member.
+    ///
+    /// # Errors
+    /// When fields are wrong, the account may not, or the office is in no network.
+    pub fn change_entry(&self, input: &EntryInput) -> Result<(), DeskError> {
+        self.may_keep_entry()?;
+        let mut problems = self.problems();
+        let (area, telephone) = (problems.line("area", &input.area), problems.line("telephone", &input.telephone));
+        let languages: Vec<Line> =
+            input.languages.split([',', '،']).map(str::trim).filter(|one| !one.is_empty()).map(Line::cut).collect();
+        let languages = List::new(languages).unwrap_or_else(|_| {
+            problems.with("languages", "too-long", LINE_BYTES_MAX);
+            List::default()
+        });
+        let closed_until = problems.day("closed_until", &input.closed_until);
+        if closed_until.is_some_and(|day| day <= self.today()) {
+            problems.add("closed_until", "day-is-past");
+        }
+        let record = self.own_record()?;
+        if input.hidden && record.hubs.as_slice().is_empty() {
+            problems.add("hidden", "hidden-needs-hub");
+        }
+        problems.done()?;
+        let addresses = match input.hidden {
+            true => List::default(),
+            false => self.office.around.listens().map_err(|error| DeskError::Partner(error.to_string()))?,
+        };
+        let mut record = record;
+        (record.area, record.telephone, record.languages) = (area, telephone, languages);
+        (record.closed_until, record.addresses) = (closed_until, addresses);
+        self.say(record, "change_entry")
+    }
+
+    /// Says anew what the office offers in one service, confirmed today, and tells every member.
+    ///
+    /// # Errors
+    /// When fields are wrong, the account may not, or the office is in no network.
+    pub fn change_offer(&self, input: &OfferInput) -> Result<(), DeskError> {
+        self.may_keep_entry()?;
+        let mut problems = self.problems();
+        let service = problems.code("service", "service_type", &input.service);
+        let description = problems.line("description", &input.description);
+        let (min_age, max_age) =
+            (age(&mut problems, "min_age", &input.min_age), age(&mut problems, "max_age", &input.max_age));
+        if min_age.zip(max_age).is_some_and(|(from, to)| to < from) {
+            problems.add("max_age", "ages-turned-round");
+        }
+        let capacity = match input.capacity.as_str() {
+            "" => Some(Capacity::NotSaid),
+            word => problems.word("capacity", word),
+        };
+        problems.done()?;
+        let (Some(service), Some(capacity)) = (service, capacity) else { return Err(DeskError::NotFound) };
+        let mut record = self.own_record()?;
+        let mut services: Vec<ServiceOffer> = record.services.iter().cloned().collect();
+        services.retain(|known| known.service.code != service.code);
+        if !input.remove {
+            services.push(ServiceOffer { service, description, assured: self.today(), min_age, max_age, capacity });
+        }
+        services.sort_by(|a, b| a.service.code.as_str().cmp(b.service.code.as_str()));
+        let full = |_| DeskError::Invalid(vec![FieldProblem::new("service", "too-many-services")]);
+        record.services = List::new(services).map_err(full)?;
+        self.say(record, "change_offer")
+    }
+
+    fn own_record(&self) -> Result<OfficeRecord, DeskError> {
+        let no_network = || DeskError::Invalid(vec![FieldProblem::new("area", "no-network")]);
+        let directory = self.office.around.directory().ok_or_else(no_network)?;
+        Ok(directory.member(&self.office.keys.office).ok_or_else(no_network)?.record.clone())
+    }
+
+    fn say(&self, record: OfficeRecord, action: &'static str) -> Result<(), DeskError> {
+        self.office.vault.note_and_wait(Some(self.actor.staff), action, None)?;
+        self.office.write_card(NewRecord::Said(Box::new(record)))?;
+        self.office.turn();
+        Ok(())
+    }
+
+    /// Offices of the network that offer what is looked for: who has room first, then what was confirmed last.
+    ///
+    /// # Errors
+    /// When fields are wrong.
+    pub fn find_offers(&self, search: &OfferSearch) -> Result<Vec<FoundOffer>, DeskError> {
+        let mut problems = self.problems();
+        let service = problems.optional_code("service", "service_type", &search.service);
+        let wanted_age = age(&mut problems, "age", &search.age);
+        problems.done()?;
+        let Some(directory) = self.office.around.directory() else { return Ok(Vec::new()) };
+        let (today, ours) = (self.today(), self.office.keys.office);
+        let mut found = Vec::new();
+        for (office, member) in
+            directory.members().filter(|(office, member)| **office != ours && member.has_role(Role::Office))
+        {
+            let record = &member.record;
+            let languages: Vec<&str> = record.languages.iter().map(Line::as_str).collect();
+            if !has_words(&search.language, &languages) {
+                continue;
+            }
+            for offer in record.services.iter() {
+                let texts = [&record.name, &record.area, &offer.description, &offer.service.label];
+                let said = texts.map(|text| text.as_str());
+                let is_meant = service.as_ref().is_none_or(|wanted| wanted.code == offer.service.code)
+                    && wanted_age.is_none_or(|age| is_for_age(offer, age))
+                    && has_words(&search.words, &said);
+                if is_meant {
+                    found.push(FoundOffer {
+                        office: *office,
+                        name: record.name.to_string(),
+                        area: record.area.to_string(),
+                        languages: languages.iter().map(ToString::to_string).collect(),
+                        telephone: record.telephone.to_string(),
+                        closed_until: record.closed_until.filter(|until| *until > today),
+                        offer: OfferView::new(offer, today, OFFER_STALE_DAYS),
+                    });
+                }
+            }
+        }
+        found.sort_by(|a, b| {
+            let rank = |one: &FoundOffer| (one.closed_until.is_some(), one.offer.capacity.rank(), one.offer.is_stale);
+            rank(a).cmp(&rank(b)).then(b.offer.assured.cmp(&a.offer.assured)).then(a.name.cmp(&b.name))
+        });
+        found.truncate(FOUND_MAX);
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use casemesh_protocol::terms::Code;
+
+    #[test]
+    fn words_begin_words_and_ages_bound() {
+        assert!(has_words("", &[]) && has_words("casa ama", &["Casa Amapola", "Ugu"]));
+        assert!(has_words("UGU", &["ugu district"]) && !has_words("mapola", &["Casa Amapola"]));
+        let offer = |min_age, max_age| ServiceOffer {
+            service: Code::new("service_type", 1, "safe_house", "Safe house").unwrap(),
+            description: Line::default(),
+            assured: "2026-01-01".parse().unwrap(),
+            min_age,
+            max_age,
+            capacity: Capacity::NotSaid,
+        };
+        let fits = |min, max| (0..=100).filter(|age| is_for_age(&offer(min, max), *age)).count();
+        assert_eq!(
+            (fits(None, None), fits(Some(18), None), fits(Some(12), Some(17)), fits(None, Some(0))),
+            (101, 83, 6, 1)
+        );
+    }
+}

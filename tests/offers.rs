@@ -1,0 +1,80 @@
+//! What offices say of themselves, and the search for whoever can help.
+
+use crate::harness::{eventually, hire};
+use crate::referring::started_offices;
+use casemesh_node::clock::Clock;
+use casemesh_node::office::{DeskError, EntryInput, OfferInput, OfferSearch};
+use casemesh_protocol::directory::Capacity;
+
+#[test]
+fn what_an_office_says_is_found_by_others_and_doubted_when_it_is_old() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (mut advice, shelter) = started_offices();
+    let (desk, theirs) = (advice.desk("worker"), shelter.desk("worker"));
+    let offer = |service: &str, min: &str, max: &str, capacity: &str| OfferInput {
+        service: service.into(),
+        description: "Women with children".into(),
+        min_age: min.into(),
+        max_age: max.into(),
+        capacity: capacity.into(),
+        ..OfferInput::default()
+    };
+    theirs.change_offer(&offer("safe_house", "18", "", "available")).unwrap();
+    theirs.change_offer(&offer("health", "", "12", "none")).unwrap();
+    let closed = Clock::system().now().plus_days(20).day();
+    theirs
+        .change_entry(&EntryInput {
+            area: "Ugu district".into(),
+            languages: "isiZulu, English".into(),
+            telephone: "039 555 0100".into(),
+            closed_until: closed.to_string(),
+            hidden: false,
+        })
+        .unwrap();
+    let search = |service: &str, words: &str, language: &str, age: &str| {
+        let search =
+            OfferSearch { service: service.into(), words: words.into(), language: language.into(), age: age.into() };
+        desk.find_offers(&search).unwrap()
+    };
+    let found = eventually("the new card comes", || {
+        Some(search("safe_house", "", "", "")).filter(|found| found.iter().any(|one| one.closed_until == Some(closed)))
+    });
+    assert_eq!(found[0].offer.capacity, Capacity::Available);
+    assert!(found[0].telephone == "039 555 0100" && !found[0].offer.is_stale && found[0].languages.len() == 2);
+    assert_eq!(search("", "ugu chil", "isiz", "30").len(), 1, "the shelter, and not its clinic for children");
+    assert_eq!(
+        search("", "", "", "9").iter().map(|one| one.offer.service.code.as_str()).collect::<Vec<_>>(),
+        ["health"]
+    );
+    assert!(search("", "", "Khmer", "").is_empty() && search("legal_assistance", "", "", "").is_empty());
+    let wrong = desk.find_offers(&OfferSearch { age: "old".into(), ..OfferSearch::default() });
+    assert!(matches!(wrong, Err(DeskError::Invalid(problems)) if problems[0].problem == "not-a-number"));
+
+    // Who is not asked says nothing; what cannot be said is refused in the field.
+    hire(advice.node(), &advice.desk("admin"), &desk, "thandi", "caseworker", false);
+    assert!(advice.desk("thandi").change_entry(&EntryInput::default()).is_err());
+    let refused = |error: DeskError| match error {
+        DeskError::Invalid(problems) => problems.into_iter().map(|problem| (problem.field, problem.problem)).collect(),
+        other => panic!("{other}"),
+    };
+    let hidden: Vec<(String, String)> = refused(
+        desk.change_entry(&EntryInput { hidden: true, closed_until: "2020-01-01".into(), ..EntryInput::default() })
+            .unwrap_err(),
+    );
+    assert_eq!(hidden, [("closed_until".into(), "day-is-past".into()), ("hidden".into(), "hidden-needs-hub".into())]);
+    let ages: Vec<(String, String)> = refused(desk.change_offer(&offer("safe_house", "40", "20", "")).unwrap_err());
+    assert_eq!(ages, [("max_age".into(), "ages-turned-round".into())]);
+
+    // Taken away, it is not found; half a year later the other is doubted, and its office was asked to confirm it.
+    theirs.change_offer(&OfferInput { remove: true, ..offer("health", "", "", "") }).unwrap();
+    eventually("it is gone", || Some(()).filter(|()| search("health", "", "", "").is_empty()));
+    assert!(!theirs.should_confirm_offers());
+    drop(desk);
+    advice.stop();
+    advice.start_at(Clock::set_to(Clock::system().now().plus_days(200)));
+    let later =
+        advice.desk("worker").find_offers(&OfferSearch { service: "safe_house".into(), ..OfferSearch::default() });
+    assert!(later.unwrap().iter().all(|one| one.offer.is_stale && one.closed_until.is_none()));
+    assert!(advice.desk("worker").should_confirm_offers());
+}
