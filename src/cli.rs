@@ -15,7 +15,9 @@ use casemesh_node::clock::Clock;
 use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
-use casemesh_node::office::{FILE_BYTES_MAX, ImportError, ImportReport, ImportView, LISTS_BYTES_MAX, password_problem};
+use casemesh_node::office::{
+    FILE_BYTES_MAX, ImportError, ImportReport, ImportView, LISTINGS_BYTES_MAX, LISTS_BYTES_MAX, password_problem,
+};
 use casemesh_node::packs;
 use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
@@ -277,6 +279,26 @@ enum ImportWhat {
         folder: PathBuf,
         /// Sign in with this name, of somebody who administers
         #[arg(long = "as", default_value = "admin")]
+        name: String,
+        /// Say what would happen, and import nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Services of organisations outside the network: a directory in HSDS 3.0, as JSON
+    Services {
+        /// The file
+        file: PathBuf,
+        /// The service that all of them count as, by code (health, legal_assistance and so on)
+        #[arg(long, default_value = "")]
+        service: String,
+        /// The office's folder
+        #[arg(long)]
+        folder: PathBuf,
+        /// Sign in with this name, of somebody who leads or administers
+        #[arg(long = "as", default_value = "worker")]
         name: String,
         /// Say what would happen, and import nothing
         #[arg(long)]
@@ -782,6 +804,25 @@ fn import(what: ImportWhat) -> Result<()> {
             ));
             for (number, why) in &report.problems {
                 say(format_args!("  entry {number}: {why}"));
+            }
+            if dry_run {
+                say("Nothing was imported.");
+            }
+        }
+        ImportWhat::Services { file, service, folder, name, dry_run, json } => {
+            let bytes = casemesh_node::disk::read_bounded(&file, LISTINGS_BYTES_MAX as u64)?
+                .with_context(|| format!("there is no file {}", file.display()))?;
+            let report = at_counter(&folder, &name, |counter| counter.import_listings(&bytes, &service, dry_run))?;
+            if json {
+                say(serde_json::to_string_pretty(&report)?);
+                return Ok(());
+            }
+            say(format_args!(
+                "{} services: {} new, {} changed, {} known, {} of them not offered any more, {} refused.",
+                report.entries, report.new, report.changed, report.known, report.inactive, report.refused
+            ));
+            for (number, why) in &report.problems {
+                say(format_args!("  service {number}: {why}"));
             }
             if dry_run {
                 say("Nothing was imported.");

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{Knock, Node, NodeError, Reach, SignInError, pages_of};
 use casemesh_node::office::{
-    CollectedView, Desk, FiguresView, ImportReport, ImportView, ListMapping, ListsReport, Mapping, Undone,
+    CollectedView, Desk, FiguresView, ImportReport, ImportView, ListMapping, ListingsReport, ListsReport, Mapping,
+    Undone,
 };
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Period;
@@ -159,6 +160,16 @@ impl Counter<'_> {
             Self::Running { runtime, client } => {
                 let ask = json!({ "mapping": mapping, "file": std::str::from_utf8(file)?, "dry_run": dry_run });
                 read(runtime.block_on(client.post("/list-imports", ask))?)
+            }
+        }
+    }
+
+    pub(crate) fn import_listings(&self, file: &[u8], service: &str, dry_run: bool) -> Result<ListingsReport> {
+        match self {
+            Self::Here(desk) => Ok(desk.import_listings(file, service, dry_run)?),
+            Self::Running { runtime, client } => {
+                let ask = json!({ "file": std::str::from_utf8(file)?, "service": service, "dry_run": dry_run });
+                read(runtime.block_on(client.post("/network/listings", ask))?)
             }
         }
     }

@@ -624,6 +624,25 @@ async fn walk(tools: (String, PathBuf)) {
     walk.check("case-shelter").await;
     walk.go(&format!("{shelter_base}network")).await;
     walk.check("network").await;
+    walk.press("a[href='/network/own']").await;
+    let offer = [
+        ("service", "safe_house"),
+        ("capacity", "available"),
+        ("min_age", "18"),
+        ("description", "Women and children"),
+    ];
+    walk.fill("form[action='/network/own/offer']", &offer).await;
+    walk.press("form[action='/network/own/offer']").await;
+    walk.shows("from 18 years").await;
+    walk.check("own-entry").await;
+    walk.fill("form[action='/network/own']", &[("closed_until", "2020-01-01"), ("languages", "isiZulu, English")])
+        .await;
+    walk.press("form[action='/network/own']").await;
+    walk.shows("This day is not after today.").await;
+    walk.check("own-entry-problem").await;
+    walk.go(&format!("{shelter_base}network?service=safe_house&words=Test")).await;
+    walk.shows("Who can help").await;
+    walk.check("network-found").await;
     walk.press("form[action='/network/pack']:has(select)").await;
     walk.shows("Nothing waits to be carried there.").await;
     walk.check("network-problem").await;

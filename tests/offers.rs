@@ -78,3 +78,51 @@ fn what_an_office_says_is_found_by_others_and_doubted_when_it_is_old() {
     assert!(later.unwrap().iter().all(|one| one.offer.is_stale && one.closed_until.is_none()));
     assert!(advice.desk("worker").should_confirm_offers());
 }
+
+#[test]
+fn a_directory_of_others_is_imported_once_and_found_by_the_same_search() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, _shelter) = started_offices();
+    let desk = advice.desk("worker");
+    let service = |id: &str, name: &str, assured: &str| {
+        serde_json::json!({
+            "id": id, "name": name, "description": "Talks for people in distress", "status": "active",
+            "organization": { "name": "Hope" }, "assured_date": assured, "minimum_age": 12, "maximum_age": 100,
+            "phones": [{ "number": "039 555 0177" }], "languages": [{ "name": "Urdu" }],
+            "service_areas": [{ "name": "Ugu district" }], "alert": "Closed in December",
+        })
+    };
+    let file = |services: Vec<serde_json::Value>| serde_json::to_vec(&services).unwrap();
+    let today = Clock::system().now().day();
+    let first = file(vec![
+        service("a", "Counselling", "2005-01-01"),
+        service("b", "Helpline", &today.to_string()),
+        serde_json::json!({ "name": "no id" }),
+    ]);
+    let dry = desk.import_listings(&first, "health", true).unwrap();
+    let done = desk.import_listings(&first, "health", false).unwrap();
+    assert!(dry == done && (done.new, done.refused, done.problems[0].0) == (2, 1, 3));
+    let again = desk.import_listings(&first, "health", false).unwrap();
+    assert_eq!((again.new, again.known, again.changed), (0, 2, 0));
+    let search = |words: &str, language: &str, age: &str, service: &str| {
+        let search =
+            OfferSearch { service: service.into(), words: words.into(), language: language.into(), age: age.into() };
+        desk.find_listings(&search)
+    };
+    let found = search("ugu distress", "urdu", "30", "health");
+    assert_eq!(
+        found.iter().map(|one| (one.name.as_str(), one.is_stale)).collect::<Vec<_>>(),
+        [("Helpline", false), ("Counselling", true)]
+    );
+    assert!(search("", "", "11", "").is_empty() && search("", "", "", "shelter").is_empty());
+    let mut gone = service("a", "Counselling", "2005-01-01");
+    gone["status"] = "inactive".into();
+    let changed = desk.import_listings(&file(vec![gone]), "health", false).unwrap();
+    assert_eq!((changed.changed, changed.inactive), (1, 1));
+    assert_eq!(search("counselling", "", "", "").len(), 0);
+    for wrong in [&b"%PDF"[..], b"[]", b"{\"title\": 3}"] {
+        let refused = desk.import_listings(wrong, "", false).unwrap_err();
+        assert!(matches!(refused, DeskError::Invalid(problems) if problems[0].problem == "no-service-directory"));
+    }
+}

@@ -9,9 +9,9 @@ pub use ids::Ids;
 
 use crate::names;
 use crate::records::{
-    Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Member, Outbox, OutboxState,
-    Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings, Staff, Task,
-    TaskKind, TaskState, TaskTitle,
+    Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Listing, Member, Outbox,
+    OutboxState, Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings,
+    Staff, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -219,6 +219,8 @@ pub struct Tables {
     members: HashMap<RecordId, BTreeSet<RecordId>>,
     /// Grants and projects.
     pub grants: BTreeMap<RecordId, Grant>,
+    /// Services outside the network.
+    pub listings: BTreeMap<RecordId, Arc<Listing>>,
     /// Requests for a second person's approval.
     pub requests: BTreeMap<RecordId, Arc<Request>>,
     /// Referrals.
@@ -887,6 +889,10 @@ impl Tables {
             Kind::Grant => {
                 let grant: Grant = minicbor::decode(plain)?;
                 self.grants.insert(grant.id, grant);
+            }
+            Kind::Listing => {
+                let listing: Listing = minicbor::decode(plain)?;
+                self.listings.insert(listing.id, Arc::new(listing));
             }
             Kind::Link => self.put_link(minicbor::decode(plain)?),
             Kind::Member => {

@@ -1845,6 +1845,72 @@ pub struct OfficeForm {
     pub definition: String,
 }
 
+/// A service of an organisation outside the network, from an imported directory (HSDS 3.0).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Listing {
+    /// Made from its id in the directory.
+    #[n(0)]
+    pub id: RecordId,
+    /// Whose it is.
+    #[n(1)]
+    pub organization: String,
+    /// What it is called.
+    #[n(2)]
+    pub name: String,
+    /// What it is.
+    #[n(3)]
+    pub description: String,
+    /// As which service it counts, where somebody said so.
+    #[n(4)]
+    pub service: Option<Code>,
+    /// Languages spoken there.
+    #[n(5)]
+    pub languages: Vec<String>,
+    /// From which age.
+    #[n(6)]
+    pub min_age: Option<u8>,
+    /// Up to which age.
+    #[n(7)]
+    pub max_age: Option<u8>,
+    /// For which area.
+    #[n(8)]
+    pub area: String,
+    /// Addresses.
+    #[n(9)]
+    pub places: Vec<String>,
+    /// Telephones, mail, page.
+    #[n(10)]
+    pub contact: Vec<String>,
+    /// When it is open.
+    #[n(11)]
+    pub hours: Vec<String>,
+    /// For whom.
+    #[n(12)]
+    pub eligibility: String,
+    /// How one gets in.
+    #[n(13)]
+    pub application: String,
+    /// What it costs.
+    #[n(14)]
+    pub fees: String,
+    /// What to bring.
+    #[n(15)]
+    pub documents: Vec<String>,
+    /// What is different just now.
+    #[n(16)]
+    pub alert: String,
+    /// When somebody last confirmed it.
+    #[n(17)]
+    pub assured: Option<Day>,
+    /// Whether it is still offered.
+    #[n(18)]
+    pub is_active: bool,
+    /// When it was imported.
+    #[n(19)]
+    pub at: Timestamp,
+}
+
 /// The one record of settings, and the one of counters.
 pub const SETTINGS_ID: RecordId = RecordId::new([1; 16]);
 
@@ -1888,6 +1954,7 @@ record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
 record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
 record!(Grant, Grant, |grant| grant.id, vec![]);
 record!(OfficeList, OfficeList, |list| list.id, vec![]);
+record!(Listing, Listing, |listing| listing.id, vec![]);
 record!(OfficeForm, OfficeForm, |form| form.id, vec![]);
 record!(Link, Link, |link| link.id, vec![link.from.key, link.to.key]);
 record!(Member, Member, |member| member.id, {

@@ -602,6 +602,13 @@ pub(crate) mod tests {
         let next = directory.with_card(&new).unwrap().unwrap();
         assert!(next.member(&office).unwrap().prekey(later.plus_days(80)).is_some());
         assert!(!next.member(&office).unwrap().is_to_renew(later));
+        // What an office says of itself can change without its keys; what it said before does not come back.
+        let mut record = new.record().unwrap();
+        (record.number, record.closed_until) = (record.number + 1, Some(later.day()));
+        let said = Card::write(new.genesis.clone(), new.log.clone(), &record, new.prekeys.clone(), &node);
+        let after = next.with_card(&said).unwrap().unwrap();
+        assert_eq!(after.member(&office).unwrap().record.closed_until, Some(later.day()));
+        assert!(after.with_card(&new).unwrap().is_none() && after.with_card(&said).unwrap().is_none());
         // The same card, an older one, one that tells another past, a stranger's, a changed one.
         assert!(next.with_card(&new).unwrap().is_none() && next.with_card(&old).unwrap().is_none());
         let fork = renew(&renew(&old, 13), 13);

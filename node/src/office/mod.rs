@@ -25,6 +25,7 @@ mod history;
 mod home;
 mod import;
 mod links;
+mod listings;
 mod log;
 mod network;
 mod offers;
@@ -64,6 +65,7 @@ pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
 pub use links::Shared;
+pub use listings::{LISTINGS_BYTES_MAX, ListingsReport};
 pub use log::{LogCheck, LogFilter, LogRow, LogView};
 pub use network::Line;
 pub use offers::{EntryInput, OfferInput, OfferSearch};

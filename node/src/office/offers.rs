@@ -84,7 +84,7 @@ fn age(problems: &mut Problems, field: &str, text: &str) -> Option<u8> {
 }
 
 /// Whether every word that is looked for begins a word of what there is.
-fn has_words(wanted: &str, texts: &[&str]) -> bool {
+pub(super) fn has_words(wanted: &str, texts: &[&str]) -> bool {
     let there: Vec<String> = texts.iter().flat_map(|text| names::words(text)).collect();
     names::words(wanted).iter().all(|word| there.iter().any(|known| known.starts_with(word.as_str())))
 }
@@ -120,7 +120,7 @@ impl Desk {
         self.keeps_entry() && self.own_entry().is_some_and(|own| own.offers.iter().any(|offer| offer.is_stale))
     }
 
-    fn may_keep_entry(&self) -> Result<(), DeskError> {
+    pub(super) fn may_keep_entry(&self) -> Result<(), DeskError> {
         if self.keeps_entry() { Ok(()) } else { Err(DeskError::Denied(crate::policy::Denied)) }
     }
 

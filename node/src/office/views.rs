@@ -1443,6 +1443,51 @@ pub struct FoundOffer {
     pub offer: OfferView,
 }
 
+/// A service of an organisation outside the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListingView {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: RecordId,
+    /// What it is called.
+    pub name: String,
+    /// Whose it is.
+    pub organization: String,
+    /// What it is.
+    pub description: String,
+    /// As which service it counts.
+    pub service: Option<CodeView>,
+    /// Languages spoken there.
+    pub languages: Vec<String>,
+    /// From which age.
+    pub min_age: Option<u8>,
+    /// Up to which age.
+    pub max_age: Option<u8>,
+    /// For which area.
+    pub area: String,
+    /// Addresses.
+    pub places: Vec<String>,
+    /// Telephones, mail, page.
+    pub contact: Vec<String>,
+    /// When it is open.
+    pub hours: Vec<String>,
+    /// For whom.
+    pub eligibility: String,
+    /// How one gets in.
+    pub application: String,
+    /// What it costs.
+    pub fees: String,
+    /// What to bring.
+    pub documents: Vec<String>,
+    /// What is different just now.
+    pub alert: String,
+    /// When somebody last confirmed it.
+    #[schema(value_type = Option<String>)]
+    pub assured: Option<Day>,
+    /// Whether that is so long ago, or unknown, that one should ask.
+    pub is_stale: bool,
+}
+
 /// What this office says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnEntryView {

@@ -74,6 +74,8 @@ casemesh_protocol::coded_enum!(
         OfficeForm = 24 "office_form",
         /// What the office counts on.
         Counters = 25 "counters",
+        /// A service outside the network.
+        Listing = 26 "listing",
     }
 );
 

@@ -8,7 +8,9 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::bundle::Brought;
-use casemesh_node::office::{EntryInput, FoundOffer, NetworkView, OfferInput, OfferSearch, OwnEntryView};
+use casemesh_node::office::{
+    EntryInput, FoundOffer, ListingView, ListingsReport, NetworkView, OfferInput, OfferSearch, OwnEntryView,
+};
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -31,6 +33,34 @@ async fn change_own(State(app): State<App>, caller: Caller, Body(input): Body<En
 #[utoipa::path(post, path = "/api/v1/network/own/offers", request_body = OfferInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
 async fn change_offer(State(app): State<App>, caller: Caller, Body(input): Body<OfferInput>) -> Answer<Done> {
     at_desk(&app, move || caller.desk.change_offer(&input).map(|()| DONE)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/network/listings", params(("service" = Option<String>, Query), ("words" = Option<String>, Query), ("language" = Option<String>, Query), ("age" = Option<String>, Query)), responses((status = 200, body = Vec<ListingView>), (status = 401, body = Problem), (status = 422, body = Problem)))]
+async fn listings(
+    State(app): State<App>,
+    caller: Caller,
+    Query(search): Query<OfferSearch>,
+) -> Answer<Vec<ListingView>> {
+    at_desk(&app, move || Ok(caller.desk.find_listings(&search))).await
+}
+
+/// A directory of services outside the network.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Directory {
+    /// The file: HSDS 3.0 as JSON.
+    file: String,
+    /// Code of the list `service_type` that all of them count as; none when empty.
+    #[serde(default)]
+    service: String,
+    /// Whether only to say what would happen.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[utoipa::path(post, path = "/api/v1/network/listings", request_body = Directory, responses((status = 200, body = ListingsReport), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn import(State(app): State<App>, caller: Caller, Body(input): Body<Directory>) -> Answer<ListingsReport> {
+    at_desk(&app, move || caller.desk.import_listings(input.file.as_bytes(), &input.service, input.dry_run)).await
 }
 
 /// For whom.
@@ -62,6 +92,7 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/network", get(network))
         .route("/network/offers", get(offers))
+        .route("/network/listings", get(listings).post(import))
         .route("/network/own", get(own).put(change_own))
         .route("/network/own/offers", post(change_offer))
         .route("/network/bundle", post(pack))
@@ -70,5 +101,5 @@ pub(super) fn routes() -> Router<App> {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(network, offers, own, change_own, change_offer, pack, bring))]
+#[openapi(paths(network, offers, listings, import, own, change_own, change_offer, pack, bring))]
 pub(super) struct Document;

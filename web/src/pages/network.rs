@@ -12,7 +12,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::bundle::{Brought, Packed};
 use casemesh_node::office::{
-    DeskError, EntryInput, FoundOffer, HandedOut, NetworkView, OfferInput, OfferSearch, OwnEntryView,
+    DeskError, EntryInput, FoundOffer, HandedOut, LISTINGS_BYTES_MAX, ListingView, ListingsReport, NetworkView,
+    OfferInput, OfferSearch, OwnEntryView,
 };
 use casemesh_protocol::directory::Capacity;
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/network", get(show))
         .route("/network/own", get(own).post(change_own))
         .route("/network/own/offer", post(change_offer))
+        .route("/network/services", post(import_services))
         .route("/network/pack", post(pack))
         .route("/network/bring", post(bring))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -40,12 +42,30 @@ struct NetworkPage {
     form: Form,
     brought: Option<Brought>,
     /// What was found; nothing where nothing was looked for.
-    found: Option<Vec<FoundOffer>>,
+    found: Option<Found>,
     services: Vec<(String, String)>,
     keeps_entry: bool,
 }
 
+/// What was found: in the network, and outside.
+type Found = (Vec<FoundOffer>, Vec<ListingView>);
+
 impl NetworkPage {
+    /// What a directory says of a service beside its name, as far as it says anything.
+    fn told(&self, one: &ListingView) -> Vec<(&'static str, String)> {
+        let all = [
+            ("own-area", one.area.clone()),
+            ("listing-places", one.places.join("; ")),
+            ("offers-language", one.languages.join(", ")),
+            ("listing-hours", one.hours.join("; ")),
+            ("listing-eligibility", one.eligibility.clone()),
+            ("listing-application", one.application.clone()),
+            ("listing-fees", one.fees.clone()),
+            ("visit-bring", one.documents.join("; ")),
+        ];
+        all.into_iter().filter(|(_, text)| !text.is_empty()).collect()
+    }
+
     fn name_of(&self, office: &casemesh_protocol::id::OfficeId) -> String {
         let members = self.network.iter().flat_map(|network| &network.members);
         let mut named = members.filter(|member| member.office == *office).map(|member| member.name.clone());
@@ -57,13 +77,7 @@ async fn network_page(app: &App, signed: Signed, form: Form, brought: Option<Bro
     found_page(app, signed, form, brought, None).await
 }
 
-async fn found_page(
-    app: &App,
-    signed: Signed,
-    form: Form,
-    brought: Option<Brought>,
-    found: Option<Vec<FoundOffer>>,
-) -> Response {
+async fn found_page(app: &App, signed: Signed, form: Form, brought: Option<Brought>, found: Option<Found>) -> Response {
     let desk = signed.desk.clone();
     let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     match app.run(move || Ok::<_, DeskError>((desk.network(), desk.keeps_entry()))).await {
@@ -86,7 +100,7 @@ async fn show(State(app): State<App>, signed: Signed, Query(search): Query<Offer
         ("age", &search.age),
     ]);
     let desk = signed.desk.clone();
-    match app.run(move || desk.find_offers(&search)).await {
+    match app.run(move || Ok((desk.find_offers(&search)?, desk.find_listings(&search)))).await {
         Ok(found) => found_page(&app, signed, form, None, Some(found)).await,
         Err(DeskError::Invalid(problems)) => network_page(&app, signed, form.with_problems(problems), None).await,
         Err(error) => signed.refused(&error),
@@ -104,15 +118,28 @@ struct OwnPage {
     offer: Form,
     services: Vec<(String, String)>,
     capacities: &'static [Capacity],
+    /// The form with a directory that is imported, and what that did.
+    import: Form,
+    report: Option<ListingsReport>,
 }
 
 async fn own_page(app: &App, signed: Signed, form: Option<Form>, offer: Form) -> Response {
+    import_page(app, signed, form, offer, (Form::default(), None)).await
+}
+
+async fn import_page(
+    app: &App,
+    signed: Signed,
+    form: Option<Form>,
+    offer: Form,
+    (import, report): (Form, Option<ListingsReport>),
+) -> Response {
     let desk = signed.desk.clone();
     if !desk.keeps_entry() {
         return signed.refused(&DeskError::Denied(casemesh_node::policy::Denied));
     }
     let is_wrong = |form: &Form| !form.problems().is_empty();
-    let wrong = form.as_ref().is_some_and(is_wrong) || is_wrong(&offer);
+    let wrong = form.as_ref().is_some_and(is_wrong) || is_wrong(&offer) || is_wrong(&import);
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match app.run(move || Ok::<_, DeskError>(desk.own_entry())).await {
         Ok(own) => {
@@ -132,7 +159,8 @@ async fn own_page(app: &App, signed: Signed, form: Option<Form>, offer: Form) ->
             };
             let form = form.unwrap_or_else(fresh);
             let services = signed.page.options("service_type");
-            html_with(status, &OwnPage { page: signed.page, own, form, offer, services, capacities: Capacity::ALL })
+            let capacities = Capacity::ALL;
+            html_with(status, &OwnPage { page: signed.page, own, form, offer, services, capacities, import, report })
         }
         Err(error) => signed.refused(&error),
     }
@@ -148,16 +176,17 @@ struct Which {
 async fn own(State(app): State<App>, signed: Signed, Query(which): Query<Which>) -> Response {
     let own = signed.desk.own_entry();
     let offers = own.iter().flat_map(|own| &own.offers);
-    let mut chosen = offers.filter(|offer| !which.service.is_empty() && offer.service.code == which.service).map(|offer| {
-        let age = |age: Option<u8>| age.map(|age| age.to_string()).unwrap_or_default();
-        Form::of(&[
-            ("service", &offer.service.code),
-            ("description", &offer.description),
-            ("min_age", &age(offer.min_age)),
-            ("max_age", &age(offer.max_age)),
-            ("capacity", offer.capacity.as_str()),
-        ])
-    });
+    let mut chosen =
+        offers.filter(|offer| !which.service.is_empty() && offer.service.code == which.service).map(|offer| {
+            let age = |age: Option<u8>| age.map(|age| age.to_string()).unwrap_or_default();
+            Form::of(&[
+                ("service", &offer.service.code),
+                ("description", &offer.description),
+                ("min_age", &age(offer.min_age)),
+                ("max_age", &age(offer.max_age)),
+                ("capacity", offer.capacity.as_str()),
+            ])
+        });
     let chosen = chosen.next().unwrap_or_default();
     own_page(&app, signed, None, chosen).await
 }
@@ -193,6 +222,24 @@ async fn change_offer(State(app): State<App>, Sent { signed, form }: Sent) -> Re
     match app.run(move || desk.change_offer(&input)).await {
         Ok(()) => go("/network/own"),
         Err(DeskError::Invalid(problems)) => own_page(&app, signed, None, form.with_problems(problems)).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn import_services(State(app): State<App>, signed: Signed, parts: Multipart) -> Response {
+    let (form, _, file) = match documents::read(parts, LISTINGS_BYTES_MAX).await {
+        Ok(sent) => sent,
+        Err(problem) => {
+            let form = Form::default().with_problems(vec![problem]);
+            return import_page(&app, signed, None, Form::default(), (form, None)).await;
+        }
+    };
+    let (desk, service) = (signed.desk.clone(), form.text("listing_service"));
+    match app.run(move || desk.import_listings(&file, &service, false)).await {
+        Ok(report) => import_page(&app, signed, None, Form::default(), (form, Some(report))).await,
+        Err(DeskError::Invalid(problems)) => {
+            import_page(&app, signed, None, Form::default(), (form.with_problems(problems), None)).await
+        }
         Err(error) => signed.refused(&error),
     }
 }
