@@ -229,6 +229,9 @@ enum BundleStep {
         /// For one office alone, by its name or id
         #[arg(long)]
         to: Option<String>,
+        /// With the network file, which is not sealed: names and addresses of all offices
+        #[arg(long)]
+        with_network: bool,
         /// The file to write
         out: PathBuf,
     },
@@ -638,12 +641,12 @@ fn join(step: JoinStep) -> Result<()> {
 
 fn bundle(step: BundleStep) -> Result<()> {
     match step {
-        BundleStep::Pack { folder, to, out } => {
+        BundleStep::Pack { folder, to, with_network, out } => {
             let packed = with_node(&folder, |node| {
                 let to = to.map(|to| member_named(node, &to)).transpose()?;
-                Ok(node.pack_bundle(to)?)
+                Ok(node.pack_bundle(to, with_network)?)
             })?;
-            if packed.is_empty() {
+            if packed.is_empty() && !with_network {
                 say("Nothing waits to be carried there.");
                 return Ok(());
             }
@@ -655,7 +658,10 @@ fn bundle(step: BundleStep) -> Result<()> {
                 packed.receipts
             ));
             if packed.left > 0 {
-                say(format_args!("{} more had no room: carry this file, then write another.", packed.left));
+                say(format_args!(
+                    "{} more had no room: they go in a file that is written when the receipts for these are back.",
+                    packed.left
+                ));
             }
         }
         BundleStep::Bring { folder, json, file } => {
@@ -680,6 +686,7 @@ fn bundle(step: BundleStep) -> Result<()> {
                 (brought.new, "new packets for this office: somebody signs in to open them"),
                 (brought.known, "packets that were here already"),
                 (brought.arrived, "packets of ours that arrived there"),
+                (brought.no_room, "packets that had no room: open the office, then bring the file again"),
                 (brought.refused, "packets that come too late, or for a key that is gone"),
                 (brought.deposited, "packets kept here for other offices"),
                 (brought.others, "packets for other offices: take the stick on"),

@@ -640,7 +640,9 @@ async fn walk(tools: (String, PathBuf)) {
     walk.press("form[action='/network/own']").await;
     walk.shows("This day is not after today.").await;
     walk.check("own-entry-problem").await;
-    walk.go(&format!("{shelter_base}network?service=safe_house&words=Test")).await;
+    walk.go(&format!("{shelter_base}network")).await;
+    walk.fill("form[action='/network/find']", &[("service", "safe_house"), ("words", "Test")]).await;
+    walk.press("form[action='/network/find']").await;
     walk.shows("Who can help").await;
     walk.check("network-found").await;
     walk.press("form[action='/network/pack']:has(select)").await;

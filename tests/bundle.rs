@@ -28,12 +28,12 @@ fn a_stick_goes_there_and_back_and_the_line_takes_over() {
 
     advice.start();
     let desk = advice.desk("worker");
-    let nothing = desk.pack_bundle("").unwrap_err();
+    let nothing = desk.pack_bundle("", false).unwrap_err();
     assert!(matches!(nothing, DeskError::Invalid(problems) if problems[0].problem == "nothing-waits"));
     let (person, case) = client(&desk);
     let agreed = consent(&desk, person, shelter.office, &["names", "contact"], &[]);
     let sent = refer(&desk, case, shelter.office, agreed);
-    let packed = desk.pack_bundle(&shelter.office.to_string()).unwrap();
+    let packed = desk.pack_bundle(&shelter.office.to_string(), false).unwrap();
     assert_eq!((packed.packets.len(), packed.receipts, packed.left), (1, 0, 0));
     let row = desk.referral(sent).unwrap().packets[0].clone();
     assert!(row.carried.is_some() && row.state == OutboxState::Released);
@@ -56,7 +56,7 @@ fn a_stick_goes_there_and_back_and_the_line_takes_over() {
     assert_eq!(theirs.referrals(false).unwrap().len(), 1, "one effect");
     step(&theirs, received, "accepted", "", "Come tonight");
     // The receipt that it is here, the receipt that it was read, and the answer.
-    let back = theirs.pack_bundle("").unwrap();
+    let back = theirs.pack_bundle("", false).unwrap();
     assert_eq!((back.packets.len(), back.receipts), (2, 1));
     drop(theirs);
     shelter.stop();
@@ -68,7 +68,8 @@ fn a_stick_goes_there_and_back_and_the_line_takes_over() {
     let view = wait_for(&desk, sent, "the answer is taken", |v| v.summary.state == State::Accepted);
     assert!(view.summary.arrived.is_some() && view.summary.read.is_some());
     // The full packet waits now. It goes on the next stick, and the line is there as well: one effect.
-    let second = eventually("the full packet is sealed", || desk.pack_bundle("").ok().filter(|p| p.packets.len() == 2));
+    let second =
+        eventually("the full packet is sealed", || desk.pack_bundle("", false).ok().filter(|p| p.packets.len() == 2));
     shelter.start();
     let theirs = shelter.desk("worker");
     assert_eq!(theirs.bring_bundle(&second.bytes).unwrap().damaged, 0);
@@ -97,7 +98,7 @@ fn a_hub_takes_a_stick_and_gives_one() {
     let (person, case) = client(&desk);
     let agreed = consent(&desk, person, shelter.office, &["names", "contact"], &[]);
     refer(&desk, case, shelter.office, agreed);
-    let packed = desk.pack_bundle("").unwrap();
+    let packed = desk.pack_bundle("", false).unwrap();
     drop(desk);
     advice.stop();
     hub.stop();
@@ -111,7 +112,7 @@ fn a_hub_takes_a_stick_and_gives_one() {
     unsigned.truncate(unsigned.len() - 40);
     let refused = at_hub.bring_bundle(&unsigned).unwrap();
     assert_eq!((refused.deposited, refused.others, refused.by), (0, 1, None));
-    let onward = at_hub.pack_bundle(&shelter.office.to_string()).unwrap();
+    let onward = at_hub.pack_bundle(&shelter.office.to_string(), false).unwrap();
     assert_eq!(onward.packets.len(), 1);
     drop(at_hub);
     hub.stop();
@@ -120,7 +121,7 @@ fn a_hub_takes_a_stick_and_gives_one() {
     let theirs = shelter.desk("worker");
     assert_eq!(theirs.bring_bundle(&onward.bytes).unwrap().new, 1);
     incoming(&theirs);
-    let back = theirs.pack_bundle(&hub.office.to_string()).unwrap();
+    let back = theirs.pack_bundle(&hub.office.to_string(), false).unwrap();
     assert_eq!(back.receipts, 1);
     drop(theirs);
     shelter.stop();
@@ -146,7 +147,7 @@ fn what_is_damaged_foreign_or_no_bundle_is_told_and_harms_nothing() {
     let (person, case) = client(&desk);
     let agreed = desk.record_consent(person, sharing(&[shelter.office], &["names", "conflict_check"])).unwrap();
     refer(&desk, case, shelter.office, agreed);
-    let packed = desk.pack_bundle("").unwrap();
+    let packed = desk.pack_bundle("", false).unwrap();
     assert_eq!(packed.packets.len(), 2, "the preview, and the names to compare");
     drop(desk);
     advice.stop();
@@ -201,8 +202,13 @@ fn the_command_line_packs_and_brings_while_the_node_does_not_run() {
     assert!(unknown.code == 6 && unknown.error.contains("no office of the network is called"), "{}", unknown.error);
     let packed = at(&advice, &["pack", "--to", "shelter", file]);
     assert!(packed.code == 0 && packed.out.contains("1 packets"), "{}{}", packed.out, packed.error);
-    let bundle = Bundle::read(&std::fs::read(file).unwrap()).unwrap();
-    assert!(bundle.damaged == 0 && bundle.entries.iter().any(|entry| matches!(entry, Entry::Network(_))));
+    let has_network = || {
+        let bundle = Bundle::read(&std::fs::read(file).unwrap()).unwrap();
+        bundle.damaged == 0 && bundle.entries.iter().any(|entry| matches!(entry, Entry::Network(_)))
+    };
+    assert!(!has_network(), "who belongs to the network is nobody's business who finds the stick");
+    assert_eq!(at(&advice, &["pack", "--to", "shelter", "--with-network", file]).code, 0);
+    assert!(has_network());
     let brought = at(&shelter, &["bring", file]);
     assert!(brought.out.contains("Written by Advice office"), "{}{}", brought.out, brought.error);
     assert!(brought.out.contains("1 new packets for this office"), "{}", brought.out);

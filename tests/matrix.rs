@@ -58,6 +58,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
         operation if operation.ends_with("/erasure") => json!({ "reason": "" }),
         operation if operation.ends_with("/reset-password") => json!({ "password": "" }),
+        "post /api/v1/network/listings" => json!({ "file": "x" }),
         "post /api/v1/list-imports" => json!({ "mapping": "", "file": "", "dry_run": true }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),
         operation if ["/merge", "/unmerge", "/different"].iter().any(|end| operation.ends_with(end)) => {

@@ -1,10 +1,10 @@
 //! What offices say of themselves, and the search for whoever can help.
 
-use crate::harness::{eventually, hire};
-use crate::referring::started_offices;
+use crate::harness::{TestNode, eventually, hire, network, new_node};
+use crate::referring::{client, consent, refer, started_offices, wait_for};
 use casemesh_node::clock::Clock;
 use casemesh_node::office::{DeskError, EntryInput, OfferInput, OfferSearch};
-use casemesh_protocol::directory::Capacity;
+use casemesh_protocol::directory::{Capacity, OfficeKind, Role};
 
 #[test]
 fn what_an_office_says_is_found_by_others_and_doubted_when_it_is_old() {
@@ -29,7 +29,7 @@ fn what_an_office_says_is_found_by_others_and_doubted_when_it_is_old() {
             languages: "isiZulu, English".into(),
             telephone: "039 555 0100".into(),
             closed_until: closed.to_string(),
-            hidden: false,
+            hidden: None,
         })
         .unwrap();
     let search = |service: &str, words: &str, language: &str, age: &str| {
@@ -59,8 +59,12 @@ fn what_an_office_says_is_found_by_others_and_doubted_when_it_is_old() {
         other => panic!("{other}"),
     };
     let hidden: Vec<(String, String)> = refused(
-        desk.change_entry(&EntryInput { hidden: true, closed_until: "2020-01-01".into(), ..EntryInput::default() })
-            .unwrap_err(),
+        desk.change_entry(&EntryInput {
+            hidden: Some(true),
+            closed_until: "2020-01-01".into(),
+            ..EntryInput::default()
+        })
+        .unwrap_err(),
     );
     assert_eq!(hidden, [("closed_until".into(), "day-is-past".into()), ("hidden".into(), "hidden-needs-hub".into())]);
     let ages: Vec<(String, String)> = refused(desk.change_offer(&offer("safe_house", "40", "20", "")).unwrap_err());
@@ -125,4 +129,49 @@ fn a_directory_of_others_is_imported_once_and_found_by_the_same_search() {
         let refused = desk.import_listings(wrong, "", false).unwrap_err();
         assert!(matches!(refused, DeskError::Invalid(problems) if problems[0].problem == "no-service-directory"));
     }
+}
+
+#[test]
+fn a_hidden_office_rings_nobody_but_hubs() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut hub = TestNode::new(&new_node("Hub", OfficeKind::Coordination, vec![Role::Hub], vec![]));
+    let hubs = vec![hub.office];
+    let mut advice =
+        TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], hubs.clone()));
+    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], hubs));
+    let network = network(&[&hub, &advice, &shelter]);
+    for node in [&mut hub, &mut shelter] {
+        node.start();
+        node.node().join(&network).unwrap();
+    }
+    shelter.desk("worker").change_entry(&EntryInput { hidden: Some(true), ..EntryInput::default() }).unwrap();
+    // A change of something else keeps it hidden.
+    shelter.desk("worker").change_entry(&EntryInput { area: "Ugu".into(), ..EntryInput::default() }).unwrap();
+    assert!(shelter.desk("worker").own_entry().unwrap().hidden);
+    shelter.stop();
+    // Whoever rings at the advice office is heard here.
+    let address = casemesh_node::node::read_config(advice.to_serve()).unwrap().listen[0].clone();
+    let port: u16 = address.rsplit('/').next().unwrap().parse().unwrap();
+    let bell = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    bell.set_nonblocking(true).unwrap();
+    shelter.start();
+    let desk = shelter.desk("worker");
+    let (person, case) = client(&desk);
+    let agreed = consent(&desk, person, advice.office, &["names"], &[]);
+    let sent = refer(&desk, case, advice.office, agreed);
+    let mailbox = hub.folder.path().join("mailbox").join(advice.office.to_string());
+    eventually("it waits at the hub", || {
+        let files = std::fs::read_dir(&mailbox).ok()?;
+        Some(())
+            .filter(|()| files.flatten().filter(|file| file.path().extension().is_some_and(|e| e == "pkt")).count() > 1)
+    });
+    assert!(bell.accept().is_err(), "a hidden office rang");
+    desk.change_entry(&EntryInput { hidden: Some(false), ..EntryInput::default() }).unwrap();
+    eventually("it rings when it need not hide", || bell.accept().ok());
+    drop(bell);
+    desk.change_entry(&EntryInput { hidden: Some(true), ..EntryInput::default() }).unwrap();
+    advice.start();
+    advice.node().join(&network).unwrap();
+    wait_for(&desk, sent, "it arrives by the hub", |v| v.summary.arrived.is_some());
 }

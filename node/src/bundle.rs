@@ -17,6 +17,7 @@ use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 /// What was put into a bundle.
@@ -52,6 +53,8 @@ pub struct Brought {
     pub new: usize,
     /// Packets for us that came before.
     pub known: usize,
+    /// Packets for us that had no room: too many wait to be opened.
+    pub no_room: usize,
     /// Packets for us that are not taken: past their time, or for a key that is gone.
     pub refused: usize,
     /// Packets that this hub keeps for others now.
@@ -74,13 +77,17 @@ struct Known<'a> {
 }
 
 impl Surroundings {
-    /// Puts what waits for an office, or for all, into a file that is carried by hand.
+    /// Puts what waits for an office, or for all, into a file that is carried by hand; with the network file, which is not
+    /// sealed, where somebody wants that.
     ///
     /// # Errors
     /// When there is no network, or the disk refuses.
-    pub(crate) fn pack_bundle(&self, to: Option<OfficeId>) -> Result<Packed, NodeError> {
+    pub(crate) fn pack_bundle(&self, to: Option<OfficeId>, with_network: bool) -> Result<Packed, NodeError> {
         self.directory().ok_or(NodeError::NoNetwork)?;
-        let network = disk::read_bounded(&self.folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)?;
+        let network = match with_network {
+            true => disk::read_bounded(&self.folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)?,
+            false => None,
+        };
         Ok(pack(&self.relay, to, network, self.clock.now())?)
     }
 
@@ -117,6 +124,10 @@ fn pack(relay: &Relay, to: Option<OfficeId>, network: Option<Vec<u8>>, now: Time
     rows.retain(|row| is_meant(&row.to));
     rows.sort_by_key(|row| row.queued);
     for row in rows {
+        if packed.left > 0 {
+            packed.left += 1;
+            continue;
+        }
         // It can arrive by another road meanwhile.
         let Ok(packet) = spool.read_out(&row.packet) else { continue };
         match writer.put(&Entry::Packet { to: row.to, packet }) {
@@ -124,10 +135,16 @@ fn pack(relay: &Relay, to: Option<OfficeId>, network: Option<Vec<u8>>, now: Time
             false => packed.left += 1,
         }
     }
-    for (office, hash, packet) in relay.mailboxes().map(|boxes| boxes.kept(to)).transpose()?.unwrap_or_default() {
-        match writer.put(&Entry::Packet { to: office, packet }) {
-            true => packed.packets.push(hash),
-            false => packed.left += 1,
+    for (office, hash) in relay.mailboxes().map(|boxes| boxes.kept(to)).transpose()?.unwrap_or_default() {
+        // Once there is no more room, they are counted and not read.
+        let packet = match packed.left {
+            0 => relay.mailboxes().map(|boxes| boxes.packet(&office, &hash)).transpose()?.flatten(),
+            _ => None,
+        };
+        match packet.map(|packet| writer.put(&Entry::Packet { to: office, packet })) {
+            Some(true) => packed.packets.push(hash),
+            Some(false) => packed.left += 1,
+            None => packed.left += usize::from(packed.left > 0),
         }
     }
     if let Some(network) = network {
@@ -147,20 +164,30 @@ fn bring(relay: &Relay, bundle: &Bundle, known: &Known<'_>) -> io::Result<Brough
         damaged: bundle.damaged,
         ..Brought::default()
     };
-    let mut arrived = Vec::new();
+    let (spool, mut arrived) = (relay.spool(), Vec::new());
+    let mut here = Here {
+        waiting: spool.waiting_in()?.into_iter().collect(),
+        signed_for: spool
+            .receipts_back()?
+            .into_iter()
+            .filter_map(|(_, said)| Some(said.unverified()?.packet_hash))
+            .collect(),
+    };
+    let under_way: BTreeMap<Digest, OfficeId> =
+        spool.under_way()?.into_iter().map(|row| (row.packet, row.to)).collect();
     for entry in &bundle.entries {
         match entry {
             Entry::Packet { to, packet } if *to == relay.office() => {
-                take_packet(relay, packet, origin, known, &mut brought)?;
+                take_packet(relay, packet, origin, known, &mut here, &mut brought)?;
             }
             Entry::Packet { to, packet } => match (relay.mailboxes(), origin.filter(|origin| origin.is_whole)) {
-                (Some(boxes), Some(origin)) if deposit(boxes, origin.office, *to, packet, known)? => {
+                (Some(boxes), Some(origin)) if deposit(boxes, relay.office(), (origin.office, *to), packet, known)? => {
                     brought.deposited += 1;
                 }
                 _ => brought.others += 1,
             },
             Entry::Receipt { to, receipt } if *to == relay.office() => {
-                arrived.extend(take_receipt(relay, receipt, known)?);
+                arrived.extend(take_receipt(relay, receipt, &under_way, known)?);
             }
             Entry::Receipt { .. } | Entry::Network(_) | Entry::End(_) => {}
         }
@@ -170,46 +197,73 @@ fn bring(relay: &Relay, bundle: &Bundle, known: &Known<'_>) -> io::Result<Brough
     Ok(brought)
 }
 
+/// What lies here already, read once for a bundle.
+struct Here {
+    waiting: BTreeSet<Digest>,
+    signed_for: BTreeSet<Digest>,
+}
+
 fn take_packet(
     relay: &Relay,
     packet: &[u8],
     origin: Option<Origin>,
     known: &Known<'_>,
+    here: &mut Here,
     brought: &mut Brought,
 ) -> io::Result<()> {
-    let (spool, hash) = (relay.spool(), casemesh_crypto::envelope::packet_hash(packet));
-    let was_here = spool.read_in(&hash).is_ok() || spool.is_receipt_back(&hash);
-    if was_here {
-        brought.known += 1;
-        return Ok(());
-    }
-    let is_full = spool.waiting_in()?.len() >= IN_PACKETS_MAX;
-    if is_full || !is_for_us(packet, known.prekeys, known.now) {
+    if !is_for_us(packet, known.prekeys, known.now) {
         brought.refused += 1;
         return Ok(());
     }
-    spool.keep_in(packet)?;
-    brought.new += 1;
-    match origin {
-        Some(origin) => spool.keep_receipt_back(origin.office, &hash, &relay.sign_for(hash, known.now)),
-        None => Ok(()),
+    let (spool, hash) = (relay.spool(), casemesh_crypto::envelope::packet_hash(packet));
+    let was_here = here.signed_for.contains(&hash) || (here.waiting.contains(&hash) && spool.read_in(&hash).is_ok());
+    match was_here {
+        true => brought.known += 1,
+        false if here.waiting.len() >= IN_PACKETS_MAX => {
+            brought.no_room += 1;
+            return Ok(());
+        }
+        false => {
+            spool.keep_in(packet)?;
+            here.waiting.insert(hash);
+            brought.new += 1;
+        }
     }
+    // Also for one that came before: the stick that took the receipt can have been lost.
+    let Some(origin) = origin else { return Ok(()) };
+    here.signed_for.insert(hash);
+    spool.keep_receipt_back(origin.office, &hash, &relay.sign_for(hash, known.now))
 }
 
-fn deposit(boxes: &Mailboxes, from: OfficeId, to: OfficeId, packet: &[u8], known: &Known<'_>) -> io::Result<bool> {
+/// Keeps a packet for somebody whose hub this is.
+fn deposit(
+    boxes: &Mailboxes,
+    hub: OfficeId,
+    (from, to): (OfficeId, OfficeId),
+    packet: &[u8],
+    known: &Known<'_>,
+) -> io::Result<bool> {
+    let serves = known.directory.member(&to).is_some_and(|member| member.record.hubs.as_slice().contains(&hub));
+    if !serves {
+        return Ok(false);
+    }
     let request = MailboxRequest::Deposit { to, packet: packet.to_vec() };
     Ok(boxes.serve(from, request, known.directory, known.now)? == MailboxAnswer::Done)
 }
 
 /// A receipt for a packet of ours, or for one that lay in a mailbox of this hub.
-fn take_receipt(relay: &Relay, receipt: &Receipt, known: &Known<'_>) -> io::Result<Option<(OfficeId, Digest)>> {
+fn take_receipt(
+    relay: &Relay,
+    receipt: &Receipt,
+    under_way: &BTreeMap<Digest, OfficeId>,
+    known: &Known<'_>,
+) -> io::Result<Option<(OfficeId, Digest)>> {
     let Some(said) = receipt.unverified() else { return Ok(None) };
     let (office, packet) = (said.office, said.packet_hash);
     let keys = known.directory.member(&office).map(|member| member.receipt_keys()).unwrap_or_default();
     let Ok(stored) = receipt.verify(office, &keys) else { return Ok(None) };
-    let spool = relay.spool();
-    if spool.under_way()?.iter().any(|row| row.packet == packet && row.to == office) {
-        spool.note_fact(&packet, Fact::Arrived(stored.stored))?;
+    if under_way.get(&packet) == Some(&office) {
+        relay.spool().note_fact(&packet, Fact::Arrived(stored.stored))?;
         return Ok(Some((office, packet)));
     }
     if let Some(boxes) = relay.mailboxes() {

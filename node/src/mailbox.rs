@@ -65,29 +65,31 @@ impl Mailboxes {
         Ok(())
     }
 
-    /// What is kept for an office, or for all: for whom, under which hash, the packet.
+    /// What is kept for an office, or for all: for whom, under which hash.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn kept(&self, for_whom: Option<OfficeId>) -> io::Result<Vec<(OfficeId, Digest, Vec<u8>)>> {
-        let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn kept(&self, for_whom: Option<OfficeId>) -> io::Result<Vec<(OfficeId, Digest)>> {
         let offices: Vec<OfficeId> = match for_whom {
             Some(office) => vec![office],
-            None => shelves.keys().copied().collect(),
+            None => self.shelves.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect(),
         };
-        drop(shelves);
         let mut kept = Vec::new();
         for office in offices {
-            for hash in list_or_none(&self.of(&office), "pkt")? {
-                match fs::read(self.of(&office).join(format!("{hash}.pkt"))) {
-                    Ok(packet) => kept.push((office, hash, packet)),
-                    // It was fetched meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            kept.extend(list_or_none(&self.of(&office), "pkt")?.into_iter().map(|hash| (office, hash)));
         }
         Ok(kept)
+    }
+
+    /// A packet that is kept for an office; none where it was fetched meanwhile.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn packet(&self, of: &OfficeId, hash: &Digest) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.of(of).join(format!("{hash}.pkt"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     fn of(&self, office: &OfficeId) -> PathBuf {
@@ -111,11 +113,9 @@ impl Mailboxes {
                 let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
                 Ok(MailboxAnswer::Listed(shelves.get(&from).map(|shelf| shelf.list(after)).unwrap_or_default()))
             }
-            MailboxRequest::Fetch(packet) => match fs::read(self.of(&from).join(format!("{packet}.pkt"))) {
-                Ok(bytes) => Ok(MailboxAnswer::Packet(bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(MailboxAnswer::Nothing),
-                Err(error) => Err(error),
-            },
+            MailboxRequest::Fetch(packet) => {
+                Ok(self.packet(&from, &packet)?.map_or(MailboxAnswer::Nothing, MailboxAnswer::Packet))
+            }
             MailboxRequest::Delete(receipt) => self.delete(from, &receipt, directory),
             MailboxRequest::Receipts => {
                 let folder = self.of(&from);

@@ -526,7 +526,13 @@ impl Node {
         // A full channel means that a look is due anyway.
         let wake = Box::new(move || drop(wake.try_send(Turn::Look)));
         let relay = Relay::start(folder, profile, &relay_config, clock.clone(), wake)?;
-        let around = Surroundings { folder: folder.to_owned(), clock: clock.clone(), relay, directory: Arc::default() };
+        let around = Surroundings {
+            folder: folder.to_owned(),
+            clock: clock.clone(),
+            relay,
+            directory: Arc::default(),
+            changing: Arc::default(),
+        };
         let inner = Arc::new(Inner {
             office_id,
             config,
@@ -791,12 +797,12 @@ impl Node {
         self.inner.around.join(bytes, Reach::Network)
     }
 
-    /// Puts what waits for an office, or for all, into a file that is carried by hand.
+    /// Puts what waits for an office, or for all, into a file that is carried by hand, with the network file or without.
     ///
     /// # Errors
     /// When there is no network, or the disk refuses.
-    pub fn pack_bundle(&self, to: Option<OfficeId>) -> Result<Packed, NodeError> {
-        self.inner.around.pack_bundle(to)
+    pub fn pack_bundle(&self, to: Option<OfficeId>, with_network: bool) -> Result<Packed, NodeError> {
+        self.inner.around.pack_bundle(to, with_network)
     }
 
     /// Takes what such a file brings, without the network.

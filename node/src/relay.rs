@@ -17,7 +17,7 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::wire;
 use casemesh_protocol::delivery::{Input, Output, Queue};
-use casemesh_protocol::directory::Directory;
+use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::frame::{
     Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
 };
@@ -145,6 +145,7 @@ impl Relay {
             asked: HashMap::new(),
             next_tag: 0,
             hubs: BTreeMap::new(),
+            is_hidden: false,
             to_greet: Vec::new(),
             poll_ms: config.poll_ms,
             next_sweep: Timestamp::default(),
@@ -270,6 +271,8 @@ struct Thread {
     asked: HashMap<u64, Asked>,
     next_tag: u64,
     hubs: BTreeMap<OfficeId, HubLink>,
+    /// Whether other offices are not to learn where this node is: it dials hubs alone.
+    is_hidden: bool,
     /// Partners who have not heard yet that this node is back.
     to_greet: Vec<OfficeId>,
     poll_ms: u64,
@@ -334,8 +337,9 @@ impl Thread {
             .filter(|machine| now.s() < machine.until_s)
             .map(|machine| Peer(machine.peer.clone()));
         self.net.send(Command::Allow(machines.collect()));
-        let own_hubs =
-            directory.member(&self.profile.office).map(|member| member.record.hubs.clone()).unwrap_or_default();
+        let own = directory.member(&self.profile.office);
+        let own_hubs = own.map(|member| member.record.hubs.clone()).unwrap_or_default();
+        self.is_hidden = own.is_some_and(|member| member.record.is_hidden());
         for hub in own_hubs.iter().filter(|hub| **hub != self.profile.office) {
             self.hubs.entry(*hub).or_default();
         }
@@ -343,7 +347,8 @@ impl Thread {
             queue.set_has_hub(directory.member(office).is_some_and(|member| !member.record.hubs.as_slice().is_empty()));
         }
         let partners = directory.members().filter(|(office, member)| {
-            **office != self.profile.office && !member.record.addresses.as_slice().is_empty()
+            let is_reachable = !member.record.addresses.as_slice().is_empty();
+            **office != self.profile.office && is_reachable && (!self.is_hidden || member.has_role(Role::Hub))
         });
         self.to_greet = partners.map(|(office, _)| *office).take(GREETED_MAX).collect();
         self.directory = Some(directory);
@@ -400,11 +405,12 @@ impl Thread {
     fn dial(&mut self, office: OfficeId) {
         let member = self.directory.as_ref().and_then(|directory| directory.member(&office));
         let machine = member.and_then(|member| member.keys.machines().last());
+        let may_dial = !self.is_hidden || member.is_some_and(|member| member.has_role(Role::Hub));
         let addresses: Vec<String> = member
             .map(|member| member.record.addresses.iter().map(|a| a.as_str().to_owned()).collect())
             .unwrap_or_default();
         match machine {
-            Some(machine) if !addresses.is_empty() => {
+            Some(machine) if !addresses.is_empty() && may_dial => {
                 self.net.send(Command::Dial { peer: Peer(machine.peer.clone()), addresses });
             }
             _ => self.deliver(office, Input::Unreachable),

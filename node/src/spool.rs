@@ -250,11 +250,6 @@ impl Spool {
         disk::replace(&folder.join(format!("{packet}.rcp")), &wire::encode(receipt))
     }
 
-    /// Whether a stick brought that packet before.
-    pub fn is_receipt_back(&self, packet: &Digest) -> bool {
-        self.boxes_back().is_ok_and(|boxes| boxes.iter().any(|(_, at)| at.join(format!("{packet}.rcp")).exists()))
-    }
-
     /// Our receipts for what sticks brought, and whose sticks they were.
     ///
     /// # Errors

@@ -181,7 +181,7 @@ impl Bundle {
         let mut rest = bytes.strip_prefix(MAGIC).ok_or(NoBundle::Other)?;
         let mut bundle = Self { entries: Vec::new(), damaged: 0, end: None, hashes: Vec::new() };
         let mut budget = BYTES_HASHED_MAX;
-        while !rest.is_empty() {
+        while !rest.is_empty() && bundle.entries.len() < ENTRIES_MAX {
             match read_entry(rest, &mut budget) {
                 Some((entry, hash, after)) => {
                     rest = after;
@@ -237,6 +237,8 @@ fn next_whole<'a>(bytes: &'a [u8], budget: &mut usize) -> &'a [u8] {
     marked.find(|rest| read_entry(rest, budget).is_some()).unwrap_or_default()
 }
 
+/// So many entries are read.
+const ENTRIES_MAX: usize = 20_000;
 /// So many bytes are hashed to find what is whole: a mark can stand in a packet by chance, or many of them by malice.
 const BYTES_HASHED_MAX: usize = 4 * BUNDLE_BYTES_MAX;
 

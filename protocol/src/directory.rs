@@ -157,6 +157,11 @@ pub struct OfficeRecord {
 }
 
 impl OfficeRecord {
+    /// Whether others are not told where its node is, and reach it by its hubs.
+    pub fn is_hidden(&self) -> bool {
+        self.addresses.as_slice().is_empty() && !self.hubs.as_slice().is_empty()
+    }
+
     /// A record with nothing but the office's name and kind.
     pub fn new(office: OfficeId, name: Line, kind: OfficeKind, roles: List<Role, 8>, made: Timestamp) -> Self {
         Self {

@@ -267,7 +267,7 @@ impl Office {
         member.map(|member| member.record.name.to_string()).unwrap_or_default()
     }
 
-    fn settle_row(
+    pub(super) fn settle_row(
         &self,
         id: RecordId,
         state: OutboxState,
@@ -375,7 +375,11 @@ impl Office {
         let mut later = Vec::new();
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         for hash in waiting {
-            let is_early = |thread: &ThreadId| !self.index.read().threads.contains_key(thread);
+            let now = self.around.clock.now().h();
+            // Past its time it is opened once more, and set aside.
+            let is_early = |(thread, expires_h): &(ThreadId, u32)| {
+                now <= *expires_h && !self.index.read().threads.contains_key(thread)
+            };
             if awaited.get(hash).is_some_and(is_early) {
                 later.push(*hash);
                 continue;
@@ -391,7 +395,8 @@ impl Office {
             let done = match self.open_packet(&packet) {
                 Ok(Taken::Later(thread)) => {
                     later.push(*hash);
-                    awaited.insert(*hash, thread);
+                    let expires_h = envelope::Header::read(&packet).map_or(0, |header| header.expires_h);
+                    awaited.insert(*hash, (thread, expires_h));
                     continue;
                 }
                 Ok(Taken::Done) => spool.drop_in(hash),

@@ -109,7 +109,7 @@ use casemesh_protocol::referral::IllegalStep;
 use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Looks of one person at one record within this time are one entry of the log.
 const LOOKS_COALESCED_MS: u64 = 5 * 60_000;
@@ -224,9 +224,16 @@ pub struct Surroundings {
     pub relay: Relay,
     /// The network.
     pub directory: Arc<RwLock<Option<Arc<Directory>>>>,
+    /// Held from reading cards and the network file until what follows from them is known.
+    pub changing: Arc<Mutex<()>>,
 }
 
 impl Surroundings {
+    /// Nobody else changes cards or the network file while this is held.
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Uses a directory from now on.
     pub(crate) fn know(&self, directory: Directory) -> Arc<Directory> {
         let directory = Arc::new(directory);
@@ -257,6 +264,7 @@ impl Surroundings {
     /// # Errors
     /// When the file is not by the steward this node joined with, does not hold, or is older than ours.
     pub(crate) fn join(&self, bytes: &[u8], reach: Reach) -> Result<(), NodeError> {
+        let _held = self.changing();
         let current = self.directory();
         let directory = Directory::read(bytes, current.as_ref().map(|current| current.steward()).as_ref())?;
         if let Some(current) = current.filter(|current| current.number() > directory.number()) {
@@ -296,8 +304,9 @@ pub struct Office {
     releasing: Mutex<()>,
     /// How many names each partner asked about, and when: of the last day.
     asked: Mutex<HashMap<OfficeId, Vec<(Timestamp, usize)>>>,
-    /// Packets that were opened, and the referral that each waits for. Forgotten when the node stops: then they are opened again.
-    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, casemesh_protocol::id::ThreadId>>,
+    /// Packets that were opened, the referral that each waits for, and until which hour. Forgotten when the node stops: then they are
+    /// opened again.
+    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, (casemesh_protocol::id::ThreadId, u32)>>,
     /// Held while the log is read back: whole segments lie in memory then.
     reading_log: Mutex<()>,
     /// Held while an import is run or taken back.

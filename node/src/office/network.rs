@@ -105,7 +105,7 @@ impl Desk {
     ///
     /// # Errors
     /// When this account does not answer for referrals, or there is no such office.
-    pub fn pack_bundle(&self, to: &str) -> Result<Packed, DeskError> {
+    pub fn pack_bundle(&self, to: &str, with_network: bool) -> Result<Packed, DeskError> {
         self.allow(Ask::AnswerReferrals)?;
         let mut problems = self.problems();
         let to: Option<OfficeId> = if to.is_empty() { None } else { problems.word("to", to) };
@@ -114,8 +114,8 @@ impl Desk {
         }
         problems.done()?;
         self.office.release_outbox();
-        let packed = self.office.around.pack_bundle(to).map_err(by_hand)?;
-        if packed.is_empty() {
+        let packed = self.office.around.pack_bundle(to, with_network).map_err(by_hand)?;
+        if packed.is_empty() && !with_network {
             return Err(DeskError::Invalid(vec![FieldProblem::new("to", "nothing-waits")]));
         }
         let carried: BTreeSet<Digest> = packed.packets.iter().copied().collect();

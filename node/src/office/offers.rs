@@ -1,7 +1,7 @@
 //! What offices offer: what this one says of itself, and the search for whoever can help.
 
 use super::people::Problems;
-use super::renewal::NewRecord;
+use super::renewal::NewOnCard;
 use super::{Desk, DeskError, FieldProblem, FoundOffer, OfferView, OwnEntryView};
 use crate::names;
 use crate::policy::Ask;
@@ -31,8 +31,8 @@ pub struct EntryInput {
     pub telephone: String,
     /// Until which day it takes nobody; empty when it does.
     pub closed_until: String,
-    /// Whether other offices do not learn where its node is: it is reached by its hub.
-    pub hidden: bool,
+    /// Whether other offices are not told where its node is, and it is reached by its hub; as it was when not said.
+    pub hidden: Option<bool>,
 }
 
 /// A service that the office offers, as entered. It counts as confirmed today.
@@ -65,13 +65,6 @@ pub struct OfferSearch {
     pub language: String,
     /// The age of whoever needs it.
     pub age: String,
-}
-
-impl OfferSearch {
-    /// Whether nothing is looked for.
-    pub fn is_empty(&self) -> bool {
-        [&self.service, &self.words, &self.language, &self.age].into_iter().all(|text| text.trim().is_empty())
-    }
 }
 
 fn age(problems: &mut Problems, field: &str, text: &str) -> Option<u8> {
@@ -109,8 +102,8 @@ impl Desk {
             area: record.area.to_string(),
             languages: record.languages.iter().map(ToString::to_string).collect(),
             telephone: record.telephone.to_string(),
-            closed_until: record.closed_until,
-            hidden: record.addresses.as_slice().is_empty(),
+            closed_until: record.closed_until.filter(|until| *until > today),
+            hidden: record.is_hidden(),
             offers: offers.collect(),
         })
     }
@@ -142,19 +135,22 @@ impl Desk {
         if closed_until.is_some_and(|day| day <= self.today()) {
             problems.add("closed_until", "day-is-past");
         }
-        let record = self.own_record()?;
-        if input.hidden && record.hubs.as_slice().is_empty() {
+        let own = self.own_record()?;
+        let is_hidden = input.hidden.unwrap_or_else(|| own.is_hidden());
+        if is_hidden && own.hubs.as_slice().is_empty() {
             problems.add("hidden", "hidden-needs-hub");
         }
         problems.done()?;
-        let addresses = match input.hidden {
+        let addresses = match is_hidden {
             true => List::default(),
             false => self.office.around.listens().map_err(|error| DeskError::Partner(error.to_string()))?,
         };
-        let mut record = record;
-        (record.area, record.telephone, record.languages) = (area, telephone, languages);
-        (record.closed_until, record.addresses) = (closed_until, addresses);
-        self.say(record, "change_entry")
+        self.say("change_entry", &|record| {
+            (record.area, record.telephone) = (area.clone(), telephone.clone());
+            (record.languages, record.closed_until) = (languages.clone(), closed_until);
+            record.addresses = addresses.clone();
+            Ok(())
+        })
     }
 
     /// Says anew what the office offers in one service, confirmed today, and tells every member.
@@ -177,16 +173,16 @@ impl Desk {
         };
         problems.done()?;
         let (Some(service), Some(capacity)) = (service, capacity) else { return Err(DeskError::NotFound) };
-        let mut record = self.own_record()?;
-        let mut services: Vec<ServiceOffer> = record.services.iter().cloned().collect();
-        services.retain(|known| known.service.code != service.code);
-        if !input.remove {
-            services.push(ServiceOffer { service, description, assured: self.today(), min_age, max_age, capacity });
-        }
-        services.sort_by(|a, b| a.service.code.as_str().cmp(b.service.code.as_str()));
-        let full = |_| DeskError::Invalid(vec![FieldProblem::new("service", "too-many-services")]);
-        record.services = List::new(services).map_err(full)?;
-        self.say(record, "change_offer")
+        let offer = ServiceOffer { service, description, assured: self.today(), min_age, max_age, capacity };
+        self.say("change_offer", &|record| {
+            let mut services: Vec<ServiceOffer> = record.services.iter().cloned().collect();
+            services.retain(|known| known.service.code != offer.service.code);
+            services.extend(Some(offer.clone()).filter(|_| !input.remove));
+            services.sort_by(|a, b| a.service.code.as_str().cmp(b.service.code.as_str()));
+            let full = |_| DeskError::Invalid(vec![FieldProblem::new("service", "too-many-services")]);
+            record.services = List::new(services).map_err(full)?;
+            Ok(())
+        })
     }
 
     fn own_record(&self) -> Result<OfficeRecord, DeskError> {
@@ -195,9 +191,14 @@ impl Desk {
         Ok(directory.member(&self.office.keys.office).ok_or_else(no_network)?.record.clone())
     }
 
-    fn say(&self, record: OfficeRecord, action: &'static str) -> Result<(), DeskError> {
+    fn say(
+        &self,
+        action: &'static str,
+        change: &dyn Fn(&mut OfficeRecord) -> Result<(), DeskError>,
+    ) -> Result<(), DeskError> {
+        self.own_record()?;
         self.office.vault.note_and_wait(Some(self.actor.staff), action, None)?;
-        self.office.write_card(NewRecord::Said(Box::new(record)))?;
+        self.office.write_card(NewOnCard::Said(change))?;
         self.office.turn();
         Ok(())
     }

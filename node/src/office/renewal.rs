@@ -14,6 +14,7 @@ use crate::keys::{KeyFile, NODE_KEY_DAYS, root_key};
 use crate::node::{CARD_FILE, NodeError, read_card};
 use crate::records::{OutboxState, Seen};
 use crate::vault::VaultError;
+use casemesh_crypto::hash::Digest;
 use casemesh_crypto::keylog::{OfficeKeys, Step};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
@@ -88,11 +89,11 @@ pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Re
 }
 
 /// What is new on a card.
-pub(super) enum NewRecord {
+pub(super) enum NewOnCard<'a> {
     /// Prekeys and the machine's certificate.
     Keys,
-    /// What the office says of itself.
-    Said(Box<OfficeRecord>),
+    /// What the office says of itself: a change of what it said before.
+    Said(&'a dyn Fn(&mut OfficeRecord) -> Result<(), DeskError>),
 }
 
 impl Office {
@@ -112,15 +113,16 @@ impl Office {
             // Said on the home page; only the recovery shares help.
             return Ok(());
         }
-        self.write_card(NewRecord::Keys)
+        self.write_card(NewOnCard::Keys)
     }
 
     /// Writes a new card of this office, and uses it. Whoever calls this sees to it that the others are told.
     ///
     /// # Errors
     /// When there is no network, the node key is not good any more, or the disk refuses.
-    pub(super) fn write_card(&self, new: NewRecord) -> Result<(), DeskError> {
+    pub(super) fn write_card(&self, new: NewOnCard<'_>) -> Result<(), DeskError> {
         let now = self.around.clock.now();
+        let _held = self.around.changing();
         let directory = self.around.directory().ok_or(DeskError::NotFound)?;
         let own = directory.member(&self.keys.office).ok_or(DeskError::NotFound)?;
         let bytes = read_card(&self.around.folder).map_err(|error| DeskError::Partner(error.to_string()))?;
@@ -128,8 +130,8 @@ impl Office {
         let card: Card = wire::decode(&bytes).map_err(|_| VaultError::DamagedRecord)?;
         let (mut log, mut published, mut record) = (card.log, card.prekeys, own.record.clone());
         match new {
-            NewRecord::Said(said) => record = *said,
-            NewRecord::Keys => {
+            NewOnCard::Said(change) => change(&mut record)?,
+            NewOnCard::Keys => {
                 let mut prekeys = self.prekeys.write().unwrap_or_else(PoisonError::into_inner);
                 prekeys.destroy_past(now);
                 prekeys.extend(now, &mut os_rng());
@@ -154,6 +156,10 @@ impl Office {
         record.number = own.record.number + 1;
         record.made = now;
         let card = Card::write(card.genesis, log, &record, published, &self.keys.node_key);
+        // A card that does not hold (the node key ended) is not written.
+        card.verify().map_err(|_| {
+            DeskError::Partner("the key of this office ended; renew it first: casemesh join renew".into())
+        })?;
         disk::replace(&self.around.folder.join(CARD_FILE), &wire::encode(&card)).map_err(VaultError::Disk)?;
         self.use_card(&directory, &card)?;
         if let Some(directory) = self.around.directory() {
@@ -185,6 +191,7 @@ impl Office {
             return Ok(());
         }
         let mark = mark_of(number);
+        self.withdraw_cards(mark)?;
         let told: BTreeSet<OfficeId> = {
             let tables = self.index.read();
             let is_it = |row: &&OutboxRow| {
@@ -207,8 +214,29 @@ impl Office {
         })
     }
 
+    /// Takes back what is under way of cards that a newer one replaces.
+    fn withdraw_cards(&self, newest: ThreadId) -> Result<(), DeskError> {
+        let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old: Vec<(RecordId, OfficeId, Option<Digest>)> = {
+            let tables = self.index.read();
+            let is_old = |row: &&OutboxRow| {
+                let is_under_way = matches!(row.state, OutboxState::Waiting | OutboxState::Released);
+                row.kind == Kind::Card.number() && row.thread != newest && is_under_way
+            };
+            tables.outbox.values().filter(is_old).map(|row| (row.id, row.to, row.packet_hash)).collect()
+        };
+        for (row, to, packet) in old {
+            if let Some(packet) = packet {
+                self.around.relay.cancel(to, packet);
+            }
+            self.settle_row(row, OutboxState::Cancelled, Some("a newer card replaces it".into()), None)?;
+        }
+        Ok(())
+    }
+
     /// Takes a partner's new card.
     pub(super) fn take_card(&self, from: OfficeId, card: &Card, seen: RecordId) -> Result<Taken, DeskError> {
+        let held = self.around.changing();
         let Some(directory) = self.around.directory() else { return Ok(Taken::Aside("no directory")) };
         if card.genesis.office() != from {
             return Ok(Taken::Aside("a card of somebody else"));
@@ -226,6 +254,7 @@ impl Office {
                 return Ok(Taken::Aside("the card is not believed"));
             }
         }
+        drop(held);
         self.vault.write(None, "receive_card", move |tx| {
             tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
             Ok(Taken::Done)

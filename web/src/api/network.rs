@@ -69,6 +69,8 @@ async fn import(State(app): State<App>, caller: Caller, Body(input): Body<Direct
 struct For {
     /// The office; all when empty.
     to: String,
+    /// Whether the network file goes along, which is not sealed.
+    with_network: bool,
 }
 
 #[utoipa::path(get, path = "/api/v1/network", responses((status = 200, body = Option<NetworkView>), (status = 401, body = Problem)))]
@@ -79,7 +81,7 @@ async fn network(State(app): State<App>, caller: Caller) -> Answer<Option<Networ
 #[utoipa::path(post, path = "/api/v1/network/bundle", request_body = For, responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"), (status = 403, body = Problem), (status = 422, body = Problem)))]
 async fn pack(State(app): State<App>, caller: Caller, Body(input): Body<For>) -> Result<Response, Problem> {
     let today = caller.desk.today();
-    let packed = app.run(move || caller.desk.pack_bundle(&input.to)).await?;
+    let packed = app.run(move || caller.desk.pack_bundle(&input.to, input.with_network)).await?;
     Ok(crate::pages::bundle_file(packed, today))
 }
 

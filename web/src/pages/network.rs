@@ -26,6 +26,7 @@ const BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX + 1024 * 1024;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/network", get(show))
+        .route("/network/find", post(find))
         .route("/network/own", get(own).post(change_own))
         .route("/network/own/offer", post(change_offer))
         .route("/network/services", post(import_services))
@@ -89,16 +90,18 @@ async fn found_page(app: &App, signed: Signed, form: Form, brought: Option<Broug
     }
 }
 
-async fn show(State(app): State<App>, signed: Signed, Query(search): Query<OfferSearch>) -> Response {
-    if search.is_empty() {
-        return network_page(&app, signed, Form::default(), None).await;
-    }
-    let form = Form::of(&[
-        ("service", &search.service),
-        ("words", &search.words),
-        ("language", &search.language),
-        ("age", &search.age),
-    ]);
+async fn show(State(app): State<App>, signed: Signed) -> Response {
+    network_page(&app, signed, Form::default(), None).await
+}
+
+/// What is looked for tells of a client: it stands in no address.
+async fn find(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let search = OfferSearch {
+        service: form.text("service"),
+        words: form.text("words"),
+        language: form.text("language"),
+        age: form.text("age"),
+    };
     let desk = signed.desk.clone();
     match app.run(move || Ok((desk.find_offers(&search)?, desk.find_listings(&search)))).await {
         Ok(found) => found_page(&app, signed, form, None, Some(found)).await,
@@ -158,7 +161,7 @@ async fn import_page(
                 form
             };
             let form = form.unwrap_or_else(fresh);
-            let services = signed.page.options("service_type");
+            let services = signed.page.options_with("service_type", offer.get("service"));
             let capacities = Capacity::ALL;
             html_with(status, &OwnPage { page: signed.page, own, form, offer, services, capacities, import, report })
         }
@@ -197,7 +200,7 @@ async fn change_own(State(app): State<App>, Sent { signed, form }: Sent) -> Resp
         languages: form.text("languages"),
         telephone: form.text("telephone"),
         closed_until: form.text("closed_until"),
-        hidden: form.on("hidden"),
+        hidden: Some(form.on("hidden")),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_entry(&input)).await {
@@ -252,9 +255,9 @@ pub(crate) fn file_of(packed: Packed, today: Day) -> Response {
 }
 
 async fn pack(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
-    let (desk, to) = (signed.desk.clone(), form.text("to"));
+    let (desk, to, with_network) = (signed.desk.clone(), form.text("to"), form.on("with_network"));
     let today = desk.today();
-    match app.run(move || desk.pack_bundle(&to)).await {
+    match app.run(move || desk.pack_bundle(&to, with_network)).await {
         Ok(packed) => file_of(packed, today),
         Err(DeskError::Invalid(problems)) => network_page(&app, signed, form.with_problems(problems), None).await,
         Err(error) => signed.refused(&error),
