@@ -633,7 +633,7 @@ async fn walk(tools: (String, PathBuf)) {
     ];
     walk.fill("form[action='/network/own/offer']", &offer).await;
     walk.press("form[action='/network/own/offer']").await;
-    walk.shows("from 18 years").await;
+    walk.shows("has room (confirmed").await;
     walk.check("own-entry").await;
     walk.fill("form[action='/network/own']", &[("closed_until", "2020-01-01"), ("languages", "isiZulu, English")])
         .await;

@@ -162,7 +162,8 @@ async fn import_page(
             };
             let form = form.unwrap_or_else(fresh);
             let services = signed.page.options_with("service_type", offer.get("service"));
-            let capacities = Capacity::ALL;
+            // What is not said is the empty choice.
+            let capacities = Capacity::ALL.split_first().map(|(_, rest)| rest).unwrap_or_default();
             html_with(status, &OwnPage { page: signed.page, own, form, offer, services, capacities, import, report })
         }
         Err(error) => signed.refused(&error),
