@@ -484,7 +484,7 @@ fn resident(folder: &Path, password: &str) -> Result<(f64, f64)> {
     Ok((next()?, next()?))
 }
 
-/// What [`resident`] asks of the process.
+/// What the measuring of memory asks of the process that it starts.
 pub fn tell_resident(folder: &Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _guard = runtime.enter();

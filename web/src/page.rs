@@ -355,7 +355,8 @@ impl Page {
             .map_or((None, problem.field.as_str()), |(number, field)| (Some(number), field));
         let one = if self.here.starts_with("/forms") { "form-row" } else { "family-person" };
         let person = number.map(|number| format!("{} – ", self.t1(one, "number", number)));
-        let name = self.maybe_field_name(field).or_else(|| self.language.maybe(&format!("family-{field}")));
+        let of = |part: &str| self.language.maybe(&format!("{part}-{}", field.replace('_', "-")));
+        let name = self.maybe_field_name(field).or_else(|| of("family")).or_else(|| of("own"));
         match name.map(|name| format!("{}{name}", person.unwrap_or_default())) {
             Some(name) => format!("{name}: {}", self.problem(problem)),
             None => self.problem(problem),
