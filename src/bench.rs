@@ -273,6 +273,7 @@ impl Pair {
                     web: "127.0.0.1:0".into(),
                     poll_s: 60,
                     practice: false,
+                    lobby: None,
                 },
                 kind: OfficeKind::Ngo,
                 pack: String::new(),
@@ -295,7 +296,7 @@ impl Pair {
         let b_office = make("b")?;
         let cards = [node::read_card(&folder.join("a"))?, node::read_card(&folder.join("b"))?];
         let network =
-            node::sign_network("bench", 1, &cards, None, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
+            node::sign_network("bench", &cards, None, &SigningKey::random(&mut os_rng()), Clock::system().now())?;
         let start = |name: &str| -> Result<(Node, Desk)> {
             let node = Node::start(&folder.join(name), Clock::system())?;
             node.join(&network)?;

@@ -4,13 +4,12 @@
 
 use crate::client::Refused;
 use crate::counter::{Numbers, at_counter};
+use crate::network::{self, JoinStep, member};
 use crate::serve::Served;
 use crate::{bench, demo};
 use anyhow::{Context as _, Result, bail};
 use casemesh_crypto::passphrase::Cost;
-use casemesh_crypto::random::os_rng;
-use casemesh_crypto::share::{self, Share, ShareError, Split};
-use casemesh_crypto::sign::SigningKey;
+use casemesh_crypto::share::Split;
 use casemesh_node::clock::Clock;
 use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
@@ -23,10 +22,8 @@ use casemesh_node::records::StaffRole;
 use casemesh_node::vault::{self, VaultError};
 use casemesh_node::zone::Zone;
 use casemesh_protocol::directory::{OfficeKind, Role};
-use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use casemesh_protocol::time::{Day, Period};
-use casemesh_protocol::timers::Rules;
 use clap::{Parser, Subcommand};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -59,7 +56,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Join a network: write this office's card, sign a network file as its steward, or take one
+    /// Networks of offices: found one, let offices in and out, join, leave, and change keys
     Join {
         #[command(subcommand)]
         step: JoinStep,
@@ -157,6 +154,9 @@ struct InitArguments {
     /// Where other nodes reach this one; by default a free port on this computer
     #[arg(long)]
     listen: Option<String>,
+    /// Where offices with an invitation knock, if this one lets others in: an address of its own beside --listen
+    #[arg(long)]
+    lobby: Option<String>,
     /// Where the pages are
     #[arg(long, default_value = "127.0.0.1:8480")]
     web: String,
@@ -169,54 +169,6 @@ struct InitArguments {
     /// The area served
     #[arg(long, default_value = "")]
     area: String,
-}
-
-#[derive(Debug, Subcommand)]
-enum JoinStep {
-    /// Write this office's card, for the steward
-    Card {
-        /// The office's folder
-        #[arg(long)]
-        folder: PathBuf,
-        /// The file to write
-        #[arg(long)]
-        out: PathBuf,
-    },
-    /// As the steward: sign a network file over the cards of its offices
-    Sign {
-        /// The network's name
-        #[arg(long)]
-        name: String,
-        /// The number of this issue, higher than the last
-        #[arg(long, default_value_t = 1)]
-        number: u64,
-        /// The steward's key file; made when it does not exist
-        #[arg(long)]
-        steward: PathBuf,
-        /// The file to write
-        #[arg(long)]
-        out: PathBuf,
-        /// How long an answer may take, in hours for a routine, an urgent and an emergency referral; can be repeated:
-        /// deliver, acknowledge, decide, first-contact, status, feedback, expire
-        #[arg(long = "hours", value_name = "decide=168/72/8")]
-        hours: Vec<String>,
-        /// The cards
-        cards: Vec<PathBuf>,
-    },
-    /// Make this office's signing key good for another year, with the recovery shares (while its node does not run)
-    Renew {
-        /// The office's folder
-        #[arg(long)]
-        folder: PathBuf,
-    },
-    /// Take a network file into this office (while its node does not run)
-    Accept {
-        /// The office's folder
-        #[arg(long)]
-        folder: PathBuf,
-        /// The network file
-        file: PathBuf,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -405,6 +357,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | NodeError::Config(_)
             | NodeError::Bundle(_)
             | NodeError::NoNetwork
+            | NodeError::NotAdmitted(_)
             | NodeError::Practice => Some(6),
             NodeError::Disk(_) | NodeError::Exists(_) | NodeError::Relay(_) => None,
         };
@@ -442,7 +395,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Init(arguments) => init(&arguments)?,
         Command::Serve { folder } => runtime()?.block_on(serve(&folder))?,
         Command::Demo { once, json } => return runtime()?.block_on(demo::run(once, json)),
-        Command::Join { step } => join(step)?,
+        Command::Join { step } => network::join(step)?,
         Command::Bundle { step } => bundle(step)?,
         Command::Verify { folder, name, json } => verify(&folder, name.as_deref(), json)?,
         Command::Import { what } => import(what)?,
@@ -532,6 +485,7 @@ fn init(arguments: &InitArguments) -> Result<()> {
             web: arguments.web.clone(),
             poll_s: 60,
             practice: arguments.practice,
+            lobby: arguments.lobby.clone(),
         },
         kind,
         pack: pack.id.clone(),
@@ -590,60 +544,12 @@ async fn serve(folder: &Path) -> Result<()> {
     served.stop().await
 }
 
-fn join(step: JoinStep) -> Result<()> {
-    match step {
-        JoinStep::Card { folder, out } => {
-            if node::read_config(&folder)?.practice {
-                return Err(NodeError::Practice.into());
-            }
-            std::fs::write(&out, node::read_card(&folder)?)?;
-            say(format_args!("Give {} to your network's steward.", out.display()));
-        }
-        JoinStep::Sign { name, number, steward, out, hours, cards } => {
-            let mut rules = None;
-            for text in &hours {
-                rules = Some(rules.unwrap_or(Rules::DEFAULT).with(text)?);
-            }
-            let key = steward_key(&steward)?;
-            let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-            let cards: Vec<Vec<u8>> = cards.iter().map(read).collect::<Result<_>>()?;
-            std::fs::write(&out, node::sign_network(&name, number, &cards, rules, &key, Clock::system().now())?)?;
-            say(format_args!("Give {} to every office of the network.", out.display()));
-        }
-        JoinStep::Renew { folder } => {
-            let folder = OfflineFolder::take(&folder)?;
-            let mut shares = Vec::new();
-            let seed = loop {
-                let text = ask_secret(&format!("Recovery share {}", shares.len() + 1))?;
-                shares.push(Share::from_printed(text.trim())?);
-                match share::combine(&shares) {
-                    Ok(seed) => break seed,
-                    Err(ShareError::TooFew { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            };
-            let (until, held) = node::renew_node_key(&folder, &seed, &Clock::system())?;
-            say(format_args!("The key of this office is good until {}.", until.day()));
-            say(if held {
-                "Start the node and sign in: its partners are told by themselves."
-            } else {
-                "It had ended: write a new card (casemesh join card) and give it to the steward for a new network file."
-            });
-        }
-        JoinStep::Accept { folder, file } => {
-            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            with_node(&folder, |node| Ok(node.join(&bytes)?))?;
-            say("This office has joined the network. Start it with: casemesh serve");
-        }
-    }
-    Ok(())
-}
-
 fn bundle(step: BundleStep) -> Result<()> {
     match step {
         BundleStep::Pack { folder, to, with_network, out } => {
             let packed = with_node(&folder, |node| {
-                let to = to.map(|to| member_named(node, &to)).transpose()?;
+                let directory = node.directory().ok_or(NodeError::NoNetwork)?;
+                let to = to.map(|to| member(&directory, &to)).transpose()?;
                 Ok(node.pack_bundle(to, with_network)?)
             })?;
             if packed.is_empty() && !with_network {
@@ -690,51 +596,22 @@ fn bundle(step: BundleStep) -> Result<()> {
                 (brought.refused, "packets that come too late, or for a key that is gone"),
                 (brought.deposited, "packets kept here for other offices"),
                 (brought.others, "packets for other offices: take the stick on"),
+                (brought.files, "files that belong to packets"),
                 (brought.damaged, "damaged places: copy the file again for what was there"),
             ];
             for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
                 say(format_args!("  {count} {what}"));
             }
-            if let Some(number) = brought.network {
-                say(format_args!("Network file no. {number} came with it, and is used from now on."));
+            if let Some(as_of) = brought.network {
+                say(format_args!("News of the network came with it, as of {}.", as_of.day()));
             }
         }
     }
     Ok(())
 }
 
-/// The office of the network that is called so, or has that id.
-fn member_named(node: &Node, text: &str) -> Result<OfficeId> {
-    let directory = node.directory().ok_or(NodeError::NoNetwork)?;
-    let is_called = |name: &str| name.to_lowercase() == text.trim().to_lowercase();
-    let mut found = directory.members().filter(|(id, member)| {
-        is_called(member.record.name.as_str()) || text.trim().parse::<OfficeId>().is_ok_and(|given| given == **id)
-    });
-    match (found.next(), found.next()) {
-        (Some((id, _)), None) => Ok(*id),
-        (None, _) => Err(NodeError::Input(format!("--to: no office of the network is called {text:?}")).into()),
-        (Some(_), Some(_)) => {
-            Err(NodeError::Input(format!("--to: several offices are called {text:?}; give the id")).into())
-        }
-    }
-}
-
-fn steward_key(path: &Path) -> Result<SigningKey> {
-    match casemesh_node::disk::read_bounded(path, 64)? {
-        Some(bytes) => {
-            let seed = casemesh_crypto::secret::Secret::from_slice(&bytes).context("this is no steward's key file")?;
-            Ok(SigningKey::from_seed(&seed))
-        }
-        None => {
-            let key = SigningKey::random(&mut os_rng());
-            casemesh_node::disk::replace(path, key.to_seed().expose())?;
-            Ok(key)
-        }
-    }
-}
-
 /// Opens a folder without the network, for one thing.
-fn with_node<T>(folder: &Path, work: impl FnOnce(&Node) -> Result<T>) -> Result<T> {
+pub(crate) fn with_node<T>(folder: &Path, work: impl FnOnce(&Node) -> Result<T>) -> Result<T> {
     let runtime = runtime()?;
     let _guard = runtime.enter();
     let node = Node::start_as(folder, Clock::system(), Reach::Offline)?;
@@ -937,10 +814,10 @@ fn doctor(folder: &Path) -> Result<()> {
                 say("It has not joined a network. Ask your steward for the network file, then: casemesh join accept")
             }
             Some(directory) => say(format_args!(
-                "It is in the network {:?} (issue {}) with {} nodes.",
+                "It is in the network {:?} with {} nodes, as of {}.",
                 directory.name().as_str(),
-                directory.number(),
-                directory.members().count()
+                directory.members().count(),
+                directory.as_of().day()
             )),
         }
         say(format_args!("{} packets wait to be opened.", door.waiting));

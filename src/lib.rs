@@ -5,4 +5,5 @@ pub mod cli;
 mod client;
 mod counter;
 pub mod demo;
+mod network;
 pub mod serve;

@@ -318,39 +318,43 @@ fn a_network_file_of_another_steward_or_a_changed_one_is_refused() {
     let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
     let card = path("office.card");
     assert_eq!(casemesh(&["join", "card", "--folder", folder(&node), "--out", &card], "").code, 0);
-    let sign = |steward: &str, out: &str, number: &str| {
-        let ran = casemesh(
-            &[
-                "join",
-                "sign",
-                "--name",
-                "Net",
-                "--number",
-                number,
-                "--steward",
-                &path(steward),
-                "--out",
-                &path(out),
-                &card,
-            ],
-            "",
-        );
+    let found = |steward: &str, out: &str| {
+        let (steward, out) = (path(steward), path(out));
+        let ran = casemesh(&["join", "found", "--name", "Net", "--steward", &steward, "--out", &out, &card], "");
         assert_eq!(ran.code, 0, "{}", ran.error);
     };
-    sign("steward.key", "one.net", "1");
-    sign("steward.key", "two.net", "2");
-    sign("other.key", "other.net", "3");
+    found("steward.key", "one.net");
+    found("other.key", "other.net");
+    std::fs::copy(path("one.net"), path("two.net")).unwrap();
+    let (second, second_card) =
+        (TestNode::new(&new_node("Second", OfficeKind::Ngo, vec![Role::Office], vec![])), path("second.card"));
+    assert_eq!(casemesh(&["join", "card", "--folder", folder(&second), "--out", &second_card], "").code, 0);
+    let grant = |key: &str, network: &str| {
+        casemesh(&["join", "grant", "--network", &path(network), "--key", &path(key), &second_card], "")
+    };
+    refused(&grant("other.key", "two.net"), 6, "no registrar's of the network");
+    assert_eq!(grant("steward.key", "two.net").code, 0);
     let accept = |file: &str| casemesh(&["join", "accept", "--folder", folder(&node), &path(file)], "");
+    let said = casemesh(&["join", "accept", "--folder", folder(&second), &path("one.net")], "");
+    refused(&said, 6, "does not list this office yet");
     assert_eq!(accept("two.net").code, 0);
-    refused(&accept("one.net"), 6, "older than the one in use (number 1, in use 2)");
-    refused(&accept("other.net"), 6, "signed by another steward");
+    assert!(accept("one.net").out.contains("Nothing in this file is new"), "an older file takes nothing back");
+    refused(&accept("other.net"), 6, "of another network");
+    let shown = casemesh(&["join", "show", &path("two.net")], "").out;
+    assert!(shown.contains("1 of 1 stewards sign") && shown.contains("Second"), "{shown}");
+    let end = |office: &str| {
+        casemesh(&["join", "end", "--network", &path("two.net"), "--key", &path("steward.key"), office], "")
+    };
+    refused(&end("Nobody"), 6, "no office of the network is called");
+    assert_eq!(end("second").code, 0);
+    assert!(casemesh(&["join", "show", &path("two.net")], "").out.contains("out since"));
     let mut changed = std::fs::read(path("two.net")).unwrap();
-    let at = changed.len() - 3;
+    let at = changed.windows(3).position(|window| window == b"Net").unwrap();
     changed[at] ^= 1;
     std::fs::write(path("changed.net"), changed).unwrap();
-    refused(&accept("changed.net"), 6, "changed after it was signed");
+    refused(&accept("changed.net"), 6, "0 of the 1 stewards");
     std::fs::write(path("nonsense.net"), b"nonsense").unwrap();
     refused(&accept("nonsense.net"), 6, "no Casemesh network file");
     let doctor = casemesh(&["doctor", "--folder", folder(&node)], "");
-    assert!(doctor.out.contains("The clock looks right") && doctor.out.contains("with 1 nodes"), "{}", doctor.out);
+    assert!(doctor.out.contains("The clock looks right") && doctor.out.contains("with 2 nodes"), "{}", doctor.out);
 }

@@ -165,7 +165,11 @@ fn more_is_shared_later_under_a_consent_that_covers_more() {
     let little = consent(&desk, person, shelter.office, &["names"], &[]);
     let sent = refer(&desk, case, shelter.office, little);
     let received = incoming(&theirs);
-    let more = |consent: RecordId| MoreInput { consent: consent.to_string(), template: "legal_brief".into() };
+    let more = |consent: RecordId| MoreInput {
+        consent: consent.to_string(),
+        template: "legal_brief".into(),
+        documents: Vec::new(),
+    };
     assert_eq!(fields(desk.share_more(sent, &more(little))), ["consent"], "not before they accept");
     step(&theirs, received, "accepted", "", "");
     let view = wait_for(&theirs, received, "a little comes", |view| view.full.is_some());

@@ -53,6 +53,7 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
             web: "127.0.0.1:0".into(),
             poll_s: 1,
             practice: false,
+            lobby: None,
         },
         kind,
         pack: String::new(),
@@ -166,7 +167,7 @@ impl Drop for TestNode {
 pub(crate) fn network(nodes: &[&TestNode]) -> Vec<u8> {
     let steward = SigningKey::random(&mut os_rng());
     let cards: Vec<Vec<u8>> = nodes.iter().map(|node| node.card()).collect();
-    node::sign_network("Test network", 1, &cards, None, &steward, Clock::system().now()).unwrap()
+    node::sign_network("Test network", &cards, None, &steward, Clock::system().now()).unwrap()
 }
 
 /// Waits until something holds; fails after a minute.

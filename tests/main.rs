@@ -11,6 +11,8 @@
 mod access;
 /// Arrows between crates and other invariants of ARCHITECTURE.md; the dependency check.
 mod architecture;
+/// Documents that go with a referral, by every road.
+mod attachments;
 /// A real Chromium walks the story; every page is checked for access and looked at.
 mod browser;
 mod bundle;
@@ -38,8 +40,11 @@ mod interop;
 mod journeys;
 /// Every operation and page, by every role and relation.
 mod matrix;
-/// Families, groups, and two records of one person.
+/// Who is let in, who is out, and what follows.
+mod membership;
+/// What offices offer, and directories of others.
 mod offers;
+/// Families, groups, and two records of one person.
 mod people;
 /// What stories about referrals begin with.
 mod referring;

@@ -183,6 +183,8 @@ pub struct Machine {
     pub receipt_key: VerifyingKey,
     /// Until when, seconds since 1970.
     pub until_s: u64,
+    /// The node key that certified it: when that is taken back, so is this.
+    pub by: KeyId,
 }
 
 impl OfficeKeys {
@@ -240,34 +242,36 @@ impl OfficeKeys {
             return Err(wrong);
         }
         let by = |key: &VerifyingKey| key.verify(Context::KeyLog, &signed.statement, &signed.signature).is_ok();
-        let may = match &statement.step {
+        let valid = |node: &&NodeKey| node.is_valid_at(statement.created_s) && by(&node.key);
+        let signer = match &statement.step {
             Step::CertifyMachine { .. } | Step::PublishPrekeys { .. } => {
-                self.nodes.iter().any(|node| node.is_valid_at(statement.created_s) && by(&node.key))
+                self.nodes.iter().find(valid).map(|node| node.key)
             }
-            Step::RotateRoot { root, .. } => sha256(&[root.as_bytes()]) == self.next_root && by(root),
-            Step::Delegate { .. } | Step::Revoke { .. } | Step::Close => by(&self.root),
+            Step::RotateRoot { root, .. } => {
+                Some(*root).filter(|root| sha256(&[root.as_bytes()]) == self.next_root && by(root))
+            }
+            Step::Delegate { .. } | Step::Revoke { .. } | Step::Close => Some(self.root).filter(|root| by(root)),
         };
-        if !may {
-            return Err(wrong);
-        }
-        self.apply(statement.step);
+        let signer = signer.ok_or(wrong)?.id();
+        self.apply(statement.step, signer);
         self.length += 1;
         self.head = sha256(&[&signed.statement]);
         Ok(self)
     }
 
-    fn apply(&mut self, step: Step) {
+    fn apply(&mut self, step: Step, by: KeyId) {
         match step {
             Step::Delegate { key, from_s, until_s } => self.nodes.push(NodeKey { key, from_s, until_s }),
             Step::CertifyMachine { peer, receipt_key, until_s } => {
                 self.machines.retain(|machine| machine.peer != peer);
-                self.machines.push(Machine { peer, receipt_key, until_s });
+                self.machines.push(Machine { peer, receipt_key, until_s, by });
             }
             Step::PublishPrekeys { list } => self.prekey_list = Some(list),
             Step::Revoke { key, since_s } => {
                 for node in self.nodes.iter_mut().filter(|node| node.key.id() == key) {
                     node.until_s = node.until_s.min(since_s);
                 }
+                self.machines.retain(|machine| machine.by != key);
             }
             Step::RotateRoot { root, next_root } => {
                 self.root = root;
@@ -377,6 +381,19 @@ mod tests {
         let keys = OfficeKeys::follow(&office.genesis, &log).unwrap();
         assert!(keys.node_key(&id, 1499).is_some());
         assert!(keys.node_key(&id, 1500).is_none());
+    }
+
+    #[test]
+    fn a_machine_falls_with_the_key_that_certified_it() {
+        let office = office();
+        let (keys, _) = office.delegated();
+        let receipt_key = office.node.verifying_key();
+        let machine = Step::CertifyMachine { peer: vec![1], receipt_key, until_s: 2000 };
+        let keys = keys.clone().step(&keys.write(machine, 1100, &office.node)).unwrap();
+        assert!(keys.machine(&[1], 1200).is_some());
+        let revoke = Step::Revoke { key: receipt_key.id(), since_s: 1200 };
+        let keys = keys.clone().step(&keys.write(revoke, 1200, &office.root)).unwrap();
+        assert!(keys.machine(&[1], 1200).is_none() && keys.machines().is_empty());
     }
 
     #[test]

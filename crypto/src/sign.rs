@@ -22,14 +22,16 @@ byte_newtype!(
 /// What a signature is for. Each has its own tag before the signed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
+    /// A registrar's word about an office.
+    Admission,
     /// The end of a bundle: packets on a stick.
     Bundle,
     /// A checkpoint of the journal's Merkle log.
     Checkpoint,
-    /// A directory or invitation file of the network.
-    Directory,
     /// A certificate that lets a node key act for an office.
     KeyLog,
+    /// What the stewards of a network decided.
+    NetworkRoot,
     /// An office's own entry in the directory.
     OfficeRecord,
     /// A packet's statement.
@@ -45,10 +47,11 @@ pub enum Context {
 impl Context {
     const fn tag(self) -> &'static [u8] {
         match self {
+            Self::Admission => b"casemesh/1/admission\0",
             Self::Bundle => b"casemesh/1/bundle-end\0",
             Self::Checkpoint => b"casemesh/1/checkpoint\0",
-            Self::Directory => b"casemesh/1/directory\0",
             Self::KeyLog => b"casemesh/1/key-log\0",
+            Self::NetworkRoot => b"casemesh/1/network-root\0",
             Self::OfficeRecord => b"casemesh/1/office-record\0",
             Self::PacketStatement => b"rp/1/statement\0",
             Self::Receipt => b"casemesh/1/receipt\0",

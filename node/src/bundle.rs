@@ -10,7 +10,7 @@ use crate::spool::{Fact, IN_PACKETS_MAX};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::prekey::PrekeyId;
 use casemesh_protocol::bundle::{Bundle, Entry, Origin, Writer};
-use casemesh_protocol::directory::Directory;
+use casemesh_protocol::directory::{Directory, NetworkFile};
 use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest};
 use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
@@ -40,6 +40,21 @@ impl Packed {
     }
 }
 
+impl Packed {
+    /// Puts a packet in, if it is still there: it can arrive by another road meanwhile. From the first that has no room they are
+    /// counted and not read.
+    fn put(&mut self, writer: &mut Writer, to: OfficeId, hash: Digest, read: impl FnOnce() -> Option<Vec<u8>>) {
+        if self.left > 0 {
+            self.left += 1;
+        } else if let Some(packet) = read() {
+            match writer.put(&Entry::Packet { to, packet }) {
+                true => self.packets.push(hash),
+                false => self.left += 1,
+            }
+        }
+    }
+}
+
 /// What a bundle brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Brought {
@@ -63,8 +78,11 @@ pub struct Brought {
     pub others: usize,
     /// Packets of ours of which we know now that they arrived.
     pub arrived: usize,
-    /// The issue of the network file that came with it, where it is newer than ours.
-    pub network: Option<u64>,
+    /// Of when the newest decision in the network file is that came with it, where it told anything new.
+    #[schema(value_type = Option<String>)]
+    pub network: Option<Timestamp>,
+    /// Sealed files that belong to packets.
+    pub files: usize,
     /// Damaged places.
     pub damaged: usize,
 }
@@ -97,20 +115,17 @@ impl Surroundings {
     /// When there is no network, the file is no bundle, or the disk refuses.
     pub(crate) fn bring_bundle(&self, bytes: &[u8], reach: Reach) -> Result<Brought, NodeError> {
         let read = Bundle::read(bytes)?;
-        let current = self.directory().ok_or(NodeError::NoNetwork)?;
-        // First, for packets can be from offices that only the newer issue knows. An older one changes nothing.
-        let newer = read.entries.iter().find_map(|entry| match entry {
-            Entry::Network(bytes) => Directory::read(bytes, Some(&current.steward())).ok().map(|read| (read, bytes)),
+        self.directory().ok_or(NodeError::NoNetwork)?;
+        // First, for packets can be from offices that only the newer file knows.
+        let file = read.entries.iter().find_map(|entry| match entry {
+            Entry::Network(bytes) => NetworkFile::read(bytes).ok(),
             _ => None,
         });
-        let newer = newer.filter(|(read, _)| read.number() > current.number());
-        if let Some((_, bytes)) = &newer {
-            self.join(bytes, reach)?;
-        }
+        let is_new = file.is_some_and(|file| self.merge(&file, reach).unwrap_or(false));
         let directory = self.directory().ok_or(NodeError::NoNetwork)?;
         let known = Known { directory: &directory, prekeys: &self.own_prekeys(), now: self.clock.now() };
         let brought = bring(&self.relay, &read, &known)?;
-        Ok(Brought { network: newer.map(|(read, _)| read.number()), ..brought })
+        Ok(Brought { network: Some(directory.as_of()).filter(|_| is_new), ..brought })
     }
 }
 
@@ -124,27 +139,18 @@ fn pack(relay: &Relay, to: Option<OfficeId>, network: Option<Vec<u8>>, now: Time
     rows.retain(|row| is_meant(&row.to));
     rows.sort_by_key(|row| row.queued);
     for row in rows {
-        if packed.left > 0 {
-            packed.left += 1;
-            continue;
-        }
-        // It can arrive by another road meanwhile.
-        let Ok(packet) = spool.read_out(&row.packet) else { continue };
-        match writer.put(&Entry::Packet { to: row.to, packet }) {
-            true => packed.packets.push(row.packet),
-            false => packed.left += 1,
+        packed.put(&mut writer, row.to, row.packet, || spool.read_out(&row.packet).ok());
+    }
+    if let Some(boxes) = relay.mailboxes() {
+        for (office, hash) in boxes.kept(to)? {
+            packed.put(&mut writer, office, hash, || boxes.packet(&office, &hash).ok().flatten());
         }
     }
-    for (office, hash) in relay.mailboxes().map(|boxes| boxes.kept(to)).transpose()?.unwrap_or_default() {
-        // Once there is no more room, they are counted and not read.
-        let packet = match packed.left {
-            0 => relay.mailboxes().map(|boxes| boxes.packet(&office, &hash)).transpose()?.flatten(),
-            _ => None,
-        };
-        match packet.map(|packet| writer.put(&Entry::Packet { to: office, packet })) {
-            Some(true) => packed.packets.push(hash),
-            Some(false) => packed.left += 1,
-            None => packed.left += usize::from(packed.left > 0),
+    // Files last: packets are what somebody waits for.
+    let blobs = relay.blobs();
+    for row in blobs.offered().into_iter().filter(|row| is_meant(&row.office)) {
+        if let Some(sealed) = blobs.read_out(&row.file) {
+            writer.put(&Entry::File { to: row.office, sealed });
         }
     }
     if let Some(network) = network {
@@ -189,7 +195,10 @@ fn bring(relay: &Relay, bundle: &Bundle, known: &Known<'_>) -> io::Result<Brough
             Entry::Receipt { to, receipt } if *to == relay.office() => {
                 arrived.extend(take_receipt(relay, receipt, &under_way, known)?);
             }
-            Entry::Receipt { .. } | Entry::Network(_) | Entry::End(_) => {}
+            Entry::File { to, sealed } if *to == relay.office() => {
+                brought.files += usize::from(relay.blobs().take_whole(sealed)?);
+            }
+            Entry::Receipt { .. } | Entry::File { .. } | Entry::Network(_) | Entry::End(_) => {}
         }
     }
     brought.arrived = arrived.len();

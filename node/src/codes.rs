@@ -211,6 +211,7 @@ pub const LISTS: &[CodeList] = &[
             ("wrong_office", "Sent to the wrong office"),
             ("safety", "For safety"),
             ("case_closed", "Case closed"),
+            ("office_left", "The other office left the network"),
         ],
     },
     CodeList {

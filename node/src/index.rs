@@ -9,9 +9,9 @@ pub use ids::Ids;
 
 use crate::names;
 use crate::records::{
-    Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Listing, Member, Outbox,
-    OutboxState, Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release, Request, Seen, Settings,
-    Staff, Task, TaskKind, TaskState, TaskTitle,
+    CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Listing, Member,
+    Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release,
+    Request, Seen, Settings, Staff, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -221,6 +221,10 @@ pub struct Tables {
     pub grants: BTreeMap<RecordId, Grant>,
     /// Services outside the network.
     pub listings: BTreeMap<RecordId, Arc<Listing>>,
+    /// When other offices were spoken with last.
+    pub partner_checks: BTreeMap<OfficeId, PartnerCheck>,
+    /// Whether there is room: asked of us, and by us.
+    pub capacity_asked: BTreeMap<RecordId, CapacityAsked>,
     /// Requests for a second person's approval.
     pub requests: BTreeMap<RecordId, Arc<Request>>,
     /// Referrals.
@@ -889,6 +893,17 @@ impl Tables {
             Kind::Grant => {
                 let grant: Grant = minicbor::decode(plain)?;
                 self.grants.insert(grant.id, grant);
+            }
+            Kind::PartnerCheck => {
+                let check: PartnerCheck = minicbor::decode(plain)?;
+                let is_older = self.partner_checks.get(&check.office).is_none_or(|known| known.at <= check.at);
+                if is_older {
+                    self.partner_checks.insert(check.office, check);
+                }
+            }
+            Kind::CapacityAsked => {
+                let asked: CapacityAsked = minicbor::decode(plain)?;
+                self.capacity_asked.insert(asked.id, asked);
             }
             Kind::Listing => {
                 let listing: Listing = minicbor::decode(plain)?;

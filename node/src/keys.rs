@@ -279,6 +279,10 @@ fn body_place(database: &DatabaseId) -> Vec<u8> {
     [b"casemesh/1/keys\0", &database.as_bytes()[..]].concat()
 }
 
+fn is_in_network(folder: &Path) -> bool {
+    folder.join(crate::node::NETWORK_FILE).exists()
+}
+
 /// The form in which sign-in names are compared.
 pub fn name_key(name: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
@@ -416,6 +420,12 @@ impl KeyFile {
         })
     }
 
+    /// From now on another seed opens the keys when every password is lost.
+    pub fn set_recovery(&mut self, keys: &Keys, seed: &Secret, rng: &mut impl CryptoRng) {
+        let key = seal::subkey(seed, "recovery-slot");
+        self.recovery = seal::seal(&key, &recovery_place(&self.database), keys.file_key.expose(), rng);
+    }
+
     /// What our own key log says.
     ///
     /// # Errors
@@ -497,6 +507,23 @@ impl Prekeys {
         List::new(list).unwrap_or_default()
     }
 
+    /// Nobody is to seal to any of these from now on; others take their place. What is under way to them still opens.
+    pub fn replace(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.0.retain(|own| own.from < now);
+        for own in &mut self.0 {
+            own.until = own.until.min(now);
+        }
+        self.extend_from(now, now.plus_days(7 * PREKEY_WEEKS), rng);
+    }
+
+    /// Destroys all secret halves on the disk: nothing that still comes can be opened.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn destroy(folder: &Path) -> io::Result<()> {
+        disk::remove(&folder.join(PREKEY_FILE))
+    }
+
     /// The secret half with that name.
     pub fn secret(&self, id: &PrekeyId) -> Option<&PrekeySecret> {
         self.0.iter().map(|own| &own.secret).find(|secret| secret.public().id() == *id)
@@ -515,8 +542,10 @@ impl Prekeys {
     /// # Errors
     /// When it is missing or damaged.
     pub fn read(folder: &Path, keys: &Keys) -> Result<Self, KeyError> {
-        let bytes = disk::read_bounded(&folder.join(PREKEY_FILE), KEY_FILE_BYTES_MAX)?
-            .ok_or_else(|| KeyError::Damaged(folder.into()))?;
+        let Some(bytes) = disk::read_bounded(&folder.join(PREKEY_FILE), KEY_FILE_BYTES_MAX)? else {
+            // An office that left its network destroyed them.
+            return if is_in_network(folder) { Err(KeyError::Damaged(folder.into())) } else { Ok(Self::default()) };
+        };
         let opened =
             seal::open(&keys.prekey_key, &prekey_place(keys), &bytes).map_err(|_| KeyError::Damaged(folder.into()))?;
         let stored: Vec<StoredPrekey> = wire::decode(&opened).map_err(|_| KeyError::Damaged(folder.into()))?;

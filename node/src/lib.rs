@@ -1,5 +1,6 @@
 //! One Casemesh office: what it keeps, who may see it, and how it talks to others.
 
+pub mod blobs;
 pub mod bundle;
 pub mod calendars;
 pub mod clock;
@@ -9,6 +10,7 @@ pub mod forms;
 pub mod index;
 pub mod journal;
 pub mod keys;
+pub mod lobby;
 pub mod mailbox;
 pub mod names;
 pub mod net;
@@ -20,6 +22,7 @@ pub mod pictures;
 pub mod policy;
 pub mod records;
 pub mod relay;
+mod rotation;
 pub mod session;
 pub mod spool;
 pub mod store;

@@ -8,10 +8,14 @@
 
 use casemesh_crypto::secret::Secret;
 use casemesh_protocol::frame::name;
-use casemesh_protocol::limits::{HELLO_FRAME_BYTES_MAX, MAILBOX_FRAME_BYTES_MAX, PACKET_FRAME_BYTES_MAX};
+use casemesh_protocol::join::JOIN_FRAME_BYTES_MAX;
+use casemesh_protocol::limits::{
+    BLOB_FRAME_BYTES_MAX, HELLO_FRAME_BYTES_MAX, MAILBOX_FRAME_BYTES_MAX, PACKET_FRAME_BYTES_MAX,
+};
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::request_response::{self as rr, OutboundRequestId, ProtocolSupport, ResponseChannel};
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, allow_block_list, identity, noise, ping, tcp, yamux};
@@ -33,6 +37,19 @@ pub enum Channel {
     Packet,
     /// A hub's mailboxes.
     Mailbox,
+    /// Sealed files.
+    Blob,
+    /// A registrar's lobby.
+    Join,
+}
+
+/// Who gets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Machines that were allowed, and no others.
+    Members,
+    /// A few strangers at a time, who can knock and nothing else.
+    Lobby,
 }
 
 /// What the network is told to do.
@@ -115,6 +132,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 const PENDING_INCOMING_MAX: u32 = 32;
 const CONNECTIONS_PER_PEER_MAX: u32 = 3;
 const CONNECTIONS_MAX: u32 = 2048;
+/// Strangers at a lobby at a time.
+const LOBBY_CONNECTIONS_MAX: u32 = 8;
+/// A stranger who says nothing is shown out after so long.
+const LOBBY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const STREAMS_PER_PEER_MAX: usize = 16;
 /// Inbound questions that wait for an answer of ours.
 const OPEN_REQUESTS_MAX: usize = 4096;
@@ -209,11 +230,13 @@ impl rr::Codec for Frames {
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     limits: connection_limits::Behaviour,
-    allowed: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
+    allowed: Toggle<allow_block_list::Behaviour<allow_block_list::AllowedPeers>>,
     ping: ping::Behaviour,
     hello: rr::Behaviour<Frames>,
     packet: rr::Behaviour<Frames>,
     mailbox: rr::Behaviour<Frames>,
+    blob: rr::Behaviour<Frames>,
+    join: rr::Behaviour<Frames>,
 }
 
 fn frames(protocol: &'static str, max: usize) -> rr::Behaviour<Frames> {
@@ -225,18 +248,24 @@ fn frames(protocol: &'static str, max: usize) -> rr::Behaviour<Frames> {
 }
 
 impl Behaviour {
-    fn new() -> Self {
+    fn new(door: Door) -> Self {
+        let most = match door {
+            Door::Members => CONNECTIONS_MAX,
+            Door::Lobby => LOBBY_CONNECTIONS_MAX,
+        };
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(PENDING_INCOMING_MAX))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
-            .with_max_established(Some(CONNECTIONS_MAX));
+            .with_max_established(Some(most));
         Self {
             limits: connection_limits::Behaviour::new(limits),
-            allowed: allow_block_list::Behaviour::default(),
+            allowed: Some(allow_block_list::Behaviour::default()).filter(|_| door == Door::Members).into(),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             hello: frames(name::HELLO, HELLO_FRAME_BYTES_MAX),
             packet: frames(name::PACKET, PACKET_FRAME_BYTES_MAX),
             mailbox: frames(name::MAILBOX, MAILBOX_FRAME_BYTES_MAX),
+            blob: frames(name::BLOB, BLOB_FRAME_BYTES_MAX),
+            join: frames(name::JOIN, JOIN_FRAME_BYTES_MAX),
         }
     }
 
@@ -245,6 +274,8 @@ impl Behaviour {
             Channel::Hello => &mut self.hello,
             Channel::Packet => &mut self.packet,
             Channel::Mailbox => &mut self.mailbox,
+            Channel::Blob => &mut self.blob,
+            Channel::Join => &mut self.join,
         }
     }
 }
@@ -263,13 +294,25 @@ impl Net {
     /// # Errors
     /// When an address cannot be listened on.
     pub fn start(seed: &Secret, listen: &[String], events: Events) -> Result<Self, NetError> {
+        Self::start_at(Door::Members, seed, listen, events)
+    }
+
+    /// The same, with a door of that kind.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub fn start_at(door: Door, seed: &Secret, listen: &[String], events: Events) -> Result<Self, NetError> {
+        let idle = match door {
+            Door::Members => IDLE_TIMEOUT,
+            Door::Lobby => LOBBY_IDLE_TIMEOUT,
+        };
         let mut swarm = libp2p::SwarmBuilder::with_existing_identity(keypair(seed)?)
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
             .map_err(net_error)?
-            .with_behaviour(|_| Behaviour::new())
+            .with_behaviour(|_| Behaviour::new(door))
             .map_err(net_error)?
-            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
+            .with_swarm_config(|config| config.with_idle_connection_timeout(idle))
             .build();
         for address in listen {
             let address: Multiaddr = address.parse().map_err(net_error)?;
@@ -278,6 +321,7 @@ impl Net {
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
         let task = Task {
             swarm,
+            door,
             events,
             allowed: HashSet::new(),
             asked: HashMap::new(),
@@ -288,6 +332,11 @@ impl Net {
         Ok(Self(commands))
     }
 
+    /// A door that does not keep the task alive.
+    pub(crate) fn weak(&self) -> WeakNet {
+        WeakNet(self.0.downgrade())
+    }
+
     /// Gives a command. Dropped when the task is gone; waits when it is busy. Not for async callers.
     pub fn send(&self, command: Command) {
         if self.0.blocking_send(command).is_err() {
@@ -296,8 +345,21 @@ impl Net {
     }
 }
 
+/// A door to the network task that does not keep it alive.
+pub(crate) struct WeakNet(mpsc::WeakSender<Command>);
+
+impl WeakNet {
+    /// Gives a command, if the task is there.
+    pub(crate) fn send(&self, command: Command) {
+        if let Some(sender) = self.0.upgrade() {
+            Net(sender).send(command);
+        }
+    }
+}
+
 struct Task {
     swarm: Swarm<Behaviour>,
+    door: Door,
     events: Events,
     allowed: HashSet<PeerId>,
     asked: HashMap<(Channel, OutboundRequestId), u64>,
@@ -336,11 +398,12 @@ impl Task {
         match command {
             Command::Allow(peers) => {
                 let peers: HashSet<PeerId> = peers.iter().filter_map(peer_id).collect();
+                let Some(door) = self.swarm.behaviour_mut().allowed.as_mut() else { return };
                 for gone in self.allowed.difference(&peers) {
-                    self.swarm.behaviour_mut().allowed.disallow_peer(*gone);
+                    door.disallow_peer(*gone);
                 }
                 for peer in &peers {
-                    self.swarm.behaviour_mut().allowed.allow_peer(*peer);
+                    door.allow_peer(*peer);
                 }
                 self.allowed = peers;
             }
@@ -403,6 +466,8 @@ impl Task {
             SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.exchange(Channel::Hello, event),
             SwarmEvent::Behaviour(BehaviourEvent::Packet(event)) => self.exchange(Channel::Packet, event),
             SwarmEvent::Behaviour(BehaviourEvent::Mailbox(event)) => self.exchange(Channel::Mailbox, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Blob(event)) => self.exchange(Channel::Blob, event),
+            SwarmEvent::Behaviour(BehaviourEvent::Join(event)) => self.exchange(Channel::Join, event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { result: Err(_), connection, .. })) => {
                 self.swarm.close_connection(connection);
             }
@@ -415,7 +480,9 @@ impl Task {
             rr::Event::Message {
                 peer: from, message: rr::Message::Request { request, channel: response, .. }, ..
             } => {
-                if self.open.len() >= OPEN_REQUESTS_MAX {
+                // At a lobby one can knock and nothing else; nobody knocks at the node itself.
+                let is_meant = (self.door == Door::Lobby) == (channel == Channel::Join);
+                if self.open.len() >= OPEN_REQUESTS_MAX || !is_meant {
                     return;
                 }
                 let id = self.next_request;

@@ -4,11 +4,14 @@ use crate::bundle::{Brought, Packed};
 use crate::clock::Clock;
 use crate::disk;
 use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
+use crate::lobby::{self, Lobby, Reception};
 use crate::net;
 use crate::office::{Desk, Office, Surroundings};
 use crate::office::{Pulse, renewal};
 use crate::records::{Counters, SETTINGS_ID, Settings, Staff, StaffRole};
 use crate::relay::{Relay, RelayConfig, RelayError};
+use crate::rotation;
+pub use crate::rotation::Opened;
 use crate::session::{IDLE_MS, Origin, Part, PinRefusal, SessionId, SessionView, Sessions, Throttle};
 use crate::vault::{Vault, VaultError};
 use casemesh_crypto::envelope::Urgency;
@@ -16,7 +19,7 @@ use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::share::{self, Split};
-use casemesh_crypto::sign::SigningKey;
+use casemesh_crypto::sign::{SigningKey, VerifyingKey};
 use casemesh_crypto::token;
 use casemesh_crypto::wire;
 use casemesh_protocol::bounded::List;
@@ -25,11 +28,13 @@ use casemesh_protocol::directory::{
     Capacity, Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer,
 };
 use casemesh_protocol::id::{OfficeId, StaffId};
+use casemesh_protocol::join::Invitation;
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::{Code, Currency, Line};
 use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::timers::Rules;
+use casemesh_protocol::trust::{Admission, Decision, EndReason, Registrar, Root, SignedAdmission, SignedRoot};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -67,6 +72,9 @@ pub struct Config {
     /// How often it looks into its mailboxes, in seconds.
     #[serde(default = "default_poll_s")]
     pub poll_s: u64,
+    /// Where offices with an invitation knock (a multiaddress), where this one lets others in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lobby: Option<String>,
     /// For practice alone: it is marked on every page, talks to no other node, and joins no network.
     #[serde(default)]
     pub practice: bool,
@@ -106,6 +114,11 @@ pub enum NodeError {
     /// There is nobody to carry anything to.
     #[error("this office is in no network yet; take your steward's network file first: casemesh join accept")]
     NoNetwork,
+    /// The file does not let this office in.
+    #[error(
+        "the network {0:?} does not list this office yet; give your card to its registrar (casemesh join card), then take the file they give you"
+    )]
+    NotAdmitted(String),
     /// A file that should be a bundle.
     #[error(transparent)]
     Bundle(#[from] NoBundle),
@@ -327,27 +340,107 @@ pub fn read_card(folder: &Path) -> Result<Vec<u8>, NodeError> {
         .ok_or_else(|| NodeError::Key(KeyError::NoOffice(folder.to_owned())))
 }
 
-/// Signs a network file over cards, as its steward.
+/// Founds a network of one steward, who is its registrar too, and lets the offices of these cards in.
 ///
 /// # Errors
 /// When a card does not hold, or there are too many.
 pub fn sign_network(
     name: &str,
-    number: u64,
     cards: &[Vec<u8>],
     rules: Option<Rules>,
     steward: &SigningKey,
     now: Timestamp,
 ) -> Result<Vec<u8>, NodeError> {
-    let long = |error: casemesh_protocol::bounded::TooLong| NodeError::Input(error.to_string());
-    let mut members = Vec::with_capacity(cards.len());
+    let (key, registrar) = (steward.verifying_key(), Registrar::Key(steward.verifying_key()));
+    let first = Founding { name, stewards: vec![key], needed: 1, registrars: vec![registrar], rules };
+    let root = SignedRoot::proposed(&first.root(now)?).endorsed(steward);
+    let file = NetworkFile::new(list(vec![root])?, List::default(), List::default());
+    grant(&file, cards, steward, now)
+}
+
+/// What a network begins with.
+#[derive(Debug, Clone)]
+pub struct Founding<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The stewards' keys.
+    pub stewards: Vec<VerifyingKey>,
+    /// How many of them must sign.
+    pub needed: u8,
+    /// Who lets offices in.
+    pub registrars: Vec<Registrar>,
+    /// How long answers may take.
+    pub rules: Option<Rules>,
+}
+
+impl Founding<'_> {
+    /// The first root, for the stewards to sign.
+    ///
+    /// # Errors
+    /// When something is too long.
+    pub fn root(&self, now: Timestamp) -> Result<Root, NodeError> {
+        let name = Line::new(self.name).map_err(|error| NodeError::Input(error.to_string()))?;
+        let (stewards, registrars) = (list(self.stewards.clone())?, list(self.registrars.clone())?);
+        Ok(Root::first(name, stewards, self.needed, registrars, self.rules, now))
+    }
+}
+
+/// Lets the offices of these cards into a network, with the key of a registrar: the file with them in it.
+///
+/// # Errors
+/// When a card does not hold, the file does not, or the key is no registrar's.
+pub fn grant(
+    file: &NetworkFile,
+    cards: &[Vec<u8>],
+    registrar: &SigningKey,
+    now: Timestamp,
+) -> Result<Vec<u8>, NodeError> {
+    let directory = Directory::read(&wire::encode(file), None)?;
+    let by = Registrar::Key(registrar.verifying_key());
+    if !directory.roots().current().believes(&by, now) {
+        return Err(NodeError::Input("this key is no registrar's of the network; ask a steward".into()));
+    }
+    let mut news = NetworkFile::new(file.roots.clone(), List::default(), List::default());
+    let (mut admissions, mut read) = (Vec::new(), Vec::new());
     for bytes in cards {
         let card: Card = wire::decode(bytes).map_err(|_| NodeError::Input("a file is no office's card".into()))?;
-        card.verify()?;
-        members.push(card);
+        let office = card.verify()?.keys.office();
+        let before = directory.admission(&office);
+        if before.is_none_or(|before| !before.is_admitted()) {
+            let said = Admission::after(before, (directory.network(), office), by, Decision::Admitted, now);
+            admissions.push(SignedAdmission::sign(&said, registrar));
+        }
+        read.push(card);
     }
-    let name = Line::new(name).map_err(long)?;
-    Ok(wire::encode(&NetworkFile::sign(name, number, now, List::new(members).map_err(long)?, rules, steward)))
+    (news.admissions, news.cards) = (list(admissions)?, list(read)?);
+    Ok(wire::encode(&directory.with(&news)?.unwrap_or(directory).file()))
+}
+
+/// Ends the membership of an office, with the key of a registrar: the file that says so.
+///
+/// # Errors
+/// When the office is no member, or the key is no registrar's.
+pub fn end_membership(
+    file: &[u8],
+    office: OfficeId,
+    (reason, successor): (EndReason, Option<OfficeId>),
+    registrar: &SigningKey,
+    now: Timestamp,
+) -> Result<Vec<u8>, NodeError> {
+    let directory = Directory::read(file, None)?;
+    let by = Registrar::Key(registrar.verifying_key());
+    if !directory.roots().current().believes(&by, now) {
+        return Err(NodeError::Input("this key is no registrar's of the network; ask a steward".into()));
+    }
+    let decision = Decision::Ended { reason, successor };
+    let said = Admission::after(directory.admission(&office), (directory.network(), office), by, decision, now);
+    let mut news = directory.file_about(|_| false);
+    news.admissions = list(vec![SignedAdmission::sign(&said, registrar)])?;
+    Ok(wire::encode(&directory.with(&news)?.unwrap_or(directory).file()))
+}
+
+fn list<T, const N: usize>(items: Vec<T>) -> Result<List<T, N>, NodeError> {
+    List::new(items).map_err(|error| NodeError::Input(error.to_string()))
 }
 
 fn lock_folder(folder: &Path) -> Result<File, NodeError> {
@@ -369,7 +462,30 @@ fn lock_folder(folder: &Path) -> Result<File, NodeError> {
 /// # Errors
 /// When the shares are of another office, or the disk refuses.
 pub fn renew_node_key(folder: &OfflineFolder, seed: &Secret, clock: &Clock) -> Result<(Timestamp, bool), NodeError> {
-    renewal::renew_node_key(folder.path(), seed, clock.now())
+    rotation::renew_node_key(folder.path(), seed, clock.now())
+}
+
+/// Hands the office over to its next root key, the one on the second sheet, and draws the one after: new shares and a new second
+/// sheet. With `new_keys` everything that a stolen computer knows is drawn anew and taken back.
+///
+/// # Errors
+/// When password, shares or sheet are not right, or the disk refuses.
+pub fn rotate_root(
+    folder: &OfflineFolder,
+    opened: &Opened,
+    sheet: &str,
+    how: (Split, bool),
+    clock: &Clock,
+) -> Result<Printed, NodeError> {
+    rotation::rotate_root(folder.path(), opened, sheet, how, clock.now())
+}
+
+/// An office that left forgets its network, and destroys the keys to which others could seal.
+///
+/// # Errors
+/// When the office did not leave, or the disk refuses.
+pub fn forget_network(folder: &OfflineFolder) -> Result<(), NodeError> {
+    rotation::forget_network(folder.path())
 }
 
 /// Where the pages of the node that runs on a folder are, if it serves any.
@@ -475,6 +591,11 @@ struct Inner {
     /// Argon2 takes much memory: one guess at a time.
     guessing: Mutex<()>,
     last_used: Mutex<Timestamp>,
+    /// How the last knocking at a registrar's lobby went.
+    knocked: Mutex<Option<Reception>>,
+    /// Held while this node knocks.
+    knocking: Mutex<()>,
+    reach: Reach,
     _lock: File,
 }
 
@@ -532,6 +653,7 @@ impl Node {
             relay,
             directory: Arc::default(),
             changing: Arc::default(),
+            lobby: config.lobby.as_ref().filter(|_| reach == Reach::Network).map(|address| Lobby::new(folder, address)),
         };
         let inner = Arc::new(Inner {
             office_id,
@@ -542,6 +664,9 @@ impl Node {
             throttle: Mutex::new(Throttle::open(folder)),
             guessing: Mutex::new(()),
             last_used: Mutex::new(clock.now()),
+            knocked: Mutex::default(),
+            knocking: Mutex::default(),
+            reach,
             _lock: lock,
         });
         if let Some(bytes) = disk::read_bounded(&folder.join(NETWORK_FILE), DIRECTORY_BYTES_MAX as u64)? {
@@ -549,7 +674,9 @@ impl Node {
             inner.around.use_directory(directory, reach);
         }
         let for_thread = Arc::clone(&inner);
+        let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new().name("exchange".into()).spawn(move || {
+            let _in_runtime = runtime.enter();
             loop {
                 match waiting.recv_timeout(TURN_EVERY) {
                     Ok(Turn::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -786,15 +913,37 @@ impl Node {
         self.inner.lock();
     }
 
-    /// Joins the network of a file, or takes its newer issue.
+    /// Joins the network of a file, or takes what is new in it. Whether anything is.
     ///
     /// # Errors
-    /// When the file is not by the steward this node joined with, or does not hold.
-    pub fn join(&self, bytes: &[u8]) -> Result<(), NodeError> {
+    /// When the file is of another network than this node joined, does not hold, or does not let this office in.
+    pub fn join(&self, bytes: &[u8]) -> Result<bool, NodeError> {
         if self.inner.config.practice {
             return Err(NodeError::Practice);
         }
         self.inner.around.join(bytes, Reach::Network)
+    }
+
+    /// Knocks at the lobby that an invitation names, until this office is in.
+    ///
+    /// # Errors
+    /// When the text is no invitation, its time is over, the office is in a network, or the disk refuses.
+    pub fn ask_to_join(&self, text: &str) -> Result<(), NodeError> {
+        if self.inner.config.practice {
+            return Err(NodeError::Practice);
+        }
+        if self.directory().is_some() {
+            return Err(NodeError::Input("this office is in a network already".into()));
+        }
+        lobby::begin_joining(&self.inner.around.folder, text, self.inner.around.clock.now())?;
+        drop(self.stop.try_send(Turn::Look));
+        Ok(())
+    }
+
+    /// Whether this office waits to be let in: by which office, and how the last knocking went.
+    pub fn joining(&self) -> Option<(Invitation, Option<Reception>)> {
+        let invitation = lobby::joining(&self.inner.around.folder).ok().flatten()?;
+        Some((invitation, self.inner.knocked.lock().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 
     /// Puts what waits for an office, or for all, into a file that is carried by hand, with the network file or without.
@@ -832,6 +981,9 @@ impl Node {
             tracing::error!("the exchange stopped unexpectedly");
         }
         self.inner.lock();
+        if let Some(lobby) = &self.inner.around.lobby {
+            lobby.close();
+        }
         self.inner.around.relay.stop();
         if let Err(error) = disk::remove(&self.inner.around.folder.join(PAGES_FILE)) {
             tracing::warn!(kind = %error.kind(), "the address of the pages could not be taken away");
@@ -840,7 +992,31 @@ impl Node {
 }
 
 impl Inner {
+    /// An office that was given an invitation knocks until it is in.
+    fn knock(&self) {
+        let folder = &self.around.folder;
+        if self.reach != Reach::Network || self.around.directory().is_some() {
+            return;
+        }
+        let Ok(Some(invitation)) = lobby::joining(folder) else { return };
+        let Ok(_alone) = self.knocking.try_lock() else { return };
+        let went = lobby::knock(folder, &invitation).unwrap_or_else(|error| {
+            tracing::warn!(%error, "knocking at the lobby failed; it is tried again");
+            Reception::NoLine
+        });
+        if let Reception::In(file) = &went {
+            match self.around.join(file, self.reach).map(|_| lobby::end_joining(folder)) {
+                Ok(Ok(())) => tracing::info!("this office was let into the network"),
+                Ok(Err(error)) => tracing::warn!(kind = %error.kind(), "the used invitation stays on the disk"),
+                Err(error) => tracing::warn!(%error, "the network file that a lobby gave is not used"),
+            }
+        }
+        *self.knocked.lock().unwrap_or_else(PoisonError::into_inner) = Some(went);
+    }
+
     fn turn(&self) {
+        self.around.keep_lobby();
+        self.knock();
         let office = self.office.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(office) = office else { return };
         office.turn();

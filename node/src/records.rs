@@ -11,7 +11,7 @@ use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::coded_enum;
 use casemesh_protocol::consent::ConsentStatus;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
-use casemesh_protocol::packet::{Full, Moved, Preview};
+use casemesh_protocol::packet::{CapacityAnswer, CapacityQuestion, Full, Moved, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
 use casemesh_protocol::statistics::{Indicator, Table};
 use casemesh_protocol::terms::{
@@ -19,6 +19,7 @@ use casemesh_protocol::terms::{
 };
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::{Awaited, Rules, Rung, Standing};
+use casemesh_protocol::trust::EndReason;
 use minicbor::{Decode, Encode};
 use std::collections::HashMap;
 
@@ -1672,6 +1673,12 @@ pub enum Asked {
     /// Somebody works in another team from then on.
     #[n(8)]
     Team(#[n(0)] StaffId, #[n(1)] String),
+    /// An office is let into the network: its card, as it was looked at.
+    #[n(9)]
+    Admit(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// An office's membership of the network ends, our own too.
+    #[n(10)]
+    EndMembership(#[n(0)] OfficeId, #[n(1)] EndReason, #[n(2)] Option<OfficeId>),
 }
 
 impl Asked {
@@ -1681,6 +1688,7 @@ impl Asked {
             Self::Account(staff, ..) | Self::End(staff) | Self::ResetFactor(staff) => Some(*staff),
             Self::ResetPassword(staff, ..) | Self::Team(staff, _) => Some(*staff),
             Self::LiftBar(..) | Self::Close(..) | Self::Entry(..) | Self::Erase(..) => None,
+            Self::Admit(_) | Self::EndMembership(..) => None,
         }
     }
 
@@ -1845,6 +1853,54 @@ pub struct OfficeForm {
     pub definition: String,
 }
 
+/// Somebody spoke with another office and compared the digits that name both.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PartnerCheck {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Which office.
+    #[n(1)]
+    pub office: OfficeId,
+    /// When.
+    #[n(2)]
+    pub at: Timestamp,
+    /// Who of us.
+    #[n(3)]
+    pub by: StaffId,
+    /// With whom they spoke, and how.
+    #[n(4)]
+    pub how: String,
+}
+
+/// Whether there is room, asked of another office or by one, about nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CapacityAsked {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Whether we ask.
+    #[n(1)]
+    pub outgoing: bool,
+    /// The other office.
+    #[n(2)]
+    pub partner: OfficeId,
+    /// What is asked.
+    #[n(3)]
+    pub question: CapacityQuestion,
+    /// When.
+    #[n(4)]
+    pub at: Timestamp,
+    /// Who of us asked, or answered.
+    #[n(5)]
+    pub by: Option<StaffId>,
+    /// What was answered, and when.
+    #[n(6)]
+    pub answer: Option<(CapacityAnswer, Timestamp)>,
+}
+
 /// A service of an organisation outside the network, from an imported directory (HSDS 3.0).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -1955,6 +2011,8 @@ record!(Document, Document, |document| document.id, document.subjects.clone(), p
 record!(Grant, Grant, |grant| grant.id, vec![]);
 record!(OfficeList, OfficeList, |list| list.id, vec![]);
 record!(Listing, Listing, |listing| listing.id, vec![]);
+record!(PartnerCheck, PartnerCheck, |check| check.id, vec![]);
+record!(CapacityAsked, CapacityAsked, |asked| asked.id, vec![]);
 record!(OfficeForm, OfficeForm, |form| form.id, vec![]);
 record!(Link, Link, |link| link.id, vec![link.from.key, link.to.key]);
 record!(Member, Member, |member| member.id, {

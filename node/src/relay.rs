@@ -5,26 +5,31 @@
 //! It can open nothing. It holds the machine's network identity and receipt key, both certified by the
 //! office, and the sealed packets in the spool.
 
+use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::keys::RelayProfile;
 use crate::mailbox::Mailboxes;
 use crate::net::{Channel, Command, Event, Net, NetError, Peer};
 use crate::spool::{Fact, IN_PACKETS_MAX, OutRow, Spool};
+use carriage::Carriage;
 use casemesh_crypto::envelope::{Header, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::wire;
+use casemesh_protocol::bounded::List;
 use casemesh_protocol::delivery::{Input, Output, Queue};
-use casemesh_protocol::directory::{Directory, Role};
+use casemesh_protocol::directory::{Directory, Member, Role};
 use casemesh_protocol::frame::{
-    Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
+    BlobRequest, Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
 };
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
+use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, LIST_MAX};
 use casemesh_protocol::receipt::Receipt;
+use casemesh_protocol::terms::Line;
 use casemesh_protocol::time::Timestamp;
+use casemesh_protocol::trust::{Admission, Registrar};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
@@ -33,11 +38,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+mod carriage;
+
 const INPUTS_WAITING_MAX: usize = 8192;
 const TICK: Duration = Duration::from_millis(200);
 const DEFER_MS: u64 = 60_000;
 const HUB_REDIAL_MS: u64 = 15_000;
 const SWEEP_MS: u64 = 3_600_000;
+/// So long an office that left by itself is still on the line.
+const FAREWELL_MS: u64 = 3_000;
 /// So many partners hear once that this node is back: what waits there for us comes now, not after its waiting time.
 const GREETED_MAX: usize = 64;
 /// So many of them in one tick.
@@ -85,6 +94,7 @@ pub struct Relay {
     inputs: SyncSender<RelayInput>,
     status: Arc<Mutex<RelayStatus>>,
     spool: Spool,
+    blobs: Blobs,
     mailboxes: Option<Arc<Mailboxes>>,
     office: OfficeId,
     receipt_key: Arc<SigningKey>,
@@ -121,7 +131,7 @@ impl Relay {
         clock: Clock,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<Self, RelayError> {
-        let spool = Spool::open(folder)?;
+        let (spool, blobs) = (Spool::open(folder)?, Blobs::open(folder)?);
         let mailboxes = if config.is_hub { Some(Arc::new(Mailboxes::open(folder)?)) } else { None };
         let (office, receipt_key) = (profile.office, Arc::new(profile.receipt_key.clone()));
         let (inputs, waiting) = sync_channel(INPUTS_WAITING_MAX);
@@ -137,6 +147,7 @@ impl Relay {
             profile,
             net,
             spool: spool.clone(),
+            carriage: Carriage::new(blobs.clone()),
             mailboxes: mailboxes.clone(),
             directory: None,
             prekeys: Vec::new(),
@@ -146,6 +157,7 @@ impl Relay {
             next_tag: 0,
             hubs: BTreeMap::new(),
             is_hidden: false,
+            close_at: None,
             to_greet: Vec::new(),
             poll_ms: config.poll_ms,
             next_sweep: Timestamp::default(),
@@ -154,7 +166,7 @@ impl Relay {
         };
         let handle = std::thread::Builder::new().name("relay".into()).spawn(move || thread.run(&waiting))?;
         let thread = Arc::new(Mutex::new(Some(handle)));
-        Ok(Self { inputs, status, spool, mailboxes, office, receipt_key, thread })
+        Ok(Self { inputs, status, spool, blobs, mailboxes, office, receipt_key, thread })
     }
 
     /// Takes a sealed packet and offers it to the other node until it arrives, is refused, or its time is over.
@@ -217,6 +229,11 @@ impl Relay {
         &self.spool
     }
 
+    /// The sealed files that belong to packets.
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
     /// Ends it.
     pub fn stop(&self) {
         self.give(RelayInput::Stop);
@@ -233,6 +250,12 @@ impl Relay {
     }
 }
 
+/// The machines of members, as far as their certificates are in their time.
+fn machines<'a>(members: impl Iterator<Item = &'a Member>, now: Timestamp) -> impl Iterator<Item = Peer> {
+    let all = members.flat_map(|member| member.keys.machines());
+    all.filter(move |machine| now.s() < machine.until_s).map(|machine| Peer(machine.peer.clone()))
+}
+
 /// Whether a packet is sealed to one of our prekeys, and its time is not over.
 pub(crate) fn is_for_us(packet: &[u8], prekeys: &[PrekeyId], now: Timestamp) -> bool {
     let is_meant = |header: &Header| prekeys.iter().any(|prekey| header.is_for(prekey));
@@ -247,6 +270,8 @@ enum Asked {
     List { hub: OfficeId },
     Fetch { hub: OfficeId },
     Receipts { hub: OfficeId },
+    Piece(Digest),
+    Left(Digest),
     Told,
 }
 
@@ -262,6 +287,7 @@ struct Thread {
     profile: RelayProfile,
     net: Net,
     spool: Spool,
+    carriage: Carriage,
     mailboxes: Option<Arc<Mailboxes>>,
     directory: Option<Arc<Directory>>,
     prekeys: Vec<PrekeyId>,
@@ -273,6 +299,8 @@ struct Thread {
     hubs: BTreeMap<OfficeId, HubLink>,
     /// Whether other offices are not to learn where this node is: it dials hubs alone.
     is_hidden: bool,
+    /// When the door is closed to who left by itself.
+    close_at: Option<Timestamp>,
     /// Partners who have not heard yet that this node is back.
     to_greet: Vec<OfficeId>,
     poll_ms: u64,
@@ -330,15 +358,18 @@ impl Thread {
 
     fn set_directory(&mut self, directory: Arc<Directory>, prekeys: Vec<PrekeyId>) {
         let now = self.clock.now();
-        let machines = directory
-            .members()
-            .filter(|(office, _)| **office != self.profile.office)
-            .flat_map(|(_, member)| member.keys.machines())
-            .filter(|machine| now.s() < machine.until_s)
-            .map(|machine| Peer(machine.peer.clone()));
-        self.net.send(Command::Allow(machines.collect()));
+        // Whoever leaves by itself still hears that its farewell arrived; whoever is put out is cut off at once.
+        let leaves = |said: &&Admission| !said.is_admitted() && said.by == Registrar::Office(said.office);
+        let known = self.directory.as_ref();
+        let gone = directory.admissions().filter(leaves).filter_map(|said| known?.member(&said.office));
+        let farewell: Vec<Peer> = machines(gone, now).collect();
+        let others = directory.members().filter(|(office, _)| **office != self.profile.office);
+        let allowed: Vec<Peer> = machines(others.map(|(_, member)| member), now).collect();
+        self.close_at = Some(now.plus_ms(FAREWELL_MS)).filter(|_| !farewell.is_empty());
+        self.net.send(Command::Allow(allowed.into_iter().chain(farewell).collect()));
         let own = directory.member(&self.profile.office);
         let own_hubs = own.map(|member| member.record.hubs.clone()).unwrap_or_default();
+        let was_hidden = self.is_hidden;
         self.is_hidden = own.is_some_and(|member| member.record.is_hidden());
         for hub in own_hubs.iter().filter(|hub| **hub != self.profile.office) {
             self.hubs.entry(*hub).or_default();
@@ -346,13 +377,40 @@ impl Thread {
         for (office, queue) in &mut self.queues {
             queue.set_has_hub(directory.member(office).is_some_and(|member| !member.record.hubs.as_slice().is_empty()));
         }
+        // At the start everybody; later those alone of whom something new is known: cards change often.
+        let known = self.directory.as_ref().filter(|_| was_hidden == self.is_hidden);
+        let is_new = |office: &OfficeId, addresses: &List<Line, LIST_MAX>| {
+            known.and_then(|known| known.member(office)).is_none_or(|known| known.record.addresses != *addresses)
+        };
         let partners = directory.members().filter(|(office, member)| {
-            let is_reachable = !member.record.addresses.as_slice().is_empty();
-            **office != self.profile.office && is_reachable && (!self.is_hidden || member.has_role(Role::Hub))
+            let addresses = &member.record.addresses;
+            let is_reachable = !addresses.as_slice().is_empty() && (!self.is_hidden || member.has_role(Role::Hub));
+            **office != self.profile.office && is_reachable && is_new(office, addresses)
         });
-        self.to_greet = partners.map(|(office, _)| *office).take(GREETED_MAX).collect();
+        let to_greet: Vec<OfficeId> = partners.map(|(office, _)| *office).collect();
+        self.to_greet.extend(to_greet);
+        self.to_greet.truncate(GREETED_MAX);
+        // Who is out has no line here from this moment; the network closes what stands.
+        self.present.retain(|office, _| directory.member(office).is_some());
+        {
+            let mut status = self.status();
+            status.connected.retain(|office| directory.member(office).is_some());
+            status.problems.retain(|office, _| directory.member(office).is_some());
+        }
+        self.queues.retain(|office, _| directory.member(office).is_some());
         self.directory = Some(directory);
         self.prekeys = prekeys;
+    }
+
+    /// After a farewell, nobody but members gets in.
+    fn close_door(&mut self, now: Timestamp) {
+        let Some(directory) = self.directory.as_ref().filter(|_| self.close_at.is_some_and(|at| at <= now)) else {
+            return;
+        };
+        let others = directory.members().filter(|(office, _)| **office != self.profile.office);
+        let allowed = machines(others.map(|(_, member)| member), now).collect();
+        self.close_at = None;
+        self.net.send(Command::Allow(allowed));
     }
 
     fn queue(&mut self, row: OutRow) {
@@ -602,6 +660,10 @@ impl Thread {
                     None => PacketAnswer::Rejected(Rejection::HelloFirst),
                 }))
             }
+            Channel::Blob => {
+                let request: BlobRequest = wire::decode(frame).ok()?;
+                Some(wire::encode(&self.serve_blob(from, request)))
+            }
             _ => {
                 let request: MailboxRequest = wire::decode(frame).ok()?;
                 Some(wire::encode(&self.serve_mailbox(from, request)))
@@ -693,6 +755,8 @@ impl Thread {
                     }
                 }
             }
+            Asked::Piece(file) => self.piece_came(file, wire::decode(frame).ok()),
+            Asked::Left(file) => self.piece_left(file, wire::decode(frame).ok()),
             Asked::Told => {}
         }
     }
@@ -756,6 +820,7 @@ impl Thread {
             Asked::Hello(peer) => self.lost(&peer),
             Asked::Put { to, .. } => self.deliver(to, Input::Unreachable),
             Asked::Deposit { to, packet } => self.deliver(to, Input::NotDeposited { packet }),
+            Asked::Piece(file) | Asked::Left(file) => self.carriage.rest(file, self.clock.now()),
             Asked::List { .. } | Asked::Fetch { .. } | Asked::Receipts { .. } | Asked::Told => {}
         }
     }
@@ -774,6 +839,7 @@ impl Thread {
         if self.next_sweep <= now {
             self.next_sweep = now.plus_ms(SWEEP_MS);
             self.log_failure(self.spool.sweep_back(now));
+            self.log_failure(self.carriage.blobs.sweep(now));
             if let Some(mailboxes) = &self.mailboxes {
                 self.log_failure(mailboxes.sweep(now));
             }
@@ -784,6 +850,8 @@ impl Thread {
                 self.dial(office);
             }
         }
+        self.close_door(now);
+        self.carry_files(now);
         let poll_ms = self.poll_ms;
         let mut dial = Vec::new();
         let mut poll = Vec::new();

@@ -51,6 +51,16 @@ pub enum Entry {
     /// Who wrote the bundle: the last entry.
     #[n(3)]
     End(#[n(0)] End),
+    /// A sealed file that belongs to a packet, and for whom.
+    #[n(4)]
+    File {
+        /// For whom.
+        #[n(0)]
+        to: OfficeId,
+        /// The sealed file.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        sealed: Vec<u8>,
+    },
 }
 
 /// The last entry: who wrote the bundle, signed with the receipt key of its machine.

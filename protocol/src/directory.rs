@@ -1,7 +1,7 @@
 //! Who belongs to the network. Each office signs a card about itself: its genesis, its key log, its record
-//! (name, kind, services, addresses, hubs) and its prekeys. The network's steward signs a file that grants
-//! some offices membership and carries their cards. A node takes its directory from that file, pins the
-//! steward's key at the first one, and believes nobody who is not in it.
+//! (name, kind, services, addresses, hubs) and its prekeys. The network file carries the stewards' roots, the registrars'
+//! admissions ([`crate::trust`]) and the cards. A node takes its directory from that file, pins the network at the first one, and
+//! believes nobody who is not admitted. What comes later, by file or packet, is put together with what it has.
 
 use crate::bounded::List;
 use crate::coded_enum;
@@ -10,6 +10,7 @@ use crate::limits::{DIRECTORY_BYTES_MAX, DIRECTORY_OFFICES_MAX, LIST_MAX, PREKEY
 use crate::terms::{Code, Line};
 use crate::time::{Day, Timestamp};
 use crate::timers::Rules;
+use crate::trust::{Admission, ROOTS_MAX, Registrar, Roots, SignedAdmission, SignedRoot, TrustError};
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::keylog::{Genesis, OfficeKeys, Signed};
 use casemesh_crypto::prekey::Prekey;
@@ -17,6 +18,7 @@ use casemesh_crypto::sign::{Context, KeyId, Signature, SigningKey, VerifyingKey}
 use casemesh_crypto::wire::{self, Extensions};
 use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 coded_enum!(
     /// What kind of office it is.
@@ -236,22 +238,12 @@ pub enum DirectoryError {
     /// Larger than a network can be.
     #[error("the network file is larger than {DIRECTORY_BYTES_MAX} bytes")]
     TooLong,
-    /// Another steward's.
-    #[error(
-        "this file is signed by another steward than the one you joined with; do not use it, and call your steward"
-    )]
-    OtherSteward,
-    /// The signature does not hold.
-    #[error("the network file was changed after it was signed; ask for it again")]
-    Signature,
-    /// Older than what we have.
-    #[error("this network file is older than the one in use (number {given}, in use {current})")]
-    Older {
-        /// Its number.
-        given: u64,
-        /// The number in use.
-        current: u64,
-    },
+    /// Another network's.
+    #[error("this file is of another network than the one this office joined; do not use it, and call your steward")]
+    OtherNetwork,
+    /// A statement in it does not hold.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A card of an office that the network does not know.
     #[error("office {0:?} does not belong to the network")]
     Stranger(OfficeId),
@@ -343,101 +335,168 @@ impl Member {
     }
 }
 
-/// The network as its steward signs it.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct Network {
-    #[n(0)]
-    version: u8,
-    /// Its name.
-    #[n(1)]
-    pub name: Line,
-    /// Which issue of the file, rising.
-    #[n(2)]
-    pub number: u64,
-    /// When it was signed.
-    #[n(3)]
-    pub made: Timestamp,
-    /// The steward's key; its hash is the network's id.
-    #[n(4)]
-    pub steward: VerifyingKey,
-    /// The members' cards: whoever is listed is granted membership.
-    #[n(5)]
-    pub members: List<Card, DIRECTORY_OFFICES_MAX>,
-    /// How long the answers to a referral may take; as [`Rules::DEFAULT`] says where nothing is set.
-    #[n(6)]
-    pub rules: Option<Rules>,
-}
-
-/// The signed file.
+/// What is known of a network, or what is new of it: each statement in it is signed by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct NetworkFile {
-    #[cbor(n(0), with = "minicbor::bytes")]
-    network: Vec<u8>,
+    #[n(0)]
+    version: u8,
+    /// What its stewards decided, from the first decision on.
     #[n(1)]
-    signature: Signature,
+    pub roots: List<SignedRoot, ROOTS_MAX>,
+    /// Who was let in, and who is out.
+    #[n(2)]
+    pub admissions: List<SignedAdmission, DIRECTORY_OFFICES_MAX>,
+    /// What the offices say of themselves.
+    #[n(3)]
+    pub cards: List<Card, DIRECTORY_OFFICES_MAX>,
 }
 
 impl NetworkFile {
-    /// Signs the network.
-    pub fn sign(
-        name: Line,
-        number: u64,
-        made: Timestamp,
-        members: List<Card, DIRECTORY_OFFICES_MAX>,
-        rules: Option<Rules>,
-        steward: &SigningKey,
+    /// A file of these statements.
+    pub fn new(
+        roots: List<SignedRoot, ROOTS_MAX>,
+        admissions: List<SignedAdmission, DIRECTORY_OFFICES_MAX>,
+        cards: List<Card, DIRECTORY_OFFICES_MAX>,
     ) -> Self {
-        let network = Network { version: 1, name, number, made, steward: steward.verifying_key(), members, rules };
-        let network = wire::encode(&network);
-        let signature = steward.sign(Context::Directory, &network);
-        Self { network, signature }
+        Self { version: 2, roots, admissions, cards }
     }
-}
 
-/// The members of the network, by id and by the peer id of their machines.
-#[derive(Debug, Clone)]
-pub struct Directory {
-    steward: VerifyingKey,
-    name: Line,
-    number: u64,
-    members: BTreeMap<OfficeId, Member>,
-    rules: Rules,
-}
-
-impl Directory {
-    /// Reads a network file. `pinned` is the steward that this node joined with, if it did.
+    /// Reads a file; nothing in it is believed yet.
     ///
     /// # Errors
-    /// When the file is not signed by that steward, or a card in it does not hold.
-    pub fn read(bytes: &[u8], pinned: Option<&VerifyingKey>) -> Result<Self, DirectoryError> {
+    /// When it is none.
+    pub fn read(bytes: &[u8]) -> Result<Self, DirectoryError> {
         if bytes.len() > DIRECTORY_BYTES_MAX {
             return Err(DirectoryError::TooLong);
         }
-        let file: NetworkFile = wire::decode(bytes).map_err(|_| DirectoryError::Unreadable)?;
-        // Which steward claims to have signed must be known before the signature can be checked; nothing
-        // else of the content is used until it holds.
-        let network: Network = wire::decode(&file.network).map_err(|_| DirectoryError::Unreadable)?;
-        if pinned.is_some_and(|pinned| *pinned != network.steward) {
-            return Err(DirectoryError::OtherSteward);
+        wire::decode(bytes).ok().filter(|file: &Self| file.version == 2).ok_or(DirectoryError::Unreadable)
+    }
+}
+
+/// The members of the network, by id and by the peer id of their machines, and the statements that say so.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    roots: Roots,
+    admissions: BTreeMap<OfficeId, (Admission, SignedAdmission)>,
+    cards: BTreeMap<OfficeId, Arc<Card>>,
+    members: BTreeMap<OfficeId, Arc<Member>>,
+    /// Offices whose card is known and who do not belong to the network, any more or yet.
+    others: BTreeMap<OfficeId, Arc<Member>>,
+}
+
+impl Directory {
+    /// Reads a network file. `pinned` is the network that this node joined, if it did.
+    ///
+    /// # Errors
+    /// When the file is of another network, or something in it does not hold.
+    pub fn read(bytes: &[u8], pinned: Option<&Digest>) -> Result<Self, DirectoryError> {
+        let file = NetworkFile::read(bytes)?;
+        let roots = Roots::follow(file.roots.as_slice())?;
+        if pinned.is_some_and(|pinned| *pinned != roots.network()) {
+            return Err(DirectoryError::OtherNetwork);
         }
-        network
-            .steward
-            .verify(Context::Directory, &file.network, &file.signature)
-            .map_err(|_| DirectoryError::Signature)?;
-        let members = network
-            .members
-            .iter()
-            .map(|card| card.verify().map(|member| (member.keys.office(), member)))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            steward: network.steward,
-            name: network.name,
-            number: network.number,
-            members,
-            rules: network.rules.filter(|rules| rules.is_sound()).unwrap_or(Rules::DEFAULT),
-        })
+        let none = BTreeMap::new;
+        let begun = Self {
+            roots,
+            admissions: none(),
+            cards: BTreeMap::new(),
+            members: BTreeMap::new(),
+            others: BTreeMap::new(),
+        };
+        Ok(begun.with_statements(&file)?.0)
+    }
+
+    /// The directory with what a file knows beside it; none where that is nothing new.
+    ///
+    /// # Errors
+    /// When the file is of another network, contradicts what is known, or something in it does not hold.
+    pub fn with(&self, file: &NetworkFile) -> Result<Option<Self>, DirectoryError> {
+        if Roots::follow(file.roots.as_slice().get(..1).unwrap_or_default())?.network() != self.network() {
+            return Err(DirectoryError::OtherNetwork);
+        }
+        let roots = self.roots.clone().with(file.roots.as_slice())?;
+        let has_new_root = roots.signed().len() > self.roots.signed().len();
+        let (next, is_new) = Self { roots, ..self.clone() }.with_statements(file)?;
+        Ok(Some(next).filter(|_| is_new || has_new_root))
+    }
+
+    /// Puts cards and admissions to what is known: cards first, for registrars sign with the keys on theirs.
+    fn with_statements(mut self, file: &NetworkFile) -> Result<(Self, bool), DirectoryError> {
+        let mut is_new = false;
+        for card in &file.cards {
+            is_new |= self.take_card(card)?;
+        }
+        let network = self.network();
+        for signed in &file.admissions {
+            let said = signed.read()?;
+            let known = self.admissions.get(&said.office).map(|(known, _)| known);
+            if known.is_some_and(|known| !said.outranks(known)) {
+                continue;
+            }
+            let said = signed.verify(network, |office, key, at_s| self.key_of(office, key, at_s))?;
+            if said.is_believed_by(self.roots.current()) {
+                self.admissions.insert(said.office, (said, signed.clone()));
+                is_new = true;
+            }
+        }
+        let root = self.roots.current().clone();
+        self.admissions.retain(|_, (said, _)| said.is_believed_by(&root));
+        let all: BTreeMap<OfficeId, Arc<Member>> =
+            std::mem::take(&mut self.members).into_iter().chain(std::mem::take(&mut self.others)).collect();
+        // Of who was never let in, nothing is kept: a member could send cards without end.
+        let is_told = |office: &OfficeId| {
+            let registrar = Registrar::Office(*office);
+            let was_registrar = root.retired.iter().any(|(retired, _)| *retired == registrar);
+            self.admissions.contains_key(office) || was_registrar || root.registrars.as_slice().contains(&registrar)
+        };
+        self.cards.retain(|office, _| is_told(office));
+        for (office, member) in all.into_iter().filter(|(office, _)| self.cards.contains_key(office)) {
+            let side = if self.is_admitted(&office) { &mut self.members } else { &mut self.others };
+            side.insert(office, member);
+        }
+        Ok((self, is_new))
+    }
+
+    /// A registrar office is in by the stewards' word, until somebody ends it.
+    fn is_admitted(&self, office: &OfficeId) -> bool {
+        match self.admissions.get(office) {
+            Some((said, _)) => said.is_admitted(),
+            None => self.roots.current().registrars.as_slice().contains(&Registrar::Office(*office)),
+        }
+    }
+
+    fn known(&self, office: &OfficeId) -> Option<&Arc<Member>> {
+        self.members.get(office).or_else(|| self.others.get(office))
+    }
+
+    fn key_of(&self, office: &OfficeId, key: &KeyId, at_s: u64) -> Option<VerifyingKey> {
+        self.known(office)?.keys.node_key(key, at_s)
+    }
+
+    /// Takes a card that holds, if it is new. Whether it is.
+    fn take_card(&mut self, card: &Card) -> Result<bool, DirectoryError> {
+        let office = card.genesis.office();
+        if self.cards.get(&office).is_some_and(|known| **known == *card) {
+            return Ok(false);
+        }
+        let member = card.verify()?;
+        if let Some(known) = self.known(&office) {
+            let age = |one: &Member| (one.keys.length(), one.record.number);
+            if age(&member) <= age(known) {
+                return Ok(false);
+            }
+            if !known.keys.is_continued_by(&card.genesis, &card.log) {
+                return Err(DirectoryError::OtherPast(office));
+            }
+        } else if self.cards.len() >= DIRECTORY_OFFICES_MAX {
+            return Err(DirectoryError::TooLong);
+        }
+        let is_member = self.members.contains_key(&office);
+        let side = if is_member { &mut self.members } else { &mut self.others };
+        side.insert(office, Arc::new(member));
+        self.cards.insert(office, Arc::new(card.clone()));
+        Ok(true)
     }
 
     /// The directory with a newer card of a member; none where the card brings nothing new.
@@ -446,60 +505,84 @@ impl Directory {
     /// When the card is of nobody who belongs to the network, does not hold, or tells another past than the one that is known.
     pub fn with_card(&self, card: &Card) -> Result<Option<Self>, DirectoryError> {
         let office = card.genesis.office();
-        let known = self.members.get(&office).ok_or(DirectoryError::Stranger(office))?;
-        let member = card.verify()?;
-        let is_newer = |one: &Member, other: &Member| {
-            (one.keys.length(), one.record.number) > (other.keys.length(), other.record.number)
-        };
-        if !is_newer(&member, known) {
-            return Ok(None);
-        }
-        if !known.keys.is_continued_by(&card.genesis, &card.log) {
-            return Err(DirectoryError::OtherPast(office));
+        if !self.members.contains_key(&office) {
+            return Err(DirectoryError::Stranger(office));
         }
         let mut next = self.clone();
-        next.members.insert(office, member);
-        Ok(Some(next))
+        let is_new = next.take_card(card)?;
+        Ok(Some(next).filter(|_| is_new))
     }
 
-    /// The steward's key.
-    pub fn steward(&self) -> VerifyingKey {
-        self.steward
+    /// All that is known, as a file for somebody else.
+    pub fn file(&self) -> NetworkFile {
+        self.file_about(|_| true)
+    }
+
+    /// What is known of some offices, as a file for somebody else, with the stewards' decisions.
+    pub fn file_about(&self, is_meant: impl Fn(&OfficeId) -> bool) -> NetworkFile {
+        let admissions = self.admissions.iter().filter(|(office, _)| is_meant(office));
+        let cards = self.cards.iter().filter(|(office, _)| is_meant(office));
+        NetworkFile::new(
+            List::new(self.roots.signed().to_vec()).unwrap_or_default(),
+            List::new(admissions.map(|(_, (_, signed))| signed.clone()).collect()).unwrap_or_default(),
+            List::new(cards.map(|(_, card)| card.as_ref().clone()).collect()).unwrap_or_default(),
+        )
+    }
+
+    /// What the stewards decided.
+    pub fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// What was said last about an office's membership.
+    pub fn admission(&self, office: &OfficeId) -> Option<&Admission> {
+        self.admissions.get(office).map(|(said, _)| said)
+    }
+
+    /// What was said last of every office.
+    pub fn admissions(&self) -> impl Iterator<Item = &Admission> {
+        self.admissions.values().map(|(said, _)| said)
     }
 
     /// The network's id.
     pub fn network(&self) -> Digest {
-        sha256(&[b"casemesh/1/network\0", self.steward.as_bytes()])
+        self.roots.network()
     }
 
     /// How long the answers to a referral may take.
     pub fn rules(&self) -> Rules {
-        self.rules
+        self.roots.current().rules.unwrap_or(Rules::DEFAULT)
     }
 
     /// The network's name.
     pub fn name(&self) -> &Line {
-        &self.name
+        &self.roots.current().name
     }
 
-    /// Which issue of the file it is.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// Of when the last decision is that is known here, of stewards or of registrars.
+    pub fn as_of(&self) -> Timestamp {
+        let admissions = self.admissions.values().map(|(said, _)| said.made);
+        admissions.chain([self.roots.current().made]).max().unwrap_or_default()
+    }
+
+    /// An office that is known and does not belong to the network, any more or yet.
+    pub fn outsider(&self, office: &OfficeId) -> Option<&Member> {
+        self.others.get(office).map(Arc::as_ref)
     }
 
     /// A member.
     pub fn member(&self, office: &OfficeId) -> Option<&Member> {
-        self.members.get(office)
+        self.members.get(office).map(Arc::as_ref)
     }
 
     /// All members.
     pub fn members(&self) -> impl Iterator<Item = (&OfficeId, &Member)> {
-        self.members.iter()
+        self.members.iter().map(|(office, member)| (office, member.as_ref()))
     }
 
     /// The member whose certified machine has that peer id now.
     pub fn by_peer(&self, peer: &[u8], now: Timestamp) -> Option<(&OfficeId, &Member)> {
-        self.members.iter().find(|(_, member)| member.keys.machine(peer, now.s()).is_some())
+        self.members().find(|(_, member)| member.keys.machine(peer, now.s()).is_some())
     }
 
     /// The sender's key of that name, if it was the sender's at that time.
@@ -511,9 +594,11 @@ impl Directory {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::trust::{Decision, EndReason, Root};
     use casemesh_crypto::keylog::Step;
     use casemesh_crypto::prekey::PrekeySecret;
     use casemesh_crypto::random::os_rng;
+    use std::collections::BTreeSet;
 
     const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
 
@@ -542,23 +627,55 @@ pub(crate) mod tests {
         (Card::write(genesis, log, &record, prekeys, &node), node)
     }
 
-    fn file(steward: &SigningKey, cards: Vec<Card>) -> Vec<u8> {
+    fn roots(steward: &SigningKey) -> SignedRoot {
+        let key = steward.verifying_key();
+        let registrars = List::new(vec![Registrar::Key(key)]).unwrap();
         let name = Line::new("Test network").unwrap();
-        wire::encode(&NetworkFile::sign(name, 1, NOW, List::new(cards).unwrap(), None, steward))
+        let root = Root::first(name, List::new(vec![key]).unwrap(), 1, registrars, None, NOW);
+        SignedRoot::proposed(&root).endorsed(steward)
+    }
+
+    fn network_of(steward: &SigningKey) -> Digest {
+        Roots::follow(&[roots(steward)]).unwrap().network()
+    }
+
+    fn admit(
+        steward: &SigningKey,
+        before: Option<&Admission>,
+        office: OfficeId,
+        decision: Decision,
+    ) -> SignedAdmission {
+        let by = Registrar::Key(steward.verifying_key());
+        let said = Admission::after(before, (network_of(steward), office), by, decision, NOW);
+        SignedAdmission::sign(&said, steward)
+    }
+
+    fn file_of(steward: &SigningKey, admissions: Vec<SignedAdmission>, cards: Vec<Card>) -> NetworkFile {
+        let roots = List::new(vec![roots(steward)]).unwrap();
+        NetworkFile::new(roots, List::new(admissions).unwrap(), List::new(cards).unwrap())
+    }
+
+    fn file(steward: &SigningKey, cards: Vec<Card>) -> Vec<u8> {
+        let admit = |card: &Card| admit(steward, None, card.genesis.office(), Decision::Admitted);
+        wire::encode(&file_of(steward, cards.iter().map(admit).collect(), cards))
     }
 
     #[test]
     fn a_signed_file_makes_its_offices_known_and_nobody_else() {
         let steward = SigningKey::random(&mut os_rng());
+        let (stranger, _) = card("Stranger");
         let (card, _) = card("Shelter");
         let office = card.genesis.office();
-        let directory = Directory::read(&file(&steward, vec![card]), Some(&steward.verifying_key())).unwrap();
+        let admitted = admit(&steward, None, office, Decision::Admitted);
+        let bytes = wire::encode(&file_of(&steward, vec![admitted], vec![card, stranger]));
+        let directory = Directory::read(&bytes, Some(&network_of(&steward))).unwrap();
         assert_eq!(directory.member(&office).unwrap().record.name.as_str(), "Shelter");
         assert_eq!(directory.by_peer(b"Shelter", NOW).unwrap().0, &office);
         assert!(directory.by_peer(b"Shelter", NOW.plus_days(365)).is_none(), "the machine's certificate ran out");
-        assert!(directory.by_peer(b"Stranger", NOW).is_none());
+        assert!(directory.by_peer(b"Stranger", NOW).is_none(), "a card alone lets nobody in");
         let member = directory.member(&office).unwrap();
         assert!(member.prekey(NOW).is_some() && member.prekey(NOW.plus_days(14)).is_none());
+        assert_eq!(wire::encode(&Directory::read(&bytes, None).unwrap().file()), wire::encode(&directory.file()));
     }
 
     #[test]
@@ -567,13 +684,27 @@ pub(crate) mod tests {
         let other = SigningKey::random(&mut os_rng());
         let (good, _) = card("Shelter");
         let bytes = file(&steward, vec![good.clone()]);
-        let pinned = Some(other.verifying_key());
-        assert_eq!(Directory::read(&bytes, pinned.as_ref()).unwrap_err(), DirectoryError::OtherSteward);
+        let pinned = network_of(&other);
+        assert_eq!(Directory::read(&bytes, Some(&pinned)).unwrap_err(), DirectoryError::OtherNetwork);
         let mut changed = bytes.clone();
         let position = changed.windows(7).position(|window| window == b"Shelter").unwrap();
         changed[position] = b's';
         assert!(Directory::read(&changed, None).is_err());
         assert_eq!(Directory::read(b"hello", None).unwrap_err(), DirectoryError::Unreadable);
+        // Somebody who is no registrar lets nobody in.
+        let own = admit(&other, None, good.genesis.office(), Decision::Admitted);
+        let said = Admission::after(
+            None,
+            (network_of(&steward), good.genesis.office()),
+            Registrar::Key(other.verifying_key()),
+            Decision::Admitted,
+            NOW,
+        );
+        let stranger = SignedAdmission::sign(&said, &other);
+        let unbelieved = wire::encode(&file_of(&steward, vec![stranger], vec![good.clone()]));
+        assert!(Directory::read(&unbelieved, None).unwrap().members().next().is_none());
+        let foreign = wire::encode(&file_of(&steward, vec![own], vec![good.clone()]));
+        assert!(matches!(Directory::read(&foreign, None), Err(DirectoryError::Trust(TrustError::Admission(_)))));
 
         let (mut foreign, _) = card("Foreign");
         foreign.genesis = good.genesis.clone();
@@ -581,6 +712,79 @@ pub(crate) mod tests {
         let (with_other_prekeys, _) = card("Other");
         let swapped = Card { prekeys: with_other_prekeys.prekeys.clone(), ..good };
         assert!(matches!(swapped.verify(), Err(DirectoryError::Card(_))));
+    }
+
+    #[test]
+    fn files_can_be_put_together_in_any_order_and_an_end_is_not_forgotten() {
+        let steward = SigningKey::random(&mut os_rng());
+        let (a, _) = card("Advice office");
+        let (b, b_key) = card("Shelter");
+        let (one, two) = (a.genesis.office(), b.genesis.office());
+        let first = file_of(&steward, vec![admit(&steward, None, one, Decision::Admitted)], vec![a.clone()]);
+        let granted = admit(&steward, None, two, Decision::Admitted);
+        let second = file_of(&steward, vec![granted.clone()], vec![b.clone()]);
+        let ended = Decision::Ended { reason: EndReason::Removed, successor: Some(one) };
+        let removed = admit(&steward, Some(&granted.read().unwrap()), two, ended);
+        let third = file_of(&steward, vec![removed.clone()], vec![]);
+        let files = [&first, &second, &third];
+        let mut ends = BTreeSet::new();
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let begun = Directory::read(&wire::encode(files[order[0]]), None).unwrap();
+            let all = order[1..].iter().fold(begun, |known, at| known.with(files[*at]).unwrap().unwrap());
+            assert!(all.member(&one).is_some() && all.member(&two).is_none() && all.outsider(&two).is_some());
+            assert_eq!(all.with(&second).unwrap().map(|_| ()), None, "an older file brings nobody back");
+            ends.insert(wire::encode(&all.file()));
+        }
+        assert_eq!(ends.len(), 1, "one outcome");
+        let known = Directory::read(ends.first().unwrap(), None).unwrap();
+        assert_eq!(known.with_card(&b).unwrap_err(), DirectoryError::Stranger(two), "its card counts no more");
+        // Let in anew by a registrar who knows of the end; and out again by itself.
+        let anew = admit(&steward, Some(&removed.read().unwrap()), two, Decision::Admitted);
+        let known = known.with(&file_of(&steward, vec![anew.clone()], vec![])).unwrap().unwrap();
+        assert!(known.member(&two).is_some());
+        let by = Registrar::Office(two);
+        let itself = Admission::after(known.admission(&two), (known.network(), two), by, ended, NOW);
+        let left = SignedAdmission::sign(&itself, &b_key);
+        let known = known.with(&file_of(&steward, vec![left], vec![])).unwrap().unwrap();
+        assert!(known.member(&two).is_none());
+        let mut later = itself;
+        later.number = 9;
+        let forged = SignedAdmission::sign(&later, &steward);
+        assert!(known.with(&file_of(&steward, vec![forged], vec![])).is_err());
+    }
+
+    #[test]
+    fn an_office_that_is_a_registrar_lets_others_in_and_not_when_it_is_struck_out() {
+        let steward = SigningKey::random(&mut os_rng());
+        let (a, a_key) = card("Support organisation");
+        let (b, _) = card("Shelter");
+        let (registrar, office) = (a.genesis.office(), b.genesis.office());
+        let key = steward.verifying_key();
+        let registrars = List::new(vec![Registrar::Office(registrar)]).unwrap();
+        let stewards = List::new(vec![key]).unwrap();
+        let root = Root::first(Line::new("Network").unwrap(), stewards, 1, registrars, None, NOW);
+        let signed = SignedRoot::proposed(&root).endorsed(&steward);
+        let roots = Roots::follow(std::slice::from_ref(&signed)).unwrap();
+        let by = Registrar::Office(registrar);
+        let said = Admission::after(None, (roots.network(), office), by, Decision::Admitted, NOW);
+        let file = |roots: Vec<SignedRoot>, cards: Vec<Card>| {
+            let admissions = List::new(vec![SignedAdmission::sign(&said, &a_key)]).unwrap();
+            NetworkFile::new(List::new(roots).unwrap(), admissions, List::new(cards).unwrap())
+        };
+        let known = Directory::read(&wire::encode(&file(vec![signed.clone()], vec![b, a])), None).unwrap();
+        assert!(known.member(&registrar).is_some() && known.member(&office).is_some());
+        let next = |change: &dyn Fn(&mut Root)| {
+            SignedRoot::proposed(&roots.next(NOW.plus_days(1), |root| change(root))).endorsed(&steward)
+        };
+        let struck = next(&|root| root.registrars = List::default());
+        let after = known.with(&file(vec![signed.clone(), struck], vec![])).unwrap().unwrap();
+        assert_eq!(after.members().count(), 0);
+        let retired = next(&|root| {
+            root.registrars = List::default();
+            root.retired = List::new(vec![(by, NOW.plus_days(1))]).unwrap();
+        });
+        let after = known.with(&file(vec![signed, retired], vec![])).unwrap().unwrap();
+        assert_eq!(after.members().map(|(id, _)| *id).collect::<Vec<_>>(), [office], "what it decided before holds");
     }
 
     #[test]

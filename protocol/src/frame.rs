@@ -15,6 +15,10 @@ pub mod name {
     pub const PACKET: &str = "/casemesh/packet/1";
     /// A hub's mailboxes.
     pub const MAILBOX: &str = "/casemesh/mailbox/1";
+    /// Sealed files, piece by piece.
+    pub const BLOB: &str = "/casemesh/blob/1";
+    /// Knocking at a network's door with an invitation, on an address of its own.
+    pub const JOIN: &str = "/casemesh/join/1";
 }
 
 /// The version of the frames; a node speaks from the oldest to the newest it knows.
@@ -162,5 +166,62 @@ pub enum MailboxAnswer {
     Nothing,
     /// Refused.
     #[n(5)]
+    Rejected(#[n(0)] Rejection),
+}
+
+/// A request about a sealed file that belongs to a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum BlobRequest {
+    /// Give me what follows there.
+    #[n(0)]
+    Get {
+        /// SHA-256 of the sealed file.
+        #[n(0)]
+        file: Digest,
+        /// From which byte on.
+        #[n(1)]
+        at: u64,
+    },
+    /// I have all of it: nobody need keep it for me.
+    #[n(1)]
+    Got(#[n(0)] Digest),
+    /// Keep this piece for that office. An empty piece asks how far it came.
+    #[n(2)]
+    Put {
+        /// For whom.
+        #[n(0)]
+        to: OfficeId,
+        /// SHA-256 of the sealed file.
+        #[n(1)]
+        file: Digest,
+        /// How long the whole file is, in bytes.
+        #[n(2)]
+        bytes: u64,
+        /// Where the piece begins.
+        #[n(3)]
+        at: u64,
+        /// Nobody need keep it after that.
+        #[n(4)]
+        expires: Timestamp,
+        /// The piece.
+        #[cbor(n(5), with = "minicbor::bytes")]
+        piece: Vec<u8>,
+    },
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum BlobAnswer {
+    /// What follows there.
+    #[n(0)]
+    Piece(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    /// So much of it is kept here: go on there.
+    #[n(1)]
+    Have(#[n(0)] u64),
+    /// There is no such file for you, or no more of it yet.
+    #[n(2)]
+    Nothing,
+    /// Refused.
+    #[n(3)]
     Rejected(#[n(0)] Rejection),
 }

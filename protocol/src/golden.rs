@@ -2,10 +2,11 @@
 //! other implementations.
 
 use crate::bounded::{List, Text};
+use crate::directory::{Capacity, NetworkFile};
 use crate::id::{EventId, OfficeId, PacketId, StoreEpoch, ThreadId};
 use crate::packet::{
-    Body, Chain, ConflictNames, Full, Kind, Moved, MovedEntry, MovedPayment, MovedTask, Preview, ReadReceipt,
-    SharedField,
+    Body, CapacityAnswer, CapacityQuestion, Chain, ConflictNames, Full, Kind, Moved, MovedEntry, MovedPayment,
+    MovedTask, Preview, ReadReceipt, SharedDocument, SharedField,
 };
 use crate::referral::{Event, SignedEvent, Step};
 use crate::statistics::Table;
@@ -15,6 +16,7 @@ use crate::terms::{
     WithholdReason,
 };
 use crate::time::{Day, Period, Timestamp};
+use crate::trust::{Admission, Decision, Registrar, Root, Roots, SignedAdmission, SignedRoot};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::sign::SigningKey;
@@ -121,6 +123,17 @@ fn full() -> Full {
             .unwrap(),
             left_behind: 0,
         })),
+        documents: Some(
+            List::new(vec![SharedDocument {
+                title: line("Lease"),
+                name: line("lease.pdf"),
+                bytes: 100,
+                file: Digest::new([8; 32]),
+                sealed_bytes: 116,
+                key: [9; 32],
+            }])
+            .unwrap(),
+        ),
     }
 }
 
@@ -129,6 +142,19 @@ fn names() -> ConflictNames {
         client: List::new(vec![line("Nomvula Dlamini")]).unwrap(),
         parties: List::new(vec![line("Sipho Zulu")]).unwrap(),
     }
+}
+
+/// A root that one steward signed, and one office that it lets in.
+fn news() -> NetworkFile {
+    let (steward, made) = (key().verifying_key(), Timestamp::from_s(1_795_000_000));
+    let by = Registrar::Key(steward);
+    let stewards = List::new(vec![steward]).unwrap();
+    let root = Root::first(line("Network"), stewards, 1, List::new(vec![by]).unwrap(), None, made);
+    let signed = SignedRoot::proposed(&root).endorsed(&key());
+    let network = Roots::follow(std::slice::from_ref(&signed)).unwrap().network();
+    let said = Admission::after(None, (network, OfficeId::new([1; 32])), by, Decision::Admitted, made);
+    let admissions = List::new(vec![SignedAdmission::sign(&said, &key())]).unwrap();
+    NetworkFile::new(List::new(vec![signed]).unwrap(), admissions, List::default())
 }
 
 /// A body of each kind but the card, which keys alone fill.
@@ -158,6 +184,19 @@ fn bodies() -> Vec<Body> {
             figures: List::default(),
         }),
         Body::ConflictNames { event: signed(2, Step::ConflictAsked { names: names().hash() }), names: names() },
+        Body::News(news()),
+        Body::CapacityQuestion(CapacityQuestion {
+            question: ThreadId::new([3; 16]),
+            service: preview().service,
+            urgency: 2,
+            age_band: preview().age_band,
+            language: None,
+        }),
+        Body::CapacityAnswer(CapacityAnswer {
+            question: ThreadId::new([3; 16]),
+            capacity: Capacity::WaitingList,
+            from: Some(day),
+        }),
     ]
 }
 

@@ -16,6 +16,7 @@ pub mod frame;
 #[cfg(test)]
 mod golden;
 pub mod id;
+pub mod join;
 pub mod limits;
 pub mod mailbox;
 pub mod outgoing;
@@ -29,3 +30,4 @@ pub mod template;
 pub mod terms;
 pub mod time;
 pub mod timers;
+pub mod trust;

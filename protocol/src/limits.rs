@@ -20,16 +20,28 @@ pub const MOVED_PART_BYTES_MAX: usize = 140 * 1024;
 pub const MOVED_PARTS_MAX: u16 = 6;
 /// Entries, tasks and payments of one part.
 pub const MOVED_ITEMS_MAX: usize = 4_096;
+/// Documents that go with one packet.
+pub const DOCUMENTS_SHARED_MAX: usize = 32;
+/// Longest document, in bytes: a scanned file of a court, a short film.
+pub const DOCUMENT_BYTES_MAX: u64 = 50 * 1024 * 1024;
+/// Longest sealed file: a document, and a tag for each of its chunks.
+pub const BLOB_BYTES_MAX: u64 = DOCUMENT_BYTES_MAX + DOCUMENT_BYTES_MAX / 1024;
+/// What of a file goes in one frame: no sender has more than that under way in a stream.
+pub const BLOB_PIECE_BYTES_MAX: usize = 128 * 1024;
+/// Largest frame about a file.
+pub const BLOB_FRAME_BYTES_MAX: usize = 192 * 1024;
+/// Files that a node waits for at the same time, from all others.
+pub const BLOBS_WANTED_MAX: usize = 256;
 /// Events of one referral: years of questions and answers.
 pub const THREAD_EVENTS_MAX: usize = 2_048;
 /// Cells of one table of statistics.
 pub const TABLE_CELLS_MAX: usize = 4_096;
-/// Offices of one directory file.
-pub const DIRECTORY_OFFICES_MAX: usize = 2_000;
+/// Offices of one network.
+pub const DIRECTORY_OFFICES_MAX: usize = 10_000;
 /// Prekeys that an office publishes ahead: one a week for a season, and some that still run.
 pub const PREKEYS_MAX: usize = 32;
-/// Largest directory file.
-pub const DIRECTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest network file: so many cards with the prekeys of a season.
+pub const DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Largest hello frame.
 pub const HELLO_FRAME_BYTES_MAX: usize = 8 * 1024;
 /// Largest packet frame: a packet and its wrapping.

@@ -5,7 +5,7 @@
 use crate::frame::Rejection;
 use crate::id::OfficeId;
 use crate::limits::{
-    MAILBOX_HUB_BYTES_MAX, MAILBOX_LIST_MAX, MAILBOX_OFFICE_BYTES_MAX, MAILBOX_OFFICE_PACKETS_MAX,
+    BLOB_BYTES_MAX, MAILBOX_HUB_BYTES_MAX, MAILBOX_LIST_MAX, MAILBOX_OFFICE_BYTES_MAX, MAILBOX_OFFICE_PACKETS_MAX,
     MAILBOX_PAIR_BYTES_MAX, MAILBOX_PAIR_PACKETS_MAX,
 };
 use crate::time::Timestamp;
@@ -22,6 +22,31 @@ pub struct Kept {
     /// After that nobody need keep it.
     pub expires: Timestamp,
 }
+
+/// How much a hub takes on for one office.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How many in all.
+    pub count: usize,
+    /// How many bytes in all.
+    pub bytes: u64,
+    /// How many from one sender.
+    pub pair_count: usize,
+    /// How many bytes from one sender.
+    pub pair_bytes: u64,
+}
+
+/// How many packets.
+pub const PACKETS: Quota = Quota {
+    count: MAILBOX_OFFICE_PACKETS_MAX,
+    bytes: MAILBOX_OFFICE_BYTES_MAX,
+    pair_count: MAILBOX_PAIR_PACKETS_MAX,
+    pair_bytes: MAILBOX_PAIR_BYTES_MAX,
+};
+
+/// How many sealed files: two of the longest from one sender.
+pub const BLOBS: Quota =
+    Quota { count: 256, bytes: 4 * BLOB_BYTES_MAX, pair_count: 64, pair_bytes: 2 * BLOB_BYTES_MAX };
 
 /// What a hub keeps for one office.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +70,21 @@ impl Shelf {
     /// # Errors
     /// When its time is over, or it does not fit.
     pub fn take(&self, packet: Digest, offer: &Kept, hub_bytes: u64, now: Timestamp) -> Result<Taken, Rejection> {
+        self.take_within(packet, offer, hub_bytes, &PACKETS, now)
+    }
+
+    /// Whether something is taken on within a quota.
+    ///
+    /// # Errors
+    /// When its time is over, or it does not fit.
+    pub fn take_within(
+        &self,
+        packet: Digest,
+        offer: &Kept,
+        hub_bytes: u64,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Result<Taken, Rejection> {
         if self.kept.contains_key(&packet) {
             return Ok(Taken::Known);
         }
@@ -56,12 +96,17 @@ impl Shelf {
             packets += 1;
             bytes = bytes.saturating_add(kept.bytes);
         }
-        let fits = self.kept.len() < MAILBOX_OFFICE_PACKETS_MAX
-            && self.bytes().saturating_add(offer.bytes) <= MAILBOX_OFFICE_BYTES_MAX
-            && packets < MAILBOX_PAIR_PACKETS_MAX
-            && bytes.saturating_add(offer.bytes) <= MAILBOX_PAIR_BYTES_MAX
+        let fits = self.kept.len() < quota.count
+            && self.bytes().saturating_add(offer.bytes) <= quota.bytes
+            && packets < quota.pair_count
+            && bytes.saturating_add(offer.bytes) <= quota.pair_bytes
             && hub_bytes.saturating_add(offer.bytes) <= MAILBOX_HUB_BYTES_MAX;
         if fits { Ok(Taken::New) } else { Err(Rejection::Quota) }
+    }
+
+    /// Whether something lies here.
+    pub fn holds(&self, packet: &Digest) -> bool {
+        self.kept.contains_key(packet)
     }
 
     /// The packet is on disk.

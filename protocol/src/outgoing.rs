@@ -6,9 +6,9 @@
 //! these become packets ([`Outgoing`]).
 
 use crate::consent::Permit;
-use crate::directory::Card;
+use crate::directory::{Card, NetworkFile};
 use crate::id::{OfficeId, ThreadId};
-use crate::packet::{Body, ConflictNames, Full, Preview, ReadReceipt};
+use crate::packet::{Body, CapacityAnswer, CapacityQuestion, ConflictNames, Full, Preview, ReadReceipt};
 use crate::referral::{SignedEvent, Step};
 use crate::statistics::Table;
 use crate::template::Template;
@@ -116,6 +116,12 @@ impl Disclosure {
         if !permit.covers(FieldGroup::Contact) && full.safe_contact != full.safe_contact.without_words() {
             return Err(BeyondPermit::Group(FieldGroup::Contact));
         }
+        if !full.documents().is_empty() && !permit.covers(FieldGroup::Documents) {
+            return Err(BeyondPermit::Group(FieldGroup::Documents));
+        }
+        if !full.documents().is_empty() && !template.asks_for(FieldGroup::Documents) {
+            return Err(BeyondPermit::Template(FieldGroup::Documents));
+        }
         if full.moved.is_some() {
             if permit.purpose() != Purpose::ShareForTransfer || template != Template::FullTransfer {
                 return Err(BeyondPermit::Purpose);
@@ -205,6 +211,21 @@ impl Control {
     /// Our new card: it is about nobody but the office.
     pub fn card(to: OfficeId, card: Card) -> Self {
         Self { to, body: Body::Card(card) }
+    }
+
+    /// What is new in the network.
+    pub fn news(to: OfficeId, news: NetworkFile) -> Self {
+        Self { to, body: Body::News(news) }
+    }
+
+    /// Whether there is room.
+    pub fn capacity_question(to: OfficeId, question: CapacityQuestion) -> Self {
+        Self { to, body: Body::CapacityQuestion(question) }
+    }
+
+    /// Whether there is room here.
+    pub fn capacity_answer(to: OfficeId, answer: CapacityAnswer) -> Self {
+        Self { to, body: Body::CapacityAnswer(answer) }
     }
 
     /// A table that staff saw cell by cell and approved.
@@ -329,6 +350,7 @@ mod tests {
             safe_contact: SafeContact::default(),
             never: None,
             moved: None,
+            documents: None,
         };
         let under = |template, release, full| {
             Disclosure::full(&permit(), template, release, event(Step::Acknowledged), full).map(|_| ())
@@ -344,6 +366,16 @@ mod tests {
         let health = under(Template::Health, Release::Accepted, brief.clone());
         assert_eq!(health, Err(BeyondPermit::Template(FieldGroup::CaseBrief)), "a clinic gets no legal facts");
         assert_eq!(under(Template::LegalBrief, Release::Now, brief), Err(BeyondPermit::Now));
+        let document = crate::packet::SharedDocument {
+            title: Line::default(),
+            name: Line::default(),
+            bytes: 1,
+            file: Digest::ZERO,
+            sealed_bytes: 17,
+            key: [0; 32],
+        };
+        let paper = Full { documents: Some(List::new(vec![document]).unwrap()), ..Full::default() };
+        assert_eq!(make(paper), Err(BeyondPermit::Group(FieldGroup::Documents)));
         let names = Disclosure::conflict_names(&permit(), event(Step::Acknowledged), ConflictNames::default());
         assert_eq!(names.map(|_| ()), Err(BeyondPermit::Group(FieldGroup::ConflictCheck)));
     }

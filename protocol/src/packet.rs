@@ -3,10 +3,11 @@
 
 use crate::bounded::{List, Text};
 use crate::coded_enum;
-use crate::directory::Card;
-use crate::id::OfficeId;
+use crate::directory::{Capacity, Card, NetworkFile};
+use crate::id::{OfficeId, ThreadId};
 use crate::limits::{
-    BRIEF_BYTES_MAX, CODE_BYTES_MAX, LINE_BYTES_MAX, LIST_MAX, MOVED_ITEMS_MAX, NEED_BYTES_MAX, SHARED_FIELDS_MAX,
+    BRIEF_BYTES_MAX, CODE_BYTES_MAX, DOCUMENTS_SHARED_MAX, LINE_BYTES_MAX, LIST_MAX, MOVED_ITEMS_MAX, NEED_BYTES_MAX,
+    SHARED_FIELDS_MAX,
 };
 use crate::referral::SignedEvent;
 use crate::statistics::Table;
@@ -35,6 +36,12 @@ coded_enum!(
         Card = 6 "card",
         /// Names that the receiver's computer compares with its own, before acceptance: a disclosure.
         ConflictNames = 7 "conflict_names",
+        /// Who was let into the network and who is out, or what its stewards decided: a control packet.
+        News = 8 "news",
+        /// Whether there is room, asked without a person: a control packet.
+        CapacityQuestion = 9 "capacity_question",
+        /// Its answer: a control packet.
+        CapacityAnswer = 10 "capacity_answer",
     }
 );
 
@@ -186,6 +193,47 @@ pub struct Full {
     /// The case itself, or a part of it, where it is handed over.
     #[n(6)]
     pub moved: Option<Box<Moved>>,
+    /// Documents that come after the packet, each as a file of its own.
+    #[n(7)]
+    pub documents: Option<List<SharedDocument, DOCUMENTS_SHARED_MAX>>,
+}
+
+impl Full {
+    /// The documents that come with it.
+    pub fn documents(&self) -> &[SharedDocument] {
+        self.documents.as_ref().map(List::as_slice).unwrap_or_default()
+    }
+}
+
+/// A document that is shared: what it is, and how the sealed file is known and opened.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(array)]
+pub struct SharedDocument {
+    /// What it is.
+    #[n(0)]
+    pub title: Line,
+    /// What the file is called.
+    #[n(1)]
+    pub name: Line,
+    /// How long it is, in bytes.
+    #[n(2)]
+    pub bytes: u64,
+    /// SHA-256 of the sealed file.
+    #[n(3)]
+    pub file: Digest,
+    /// How long the sealed file is, in bytes.
+    #[n(4)]
+    pub sealed_bytes: u64,
+    /// The key of the file, drawn for this packet alone.
+    #[serde(skip)]
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub key: [u8; 32],
+}
+
+impl std::fmt::Debug for SharedDocument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SharedDocument({:?})", self.file)
+    }
 }
 
 /// What a case that is handed over brings along, or a part of it: each part fits a packet. Names of the sender's staff, its access
@@ -327,6 +375,42 @@ impl ConflictNames {
     }
 }
 
+/// Whether an office could take somebody: about nobody, and without words.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CapacityQuestion {
+    /// Drawn for this question.
+    #[n(0)]
+    pub question: ThreadId,
+    /// Which service.
+    #[n(1)]
+    pub service: Code,
+    /// How urgent: 0 routine, 1 urgent, 2 emergency.
+    #[n(2)]
+    pub urgency: u8,
+    /// For which age band, if that matters.
+    #[n(3)]
+    pub age_band: Option<Code>,
+    /// In which language, if that matters.
+    #[n(4)]
+    pub language: Option<Code>,
+}
+
+/// The answer of the office that was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct CapacityAnswer {
+    /// Of which question.
+    #[n(0)]
+    pub question: ThreadId,
+    /// Whether there is room.
+    #[n(1)]
+    pub capacity: Capacity,
+    /// From which day on, where not now.
+    #[n(2)]
+    pub from: Option<Day>,
+}
+
 /// "We opened your packet": the packet by hash and id, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -374,6 +458,12 @@ pub enum Body {
         /// The names.
         names: ConflictNames,
     },
+    /// What is new in the network.
+    News(NetworkFile),
+    /// Whether there is room.
+    CapacityQuestion(CapacityQuestion),
+    /// Whether there is.
+    CapacityAnswer(CapacityAnswer),
 }
 
 /// Why a body is not taken.
@@ -404,6 +494,9 @@ impl Body {
             Self::StatisticsTable(_) => Kind::StatisticsTable,
             Self::Card(_) => Kind::Card,
             Self::ConflictNames { .. } => Kind::ConflictNames,
+            Self::News(_) => Kind::News,
+            Self::CapacityQuestion(_) => Kind::CapacityQuestion,
+            Self::CapacityAnswer(_) => Kind::CapacityAnswer,
         }
     }
 
@@ -417,6 +510,9 @@ impl Body {
             Self::StatisticsTable(table) => wire::encode(table),
             Self::Card(card) => wire::encode(card),
             Self::ConflictNames { event, names } => wire::encode(&(event, names)),
+            Self::News(news) => wire::encode(news),
+            Self::CapacityQuestion(question) => wire::encode(question),
+            Self::CapacityAnswer(answer) => wire::encode(answer),
         }
     }
 
@@ -442,6 +538,9 @@ impl Body {
                 let (event, names) = wire::decode(bytes)?;
                 Self::ConflictNames { event, names }
             }
+            Kind::News => Self::News(NetworkFile::read(bytes).map_err(|_| BodyError::Unreadable)?),
+            Kind::CapacityQuestion => Self::CapacityQuestion(wire::decode(bytes)?),
+            Kind::CapacityAnswer => Self::CapacityAnswer(wire::decode(bytes)?),
         })
     }
 }

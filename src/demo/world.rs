@@ -132,6 +132,7 @@ fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Re
             web: "127.0.0.1:0".into(),
             poll_s: 1,
             practice: false,
+            lobby: None,
         },
         kind: plan.kind,
         pack: match plan.kind {
@@ -173,7 +174,7 @@ impl World {
             let cards: Vec<Vec<u8>> =
                 PLANS.iter().map(|plan| node::read_card(&root.join(plan.folder))).collect::<Result<_, _>>()?;
             let steward = SigningKey::random(&mut os_rng());
-            let network = node::sign_network("Demo network", 1, &cards, None, &steward, Clock::system().now())?;
+            let network = node::sign_network("Demo network", &cards, None, &steward, Clock::system().now())?;
             Ok((ids, network))
         })
         .await??;

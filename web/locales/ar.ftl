@@ -2370,7 +2370,6 @@ problem-transfer-too-long = ما ستحمله القضية معها أطول م�
 problem-asked-one = اذكر مكتباً واحداً: من الشبكة، أو مكتباً بلا Casemesh.
 
 network = المكاتب الأخرى
-network-issue = ملف الشبكة رقم { $number }
 network-hub = يحفظ الطرود لغيره
 network-since = منذ { $when }
 network-carried = وُضع في ملف يُحمل باليد في { $when }
@@ -2400,7 +2399,7 @@ brought-arrived = مما أرسلناه: وصل
 brought-refused = متأخرة أو لمفتاح لم يعد موجوداً
 brought-deposited = محفوظة هنا لمكاتب أخرى
 brought-others = لمكاتب أخرى: واصل حمل الذاكرة
-brought-network = جاء معه ملف الشبكة رقم { $number }، وهو أحدث من ملفنا؛ وهو المستعمل من الآن.
+brought-network = جاءت معه أخبار الشبكة كما هي في { $when }.
 brought-then = يجري فتحها: انظر في الإحالات. احفظ ملفاً للحمل وأعده، ليعلم المكتب الآخر.
 problem-no-network = هذا المكتب ليس في أي شبكة بعد.
 problem-nothing-waits = لا شيء ينتظر أن يُحمل إلى هناك.
@@ -2480,7 +2479,6 @@ own-hidden = لا تقل أين حاسوبنا: يصل إلينا الآخرون
 problem-hidden-needs-hub = المكتب الذي لا مركز له لا يمكن إخفاؤه: فلن يصل إليه أحد.
 problem-day-is-past = هذا اليوم ليس بعد اليوم.
 problem-ages-turned-round = العمر الأعلى أقل من العمر الأدنى.
-problem-too-many-services = الخدمات أكثر مما يتسع له السجل: احذف واحدة أولاً.
 home-confirm-offers = مضت ثلاثة أشهر منذ أن أكّدنا ما نقدمه.
 listings-outside = خارج الشبكة
 listings-what = من دليل مستورد. ليس لهذه المنظمات Casemesh: أحل على الورق أو بالهاتف أو برسالة مختومة.
@@ -2497,6 +2495,109 @@ listings-inactive = لم تعد تُقدَّم
 listings-file = الدليل ‏(.json)
 listings-service = احسبها كلها على أنها
 problem-no-service-directory = هذا الملف ليس دليل خدمات HSDS: ملف JSON فيه خدمات لها معرّف واسم.
-problem-too-many-listings = الخدمات أكثر مما يُحفظ هنا؛ الحد الأقصى { $detail }.
 bundle-with-network = مع ملف الشبكة (أسماء وعناوين كل المكاتب، غير مختوم)
 brought-no-room = لا مكان: افتح ما ينتظر ثم أدخل الملف من جديد
+log-pack-bundle = حفظ طروداً في ملف للحمل
+log-bring-bundle = أدخل ملفاً فيه طرود
+log-change-entry = غيّر ما يقوله المكتب عن نفسه
+log-change-offer = غيّر خدمة مقدَّمة أو أكّدها
+log-import-services = استورد دليل خدمات
+log-compare-names = قارن أسماء لمكتب آخر
+log-consent-withdrawn = أبلغ بانتهاء موافقة
+log-review-override = راجع مشاركة بلا موافقة
+log-share-more = شارك المزيد في إحالة
+brought-files = { $count ->
+    [one] جاء معه ملف واحد تابع لطرد.
+    [two] جاء معه ملفان تابعان لطرود.
+    [few] جاءت معه { $count } ملفات تابعة لطرود.
+    [many] جاء معه { $count } ملفاً تابعاً لطرود.
+   *[other] جاء معه { $count } ملف تابع لطرود.
+}
+network-as-of = كما هي في { $when }
+membership = من ينتمي إلى الشبكة
+membership-offices = { $count ->
+    [zero] لا مكاتب
+    [one] مكتب واحد
+    [two] مكتبان
+    [few] { $count } مكاتب
+    [many] { $count } مكتباً
+   *[other] { $count } مكتب
+}
+membership-file = حفظ ملف الشبكة
+membership-file-what = لمكتب ضُمّ إلى الشبكة، وللمكاتب التي بلا اتصال: يذكر الملف كل المكاتب، وهو غير مختوم.
+membership-let-in = ضم مكتب إلى الشبكة
+membership-let-in-what = يكتب المكتب بطاقته (casemesh join card) ويعطيك إياها. انظر فيها، وتحدّث مع المكتب، ثم ضُمّه: وتعلم كل المكاتب الأخرى بذلك تلقائياً.
+membership-card = البطاقة ‏(.card)
+membership-read = عرض البطاقة
+membership-kind = نوع المكتب
+membership-look = اتصل بالمكتب على رقم تعرفه من مصدر آخر، واطلب أن يقرؤوا لك الأرقام الظاهرة في صفحتهم «المكاتب الأخرى». لا تضمّه إلا إذا كانت هي نفسها.
+membership-admit = ضم { $name }
+membership-was-ended = كان هذا المكتب في الشبكة من قبل، وأُنهيت عضويته.
+membership-end = إنهاء عضوية
+membership-end-what = منذ تلك اللحظة لا يأخذ أي مكتب في الشبكة منه شيئاً ولا يرسل إليه شيئاً. وما لديه من قبل لا يمكن استرجاعه.
+membership-office = المكتب
+membership-successor = أي مكتب يواصل عمله
+membership-leave = مغادرة الشبكة
+membership-leave-what = تراجع أولاً عما طلبته من الآخرين، وردّ على ما طلبوه منك. ثم أبلغ كل المكاتب هنا. وحين تعلم، أوقف النظام وشغّل: casemesh join leave. هذا يُتلف المفاتيح التي يكتب بها الآخرون إلى هذا المكتب؛ أما سجلاتكم فتبقى.
+membership-leave-left = نغادر الشبكة
+membership-leave-closed = يُغلق مكتبنا
+membership-left = غادر هذا المكتب الشبكة.
+membership-left-told = المكاتب التي تعلم: { $told } من { $all }.
+membership-left-then = حين تعلم كلها، أو إذا لم تعد تنتظر: أوقف النظام وشغّل casemesh join leave.
+former = مكاتب خرجت من الشبكة
+former-open = ما زال مفتوحاً مع هذا المكتب: اتصل به هاتفياً، أو اطلب من مكتب آخر.
+former-successor = يواصل { $name } عمله
+digits = أرقام للمقارنة
+verify = مقارنة الأرقام
+verify-what = اتصل بالمكتب على رقم تعرفه من مصدر آخر. يرى كل منكما الأرقام نفسها في هذه الصفحة، إذا لم يكن بينكما أحد.
+verify-how = مع من، وكيف
+verify-same = الأرقام هي نفسها
+verify-save = تدوين أنها هي نفسها
+verified-by = قارنها { $name }
+verified-not = لم تُقارَن الأرقام مع هذا المكتب قط.
+room = هل يوجد مكان؟
+room-ask = السؤال هل يوجد مكان
+room-we-asked = سألنا { $name }:
+room-they-ask = يسأل { $name }:
+room-no-answer = لا رد بعد.
+room-from = من { $day }
+room-from-day = من أي يوم (إن لم يكن الآن)
+room-answer = رد
+refer-documents = وثائق ترافق الإحالة
+refer-documents-hint = يأخذها المكتب الآخر بعد القبول، وكل منها مختوم له وحده. وحين تُسلَّم القضية تذهب معها كل الوثائق التي يراها كل الزملاء.
+document-not-fetched = لم تؤخذ بعد
+document-coming = في الطريق: { $percent } %
+referral-partner-left = لم يعد هذا المكتب ينتمي إلى الشبكة: لا يذهب إليه شيء. تحدّث مع المستفيد عن مكتب آخر.
+error-still-coming = لم يصل الملف بعد. يصل تلقائياً حين يمكن الوصول إلى نظام المكتب الآخر أو إلى مركز.
+form-task-partner-left = غادر المكتب الآخر الشبكة: النظر في كيفية متابعة شأن المستفيد
+code-withdraw-reason-office-left = غادر المكتب الآخر الشبكة
+explain-withdraw-reason-office-left = المكتب الذي طُلب منه لم يعد ينتمي إلى الشبكة؛ ويجب الطلب من مكتب آخر.
+request-admit = ضم { $name } إلى الشبكة. الأرقام:
+request-end-membership = إنهاء عضوية { $name } في الشبكة
+end-closed = أُغلق
+end-left = غادر الشبكة
+end-removed = لم تعد الشبكة تريده
+end-keys-lost = ضاعت مفاتيحه أو سُرقت
+packet-news = أخبار الشبكة
+packet-capacity-question = سؤال هل يوجد مكان
+packet-capacity-answer = رد على سؤال هل يوجد مكان
+problem-no-card = هذه ليست بطاقة مكتب. البطاقة هي الملف الذي يكتبه casemesh join card.
+problem-card-does-not-hold = غُيّرت هذه البطاقة بعد توقيعها، أو انتهت مدتها: اطلب من المكتب بطاقة جديدة.
+problem-member-already = { $detail } ينتمي إلى الشبكة من قبل.
+problem-leave-reason = المكتب الذي يخرج يقول إنه يغادر الشبكة أو إنه يُغلق.
+problem-leave-open = مفتوح مع مكاتب أخرى: { $detail }. تراجع أولاً عما طلبته، وردّ على ما طلبوه.
+problem-digits-differ = إذا اختلفت الأرقام فقد يكون بينكما أحد: لا ترسل إلى هناك شيئاً، واتصل بمسؤول شبكتك هاتفياً.
+problem-documents-not-covered = لا تشمل الموافقة الوثائق، أو أن هذا النوع من الإحالات لا يحمل وثائق.
+problem-documents-need-node = المكتب الذي ليس لديه Casemesh يأخذ الوثائق على الورق: لا يمكن أن ترافق الإحالةَ أي وثيقة.
+problem-unknown-document = إحدى هذه الوثائق لم تعد موجودة.
+log-tell-news = إبلاغ الآخرين بالجديد في الشبكة
+log-receive-news = استلام أخبار الشبكة
+log-partner-left = غادر مكتب الشبكة
+log-admit-office = ضم مكتب إلى الشبكة
+log-end-membership = إنهاء عضوية في الشبكة
+log-verify-partner = مقارنة أرقام مع مكتب آخر
+log-ask-capacity = السؤال هل يوجد مكان
+log-answer-capacity = الرد على سؤال هل يوجد مكان
+log-receive-capacity-question = استلام سؤال هل يوجد مكان
+log-receive-capacity-answer = استلام رد هل يوجد مكان
+membership-newer = هذا المكتب في الشبكة من قبل، وفي بطاقته مفاتيح جديدة. لا تُبلغ الآخرين إلا إذا تحدّثت مع المكتب.

@@ -20,6 +20,8 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/cases/{id}/documents", post(add))
         .route("/cases/{id}/documents/{document}/{version}", get(show))
+        .route("/referrals/{id}/documents/{number}", get(show_shared))
+        .route("/api/v1/referrals/{id}/documents/{number}", get(api_show_shared))
         .route("/api/v1/cases/{id}/documents", post(api_add))
         .route("/api/v1/cases/{id}/documents/{document}/{version}", get(api_show))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -92,6 +94,23 @@ async fn show(State(app): State<App>, Path((case, document, version)): Which, si
     }
 }
 
+async fn show_shared(State(app): State<App>, Path((id, number)): Path<(RecordId, usize)>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.hand_out_shared(id, number)).await {
+        Ok(file) => handed_out(file),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[utoipa::path(get, path = "/api/v1/referrals/{id}/documents/{number}", params(("id" = String, Path), ("number" = usize, Path)), responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn api_show_shared(
+    State(app): State<App>,
+    api::Path((id, number)): api::Path<(RecordId, usize)>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    Ok(handed_out(app.run(move || caller.desk.hand_out_shared(id, number)).await?))
+}
+
 #[utoipa::path(post, path = "/api/v1/cases/{id}/documents", params(("id" = String, Path), ("document" = Option<String>, Query), ("title" = Option<String>, Query), ("tier" = Option<String>, Query), ("name" = Option<String>, Query)), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, description = "The file is too long."), (status = 422, body = Problem)))]
 async fn api_add(
     State(app): State<App>,
@@ -114,5 +133,5 @@ async fn api_show(
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(api_add, api_show))]
+#[openapi(paths(api_add, api_show, api_show_shared))]
 pub(crate) struct Document;

@@ -130,6 +130,11 @@ impl Page {
         self.language.text(key, &[(name, FluentValue::from(value.to_string()))])
     }
 
+    /// A text with two numbers in it.
+    pub(crate) fn told_of(&self, key: &str, told: &usize, all: &usize) -> String {
+        self.language.text(key, &[("told", FluentValue::from(*told)), ("all", FluentValue::from(*all))])
+    }
+
     pub(crate) fn n(&self, key: &str, count: &usize) -> String {
         self.language.text(key, &[("count", FluentValue::from(*count))])
     }
@@ -183,6 +188,12 @@ impl Page {
                     self.t1("request-erase", "name", if name.is_empty() { "–" } else { name.as_str() })
                 )
             }
+            RequestedView::Admit { name, digits } => {
+                format!("{} {digits}", self.t1("request-admit", "name", name))
+            }
+            RequestedView::EndMembership { name, reason, .. } => {
+                format!("{} ({})", self.t1("request-end-membership", "name", name), self.word("end", reason))
+            }
             RequestedView::End { name } => self.t1("request-end", "name", name),
             RequestedView::Team { name, team } => {
                 format!(
@@ -215,6 +226,7 @@ impl Page {
             | RequestedView::Team { .. }
             | RequestedView::ResetFactor { .. }
             | RequestedView::ResetPassword { .. } => None,
+            RequestedView::Admit { .. } | RequestedView::EndMembership { .. } => None,
             RequestedView::LiftBar { person, name, .. } => Some((format!("/people/{person}"), name.clone())),
             RequestedView::Close { case, number, .. } => Some((format!("/cases/{case}"), number.clone())),
             RequestedView::Entry { case, number, entry } => {

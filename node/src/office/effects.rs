@@ -53,31 +53,24 @@ pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral,
                 sealed.record.status = ConsentStatus::Withdrawn(tx.now());
                 tx.update(&sealed.record, sealed.revision)?;
             }
-            match referral.case {
-                Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-                None => Ok(()),
-            }
+            letter_in(tx, referral)
         }
         (Step::Completed { recovered, .. }, true) => {
             let amounts: Vec<Money> = recovered.iter().copied().collect();
             for money in amounts {
                 note_reported(tx, referral, money)?;
             }
-            match referral.case {
-                Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-                None => Ok(()),
+            letter_in(tx, referral)
+        }
+        (_, true) => {
+            letter_in(tx, referral)?;
+            match step {
+                Step::Declined { .. } | Step::Rerouted { .. } | Step::Failed { .. } => {
+                    find_another(tx, &ours.index, referral)
+                }
+                _ => Ok(()),
             }
         }
-        (_, true) => match referral.case {
-            Some(case) => {
-                touch_case(tx, case, "letter_in", &referral.partner_name.clone())?;
-                if matches!(step, Step::Declined { .. } | Step::Rerouted { .. } | Step::Failed { .. }) {
-                    return find_another(tx, &ours.index, referral);
-                }
-                Ok(())
-            }
-            None => Ok(()),
-        },
         (
             Step::Withdrawn { .. }
             | Step::Revoked { .. }
@@ -87,10 +80,7 @@ pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral,
             false,
         ) => after_taking_back(tx, &ours.keys, referral),
         // More came for a case that we opened: whoever works on it sees that.
-        (Step::Released { .. }, false) => match referral.case {
-            Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-            None => Ok(()),
-        },
+        (Step::Released { .. }, false) => letter_in(tx, referral),
         (_, false) => Ok(()),
     }
 }
@@ -111,10 +101,8 @@ pub(super) fn after_taking_back(tx: &mut Tx<'_>, keys: &Keys, referral: &mut Ref
     if tx.list::<Task>(id)?.iter().any(|sealed| waits(&sealed.record)) {
         return Ok(());
     }
-    touch_case(tx, id, "letter_in", &referral.partner_name)?;
-    let due = super::today(tx)?.plus_days(ERASURE_ANSWER_DAYS);
-    let new = NewTask { kind: TaskKind::FollowUp, title, due };
-    add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
+    letter_in(tx, referral)?;
+    follow_up(tx, referral, &case, "erasure_answer", ERASURE_ANSWER_DAYS)
 }
 
 /// Whether the other office works on a referral and was not sent the full packet.
@@ -195,10 +183,7 @@ fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result
         };
     }
     release(tx, &ours.keys, referral, &under, full)?;
-    match referral.case {
-        Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name.clone()),
-        None => Ok(()),
-    }
+    letter_in(tx, referral)
 }
 
 /// Somebody must look for another office: the one that was asked does not help, or says nothing.
@@ -211,9 +196,7 @@ pub(super) fn find_another(tx: &mut Tx<'_>, index: &Index, referral: &Referral) 
     if !case.state.is_open() {
         return Ok(());
     }
-    let due = super::today(tx)?;
-    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("find_another".into()), due };
-    add_task(tx, Some(id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
+    follow_up(tx, referral, &case, "find_another", 0)
 }
 
 /// An amount that the other office recovered: shown in our case, counted by them.
@@ -246,12 +229,38 @@ pub(super) fn not_arrived(tx: &mut Tx<'_>, referral: &Referral, row: &Outbox) ->
 
 /// Whoever works on the case has to see that the other office gets what it waits for.
 fn see_to_delivery(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
+    match referral.case.map(|case| tx.get::<Case>(Case::TOP, case)).transpose()?.flatten() {
+        Some(case) => follow_up(tx, referral, &case.record, "referral_delivery", 0),
+        None => Ok(()),
+    }
+}
+
+/// Whoever is responsible for the case of a referral has something to do about it, due in so many days.
+fn follow_up(tx: &mut Tx<'_>, referral: &Referral, case: &Case, title: &str, days: i32) -> Result<(), DeskError> {
+    let (title, due) = (TaskTitle::Form(title.to_owned()), super::today(tx)?.plus_days(days));
+    let new = NewTask { kind: TaskKind::FollowUp, title, due };
+    add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
+}
+
+/// The same, where nobody was told before; for a referral without a case there is nobody.
+pub(super) fn follow_up_once(tx: &mut Tx<'_>, referral: &Referral, title: &str) -> Result<(), DeskError> {
     let Some(case) = referral.case.map(|case| tx.get::<Case>(Case::TOP, case)).transpose()?.flatten() else {
         return Ok(());
     };
-    let (case, due) = (case.record, super::today(tx)?);
-    let new = NewTask { kind: TaskKind::FollowUp, title: TaskTitle::Form("referral_delivery".into()), due };
-    add_task(tx, Some(case.id), &super::cases::keys(&case.clients), new, case.owner, Some(referral.id)).map(drop)
+    let said = TaskTitle::Form(title.to_owned());
+    let mut tasks = tx.list::<Task>(case.record.id)?.into_iter();
+    if tasks.any(|task| task.record.from == Some(referral.id) && task.record.title == said) {
+        return Ok(());
+    }
+    follow_up(tx, referral, &case.record, title, 0)
+}
+
+/// Notes in the case of a referral that the other office wrote.
+fn letter_in(tx: &mut Tx<'_>, referral: &Referral) -> Result<(), DeskError> {
+    match referral.case {
+        Some(case) => touch_case(tx, case, "letter_in", &referral.partner_name),
+        None => Ok(()),
+    }
 }
 
 /// Notes in the case that something went out or came in.

@@ -105,6 +105,9 @@ impl Office {
         self.remind();
         self.shed_referrals();
         self.renew();
+        self.tell_news();
+        self.part_from_gone();
+        self.want_documents();
         self.release_outbox();
     }
 
@@ -195,7 +198,7 @@ impl Office {
             consent: row.evidence,
             purpose: row.purpose.map_or(0, Purpose::number),
             body: &row.body,
-            attachments: Vec::new(),
+            attachments: super::attachments::marks(&row),
         };
         let packet = match envelope::seal(&draft, &self.keys.node_key, &mut os_rng()) {
             Ok(packet) => packet,
@@ -203,6 +206,7 @@ impl Office {
         };
         let (hash, bytes) = (envelope::packet_hash(&packet), packet.len() as u64);
         let out = OutRow { packet: hash, to: row.to, expires: row.expires, queued: now };
+        self.offer_documents(&row)?;
         self.around.relay.hand_over(out, packet).map_err(VaultError::Disk)?;
         self.settle_row(id, OutboxState::Released, None, Some((hash, bytes)))
     }
@@ -483,7 +487,12 @@ impl Office {
             | Body::ReferralFull { event, .. }
             | Body::ReferralEvent(event)
             | Body::ConflictNames { event, .. } => event.read().ok(),
-            Body::ReadReceipt(_) | Body::StatisticsTable(_) | Body::Card(_) => None,
+            Body::ReadReceipt(_)
+            | Body::StatisticsTable(_)
+            | Body::Card(_)
+            | Body::News(_)
+            | Body::CapacityQuestion(_)
+            | Body::CapacityAnswer(_) => None,
         };
         if inside.is_some_and(|event| event.thread != opened.statement.thread || event.id.office != from) {
             return Ok(Taken::Aside("the event is of another thread or office than the packet"));
@@ -513,6 +522,9 @@ impl Office {
             Body::ReadReceipt(receipt) => self.take_receipt(from, receipt, seen),
             Body::StatisticsTable(table) => self.take_table(directory, from, name, table, seen),
             Body::Card(card) => self.take_card(from, &card, seen),
+            Body::News(news) => self.take_news(&news, seen),
+            Body::CapacityQuestion(question) => self.take_capacity_question(from, question, seen),
+            Body::CapacityAnswer(answer) => self.take_capacity_answer(from, answer, seen),
         }
     }
 

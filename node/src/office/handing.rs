@@ -174,6 +174,7 @@ pub(super) fn moves(task: &Task) -> bool {
                 "told_otherwise",
                 "erase_outside",
                 "review_emergency_access",
+                "partner_left",
             ];
             !OURS.contains(&key.as_str()) && !key.starts_with("referral")
         }
@@ -274,6 +275,7 @@ fn take_over(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<()
     opened.record.facts = head.facts.iter().cloned().collect();
     tx.update(&opened.record, opened.revision)?;
     let subjects = vec![person.key];
+    super::attachments::take_documents(tx, case, &subjects, &full)?;
     for moved in std::mem::take(&mut referral.moved) {
         for entry in moved.entries.iter() {
             let action = entry_of(

@@ -1,7 +1,7 @@
 //! Services of organisations outside the network, imported from a directory in the Human Services Data Specification (HSDS 3.0,
 //! Open Referral): a full service, a list of them, or a page of an HSDS API.
 
-use super::offers::{OFFER_STALE_DAYS, has_words};
+use super::offers::{OFFER_STALE_DAYS, has_words, is_for_age};
 use super::{CodeView, Desk, DeskError, FieldProblem, ListingView, OfferSearch};
 use crate::records::Listing;
 use crate::vault::Record;
@@ -148,7 +148,7 @@ fn services(bytes: &[u8]) -> Result<Vec<Value>, FieldProblem> {
         return Err(no_directory());
     }
     if all.len() > LISTINGS_MAX {
-        return Err(FieldProblem::with("file", "too-many-listings", LISTINGS_MAX));
+        return Err(FieldProblem::with("file", "too-many", LISTINGS_MAX));
     }
     Ok(all)
 }
@@ -201,7 +201,7 @@ impl Desk {
                 writes.push(listing);
             }
             if tables.listings.len() + report.new > LISTINGS_MAX {
-                return Err(DeskError::Invalid(vec![FieldProblem::with("file", "too-many-listings", LISTINGS_MAX)]));
+                return Err(DeskError::Invalid(vec![FieldProblem::with("file", "too-many", LISTINGS_MAX)]));
             }
         }
         for some in writes.chunks(WRITTEN_AT_ONCE).filter(|_| !dry_run) {
@@ -220,18 +220,19 @@ impl Desk {
     }
 
     /// Services outside the network that are looked for: what was confirmed last first.
-    pub fn find_listings(&self, search: &OfferSearch) -> Vec<ListingView> {
+    ///
+    /// # Errors
+    /// When fields are wrong.
+    pub fn find_listings(&self, search: &OfferSearch) -> Result<Vec<ListingView>, DeskError> {
+        let (service, age) = self.looked_for(search)?;
         let (today, tables) = (self.today(), self.office.index.read());
-        let wanted_age = crate::names::ascii_digits(search.age.trim()).parse::<u8>().ok();
         let is_meant = |one: &&std::sync::Arc<Listing>| {
             let texts = [&one.name, &one.organization, &one.description, &one.area, &one.eligibility];
             let said: Vec<&str> = texts.into_iter().chain(&one.places).map(String::as_str).collect();
             let languages: Vec<&str> = one.languages.iter().map(String::as_str).collect();
-            let fits = |age: u8| one.min_age.is_none_or(|from| from <= age) && one.max_age.is_none_or(|to| age <= to);
             one.is_active
-                && (search.service.is_empty()
-                    || one.service.as_ref().is_some_and(|own| own.code.as_str() == search.service))
-                && wanted_age.is_none_or(fits)
+                && service.as_ref().is_none_or(|wanted| one.service.as_ref().is_some_and(|own| own.code == wanted.code))
+                && is_for_age(one.min_age, one.max_age, age)
                 && has_words(&search.words, &said)
                 && has_words(&search.language, &languages)
         };
@@ -258,7 +259,7 @@ impl Desk {
             assured: one.assured,
             is_stale: one.assured.is_none_or(|assured| assured.plus_days(OFFER_STALE_DAYS) < today),
         };
-        found.into_iter().take(FOUND_MAX).map(view).collect()
+        Ok(found.into_iter().take(FOUND_MAX).map(view).collect())
     }
 }
 

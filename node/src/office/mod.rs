@@ -5,6 +5,8 @@
 
 mod access;
 mod account;
+mod attachments;
+mod capacity;
 mod carry;
 mod cases;
 mod chain;
@@ -24,9 +26,11 @@ mod handing;
 mod history;
 mod home;
 mod import;
+mod inviting;
 mod links;
 mod listings;
 mod log;
+mod membership;
 mod network;
 mod offers;
 mod outside;
@@ -52,6 +56,7 @@ mod vocabulary;
 
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
+pub use capacity::{CapacityAnswerInput, CapacityInput};
 pub use cases::{COUNTED_MAX, CaseChange, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use circumstances::NeverInput;
 pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
@@ -67,6 +72,7 @@ pub use import::{
 pub use links::Shared;
 pub use listings::{LISTINGS_BYTES_MAX, ListingsReport};
 pub use log::{LogCheck, LogFilter, LogRow, LogView};
+pub use membership::{CheckInput, EndInput, spoken};
 pub use network::Line;
 pub use offers::{EntryInput, OfferInput, OfferSearch};
 pub use outside::{BookInInput, ToldInput};
@@ -102,7 +108,7 @@ use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::wire;
 use casemesh_protocol::bounded::{List, TooLong};
 use casemesh_protocol::consent::ConsentProblem;
-use casemesh_protocol::directory::{Card, Directory, DirectoryError};
+use casemesh_protocol::directory::{Card, Directory, NetworkFile};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::limits::LIST_MAX;
 use casemesh_protocol::referral::IllegalStep;
@@ -172,6 +178,9 @@ pub enum DeskError {
     /// The case is another office's now.
     #[error("this case was handed over to another office: it can be read here, and changed only there")]
     HandedOver,
+    /// The file of a document is on its way.
+    #[error("the file has not come yet; it comes by itself when the other office's node or a hub can be reached")]
+    StillComing,
     /// This needs a second factor, and the account has none.
     #[error("this needs a second factor: set one up under your account first")]
     FactorNeeded,
@@ -203,6 +212,7 @@ impl DeskError {
             Self::Partner(_) => "error-partner",
             Self::DoubleSend => "error-double-send",
             Self::HandedOver => "error-handed-over",
+            Self::StillComing => "error-still-coming",
             Self::AlsoOpen(_) => "error-also-open",
             Self::FactorNeeded => "error-factor-needed",
             Self::CaregiverIsParty => "error-caregiver-is-party",
@@ -216,6 +226,8 @@ impl DeskError {
 /// What the node shares with its open office.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
+    /// Where offices with an invitation knock, where this one lets others in.
+    pub(crate) lobby: Option<crate::lobby::Lobby>,
     /// The data folder.
     pub folder: PathBuf,
     /// The time.
@@ -241,6 +253,14 @@ impl Surroundings {
         directory
     }
 
+    /// While invitations are open, offices can knock here: also while nobody is signed in.
+    pub(crate) fn keep_lobby(&self) {
+        let Some(lobby) = &self.lobby else { return };
+        let directory = Arc::clone(&self.directory);
+        let known = move || directory.read().unwrap_or_else(PoisonError::into_inner).clone();
+        lobby.keep(self.clock.now(), &self.clock, Arc::new(known));
+    }
+
     /// Tells the relay who belongs to the network, and which prekeys are ours.
     pub(crate) fn tell_relay(&self, directory: Arc<Directory>) {
         self.relay.set_directory(directory, self.own_prekeys());
@@ -259,19 +279,40 @@ impl Surroundings {
         List::new(lines.map_err(long)?).map_err(long)
     }
 
-    /// Joins the network of a file, or takes its newer issue.
+    /// Joins the network of a file, or takes what is new in it. Whether anything is.
     ///
     /// # Errors
-    /// When the file is not by the steward this node joined with, does not hold, or is older than ours.
-    pub(crate) fn join(&self, bytes: &[u8], reach: Reach) -> Result<(), NodeError> {
-        let _held = self.changing();
-        let current = self.directory();
-        let directory = Directory::read(bytes, current.as_ref().map(|current| current.steward()).as_ref())?;
-        if let Some(current) = current.filter(|current| current.number() > directory.number()) {
-            return Err(DirectoryError::Older { given: directory.number(), current: current.number() }.into());
+    /// When the file is of another network than this node joined, does not hold, or does not let this office in.
+    pub(crate) fn join(&self, bytes: &[u8], reach: Reach) -> Result<bool, NodeError> {
+        if self.directory().is_some() {
+            return self.merge(&NetworkFile::read(bytes)?, reach);
         }
-        disk::replace(&self.folder.join(NETWORK_FILE), bytes)?;
-        self.use_directory(renewal::with_kept_cards(&self.folder, directory), reach);
+        let _held = self.changing();
+        let directory = Directory::read(bytes, None)?;
+        if directory.member(&self.relay.office()).is_none() {
+            return Err(NodeError::NotAdmitted(directory.name().to_string()));
+        }
+        self.keep_directory(directory, reach)?;
+        Ok(true)
+    }
+
+    /// Puts what a file knows of the network to what is known here. Whether anything is new.
+    ///
+    /// # Errors
+    /// When it is of another network, contradicts what is known, or does not hold.
+    pub(crate) fn merge(&self, news: &NetworkFile, reach: Reach) -> Result<bool, NodeError> {
+        let _held = self.changing();
+        let current = self.directory().ok_or(NodeError::NoNetwork)?;
+        match current.with(news)? {
+            None => Ok(false),
+            Some(directory) => self.keep_directory(directory, reach).map(|()| true),
+        }
+    }
+
+    fn keep_directory(&self, directory: Directory, reach: Reach) -> Result<(), NodeError> {
+        let directory = renewal::with_kept_cards(&self.folder, directory);
+        disk::replace(&self.folder.join(NETWORK_FILE), &wire::encode(&directory.file()))?;
+        self.use_directory(directory, reach);
         Ok(())
     }
 

@@ -64,6 +64,7 @@ impl Desk {
     pub fn network(&self) -> Option<NetworkView> {
         let directory = self.office.around.directory()?;
         let (relay, today, may_carry) = (&self.office.around.relay, self.today(), self.may(Ask::AnswerReferrals));
+        let (asked, invitations) = (self.capacity_asked(), self.invitations());
         let (status, spool, tables) = (relay.status(), relay.spool(), self.office.index.read());
         let others = directory.members().filter(|(office, _)| **office != self.office.keys.office);
         let mut members: Vec<OtherOfficeView> = others
@@ -87,13 +88,24 @@ impl Desk {
                 waiting: waiting_for(&tables, *office).count(),
                 since: waiting_for(&tables, *office).filter_map(|row| row.facts.sent).min(),
                 carried: waiting_for(&tables, *office).filter_map(|row| row.facts.carried).max(),
+                digits: self.spoken_with(*office),
+                verified: self.verified(&tables, *office),
             })
             .collect();
         // Where something waits first: that is what somebody has to see to.
         members.sort_by_key(|member| (member.waiting == 0 && member.problem.is_none(), member.name.to_lowercase()));
         Some(NetworkView {
             name: directory.name().to_string(),
-            number: directory.number(),
+            as_of: directory.as_of(),
+            count: directory.members().count(),
+            registers: self.registers(),
+            may_leave: self.may(Ask::Administer),
+            own: self.office.keys.office,
+            invitations,
+            has_lobby: self.office.around.lobby.is_some(),
+            former: self.former_members(&directory, &tables),
+            leaving: self.leaving(&directory, &tables),
+            asked,
             members,
             waiting_in: spool.waiting_summary().0,
             set_aside: spool.set_aside_count(),

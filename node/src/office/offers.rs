@@ -7,8 +7,8 @@ use crate::names;
 use crate::policy::Ask;
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::{Capacity, OfficeRecord, Role, ServiceOffer};
-use casemesh_protocol::limits::LINE_BYTES_MAX;
-use casemesh_protocol::terms::Line;
+use casemesh_protocol::limits::LIST_MAX;
+use casemesh_protocol::terms::{Code, Line};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -82,9 +82,9 @@ pub(super) fn has_words(wanted: &str, texts: &[&str]) -> bool {
     names::words(wanted).iter().all(|word| there.iter().any(|known| known.starts_with(word.as_str())))
 }
 
-/// Whether somebody of an age is meant by an offer.
-fn is_for_age(offer: &ServiceOffer, age: u8) -> bool {
-    offer.min_age.is_none_or(|from| from <= age) && offer.max_age.is_none_or(|to| age <= to)
+/// Whether a service from one age to another is for somebody; for any age where none is said.
+pub(super) fn is_for_age(from: Option<u8>, to: Option<u8>, age: Option<u8>) -> bool {
+    age.is_none_or(|age| from.is_none_or(|from| from <= age) && to.is_none_or(|to| age <= to))
 }
 
 impl Desk {
@@ -97,7 +97,7 @@ impl Desk {
     pub fn own_entry(&self) -> Option<OwnEntryView> {
         let directory = self.office.around.directory()?;
         let (record, today) = (&directory.member(&self.office.keys.office)?.record, self.today());
-        let offers = record.services.iter().map(|offer| OfferView::new(offer, today, CONFIRM_DAYS));
+        let offers = record.services.iter().map(|offer| OfferView::new(offer, today, OFFER_STALE_DAYS));
         Some(OwnEntryView {
             area: record.area.to_string(),
             languages: record.languages.iter().map(ToString::to_string).collect(),
@@ -110,7 +110,9 @@ impl Desk {
 
     /// Whether somebody should confirm what the office offers.
     pub fn should_confirm_offers(&self) -> bool {
-        self.keeps_entry() && self.own_entry().is_some_and(|own| own.offers.iter().any(|offer| offer.is_stale))
+        let (today, own) = (self.today(), self.own_entry());
+        let is_due = |offer: &OfferView| offer.assured.plus_days(CONFIRM_DAYS) < today;
+        self.keeps_entry() && own.is_some_and(|own| own.offers.iter().any(is_due))
     }
 
     pub(super) fn may_keep_entry(&self) -> Result<(), DeskError> {
@@ -125,10 +127,10 @@ impl Desk {
         self.may_keep_entry()?;
         let mut problems = self.problems();
         let (area, telephone) = (problems.line("area", &input.area), problems.line("telephone", &input.telephone));
-        let languages: Vec<Line> =
-            input.languages.split([',', '،']).map(str::trim).filter(|one| !one.is_empty()).map(Line::cut).collect();
-        let languages = List::new(languages).unwrap_or_else(|_| {
-            problems.with("languages", "too-long", LINE_BYTES_MAX);
+        let languages = problems.line("languages", &input.languages);
+        let languages = languages.as_str().split([',', '،']).map(str::trim).filter(|one| !one.is_empty());
+        let languages = List::new(languages.map(Line::cut).collect()).unwrap_or_else(|_| {
+            problems.with("languages", "too-many", LIST_MAX);
             List::default()
         });
         let closed_until = problems.day("closed_until", &input.closed_until);
@@ -179,7 +181,7 @@ impl Desk {
             services.retain(|known| known.service.code != offer.service.code);
             services.extend(Some(offer.clone()).filter(|_| !input.remove));
             services.sort_by(|a, b| a.service.code.as_str().cmp(b.service.code.as_str()));
-            let full = |_| DeskError::Invalid(vec![FieldProblem::new("service", "too-many-services")]);
+            let full = |_| DeskError::Invalid(vec![FieldProblem::with("service", "too-many", LIST_MAX)]);
             record.services = List::new(services).map_err(full)?;
             Ok(())
         })
@@ -203,15 +205,21 @@ impl Desk {
         Ok(())
     }
 
+    /// The service and the age that are looked for.
+    pub(super) fn looked_for(&self, search: &OfferSearch) -> Result<(Option<Code>, Option<u8>), DeskError> {
+        let mut problems = self.problems();
+        let service = problems.optional_code("service", "service_type", &search.service);
+        let age = age(&mut problems, "age", &search.age);
+        problems.done()?;
+        Ok((service, age))
+    }
+
     /// Offices of the network that offer what is looked for: who has room first, then what was confirmed last.
     ///
     /// # Errors
     /// When fields are wrong.
     pub fn find_offers(&self, search: &OfferSearch) -> Result<Vec<FoundOffer>, DeskError> {
-        let mut problems = self.problems();
-        let service = problems.optional_code("service", "service_type", &search.service);
-        let wanted_age = age(&mut problems, "age", &search.age);
-        problems.done()?;
+        let (service, age) = self.looked_for(search)?;
         let Some(directory) = self.office.around.directory() else { return Ok(Vec::new()) };
         let (today, ours) = (self.today(), self.office.keys.office);
         let mut found = Vec::new();
@@ -227,7 +235,7 @@ impl Desk {
                 let texts = [&record.name, &record.area, &offer.description, &offer.service.label];
                 let said = texts.map(|text| text.as_str());
                 let is_meant = service.as_ref().is_none_or(|wanted| wanted.code == offer.service.code)
-                    && wanted_age.is_none_or(|age| is_for_age(offer, age))
+                    && is_for_age(offer.min_age, offer.max_age, age)
                     && has_words(&search.words, &said);
                 if is_meant {
                     found.push(FoundOffer {
@@ -254,21 +262,12 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use casemesh_protocol::terms::Code;
 
     #[test]
     fn words_begin_words_and_ages_bound() {
         assert!(has_words("", &[]) && has_words("casa ama", &["Casa Amapola", "Ugu"]));
         assert!(has_words("UGU", &["ugu district"]) && !has_words("mapola", &["Casa Amapola"]));
-        let offer = |min_age, max_age| ServiceOffer {
-            service: Code::new("service_type", 1, "safe_house", "Safe house").unwrap(),
-            description: Line::default(),
-            assured: "2026-01-01".parse().unwrap(),
-            min_age,
-            max_age,
-            capacity: Capacity::NotSaid,
-        };
-        let fits = |min, max| (0..=100).filter(|age| is_for_age(&offer(min, max), *age)).count();
+        let fits = |min, max| (0..=100).filter(|age| is_for_age(min, max, Some(*age))).count();
         assert_eq!(
             (fits(None, None), fits(Some(18), None), fits(Some(12), Some(17)), fits(None, Some(0))),
             (101, 83, 6, 1)

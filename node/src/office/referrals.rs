@@ -177,6 +177,8 @@ impl Desk {
             same_time: self.asked_too(&tables, &referral),
             onward: self.onward(&tables, &referral),
             next: self.next_to_ask(&tables, &referral, thread.state),
+            documents: self.shared_documents(&referral),
+            partner_left: referral.outside.is_none() && self.member_name(referral.partner).is_none(),
         })
     }
 
@@ -380,6 +382,7 @@ impl Desk {
             let mut opened = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
             opened.record.from_referral = Some(id);
             tx.update(&opened.record, opened.revision)?;
+            super::attachments::take_documents(tx, case, &[person.key], &full)?;
             // Who was reminded while it had no case is reminded in the case from now on.
             if let Some(reminder) = referral.reminder.take()
                 && let Some(mut task) = tx.get::<Task>(Task::TOP, reminder.task)?

@@ -10,27 +10,25 @@ use super::outward::Outward;
 use super::{DeskError, Office};
 use crate::disk;
 use crate::index::OutboxRow;
-use crate::keys::{KeyFile, NODE_KEY_DAYS, root_key};
-use crate::node::{CARD_FILE, NodeError, read_card};
+use crate::keys::NODE_KEY_DAYS;
+use crate::node::{CARD_FILE, read_card};
 use crate::records::{OutboxState, Seen};
 use crate::vault::VaultError;
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::keylog::{OfficeKeys, Step};
 use casemesh_crypto::random::os_rng;
-use casemesh_crypto::secret::Secret;
 use casemesh_crypto::wire;
 use casemesh_protocol::directory::{Card, Directory, Member, OfficeRecord, prekey_list_hash};
 use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::packet::Kind;
-use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 /// Where cards lie that came after the network file.
-const CARDS_FOLDER: &str = "cards";
+pub(crate) const CARDS_FOLDER: &str = "cards";
 
 /// What our packets with a card of that number are known by.
 fn mark_of(number: u64) -> ThreadId {
@@ -39,7 +37,7 @@ fn mark_of(number: u64) -> ThreadId {
     ThreadId::new(bytes)
 }
 
-fn kept_card(folder: &Path, office: &OfficeId) -> PathBuf {
+pub(crate) fn kept_card(folder: &Path, office: &OfficeId) -> PathBuf {
     folder.join(CARDS_FOLDER).join(format!("{office}.cbor"))
 }
 
@@ -58,34 +56,6 @@ pub(crate) fn with_kept_cards(folder: &Path, directory: Directory) -> Directory 
             Some(Ok(None)) | None => directory,
         }
     })
-}
-
-/// Delegates the node key for another year, with the seed that the recovery shares give: what the root alone may do. Until when
-/// it is good then, and whether it was good until now: partners believe a packet with the new card only then.
-///
-/// # Errors
-/// When the shares are of another office, or the disk refuses.
-pub(crate) fn renew_node_key(folder: &Path, seed: &Secret, now: Timestamp) -> Result<(Timestamp, bool), NodeError> {
-    let damaged = || NodeError::Vault(VaultError::DamagedRecord);
-    let keys = KeyFile::read(folder)?.open_with_seed(seed)?;
-    let card: Card = wire::decode(&read_card(folder)?).map_err(|_| damaged())?;
-    let log_keys = OfficeKeys::follow(&card.genesis, &card.log).map_err(|_| damaged())?;
-    let held = log_keys.node_key(&keys.node_key.verifying_key().id(), now.s()).is_some();
-    let until = now.plus_days(NODE_KEY_DAYS);
-    let step = Step::Delegate { key: keys.node_key.verifying_key(), from_s: now.s(), until_s: until.s() };
-    let signed = log_keys.write(step, now.s(), &root_key(seed));
-    log_keys.step(&signed).map_err(|_| damaged())?;
-    let mut record = card.record().map_err(|_| damaged())?;
-    record.number += 1;
-    record.made = now;
-    let log = [card.log, vec![signed]].concat();
-    let card = Card::write(card.genesis, log, &record, card.prekeys, &keys.node_key);
-    card.verify()?;
-    let bytes = wire::encode(&card);
-    disk::replace(&folder.join(CARD_FILE), &bytes)?;
-    disk::make_folder(&folder.join(CARDS_FOLDER))?;
-    disk::replace(&kept_card(folder, &card.genesis.office()), &bytes)?;
-    Ok((until, held))
 }
 
 /// What is new on a card.

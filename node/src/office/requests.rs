@@ -7,8 +7,10 @@ use crate::policy::{Actor, Ask};
 use crate::records::{Action, Asked, Case, Closure, Decided, Person, Request, Staff};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::directory::Card;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::time::Timestamp;
+use casemesh_protocol::trust::Decision;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError};
 use utoipa::ToSchema;
@@ -45,6 +47,8 @@ fn needed(asked: &Asked) -> Ask {
         Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) | Asked::Team(..) => {
             Ask::ApproveAccounts
         }
+        // Whom the office trusts is for two people.
+        Asked::Admit(_) | Asked::EndMembership(..) => Ask::ApproveAccounts,
         Asked::LiftBar(..) | Asked::Close(..) | Asked::Entry(..) => Ask::ApproveCases,
         Asked::Erase(..) => Ask::Erase,
     }
@@ -102,6 +106,7 @@ impl Desk {
             Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) | Asked::Team(..) => {
                 true
             }
+            Asked::Admit(_) | Asked::EndMembership(..) => true,
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
             // Of one who is gone, that it was asked is left.
             Asked::Erase(person, ..) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
@@ -145,6 +150,19 @@ impl Desk {
             Asked::Team(staff, team) => RequestedView::Team { name: account(staff), team: team.clone() },
             Asked::ResetFactor(staff) => RequestedView::ResetFactor { name: account(staff) },
             Asked::ResetPassword(staff, ..) => RequestedView::ResetPassword { name: account(staff) },
+            Asked::Admit(card) => {
+                let card = casemesh_crypto::wire::decode::<Card>(card).ok().and_then(|card| card.record().ok());
+                let (office, name) = card.map(|record| (record.office, record.name.to_string())).unzip();
+                RequestedView::Admit {
+                    name: name.unwrap_or_default(),
+                    digits: office.map(|office| self.spoken_with(office)).unwrap_or_default(),
+                }
+            }
+            Asked::EndMembership(office, reason, successor) => RequestedView::EndMembership {
+                name: self.member_name(*office).unwrap_or_default(),
+                reason: *reason,
+                successor: successor.and_then(|successor| self.member_name(successor)),
+            },
             Asked::LiftBar(person, staff) => RequestedView::LiftBar {
                 person: *person,
                 name: name(person),
@@ -221,8 +239,11 @@ impl Desk {
             }
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })?;
-        if let (true, Asked::End(staff)) = (approved, &request.asked) {
-            self.drop_slot(*staff);
+        match (approved, &request.asked) {
+            (true, Asked::End(staff)) => self.drop_slot(*staff),
+            // The others are told at once.
+            (true, Asked::Admit(_) | Asked::EndMembership(..)) => self.office.turn(),
+            _ => {}
         }
         Ok(())
     }
@@ -232,6 +253,14 @@ impl Desk {
     pub(super) fn before_carrying_out(&self, asked: &Asked) -> Result<(), DeskError> {
         match asked {
             Asked::End(staff) => self.leaves_somebody(*staff),
+            Asked::Admit(bytes) => {
+                let card: Card = casemesh_crypto::wire::decode(bytes).map_err(|_| DeskError::NotFound)?;
+                self.office.decide_about(card.genesis.office(), Decision::Admitted, Some(card))
+            }
+            Asked::EndMembership(office, reason, successor) => {
+                let ended = Decision::Ended { reason: *reason, successor: *successor };
+                self.office.decide_about(*office, ended, None)
+            }
             Asked::Erase(person, _, records) => self.erase_now(*person, records),
             Asked::Account(_, _, _, Some(slot)) | Asked::ResetPassword(_, _, Some(slot)) => {
                 let slot = slot.clone();
@@ -255,8 +284,8 @@ impl Desk {
                     member.ends = ends;
                 })
             }
-            // Done before: an erasure is no command among others.
-            Asked::Erase(..) => Ok(()),
+            // Done before: they are no commands among others.
+            Asked::Erase(..) | Asked::Admit(_) | Asked::EndMembership(..) => Ok(()),
             Asked::End(staff) => end(tx, *staff),
             Asked::Team(staff, team) => {
                 let team = team.clone();

@@ -18,7 +18,7 @@ use casemesh_protocol::bounded::{List, Text};
 use casemesh_protocol::consent::{Permit, outside_office};
 use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::outgoing::{Disclosure, Outgoing, Release};
-use casemesh_protocol::packet::{self, Chain, ConflictNames, Full, Preview};
+use casemesh_protocol::packet::{self, Chain, ConflictNames, Full, Preview, SharedDocument};
 use casemesh_protocol::referral::{Side, Step, Thread};
 use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{Code, FieldGroup, Line, Purpose};
@@ -70,6 +70,8 @@ pub struct ReferralInput {
     pub follows: String,
     /// Whether everything goes at once, before the other office accepts: an emergency, under a consent that says so.
     pub complete_now: bool,
+    /// Documents of the case that go along once the other office accepted. Where the case is handed over, all go that all see.
+    pub documents: Vec<String>,
 }
 
 /// What more is shared in a referral that is at work, as entered.
@@ -80,6 +82,8 @@ pub struct MoreInput {
     pub consent: String,
     /// What is shared: contact_only, legal_brief, child_protection, shelter or health.
     pub template: String,
+    /// Documents of the case that go along.
+    pub documents: Vec<String>,
 }
 
 /// What goes into a referral, before it is signed.
@@ -191,6 +195,7 @@ const SHAREABLE: &[FieldGroup] = &[
     FieldGroup::Money,
     FieldGroup::Safety,
     FieldGroup::Family,
+    FieldGroup::Documents,
 ];
 
 impl Desk {
@@ -200,7 +205,9 @@ impl Desk {
     /// When fields are wrong or the consent does not allow it.
     pub fn preview_referral(&self, case: RecordId, input: &ReferralInput) -> Result<SharePreview, DeskError> {
         self.may_refer(case)?;
-        let draft = self.draft(self, case, input, self.now())?;
+        let chosen = self.chosen_documents(case, &input.documents, input.transfer)?;
+        let documents: Vec<SharedDocument> = chosen.into_iter().map(|(document, _)| document).collect();
+        let draft = self.draft(self, case, input, &documents, self.now())?;
         let held = self.holdings(case)?;
         if draft.full.fields.iter().any(|field| field.field.as_str() == "address") {
             self.office.vault.note_and_wait(Some(self.actor.staff), "reveal_address", Some(draft.holder.id))?;
@@ -231,6 +238,7 @@ impl Desk {
         if input.transfer {
             self.may_hand_over(case)?;
         }
+        let documents = self.documents_to_go(case, &input)?;
         let desk = self.clone();
         let id = self.write("send_referral", move |tx| {
             let mut offices = vec![input.to.trim().to_owned()];
@@ -245,7 +253,7 @@ impl Desk {
             let is_open = offices.len() > 1;
             let mut first = None;
             for to in offices {
-                let draft = desk.draft(tx, case, &ReferralInput { to, ..input.clone() }, tx.now())?;
+                let draft = desk.draft(tx, case, &ReferralInput { to, ..input.clone() }, &documents, tx.now())?;
                 desk.not_twice(tx, case, &draft, input.also_elsewhere || is_open, first)?;
                 let referral = desk.begin_referral(tx, case, draft, &input, first, is_open)?;
                 first = first.or(Some(referral));
@@ -254,6 +262,17 @@ impl Desk {
         })?;
         self.office.release_outbox();
         Ok(id)
+    }
+
+    /// The documents that go along, sealed for that: what the consent keeps back is refused before anything is sealed.
+    fn documents_to_go(&self, case: RecordId, input: &ReferralInput) -> Result<Vec<SharedDocument>, DeskError> {
+        let chosen = self.chosen_documents(case, &input.documents, input.transfer)?;
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let documents: Vec<SharedDocument> = chosen.iter().map(|(document, _)| document.clone()).collect();
+        let draft = self.draft(self, case, input, &documents, self.now())?;
+        if draft.full.documents().is_empty() { Ok(Vec::new()) } else { self.seal_documents(chosen) }
     }
 
     /// Refuses to ask the same office for the same twice, and another by mistake. `group` are those of this very request.
@@ -447,6 +466,7 @@ impl Desk {
         source: &impl Source,
         case: RecordId,
         input: &ReferralInput,
+        documents: &[SharedDocument],
         now: Timestamp,
     ) -> Result<Draft, DeskError> {
         let case = source.case(case)?.ok_or(DeskError::NotFound)?;
@@ -463,8 +483,24 @@ impl Desk {
         let permit = Permit::under(&consent.terms, consent.status, purpose, asked.to, circumstances, now)?;
         let held = source.holdings(case.id)?;
         self.check_permitted(&case, input, &permit, &held)?;
-        let preview = self.preview(&case, &client, &asked, &permit, now)?;
-        let full = self.full(&case, &client, &held, &permit, asked.template)?;
+        let covers = permit.covers(FieldGroup::Documents) && asked.template.asks_for(FieldGroup::Documents);
+        let documents = if covers { documents } else { &[] };
+        if !covers && !input.documents.is_empty() && !input.transfer {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("documents", "documents-not-covered")]));
+        }
+        if asked.outside.is_some() && !documents.is_empty() {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("documents", "documents-need-node")]));
+        }
+        let mut preview = self.preview(&case, &client, &asked, &permit, now)?;
+        if documents.is_empty() {
+            let told = preview.will_share.iter().copied().filter(|group| *group != FieldGroup::Documents);
+            preview.will_share = List::new(told.collect()).map_err(|_| DeskError::NotFound)?;
+        }
+        let mut full = self.full(&case, &client, &held, &permit, asked.template)?;
+        full.documents = match documents.is_empty() {
+            true => None,
+            false => Some(List::new(documents.to_vec()).map_err(|_| DeskError::NotFound)?),
+        };
         let names = self.conflict_names(case.id, &client, &permit).filter(|_| asked.outside.is_none());
         let is_left_out = |group: &FieldGroup| !preview.will_share.as_slice().contains(group);
         Ok(Draft {
@@ -570,6 +606,7 @@ impl Desk {
             },
             never: super::circumstances::shared(&client.never, permit),
             moved: None,
+            documents: None,
         })
     }
 
@@ -606,6 +643,7 @@ impl Desk {
             urgency: urgency.copied().unwrap_or_default().to_owned(),
             consent: input.consent.clone(),
             template: input.template.clone(),
+            documents: input.documents.clone(),
             ..ReferralInput::default()
         };
         Ok((case, request))
@@ -626,9 +664,10 @@ impl Desk {
     /// When fields are wrong, the consent does not allow it, or the other office is not at work.
     pub fn share_more(&self, id: RecordId, input: &MoreInput) -> Result<(), DeskError> {
         let (case, request) = self.more(&*self.visible_referral(id)?, input)?;
+        let documents = self.documents_to_go(case, &request)?;
         let desk = self.clone();
         self.write("share_more", move |tx| {
-            let draft = desk.draft(tx, case, &request, tx.now())?;
+            let draft = desk.draft(tx, case, &request, &documents, tx.now())?;
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let (referral, keys) = (&mut sealed.record, &desk.office.keys);
             referral.full = Some(draft.full.clone());

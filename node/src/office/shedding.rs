@@ -4,6 +4,7 @@ use super::outward::add_own_event;
 use super::{DeskError, Office};
 use crate::records::{Outbox, Outside, Referral};
 use crate::vault::{Erasure, Record};
+use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::bounded::Text;
 use casemesh_protocol::id::RecordId;
@@ -106,10 +107,10 @@ impl Office {
     fn shed(&self, id: RecordId) -> Result<(), DeskError> {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
         let (index, keys) = (Arc::clone(&self.index), self.keys.clone());
-        let old = self.vault.write(None, "shed_referral", move |tx| {
+        let (old, files) = self.vault.write(None, "shed_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             if let Some(old) = sealed.record.shed {
-                return Ok(old);
+                return Ok((old, Vec::new()));
             }
             let now = tx.now();
             if !is_to_shed(&sealed.record, sealed.record.state(), now) {
@@ -121,6 +122,8 @@ impl Office {
                 let answer = Step::ErasureAnswered { erased: true, kept: Note::default() };
                 add_own_event(tx, &keys, &mut sealed.record, answer)?;
             }
+            let files = sealed.record.full.iter().flat_map(|full| full.documents()).map(|document| document.file);
+            let files: Vec<Digest> = files.collect();
             let key = tx.new_person_key();
             sealed.record = stripped(&sealed.record, key, now);
             // Our answers have yet to go.
@@ -137,9 +140,10 @@ impl Office {
             }
             tx.about(id);
             tx.update(&sealed.record, sealed.revision)?;
-            Ok(sealed.record.shed.unwrap_or(key))
+            Ok((sealed.record.shed.unwrap_or(key), files))
         })?;
         self.vault.erase(None, move |_| Ok(((), Erasure { persons: vec![old], redacted: Vec::new() })))?;
+        self.drop_documents(&files);
         self.vault.write(None, "shed_referral", move |tx| {
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             sealed.record.shed = None;

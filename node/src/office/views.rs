@@ -1,5 +1,9 @@
 //! What the desk shows: the types of pages and of the JSON API.
 
+mod network;
+
+pub use network::*;
+
 use super::links::Shared;
 use super::steps::Wanted;
 use crate::calendars::Calendar;
@@ -9,13 +13,13 @@ use crate::records::{
     TaskTitle, Tier,
 };
 use crate::vocabulary::Term;
-use casemesh_protocol::directory::{Capacity, ServiceOffer};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::packet::{Full, Preview};
 use casemesh_protocol::referral::{Side, State, Visit};
 use casemesh_protocol::terms::{Code, ConsentTerms, FieldGroup, FieldState, Ground, SafeContact, Value};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use casemesh_protocol::timers::Awaited;
+use casemesh_protocol::trust::EndReason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -799,6 +803,23 @@ pub enum RequestedView {
         /// Whose.
         name: String,
     },
+    /// An office is let into the network.
+    Admit {
+        /// Its name.
+        name: String,
+        /// The digits to compare with it on the telephone.
+        digits: String,
+    },
+    /// An office's membership of the network ends.
+    EndMembership {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[schema(value_type = String)]
+        reason: EndReason,
+        /// Which office goes on with its work.
+        successor: Option<String>,
+    },
     /// A person is erased.
     Erase {
         /// Who.
@@ -1153,6 +1174,25 @@ pub struct ReferralView {
     pub onward: Vec<ReferralSummary>,
     /// Whom to ask next.
     pub next: Option<NextView>,
+    /// Documents that go along, or came.
+    pub documents: Vec<SharedDocumentView>,
+    /// Whether the other office does not belong to the network any more.
+    pub partner_left: bool,
+}
+
+/// A document that goes with a referral, or came with one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SharedDocumentView {
+    /// What it is.
+    pub title: String,
+    /// What the file is called.
+    pub name: String,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// While it is on its way: how much of it has come, of a hundred. At the sender that it was not fetched yet.
+    pub percent: Option<u64>,
+    /// Whether it is here, to be handed out.
+    pub here: bool,
 }
 
 /// What another office answered when it was asked to erase.
@@ -1385,179 +1425,6 @@ pub struct PartnerView {
     pub connected: bool,
     /// What a person should know about the connection.
     pub problem: Option<String>,
-}
-
-/// A service that an office of the network offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct OfferView {
-    /// Which.
-    pub service: CodeView,
-    /// In words.
-    pub description: String,
-    /// When the office last said so.
-    #[schema(value_type = String)]
-    pub assured: Day,
-    /// From which age.
-    pub min_age: Option<u8>,
-    /// Up to which age.
-    pub max_age: Option<u8>,
-    /// Whether there is room.
-    #[schema(value_type = String)]
-    pub capacity: Capacity,
-    /// Whether that is so long ago that one should ask.
-    pub is_stale: bool,
-}
-
-impl OfferView {
-    pub(super) fn new(offer: &ServiceOffer, today: Day, stale_days: i32) -> Self {
-        Self {
-            service: CodeView::from(&offer.service),
-            description: offer.description.to_string(),
-            assured: offer.assured,
-            min_age: offer.min_age,
-            max_age: offer.max_age,
-            capacity: offer.capacity,
-            is_stale: offer.assured.plus_days(stale_days) < today,
-        }
-    }
-}
-
-/// An office that offers what is looked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FoundOffer {
-    /// Which.
-    #[schema(value_type = String)]
-    pub office: OfficeId,
-    /// Its name.
-    pub name: String,
-    /// The area it serves.
-    pub area: String,
-    /// Languages spoken there.
-    pub languages: Vec<String>,
-    /// Its telephone.
-    pub telephone: String,
-    /// Until when it takes nobody.
-    #[schema(value_type = Option<String>)]
-    pub closed_until: Option<Day>,
-    /// The service.
-    pub offer: OfferView,
-}
-
-/// A service of an organisation outside the network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ListingView {
-    /// Which.
-    #[schema(value_type = String)]
-    pub id: RecordId,
-    /// What it is called.
-    pub name: String,
-    /// Whose it is.
-    pub organization: String,
-    /// What it is.
-    pub description: String,
-    /// As which service it counts.
-    pub service: Option<CodeView>,
-    /// Languages spoken there.
-    pub languages: Vec<String>,
-    /// From which age.
-    pub min_age: Option<u8>,
-    /// Up to which age.
-    pub max_age: Option<u8>,
-    /// For which area.
-    pub area: String,
-    /// Addresses.
-    pub places: Vec<String>,
-    /// Telephones, mail, page.
-    pub contact: Vec<String>,
-    /// When it is open.
-    pub hours: Vec<String>,
-    /// For whom.
-    pub eligibility: String,
-    /// How one gets in.
-    pub application: String,
-    /// What it costs.
-    pub fees: String,
-    /// What to bring.
-    pub documents: Vec<String>,
-    /// What is different just now.
-    pub alert: String,
-    /// When somebody last confirmed it.
-    #[schema(value_type = Option<String>)]
-    pub assured: Option<Day>,
-    /// Whether that is so long ago, or unknown, that one should ask.
-    pub is_stale: bool,
-}
-
-/// What this office says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct OwnEntryView {
-    /// The area it serves.
-    pub area: String,
-    /// Languages spoken there.
-    pub languages: Vec<String>,
-    /// A telephone for other offices.
-    pub telephone: String,
-    /// Until when it takes nobody.
-    #[schema(value_type = Option<String>)]
-    pub closed_until: Option<Day>,
-    /// Whether others do not learn where its node is.
-    pub hidden: bool,
-    /// What it offers.
-    pub offers: Vec<OfferView>,
-}
-
-/// Another office of the network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct OtherOfficeView {
-    /// Which.
-    #[schema(value_type = String)]
-    pub office: OfficeId,
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// Whether it keeps packets for others.
-    pub is_hub: bool,
-    /// The area it serves.
-    pub area: String,
-    /// What it offers.
-    pub services: Vec<OfferView>,
-    /// Until when it takes nobody.
-    #[schema(value_type = Option<String>)]
-    pub closed_until: Option<Day>,
-    /// Its telephone.
-    pub telephone: String,
-    /// Languages spoken there.
-    pub languages: Vec<String>,
-    /// How it can be reached now.
-    pub line: super::Line,
-    /// What a person should know about the connection.
-    pub problem: Option<String>,
-    /// How many packets wait for it.
-    pub waiting: usize,
-    /// Since when.
-    #[schema(value_type = Option<String>)]
-    pub since: Option<Timestamp>,
-    /// When the last of them was put into a file that is carried by hand.
-    #[schema(value_type = Option<String>)]
-    pub carried: Option<Timestamp>,
-}
-
-/// The network that the office is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct NetworkView {
-    /// Its name.
-    pub name: String,
-    /// The issue of its file that is used here.
-    pub number: u64,
-    /// The other offices: where something waits first.
-    pub members: Vec<OtherOfficeView>,
-    /// Packets that came and are not opened yet.
-    pub waiting_in: usize,
-    /// Packets that could not be opened.
-    pub set_aside: usize,
-    /// Whether this account may put what waits into a file, and take one.
-    pub may_carry: bool,
 }
 
 /// A line of the desk register.

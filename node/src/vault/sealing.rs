@@ -76,6 +76,10 @@ casemesh_protocol::coded_enum!(
         Counters = 25 "counters",
         /// A service outside the network.
         Listing = 26 "listing",
+        /// That another office was verified by voice.
+        PartnerCheck = 27 "partner_check",
+        /// Whether there is room, asked without a person.
+        CapacityAsked = 28 "capacity_asked",
     }
 );
 

@@ -194,6 +194,11 @@ fn content_of(body: Body, key: &VerifyingKey) -> Option<Content> {
         Body::ReferralFull { event, .. } => Content::Full(read(&event)?),
         Body::ReferralEvent(event) => Content::Event(read(&event)?),
         Body::ReadReceipt(receipt) => Content::Read(receipt.packet_hash),
-        Body::StatisticsTable(_) | Body::Card(_) | Body::ConflictNames { .. } => return None,
+        Body::StatisticsTable(_)
+        | Body::Card(_)
+        | Body::ConflictNames { .. }
+        | Body::News(_)
+        | Body::CapacityQuestion(_)
+        | Body::CapacityAnswer(_) => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Calls about the network, and about packets that are carried by hand.
 
-use super::{Answer, Body, Caller, DONE, Done, Problem, Query, at_desk};
+use super::{Answer, Body, Caller, DONE, Done, Made, Path, Problem, Query, at_desk};
 use crate::App;
 use axum::Router;
 use axum::body::Bytes;
@@ -9,8 +9,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::bundle::Brought;
 use casemesh_node::office::{
-    EntryInput, FoundOffer, ListingView, ListingsReport, NetworkView, OfferInput, OfferSearch, OwnEntryView,
+    CapacityAnswerInput, CapacityInput, CapacityView, CheckInput, EndInput, EntryInput, FoundOffer, ListingView,
+    ListingsReport, NetworkView, NewcomerView, OfferInput, OfferSearch, OwnEntryView,
 };
+use casemesh_protocol::id::RecordId;
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -41,7 +43,7 @@ async fn listings(
     caller: Caller,
     Query(search): Query<OfferSearch>,
 ) -> Answer<Vec<ListingView>> {
-    at_desk(&app, move || Ok(caller.desk.find_listings(&search))).await
+    at_desk(&app, move || caller.desk.find_listings(&search)).await
 }
 
 /// A directory of services outside the network.
@@ -78,6 +80,67 @@ async fn network(State(app): State<App>, caller: Caller) -> Answer<Option<Networ
     at_desk(&app, move || Ok(caller.desk.network())).await
 }
 
+/// An office's card, as it gave it: the bytes as hexadecimal digits.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CardInput {
+    /// The card.
+    card: String,
+}
+
+/// Whether something was done, or waits for somebody else's approval.
+#[derive(serde::Serialize, ToSchema)]
+struct DoneOrAsked {
+    /// Whether it was done.
+    done: bool,
+}
+
+fn card_bytes(input: &CardInput) -> Vec<u8> {
+    let pairs = input.card.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect::<Option<_>>().unwrap_or_default()
+}
+
+#[utoipa::path(post, path = "/api/v1/network/newcomer", request_body = CardInput, responses((status = 200, body = NewcomerView), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn newcomer(State(app): State<App>, caller: Caller, Body(input): Body<CardInput>) -> Answer<NewcomerView> {
+    at_desk(&app, move || caller.desk.read_newcomer(&card_bytes(&input))).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/members", request_body = CardInput, responses((status = 200, body = DoneOrAsked), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn admit(State(app): State<App>, caller: Caller, Body(input): Body<CardInput>) -> Answer<DoneOrAsked> {
+    at_desk(&app, move || caller.desk.admit(&card_bytes(&input)).map(|done| DoneOrAsked { done })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/end", request_body = EndInput, responses((status = 200, body = DoneOrAsked), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn end(State(app): State<App>, caller: Caller, Body(input): Body<EndInput>) -> Answer<DoneOrAsked> {
+    at_desk(&app, move || caller.desk.end_membership(&input).map(|done| DoneOrAsked { done })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/checks", request_body = CheckInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn verify(State(app): State<App>, caller: Caller, Body(input): Body<CheckInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.verify_partner(&input).map(|()| DONE)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/network/room", responses((status = 200, body = Vec<CapacityView>), (status = 401, body = Problem)))]
+async fn rooms(State(app): State<App>, caller: Caller) -> Answer<Vec<CapacityView>> {
+    at_desk(&app, move || Ok(caller.desk.capacity_asked())).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/room", request_body = CapacityInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn ask_room(State(app): State<App>, caller: Caller, Body(input): Body<CapacityInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.ask_capacity(&input).map(|id| Made { id })).await
+}
+
+#[utoipa::path(post, path = "/api/v1/network/room/{id}", params(("id" = String, Path)), request_body = CapacityAnswerInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn answer_room(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<CapacityAnswerInput>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.answer_capacity(id, &input).map(|()| DONE)).await
+}
+
 #[utoipa::path(post, path = "/api/v1/network/bundle", request_body = For, responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"), (status = 403, body = Problem), (status = 422, body = Problem)))]
 async fn pack(State(app): State<App>, caller: Caller, Body(input): Body<For>) -> Result<Response, Problem> {
     let today = caller.desk.today();
@@ -97,11 +160,34 @@ pub(super) fn routes() -> Router<App> {
         .route("/network/listings", get(listings).post(import))
         .route("/network/own", get(own).put(change_own))
         .route("/network/own/offers", post(change_offer))
+        .route("/network/newcomer", post(newcomer))
+        .route("/network/members", post(admit))
+        .route("/network/end", post(end))
+        .route("/network/checks", post(verify))
+        .route("/network/room", get(rooms).post(ask_room))
+        .route("/network/room/{id}", post(answer_room))
         .route("/network/bundle", post(pack))
         .route("/network/brought", post(bring))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(network, offers, listings, import, own, change_own, change_offer, pack, bring))]
+#[openapi(paths(
+    network,
+    offers,
+    listings,
+    import,
+    own,
+    change_own,
+    change_offer,
+    newcomer,
+    admit,
+    end,
+    verify,
+    rooms,
+    ask_room,
+    answer_room,
+    pack,
+    bring
+))]
 pub(super) struct Document;

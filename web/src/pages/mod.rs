@@ -13,6 +13,7 @@ mod history;
 mod home;
 mod log;
 mod manual;
+mod membership;
 mod network;
 mod outside;
 mod oversight;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(hers::routes())
         .merge(history::routes())
         .merge(manual::routes())
+        .merge(membership::routes())
         .merge(network::routes())
         .merge(outside::routes())
         .merge(oversight::routes())

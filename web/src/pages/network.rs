@@ -11,9 +11,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::bundle::{Brought, Packed};
+use casemesh_node::lobby::Reception;
 use casemesh_node::office::{
     DeskError, EntryInput, FoundOffer, HandedOut, LISTINGS_BYTES_MAX, ListingView, ListingsReport, NetworkView,
-    OfferInput, OfferSearch, OwnEntryView,
+    OfferInput, OfferSearch, OwnEntryView, spoken,
 };
 use casemesh_protocol::directory::Capacity;
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
@@ -46,6 +47,21 @@ struct NetworkPage {
     found: Option<Found>,
     services: Vec<(String, String)>,
     keeps_entry: bool,
+    /// Whether this account decides that the office joins a network.
+    may_join: bool,
+    /// Where the office waits to be let in: the digits to compare, and how the last knocking went.
+    joining: Option<(String, &'static str)>,
+}
+
+/// How knocking went, as a word of the catalogues.
+fn went(reception: Option<&Reception>) -> &'static str {
+    match reception {
+        None => "begun",
+        Some(Reception::NoLine) => "no-line",
+        Some(Reception::Waiting) => "waiting",
+        Some(Reception::Refused) => "refused",
+        Some(Reception::In(_)) => "in",
+    }
 }
 
 /// What was found: in the network, and outside.
@@ -67,6 +83,12 @@ impl NetworkPage {
         all.into_iter().filter(|(_, text)| !text.is_empty()).collect()
     }
 
+    /// How full an office can say it is.
+    fn capacities(&self) -> Vec<(String, String)> {
+        let said = Capacity::ALL.iter().filter(|capacity| **capacity != Capacity::NotSaid);
+        said.map(|capacity| (capacity.to_string(), self.page.word("capacity", capacity))).collect()
+    }
+
     fn name_of(&self, office: &casemesh_protocol::id::OfficeId) -> String {
         let members = self.network.iter().flat_map(|network| &network.members);
         let mut named = members.filter(|member| member.office == *office).map(|member| member.name.clone());
@@ -84,10 +106,22 @@ async fn found_page(app: &App, signed: Signed, form: Form, brought: Option<Broug
     match app.run(move || Ok::<_, DeskError>((desk.network(), desk.keeps_entry()))).await {
         Ok((network, keeps_entry)) => {
             let services = signed.page.options("service_type");
-            html_with(status, &NetworkPage { page: signed.page, network, form, brought, found, services, keeps_entry })
+            let (page, may_join) = (signed.page, signed.desk.may_join().is_ok());
+            let joining = app.node.joining().map(|(invitation, reception)| {
+                (spoken(&app.node.relay_office(), &invitation.registrar), went(reception.as_ref()))
+            });
+            html_with(
+                status,
+                &NetworkPage { page, network, form, brought, found, services, keeps_entry, may_join, joining },
+            )
         }
         Err(error) => signed.refused(&error),
     }
+}
+
+/// The page again, with what is wrong.
+pub(super) async fn again(app: &App, signed: Signed, form: Form) -> Response {
+    network_page(app, signed, form, None).await
 }
 
 async fn show(State(app): State<App>, signed: Signed) -> Response {
@@ -103,7 +137,7 @@ async fn find(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
         age: form.text("age"),
     };
     let desk = signed.desk.clone();
-    match app.run(move || Ok((desk.find_offers(&search)?, desk.find_listings(&search)))).await {
+    match app.run(move || Ok((desk.find_offers(&search)?, desk.find_listings(&search)?))).await {
         Ok(found) => found_page(&app, signed, form, None, Some(found)).await,
         Err(DeskError::Invalid(problems)) => network_page(&app, signed, form.with_problems(problems), None).await,
         Err(error) => signed.refused(&error),

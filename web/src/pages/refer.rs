@@ -40,6 +40,7 @@ struct ReferPage {
     templates: Vec<(String, String)>,
     /// Offices with a node, which can be asked at the same time.
     members: Vec<(String, String)>,
+    documents: Vec<(String, String)>,
     /// Whether a consent lets everything go at once.
     may_go_now: bool,
     /// Whether the account may decide without a consent.
@@ -110,6 +111,7 @@ async fn refer_page(
             about: format!("{} {}", case.summary.number, case.summary.client),
             consent_href: format!("/people/{first_client}/consents/new"),
             partners: offices,
+            documents: documents_of(&case),
             members,
             may_go_now: live().any(|consent| consent.terms.complete_now),
             may_override: signed.desk.may(Ask::ApproveCases),
@@ -184,6 +186,7 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
         also: form.all("also"),
         follows: form.text("follows"),
         complete_now: form.on("complete_now"),
+        documents: form.all("documents"),
     };
     let desk = signed.desk.clone();
     let refused = if form.get("stage") == "send" {
@@ -217,8 +220,14 @@ struct MorePage {
     about: String,
     consents: Vec<(String, String)>,
     templates: Vec<(String, String)>,
+    documents: Vec<(String, String)>,
     share: Option<SharePreview>,
     refusal: Option<String>,
+}
+
+/// The documents of a case that this account may let go along.
+fn documents_of(case: &casemesh_node::office::CaseView) -> Vec<(String, String)> {
+    case.documents.iter().map(|document| (document.id.to_string(), document.title.clone())).collect()
 }
 
 async fn more_page(
@@ -258,6 +267,7 @@ async fn more_page(
         about: format!("{} – {}", referral.summary.partner, case.summary.client),
         consents: case.consents.iter().filter(is_for_them).map(groups).collect(),
         templates: templates(&page),
+        documents: documents_of(&case),
         refusal: refusal.map(|error| page.t(error.key())),
         form,
         share,
@@ -277,7 +287,8 @@ async fn more_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Sig
 }
 
 async fn more(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
-    let input = MoreInput { consent: form.text("consent"), template: form.text("template") };
+    let input =
+        MoreInput { consent: form.text("consent"), template: form.text("template"), documents: form.all("documents") };
     let desk = signed.desk.clone();
     let refused = if form.get("stage") == "send" {
         match app.run(move || desk.share_more(id, &input)).await {
