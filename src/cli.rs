@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_crypto::share::Split;
 use casemesh_node::clock::Clock;
+use casemesh_node::doctor::{Weight, examine};
 use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
@@ -93,6 +94,9 @@ enum Command {
         /// Print as JSON
         #[arg(long)]
         json: bool,
+        /// Also measure what goes over a line: packets a second, a long file, a hub with a thousand offices, a large directory
+        #[arg(long)]
+        network: bool,
         /// Also measure the desk with so many cases in the office
         #[arg(long)]
         cases: Vec<usize>,
@@ -100,11 +104,14 @@ enum Command {
         #[arg(long, hide = true)]
         resident: Option<PathBuf>,
     },
-    /// Say in plain words how this office's node is
+    /// Say in plain words how this office's node is, whether it runs or not
     Doctor {
         /// The office's folder
         #[arg(long)]
         folder: PathBuf,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write the OpenAPI document of the JSON API
     Openapi,
@@ -407,8 +414,8 @@ fn run(command: Command) -> Result<ExitCode> {
             show_stats(&numbers, json)?;
         }
         Command::Bench { resident: Some(folder), .. } => bench::tell_resident(&folder)?,
-        Command::Bench { json, cases, resident: None } => bench::run(json, &cases)?,
-        Command::Doctor { folder } => doctor(&folder)?,
+        Command::Bench { json, cases, network, resident: None } => bench::run(json, &cases, network)?,
+        Command::Doctor { folder, json } => doctor(&folder, json)?,
         Command::Openapi => say(casemesh_web::openapi()),
     }
     Ok(ExitCode::SUCCESS)
@@ -804,27 +811,22 @@ fn show_figure(figure: &casemesh_node::office::FigureView) {
     }
 }
 
-fn doctor(folder: &Path) -> Result<()> {
-    with_node(folder, |node| {
-        let door = node.door();
-        say(format_args!("{} is set up in {}.", door.name, folder.display()));
-        say(door.clock_problem.unwrap_or_else(|| "The clock looks right.".into()));
-        match node.directory() {
-            None => {
-                say("It has not joined a network. Ask your steward for the network file, then: casemesh join accept")
-            }
-            Some(directory) => say(format_args!(
-                "It is in the network {:?} with {} nodes, as of {}.",
-                directory.name().as_str(),
-                directory.members().count(),
-                directory.as_of().day()
-            )),
-        }
-        say(format_args!("{} packets wait to be opened.", door.waiting));
-        let aside = node.relay().spool().set_aside_count();
-        if aside > 0 {
-            say(format_args!("{aside} packets could not be opened and lie in spool/aside; the log says why."));
-        }
-        Ok(())
-    })
+fn doctor(folder: &Path, json: bool) -> Result<()> {
+    let findings = examine(folder, &Clock::system())?;
+    if json {
+        say(serde_json::to_string_pretty(&findings)?);
+        return Ok(());
+    }
+    for finding in &findings {
+        let mark = match finding.weight {
+            Weight::Good => "  ",
+            Weight::Note => "- ",
+            Weight::Act => "! ",
+        };
+        say(format_args!("{mark}{}", finding.text));
+    }
+    if findings.iter().all(|finding| finding.weight != Weight::Act) {
+        say("Nothing needs to be done.");
+    }
+    Ok(())
 }

@@ -50,5 +50,7 @@ mod people;
 mod referring;
 /// Code lists and forms of the office.
 mod vocabulary;
+/// Real processes under power cuts, sleep and bad lines.
+mod weather;
 /// What the web server refuses, and what it always sends.
 mod web;

@@ -93,7 +93,8 @@ fn pages() -> BTreeSet<(String, String)> {
             }
             // A form with a file goes the way of the API's plain body.
             let with_file =
-                ["/cases/{id}/documents", "/lists/import", "/network/bring", "/network/services"].contains(&path);
+                ["/cases/{id}/documents", "/lists/import", "/network/bring", "/network/newcomer", "/network/services"]
+                    .contains(&path);
             let methods = if with_file { &["get"][..] } else { &["get", "post"] };
             for method in methods.iter().filter(|method| handlers.contains(&format!("{method}("))) {
                 pages.insert(((*method).to_owned(), path.to_owned()));

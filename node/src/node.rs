@@ -2,6 +2,7 @@
 
 use crate::bundle::{Brought, Packed};
 use crate::clock::Clock;
+use crate::clockwatch::ClockWatch;
 use crate::disk;
 use crate::keys::{KeyError, KeyFile, NewOffice, RelayProfile};
 use crate::lobby::{self, Lobby, Reception};
@@ -443,6 +444,29 @@ fn list<T, const N: usize>(items: Vec<T>) -> Result<List<T, N>, NodeError> {
     List::new(items).map_err(|error| NodeError::Input(error.to_string()))
 }
 
+/// What is wrong with a clock, if a card tells.
+pub(crate) fn clock_problem_of(card: Option<&Card>, now: Timestamp) -> Option<String> {
+    let sentence = |why: &str| {
+        format!(
+            "The clock of this computer says {}, {why}. Set it right; until then other offices refuse our packets. Nothing is lost.",
+            now.day()
+        )
+    };
+    if now < MADE {
+        return Some(sentence("which is before Casemesh was made"));
+    }
+    let prekeys = &card?.prekeys;
+    let last = prekeys.iter().map(|prekey| prekey.until).max()?;
+    let first = prekeys.iter().map(|prekey| prekey.from).min()?;
+    if now < first {
+        Some(sentence("which is before this office was set up"))
+    } else if now > last {
+        Some(sentence("and this office's keys for receiving ran out; if the clock is right, renew the office's card"))
+    } else {
+        None
+    }
+}
+
 fn lock_folder(folder: &Path) -> Result<File, NodeError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
@@ -646,13 +670,15 @@ impl Node {
         };
         // A full channel means that a look is due anyway.
         let wake = Box::new(move || drop(wake.try_send(Turn::Look)));
-        let relay = Relay::start(folder, profile, &relay_config, clock.clone(), wake)?;
+        let watch = ClockWatch::open(folder, clock.now());
+        let relay = Relay::start(folder, profile, &relay_config, (clock.clone(), watch.clone()), wake)?;
         let around = Surroundings {
             folder: folder.to_owned(),
             clock: clock.clone(),
             relay,
             directory: Arc::default(),
             changing: Arc::default(),
+            watch,
             lobby: config.lobby.as_ref().filter(|_| reach == Reach::Network).map(|address| Lobby::new(folder, address)),
         };
         let inner = Arc::new(Inner {
@@ -706,28 +732,27 @@ impl Node {
 
     /// What is wrong with the clock of this computer, if anything can be told.
     pub fn clock_problem(&self) -> Option<String> {
-        let now = self.inner.around.clock.now();
-        let sentence = |why: &str| {
-            format!(
-                "The clock of this computer says {}, {why}. Set it right; until then other offices refuse our packets. Nothing is lost.",
-                now.day()
-            )
-        };
-        if now < MADE {
-            return Some(sentence("which is before Casemesh was made"));
+        let (now, watch) = (self.inner.around.clock.now(), &self.inner.around.watch);
+        if watch.is_doubted() {
+            return Some(format!(
+                "The clock of this computer says {}; when it was used last, it said {}. If the day is right, say so on the first page; if not, set the clock. Until then nothing ends by itself.",
+                now.day(),
+                watch.last().day()
+            ));
         }
-        let card: Card = wire::decode(&read_card(&self.inner.around.folder).ok()?).ok()?;
-        let last = card.prekeys.iter().map(|prekey| prekey.until).max()?;
-        let first = card.prekeys.iter().map(|prekey| prekey.from).min()?;
-        if now < first {
-            Some(sentence("which is before this office was set up"))
-        } else if now > last {
-            Some(sentence(
-                "and this office's keys for receiving ran out; if the clock is right, renew the office's card",
-            ))
-        } else {
-            None
-        }
+        let card: Option<Card> = wire::decode(&read_card(&self.inner.around.folder).ok()?).ok();
+        clock_problem_of(card.as_ref(), now)
+    }
+
+    /// Somebody looked at the day, and it is right.
+    pub fn confirm_clock(&self) {
+        self.inner.around.watch.confirm(self.inner.around.clock.now());
+        drop(self.stop.try_send(Turn::Look));
+    }
+
+    /// Whether the clock jumped ahead, and nobody has said yet that the day is right.
+    pub fn doubts_clock(&self) -> bool {
+        self.inner.around.watch.is_doubted()
     }
 
     /// Says where the pages are, for commands of the same account on this computer.
@@ -1015,6 +1040,7 @@ impl Inner {
     }
 
     fn turn(&self) {
+        self.around.watch.tick(self.around.clock.now());
         self.around.keep_lobby();
         self.knock();
         let office = self.office.read().unwrap_or_else(PoisonError::into_inner).clone();

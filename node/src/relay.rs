@@ -7,6 +7,8 @@
 
 use crate::blobs::Blobs;
 use crate::clock::Clock;
+use crate::clockwatch::ClockWatch;
+use crate::doctor::Trace;
 use crate::keys::RelayProfile;
 use crate::mailbox::Mailboxes;
 use crate::net::{Channel, Command, Event, Net, NetError, Peer};
@@ -32,7 +34,7 @@ use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::trust::{Admission, Registrar};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -45,6 +47,8 @@ const TICK: Duration = Duration::from_millis(200);
 const DEFER_MS: u64 = 60_000;
 const HUB_REDIAL_MS: u64 = 15_000;
 const SWEEP_MS: u64 = 3_600_000;
+/// What the relay says of itself on the disk is written anew so often at most.
+const TRACE_MS: u64 = 5_000;
 /// So long an office that left by itself is still on the line.
 const FAREWELL_MS: u64 = 3_000;
 /// So many partners hear once that this node is back: what waits there for us comes now, not after its waiting time.
@@ -128,7 +132,7 @@ impl Relay {
         folder: &Path,
         profile: RelayProfile,
         config: &RelayConfig,
-        clock: Clock,
+        (clock, watch): (Clock, ClockWatch),
         wake: Box<dyn Fn() + Send>,
     ) -> Result<Self, RelayError> {
         let (spool, blobs) = (Spool::open(folder)?, Blobs::open(folder)?);
@@ -144,6 +148,10 @@ impl Relay {
         let status = Arc::new(Mutex::new(RelayStatus::default()));
         let thread = Thread {
             clock,
+            watch,
+            trace: Trace::read(folder),
+            folder: folder.to_owned(),
+            trace_at: Timestamp::default(),
             profile,
             net,
             spool: spool.clone(),
@@ -284,6 +292,11 @@ struct HubLink {
 
 struct Thread {
     clock: Clock,
+    watch: ClockWatch,
+    /// What is left on the disk for whoever asks how the node is.
+    trace: Trace,
+    folder: PathBuf,
+    trace_at: Timestamp,
     profile: RelayProfile,
     net: Net,
     spool: Spool,
@@ -400,6 +413,29 @@ impl Thread {
         self.queues.retain(|office, _| directory.member(office).is_some());
         self.directory = Some(directory);
         self.prekeys = prekeys;
+    }
+
+    /// Says on the disk how it is, where anything changed.
+    fn leave_trace(&mut self, now: Timestamp) {
+        if now < self.trace_at.plus_ms(TRACE_MS) && self.trace_at != Timestamp::default() {
+            return;
+        }
+        self.trace_at = now;
+        let status = self.status().clone();
+        let connected: Vec<OfficeId> = status.connected.iter().copied().collect();
+        let is_same = self.trace.connected == connected
+            && self.trace.listening == status.listening
+            && self.trace.problems == status.problems;
+        if is_same && now < self.trace.at.plus_ms(SWEEP_MS) {
+            return;
+        }
+        for office in &connected {
+            self.trace.seen.insert(*office, now);
+        }
+        let seen = std::mem::take(&mut self.trace.seen);
+        let (listening, problems) = (status.listening, status.problems);
+        self.trace = Trace { at: now, listening, connected, seen, problems };
+        self.log_failure(self.trace.leave(&self.folder));
     }
 
     /// After a farewell, nobody but members gets in.
@@ -602,6 +638,9 @@ impl Thread {
     }
 
     fn welcome(&mut self, peer: &Peer, office: OfficeId) {
+        // Their clock agrees with ours.
+        self.watch.confirm(self.clock.now());
+        self.trace.seen.insert(office, self.clock.now());
         self.present.insert(office, peer.clone());
         {
             let mut status = self.status();
@@ -851,6 +890,7 @@ impl Thread {
             }
         }
         self.close_door(now);
+        self.leave_trace(now);
         self.carry_files(now);
         let poll_ms = self.poll_ms;
         let mut dial = Vec::new();

@@ -92,6 +92,7 @@ impl Spool {
             disk::make_folder(&folder.join(part))?;
         }
         let spool = Self { folder, keeping: Arc::default() };
+        spool.take_newer_up()?;
         // What a crash left half written was never signed for; what was damaged since, a person may look at.
         for packet in spool.waiting_in()? {
             if spool.read_in(&packet).is_err() {
@@ -100,6 +101,39 @@ impl Spool {
             }
         }
         Ok(spool)
+    }
+
+    /// The spool of a data folder as another process keeps it: to be read, not changed.
+    pub(crate) fn beside(folder: &Path) -> Self {
+        Self { folder: folder.join("spool"), keeping: Arc::default() }
+    }
+
+    /// The packet is of a kind that only a newer program knows: it waits for that.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_newer(&self, packet: &Digest) -> io::Result<()> {
+        let newer = self.folder.join("newer");
+        disk::make_folder(&newer)?;
+        fs::rename(self.path("in", packet, "pkt"), newer.join(format!("{packet}.pkt")))
+    }
+
+    /// How many packets wait for a newer program.
+    pub fn newer_count(&self) -> usize {
+        let newer = self.folder.join("newer");
+        if newer.is_dir() { list(&newer, "pkt").map_or(0, |all| all.len()) } else { 0 }
+    }
+
+    /// A program that starts may be the newer one: what waited for it is looked at again.
+    fn take_newer_up(&self) -> io::Result<()> {
+        let newer = self.folder.join("newer");
+        if !newer.is_dir() {
+            return Ok(());
+        }
+        for packet in list(&newer, "pkt")? {
+            fs::rename(newer.join(format!("{packet}.pkt")), self.path("in", &packet, "pkt"))?;
+        }
+        Ok(())
     }
 
     fn path(&self, part: &str, packet: &Digest, extension: &str) -> PathBuf {

@@ -2540,3 +2540,10 @@ problem-no-invitation = This is no invitation, or a letter of it is wrong or mis
 problem-no-lobby = To invite offices, this office's node needs an address where they knock: write lobby = "/ip4/…/tcp/…" into node.toml and start it again.
 log-invite-office = Invited an office
 log-take-invitation-back = Took an invitation back
+network-newer = { $count ->
+    [one] One packet comes from a newer version of Casemesh: update this one, then it opens by itself.
+   *[other] { $count } packets come from a newer version of Casemesh: update this one, then they open by themselves.
+ }
+clock-doubted = The clock of this computer jumped ahead. Is this day right: { $day }? Until somebody says so, nothing ends by itself and nobody is reminded. If it is wrong, set the clock.
+clock-confirm = The day is right
+log-confirm-clock = Said that the clock is right

@@ -25,7 +25,7 @@ use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
 use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::packet::{Body, Full, Kind as PacketKind, Preview, ReadReceipt};
+use casemesh_protocol::packet::{Body, BodyError, Full, Kind as PacketKind, Preview, ReadReceipt};
 use casemesh_protocol::referral::{SignedEvent, Step};
 use casemesh_protocol::statistics::Table;
 use casemesh_protocol::terms::Purpose;
@@ -91,6 +91,8 @@ pub(super) enum Taken {
     Done,
     /// The referral that it belongs to is not here yet.
     Later(ThreadId),
+    /// Only a newer program knows what to do with it.
+    Newer,
     /// It cannot have one; a person may look.
     Aside(&'static str),
 }
@@ -101,10 +103,13 @@ impl Office {
     pub fn turn(&self) {
         self.take_facts();
         self.take_in();
-        self.expire_referrals();
-        self.remind();
-        self.shed_referrals();
-        self.renew();
+        // While the clock is doubted, nothing ends and nobody is late.
+        if !self.around.watch.is_doubted() {
+            self.expire_referrals();
+            self.remind();
+            self.shed_referrals();
+            self.renew();
+        }
         self.tell_news();
         self.part_from_gone();
         self.want_documents();
@@ -404,6 +409,7 @@ impl Office {
                     continue;
                 }
                 Ok(Taken::Done) => spool.drop_in(hash),
+                Ok(Taken::Newer) => spool.set_newer(hash),
                 Ok(Taken::Aside(why)) => {
                     tracing::warn!(packet = ?hash, why, "a packet was set aside");
                     spool.set_aside(hash)
@@ -449,6 +455,10 @@ impl Office {
         }
         let body = match Body::decode(opened.statement.kind, &opened.body) {
             Ok(body) => body,
+            Err(error @ BodyError::UnknownKind(_)) => {
+                tracing::warn!(%error, "a packet waits for a newer version of this program");
+                return Ok(Taken::Newer);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a packet cannot be read");
                 return Ok(Taken::Aside("its body cannot be read"));
@@ -723,7 +733,11 @@ impl Office {
         for referral in under {
             let state = referral.thread().state;
             if state.is_open() {
-                ended = self.step_by_node(staff, referral.id, Step::ConsentWithdrawn).and(ended);
+                ended = match self.step_by_node(staff, referral.id, Step::ConsentWithdrawn) {
+                    // Somebody else ended it in the same moment.
+                    Err(DeskError::Illegal(_)) => ended,
+                    done => done.and(ended),
+                };
             }
         }
         self.take_back(&all)?;

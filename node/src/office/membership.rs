@@ -109,6 +109,8 @@ impl Office {
 
     /// Tells the members what this office decided, and what the stewards did, where it is a registrar; and that this office leaves.
     pub(super) fn tell_news(&self) {
+        // Two turns at the same time would tell it twice.
+        let _held = self.around.changing();
         let told = self.news_to_tell().into_iter().try_for_each(|(mark, news, to_tell)| {
             self.vault.write(None, "tell_news", move |tx| {
                 let mut to_tell = to_tell.into_iter();
@@ -252,6 +254,15 @@ impl Desk {
     /// When it does not administer.
     pub fn may_join(&self) -> Result<(), DeskError> {
         self.administers()
+    }
+
+    /// Notes that this account says that the day is right.
+    ///
+    /// # Errors
+    /// When it is not one that answers for the office.
+    pub fn may_confirm_clock(&self) -> Result<(), DeskError> {
+        self.allow(Ask::AnswerReferrals).or_else(|_| self.allow(Ask::Administer))?;
+        Ok(self.office.vault.note_and_wait(Some(self.actor.staff), "confirm_clock", None)?)
     }
 
     pub(super) fn may_register(&self) -> Result<(), DeskError> {

@@ -226,6 +226,8 @@ impl DeskError {
 /// What the node shares with its open office.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
+    /// Whether the clock can be believed.
+    pub(crate) watch: crate::clockwatch::ClockWatch,
     /// Where offices with an invitation knock, where this one lets others in.
     pub(crate) lobby: Option<crate::lobby::Lobby>,
     /// The data folder.
@@ -377,7 +379,7 @@ impl Office {
         }
         let damaged = |_| VaultError::DamagedRecord;
         let mut prekeys = Prekeys::read(&around.folder, &keys).map_err(damaged)?;
-        if prekeys.destroy_past(around.clock.now()) {
+        if !around.watch.is_doubted() && prekeys.destroy_past(around.clock.now()) {
             prekeys.write(&around.folder, &keys, &mut casemesh_crypto::random::os_rng()).map_err(damaged)?;
         }
         let office = Arc::new(Self {

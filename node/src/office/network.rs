@@ -109,6 +109,7 @@ impl Desk {
             members,
             waiting_in: spool.waiting_summary().0,
             set_aside: spool.set_aside_count(),
+            newer: spool.newer_count(),
             may_carry,
         })
     }

@@ -3,21 +3,21 @@
 use crate::App;
 use crate::form::Form;
 use crate::i18n;
-use crate::page::{Page, Signed, html, outside_language, token_of};
+use crate::page::{Page, Sent, Signed, go, html, outside_language, token_of};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use casemesh_node::office::{Draft, HomeView, TaskView};
+use casemesh_node::office::{DeskError, Draft, HomeView, TaskView};
 use casemesh_node::policy::Ask;
 use casemesh_protocol::time::Day;
 use fluent_bundle::FluentValue;
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/", get(show)).route("/pulse", get(pulse))
+    Router::new().route("/", get(show)).route("/pulse", get(pulse)).route("/clock", post(confirm_clock))
 }
 
 #[derive(Template)]
@@ -35,6 +35,8 @@ struct HomePage {
     finds_links: bool,
     has_places: bool,
     answers: bool,
+    /// The day, where the clock jumped ahead to it and nobody has said that it is right.
+    doubted: Option<Day>,
     drafts: Vec<(String, Draft)>,
 }
 
@@ -50,6 +52,20 @@ impl HomePage {
             ("due-today", of(&|due| due == today)),
             ("due-week", of(&|due| due > today)),
         ]
+    }
+}
+
+/// Somebody looked at the day, and it is right.
+async fn confirm_clock(State(app): State<App>, Sent { signed, .. }: Sent) -> Response {
+    let (desk, node) = (signed.desk.clone(), app.node.clone());
+    let confirmed = app.run(move || {
+        desk.may_confirm_clock()?;
+        node.confirm_clock();
+        Ok::<_, DeskError>(())
+    });
+    match confirmed.await {
+        Ok(()) => go("/"),
+        Err(error) => signed.refused(&error),
     }
 }
 
@@ -93,6 +109,7 @@ async fn show(State(app): State<App>, signed: Signed, Query(came): Query<Came>) 
             finds_links: signed.desk.may(Ask::FindLinks),
             has_places: signed.desk.may(Ask::SeeFigures) && signed.desk.has_module("shelter"),
             answers: signed.desk.answers_referrals(),
+            doubted: Some(signed.desk.today()).filter(|_| app.node.doubts_clock()),
             page: signed.page,
         }),
         Err(error) => signed.refused(&error),

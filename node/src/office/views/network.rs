@@ -293,6 +293,8 @@ pub struct NetworkView {
     pub waiting_in: usize,
     /// Packets that could not be opened.
     pub set_aside: usize,
+    /// Packets that wait for a newer version of this program.
+    pub newer: usize,
     /// Whether this account may put what waits into a file, and take one.
     pub may_carry: bool,
     /// Whether this account lets offices in, for this one.
