@@ -59,6 +59,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         operation if operation.ends_with("/erasure") => json!({ "reason": "" }),
         operation if operation.ends_with("/reset-password") => json!({ "password": "" }),
         "post /api/v1/network/listings" => json!({ "file": "x" }),
+        "post /api/v1/network/newcomer" | "post /api/v1/network/members" => json!({ "card": "" }),
         "post /api/v1/list-imports" => json!({ "mapping": "", "file": "", "dry_run": true }),
         "post /api/v1/imports" => json!({ "mapping": "", "table": "", "dry_run": true }),
         operation if ["/merge", "/unmerge", "/different"].iter().any(|end| operation.ends_with(end)) => {
@@ -163,6 +164,7 @@ fn address(path: &str, place: &Place) -> String {
         .replace("{entry}", &place.entry.to_string())
         .replace("{document}", &place.document.to_string())
         .replace("{version}", "1")
+        .replace("{number}", "1")
         .replace("{link}", &"09".repeat(16))
         .replace("{other}", &"09".repeat(16))
         .replace("{session}", &"09".repeat(8))

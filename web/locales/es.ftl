@@ -2541,3 +2541,10 @@ problem-no-invitation = Esto no es una invitación, o una letra está mal o falt
 problem-no-lobby = Para invitar a oficinas, el sistema de esta oficina necesita una dirección donde se presenten: escriba lobby = "/ip4/…/tcp/…" en node.toml y vuelva a iniciar el sistema.
 log-invite-office = Invitó a una oficina
 log-take-invitation-back = Retiró una invitación
+network-newer = { $count ->
+    [one] Un paquete viene de una versión más nueva de Casemesh: actualice esta y se abrirá solo.
+   *[other] { $count } paquetes vienen de una versión más nueva de Casemesh: actualice esta y se abrirán solos.
+ }
+clock-doubted = El reloj de esta computadora saltó hacia adelante. ¿Es correcto este día: { $day }? Hasta que alguien lo diga, nada termina por sí solo y no se recuerda nada a nadie. Si está mal, ponga el reloj en hora.
+clock-confirm = El día es correcto
+log-confirm-clock = Dijo que el reloj está bien

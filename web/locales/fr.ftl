@@ -2541,3 +2541,10 @@ problem-no-invitation = Ceci n’est pas une invitation, ou une lettre y est fau
 problem-no-lobby = Pour inviter des bureaux, le système de ce bureau a besoin d’une adresse où ils se présentent : écrivez lobby = "/ip4/…/tcp/…" dans node.toml et redémarrez le système.
 log-invite-office = A invité un bureau
 log-take-invitation-back = A retiré une invitation
+network-newer = { $count ->
+    [one] Un paquet vient d’une version plus récente de Casemesh : mettez celle-ci à jour, il s’ouvrira de lui-même.
+   *[other] { $count } paquets viennent d’une version plus récente de Casemesh : mettez celle-ci à jour, ils s’ouvriront d’eux-mêmes.
+ }
+clock-doubted = L’horloge de cet ordinateur a avancé d’un bond. Ce jour est-il juste : { $day } ? Tant que personne ne le dit, rien ne prend fin de soi-même et personne ne reçoit de rappel. S’il est faux, réglez l’horloge.
+clock-confirm = Le jour est juste
+log-confirm-clock = A dit que l’horloge est juste

@@ -2541,3 +2541,10 @@ problem-no-invitation = Huu si mwaliko, au una herufi iliyokosewa au inayokoseka
 problem-no-lobby = Ili kualika ofisi, mfumo wa ofisi hii unahitaji anwani ambapo zitapiga hodi: andika lobby = "/ip4/…/tcp/…" kwenye node.toml na uanzishe mfumo tena.
 log-invite-office = Alialika ofisi
 log-take-invitation-back = Alibatilisha mwaliko
+network-newer = { $count ->
+    [one] Kifurushi kimoja kinatoka toleo jipya zaidi la Casemesh: sasisha hili, kisha kitafunguka chenyewe.
+   *[other] Vifurushi { $count } vinatoka toleo jipya zaidi la Casemesh: sasisha hili, kisha vitafunguka vyenyewe.
+ }
+clock-doubted = Saa ya kompyuta hii iliruka mbele. Je, siku hii ni sahihi: { $day }? Mpaka mtu aseme hivyo, hakuna kinachoisha chenyewe na hakuna anayekumbushwa. Kama si sahihi, rekebisha saa.
+clock-confirm = Siku ni sahihi
+log-confirm-clock = Alisema saa ni sahihi

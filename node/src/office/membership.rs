@@ -301,6 +301,7 @@ impl Desk {
     /// # Errors
     /// When fields are wrong, something is open, or this office or account decides about nobody but itself.
     pub fn end_membership(&self, input: &EndInput) -> Result<bool, DeskError> {
+        self.allow(Ask::Administer)?;
         let mut problems = self.problems();
         let office: Option<OfficeId> = problems.word("office", &input.office);
         let reason: Option<EndReason> = problems.word("reason", &input.reason);
