@@ -54,14 +54,17 @@ const FAILURES: &[(&str, &str)] = &[
     ),
     ("18 a bad line doubles documents", "failures::a_file_that_is_sent_again_is_one_document"),
     ("19 formulas in exported tables", "open: nothing is exported as a table yet"),
-    ("20 a node leaves with open shares", "open: an office that closes down in order"),
+    (
+        "20 a node leaves with open shares",
+        "membership::an_office_leaves_in_order_and_forgets_the_keys_to_which_others_could_write",
+    ),
     ("21 fields of one's own lose their type", "failures::fields_of_an_offices_own_arrive_typed_under_their_labels"),
     ("22 keys are renewed", "exchange::an_office_writes_a_new_card_before_its_prekeys_end_and_partners_use_it"),
     (
         "23 a packet is passed on as if meant for another",
         "crypto: a_recipient_cannot_forward_it_as_if_it_were_for_another",
     ),
-    ("24 all must have the same version", "open: a pair of an old and a new node"),
+    ("24 all must have the same version", "hostile::an_old_and_a_new_node_live_beside_each_other"),
     ("25 what is finished is revoked", "protocol: what_each_side_may_do_in_each_state"),
 ];
 

@@ -170,3 +170,163 @@ fn a_misbehaving_member_gets_errors_and_costs_nothing() {
     let _connected_for_a_moment = stranger.connect();
     assert!(stranger.ask(Channel::Hello, hello(&network, mallory.office, now)).is_none());
 }
+
+#[test]
+fn an_old_and_a_new_node_live_beside_each_other() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let newer = TestNode::new(&new_node("Newer office", OfficeKind::Ngo, vec![Role::Office], vec![]));
+    let mut shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    let network = network(&[&newer, &shelter]);
+    shelter.start();
+    shelter.node().join(&network).unwrap();
+    let desk = shelter.desk("worker");
+    let seed = RelayProfile::read(newer.folder.path()).unwrap().peer_seed;
+    let (now, ours) = (Clock::system().now(), Directory::read(&network, None).unwrap().network());
+    let line = Attacker::new(&seed, &shelter, &network);
+    eventually("the line stands", || line.connect().then_some(()));
+    let says = |version_min, version_max| {
+        let hello = Hello { version_min, version_max, network: ours, office: newer.office, now };
+        wire::decode::<HelloAnswer>(&line.ask(Channel::Hello, wire::encode(&hello)).unwrap()).unwrap()
+    };
+    // One that speaks only what we do not know is told so, and a person here is.
+    assert_eq!(says(VERSION + 1, VERSION + 1), HelloAnswer::Reject(Rejection::Version));
+    let problem =
+        eventually("somebody is told", || shelter.node().relay().status().problems.get(&newer.office).cloned());
+    assert!(problem.contains("Newer office runs another version"), "{problem}");
+    // One that knows more and speaks ours too is welcome.
+    assert!(matches!(says(VERSION, VERSION + 3), HelloAnswer::Welcome(_)));
+    // What only a newer program can read waits for it, is signed for, and holds nothing up.
+    let file = std::fs::read(newer.folder.path().join("keys.cbor")).unwrap();
+    let keys: casemesh_node::keys::KeyFile = wire::decode(&file).unwrap();
+    let (_, keys) = keys.open("worker", crate::harness::PASSWORD).unwrap();
+    let directory = Directory::read(&network, None).unwrap();
+    let prekey = directory.member(&shelter.office).unwrap().prekey(now).unwrap().prekey.clone();
+    let draft = Draft {
+        kind: 99,
+        packet_id: PacketId::random(&mut os_rng()),
+        urgency: Urgency::Routine,
+        from: newer.office,
+        from_log_head: Digest::ZERO,
+        to: vec![(shelter.office, prekey)],
+        created_s: now.s(),
+        expires_h: now.h() + 24,
+        thread: ThreadId::new([1; 16]),
+        previous: Digest::ZERO,
+        consent: Digest::ZERO,
+        purpose: 0,
+        body: b"of a later year",
+        attachments: vec![],
+    };
+    let packet = envelope::seal(&draft, &keys.node_key, &mut os_rng()).unwrap();
+    assert!(matches!(line.put(packet), PacketAnswer::Stored(_)));
+    eventually("it waits", || Some(()).filter(|()| desk.network().unwrap().newer == 1));
+    assert_eq!(desk.network().unwrap().set_aside, 0, "it is nobody's fault");
+    let said = casemesh_node::doctor::examine(shelter.folder.path(), &Clock::system()).unwrap();
+    assert!(said.iter().any(|one| one.text.contains("newer version of Casemesh")), "{said:?}");
+    // The next start looks again: it can be that of the newer program.
+    drop(desk);
+    shelter.stop();
+    shelter.start();
+    let spool = shelter.node().relay().spool();
+    assert_eq!((spool.newer_count(), spool.waiting_in().unwrap().len()), (0, 1));
+    let desk = shelter.desk("worker");
+    eventually("it still waits", || Some(()).filter(|()| desk.network().unwrap().newer == 1));
+}
+
+/// What a flood by one member may cost, in KiB of resident memory and in milliseconds that a page takes.
+const FLOOD_KIB_MAX: u64 = 64 * 1024;
+const PAGE_MS_MAX: u128 = 500;
+
+#[test]
+fn a_flood_by_one_member_costs_little_memory_and_slows_no_page() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mallory = TestNode::new(&new_node("Mallory", OfficeKind::Ngo, vec![Role::Office], vec![]));
+    let shelter = TestNode::new(&new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]));
+    let network = network(&[&mallory, &shelter]);
+    std::fs::write(shelter.folder.path().join("network.cbor"), &network).unwrap();
+    struct Running(std::process::Child);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+    let serve = std::process::Command::new(env!("CARGO_BIN_EXE_casemesh"))
+        .args(["serve", "--folder"])
+        .arg(shelter.to_serve())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let running = Running(serve.unwrap());
+    let pages = eventually("its pages are there", || casemesh_node::node::pages_of(shelter.folder.path()));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = |path: &str| {
+        let start = std::time::Instant::now();
+        let answer = runtime.block_on(http.get(format!("http://{pages}{path}")).send()).unwrap();
+        assert!(answer.status().is_success());
+        start.elapsed().as_millis()
+    };
+    // Somebody works there: the office is open, and packets are opened as they come.
+    let sign_in = serde_json::json!({ "name": "worker", "password": crate::harness::PASSWORD });
+    let request = http.post(format!("http://{pages}/api/v1/sign-in")).json(&sign_in).send();
+    assert!(runtime.block_on(request).unwrap().status().is_success());
+    let resident = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    ask("/sign-in");
+    let before = resident();
+    let seed = RelayProfile::read(mallory.folder.path()).unwrap().peer_seed;
+    let (now, directory) = (Clock::system().now(), Directory::read(&network, None).unwrap());
+    let prekey = directory.member(&shelter.office).unwrap().prekey(now).unwrap().prekey.clone();
+    let line = Attacker::new(&seed, &shelter, &network);
+    eventually("the line stands", || line.connect().then_some(()));
+    line.ask(Channel::Hello, hello(&network, mallory.office, now)).unwrap();
+    let forger = SigningKey::random(&mut os_rng());
+    let body = vec![0x5a; 220_000];
+    let (mut largest, mut times, mut put) = (before, Vec::new(), 0);
+    let end = std::time::Instant::now() + Duration::from_secs(6);
+    while std::time::Instant::now() < end {
+        // The longest packets there are, each another, as many at a time as a line carries.
+        for tag in 0..12 {
+            let draft = Draft {
+                kind: 3,
+                packet_id: PacketId::random(&mut os_rng()),
+                urgency: Urgency::Emergency,
+                from: mallory.office,
+                from_log_head: Digest::ZERO,
+                to: vec![(shelter.office, prekey.clone())],
+                created_s: now.s(),
+                expires_h: now.h() + 24,
+                thread: ThreadId::new([1; 16]),
+                previous: Digest::ZERO,
+                consent: Digest::ZERO,
+                purpose: 0,
+                body: &body,
+                attachments: vec![],
+            };
+            let packet = envelope::seal(&draft, &forger, &mut os_rng()).unwrap();
+            let frame = wire::encode(&PacketRequest::Put(packet));
+            line.net.send(Command::Ask { peer: line.victim.clone(), channel: Channel::Packet, frame, tag });
+        }
+        for _ in 0..12 {
+            if matches!(line.events.recv_timeout(Duration::from_secs(20)), Ok(Event::Answered { .. })) {
+                put += 1;
+            }
+        }
+        times.push(ask("/sign-in"));
+        largest = largest.max(resident());
+    }
+    times.sort_unstable();
+    assert!(put > 50, "the flood was none: {put}");
+    assert!(largest < before + FLOOD_KIB_MAX, "{before} KiB before, {largest} KiB at most, {put} packets");
+    assert!(times.last().unwrap() < &PAGE_MS_MAX, "a page took {times:?} ms");
+    let held: u64 = ["in", "aside"]
+        .iter()
+        .filter_map(|part| std::fs::read_dir(shelter.folder.path().join("spool").join(part)).ok())
+        .flat_map(|files| files.flatten().filter_map(|file| Some(file.metadata().ok()?.len())))
+        .sum();
+    assert!(held < 2 * FLOOD_KIB_MAX * 1024, "{held} bytes lie on the disk");
+}

@@ -12,7 +12,7 @@ use crate::doctor::Trace;
 use crate::keys::RelayProfile;
 use crate::mailbox::Mailboxes;
 use crate::net::{Channel, Command, Event, Net, NetError, Peer};
-use crate::spool::{Fact, IN_PACKETS_MAX, OutRow, Spool};
+use crate::spool::{Fact, IN_BYTES_OF_ONE_MAX, IN_PACKETS_MAX, IN_PACKETS_OF_ONE_MAX, OutRow, Spool};
 use carriage::Carriage;
 use casemesh_crypto::envelope::{Header, packet_hash};
 use casemesh_crypto::hash::Digest;
@@ -162,6 +162,7 @@ impl Relay {
             queues: HashMap::new(),
             present: HashMap::new(),
             asked: HashMap::new(),
+            brought: HashMap::new(),
             next_tag: 0,
             hubs: BTreeMap::new(),
             is_hidden: false,
@@ -308,6 +309,8 @@ struct Thread {
     /// Machines whose hello was welcomed, by office.
     present: HashMap<OfficeId, Peer>,
     asked: HashMap<u64, Asked>,
+    /// Who brought what waits to be opened, and how long it is.
+    brought: HashMap<Digest, (OfficeId, u64)>,
     next_tag: u64,
     hubs: BTreeMap<OfficeId, HubLink>,
     /// Whether other offices are not to learn where this node is: it dials hubs alone.
@@ -695,7 +698,7 @@ impl Thread {
             Channel::Packet => {
                 let PacketRequest::Put(packet) = wire::decode(frame).ok()?;
                 Some(wire::encode(&match from {
-                    Some(_) => self.store(&packet),
+                    Some(from) => self.store(&packet, Some(from)),
                     None => PacketAnswer::Rejected(Rejection::HelloFirst),
                 }))
             }
@@ -711,9 +714,11 @@ impl Thread {
     }
 
     /// Keeps a packet for this office and signs for it.
-    fn store(&mut self, packet: &[u8]) -> PacketAnswer {
+    fn store(&mut self, packet: &[u8], from: Option<OfficeId>) -> PacketAnswer {
         let now = self.clock.now();
-        let is_full = self.spool.waiting_in().map_or(usize::MAX, |waiting| waiting.len()) >= IN_PACKETS_MAX;
+        let waiting = self.spool.waiting_in().unwrap_or_default();
+        let is_full =
+            waiting.len() >= IN_PACKETS_MAX || from.is_some_and(|from| self.has_filled(from, packet, &waiting));
         // Nothing can be judged before our own prekeys are known.
         if is_full || self.prekeys.is_empty() {
             return PacketAnswer::Defer { after_ms: DEFER_MS };
@@ -724,6 +729,7 @@ impl Thread {
         self.status().bytes_received += packet.len() as u64;
         match self.spool.keep_in(packet) {
             Ok(hash) => {
+                self.brought.extend(from.map(|from| (hash, (from, packet.len() as u64))));
                 (self.wake)();
                 PacketAnswer::Stored(self.sign_for(hash))
             }
@@ -732,6 +738,14 @@ impl Thread {
                 PacketAnswer::Defer { after_ms: DEFER_MS }
             }
         }
+    }
+
+    /// Whether one member has brought as much as one may while nobody opens it. What it brought before the last start is not known.
+    fn has_filled(&mut self, from: OfficeId, packet: &[u8], waiting: &[Digest]) -> bool {
+        self.brought.retain(|hash, _| waiting.binary_search(hash).is_ok());
+        let of_member = self.brought.values().filter(|(by, _)| *by == from);
+        let (count, bytes) = of_member.fold((0, 0), |(count, all), (_, bytes)| (count + 1, all + bytes));
+        count >= IN_PACKETS_OF_ONE_MAX || bytes + packet.len() as u64 > IN_BYTES_OF_ONE_MAX
     }
 
     fn sign_for(&self, packet: Digest) -> Receipt {
@@ -811,7 +825,7 @@ impl Thread {
     /// A packet from our mailbox: keep it, sign for it, and let the hub forget it.
     fn fetched(&mut self, hub: OfficeId, packet: &[u8]) {
         let hash = packet_hash(packet);
-        match self.store(packet) {
+        match self.store(packet, None) {
             PacketAnswer::Stored(_) => {}
             PacketAnswer::Defer { .. } => return,
             // What is not for us or past its time is kept and signed for as well, so that the hub can let go of it;

@@ -80,6 +80,12 @@ const RECEIPT_BACK_DAYS: u64 = 60;
 
 /// How many packets may wait to be opened: a locked office is not flooded.
 pub const IN_PACKETS_MAX: usize = 5_000;
+/// How much of it one member may bring over a line: a member that is hostile, or mad, leaves room for the others.
+pub const IN_PACKETS_OF_ONE_MAX: usize = 2_000;
+/// The same, in bytes.
+pub const IN_BYTES_OF_ONE_MAX: u64 = 64 * 1024 * 1024;
+/// How many packets that cannot be opened are kept beside: of more, the oldest go.
+const ASIDE_MAX: usize = 256;
 
 impl Spool {
     /// Opens or makes the spool of a data folder.
@@ -198,7 +204,18 @@ impl Spool {
     pub fn set_aside(&self, packet: &Digest) -> io::Result<()> {
         let aside = self.folder.join("aside");
         disk::make_folder(&aside)?;
-        fs::rename(self.path("in", packet, "pkt"), aside.join(format!("{packet}.pkt")))
+        fs::rename(self.path("in", packet, "pkt"), aside.join(format!("{packet}.pkt")))?;
+        if list(&aside, "pkt")?.len() <= ASIDE_MAX {
+            return Ok(());
+        }
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&aside)? {
+            let entry = entry?;
+            all.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        all.sort_unstable();
+        let over = all.len().saturating_sub(ASIDE_MAX);
+        all.iter().take(over).try_for_each(|(_, path)| disk::remove(path))
     }
 
     /// How many packets were set aside.
@@ -384,6 +401,22 @@ mod tests {
         assert!(spool.under_way().unwrap().is_empty());
         spool.drop_fact(&hash).unwrap();
         assert!(spool.facts().unwrap().is_empty() && spool.read_out(&hash).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_opened_does_not_pile_up_and_what_is_newer_waits_for_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        for n in 0..ASIDE_MAX + 20 {
+            let hash = spool.keep_in(&n.to_be_bytes()).unwrap();
+            spool.set_aside(&hash).unwrap();
+        }
+        assert_eq!(spool.set_aside_count(), ASIDE_MAX);
+        let newer = spool.keep_in(b"of a later version").unwrap();
+        spool.set_newer(&newer).unwrap();
+        assert_eq!((spool.newer_count(), spool.waiting_in().unwrap().len()), (1, 0));
+        let spool = Spool::open(folder.path()).unwrap();
+        assert_eq!((spool.newer_count(), spool.waiting_in().unwrap()), (0, vec![newer]));
     }
 
     #[test]
