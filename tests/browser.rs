@@ -2,7 +2,8 @@
 //! axe-core, for horizontal overflow at 360 pixels, and for errors in its console; screenshots lie in
 //! `target/screenshots`. Without Chromium this fails where `CI` is set and is passed over elsewhere.
 
-use crate::harness::{PASSWORD, TestNode, eventually, network, new_node};
+use crate::harness::{PASSWORD, TestNode, eventually, free_port, let_go, network, new_node};
+use crate::membership::founded;
 use casemesh::serve::Served;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use chromiumoxide::browser::{Browser, BrowserConfig};
@@ -256,6 +257,70 @@ pub(crate) async fn served(node: &TestNode, network: &[u8]) -> (Served, String) 
     (served, base)
 }
 
+/// Who belongs to the network, on the pages: an office is invited, knocks, is looked at, and is let in by two people.
+#[test]
+fn an_office_joins_in_a_real_browser() {
+    let Some(tools) = Walk::tools() else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(join_walk(tools));
+}
+
+async fn join_walk(tools: (String, PathBuf)) {
+    let made = tokio::task::spawn_blocking(|| {
+        let port = free_port();
+        let mut new = new_node("Support organisation", OfficeKind::Ngo, vec![Role::Office], vec![]);
+        new.config.lobby = Some(format!("/ip4/127.0.0.1/tcp/{port}"));
+        let support = TestNode::new(&new);
+        let_go(port);
+        let file = founded(&support);
+        let shelter = new_node("Casa Amapola Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]);
+        (support, file, TestNode::new(&shelter))
+    });
+    let (support, file, shelter) = made.await.unwrap();
+    let (_support_served, support_base) = served(&support, &file).await;
+    let shelter_served = Served::start(shelter.to_serve()).await.unwrap();
+    let shelter_base = format!("http://{}/", shelter_served.address);
+    let walk = Walk::open(tools).await;
+    walk.sign_in(&support_base, "admin").await;
+    walk.go(&format!("{support_base}network/membership")).await;
+    walk.check("membership").await;
+    let card = "(() => { const data = new DataTransfer(); data.items.add(new File(['no card'], 'office.card'));
+        document.querySelector(\"form[action='/network/newcomer'] input[type=file]\").files = data.files; return true; })()";
+    assert_eq!(value(&walk.page, card).await, true);
+    walk.press("form[action='/network/newcomer']").await;
+    walk.check("membership-problem").await;
+    walk.fill("form[action='/network/invite']", &[("note", "The shelter in Ugu")]).await;
+    walk.press("form[action='/network/invite']").await;
+    walk.check("membership-invited").await;
+    let text = value(&walk.page, "document.querySelector('p.code').textContent").await;
+
+    walk.sign_in(&shelter_base, "admin").await;
+    walk.go(&format!("{shelter_base}network")).await;
+    walk.fill("form[action='/network/join']", &[("invitation", "HELLO")]).await;
+    walk.press("form[action='/network/join']").await;
+    walk.check("network-alone-problem").await;
+    walk.fill("form[action='/network/join']", &[("invitation", text.as_str().unwrap())]).await;
+    walk.press("form[action='/network/join']").await;
+    walk.check("network-joining").await;
+
+    walk.sign_in(&support_base, "admin").await;
+    walk.go(&format!("{support_base}network/membership")).await;
+    walk.reload_until("Casa Amapola Shelter").await;
+    walk.check("membership-knocked").await;
+    walk.press("form[action='/network/admit']").await;
+    walk.check("membership-asked").await;
+    walk.sign_in(&support_base, "worker").await;
+    walk.go(&format!("{support_base}requests")).await;
+    walk.check("requests-admit").await;
+    walk.press("form[action^='/requests/'] button[value='on']").await;
+    eventually("it is in", || shelter_served.node.directory());
+    walk.sign_in(&shelter_base, "worker").await;
+    walk.go(&format!("{shelter_base}network")).await;
+    walk.shows("Support organisation").await;
+    walk.check("network-joined").await;
+    walk.close().await;
+}
+
 #[test]
 fn the_story_in_a_real_browser() {
     let Some(tools) = Walk::tools() else { return };
@@ -349,6 +414,7 @@ async fn walk(tools: (String, PathBuf)) {
             ("scope", "names"),
             ("scope", "contact"),
             ("scope", "case_brief"),
+            ("scope", "documents"),
             ("withheld", "address"),
             ("withheld_reason", "fear_of_harm"),
             ("expires", "2099-01-01"),
@@ -579,8 +645,10 @@ async fn walk(tools: (String, PathBuf)) {
     walk.press("main form").await;
     walk.shows("holds a name of the client").await;
     walk.fill("main form", &[("need", "A bed for one adult")]).await;
+    assert_eq!(value(&walk.page, "document.querySelector('#documents input').click() === undefined").await, true);
     walk.press("main form").await;
     walk.shows("Only after they accept").await;
+    walk.shows("The order").await;
     walk.check("refer-preview").await;
     walk.press("main form").await;
     walk.reload_until("arrived").await;
@@ -602,6 +670,11 @@ async fn walk(tools: (String, PathBuf)) {
     walk.fill("form:has(input[value='accepted'])", &[("note", "Side gate, six o'clock")]).await;
     walk.press("form:has(input[value='accepted'])").await;
     walk.reload_until("082 555 0101").await;
+    eventually("the document is here", || {
+        let documents = shelter.folder.path().join("documents");
+        std::fs::read_dir(documents).ok()?.next().map(|_| ())
+    });
+    walk.reload_until("The order").await;
     walk.check("referral-accepted").await;
     walk.press("form[action$='/case']").await;
     walk.shows("Nomvula Dlamini").await;

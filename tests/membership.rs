@@ -22,7 +22,7 @@ fn office(name: &str, kind: OfficeKind) -> TestNode {
 }
 
 /// A network that two of three stewards found, with one office that lets others in.
-fn founded(registrar: &TestNode) -> Vec<u8> {
+pub(crate) fn founded(registrar: &TestNode) -> Vec<u8> {
     let stewards = [(); 3].map(|()| SigningKey::random(&mut os_rng()));
     let card: Card = wire::decode(&registrar.card()).unwrap();
     let founding = Founding {
