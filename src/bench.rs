@@ -105,15 +105,11 @@ pub fn run(json: bool, sizes: &[usize], with_network: bool) -> Result<()> {
     figures.extend(commands(folder.path(), &pair)?);
     figures.push(referrals(folder.path(), &pair, &sample)?);
     figures.push(import(&pair)?);
-    let pair = match with_network {
-        true => {
-            let (rows, pair) = network::run(folder.path(), pair)?;
-            figures.extend(rows);
-            pair
-        }
-        false => pair,
-    };
-    pair.stop();
+    if with_network {
+        figures.extend(network::run(folder.path(), pair)?);
+    } else {
+        pair.stop();
+    }
     for size in sizes {
         figures.extend(desk(*size)?);
     }

@@ -16,8 +16,8 @@ use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::wire;
 use casemesh_protocol::frame::{BlobAnswer, BlobRequest, Rejection};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::limits::{BLOB_BYTES_MAX, BLOB_PIECE_BYTES_MAX, BLOBS_WANTED_MAX, MAILBOX_HUB_BYTES_MAX};
-use casemesh_protocol::mailbox::{BLOBS, Kept, Shelf, Taken};
+use casemesh_protocol::limits::{BLOB_BYTES_MAX, BLOB_PIECE_BYTES_MAX, BLOBS_WANTED_MAX};
+use casemesh_protocol::mailbox::{BLOB_DAYS, BLOBS, BLOBS_OF_ONE_BYTES_MAX, Kept, Shelf, Taken};
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
@@ -184,8 +184,9 @@ impl Blobs {
             return Ok(true);
         }
         let mut state = self.state();
-        if state.wanted.contains_key(&row.file) || state.wanted.len() >= BLOBS_WANTED_MAX || row.bytes > BLOB_BYTES_MAX
-        {
+        let of_one = state.wanted.values().filter(|known| known.office == row.office).count();
+        let has_room = state.wanted.len() < BLOBS_WANTED_MAX && of_one < BLOBS_WANTED_MAX / 4;
+        if state.wanted.contains_key(&row.file) || !has_room || row.bytes > BLOB_BYTES_MAX {
             return Ok(false);
         }
         disk::replace(&self.path("in", &row.file).with_extension("row"), &wire::encode(&row))?;
@@ -300,6 +301,7 @@ impl Blobs {
             }
             BlobRequest::Put { .. } if !is_hub => Ok(BlobAnswer::Rejected(Rejection::NotServed)),
             BlobRequest::Put { to, file, bytes, at, expires, piece } => {
+                let expires = expires.min(now.plus_days(BLOB_DAYS));
                 let row = BlobRow { file, office: from, bytes, expires, since: now };
                 self.put_in_box(to, row, at, &piece, now)
             }
@@ -310,8 +312,14 @@ impl Blobs {
         let path = self.box_path(&to, &row.file);
         let mut state = self.state();
         let hub_bytes = state.shelves.values().map(Shelf::bytes).sum::<u64>();
+        let of_sender = state.shelves.values().map(|shelf| shelf.bytes_of(&row.office)).sum::<u64>();
         let shelf = state.shelves.entry(to).or_default();
-        if row.bytes > BLOB_BYTES_MAX || hub_bytes.saturating_add(row.bytes) > MAILBOX_HUB_BYTES_MAX {
+        // What was said of a file when it began holds to its end, and nobody else adds to it.
+        if shelf.get(&row.file).is_some_and(|begun| (begun.from, begun.bytes) != (row.office, row.bytes)) {
+            return Ok(BlobAnswer::Rejected(Rejection::NotServed));
+        }
+        let has_room = shelf.holds(&row.file) || of_sender.saturating_add(row.bytes) <= BLOBS_OF_ONE_BYTES_MAX;
+        if row.bytes > BLOB_BYTES_MAX || !has_room {
             return Ok(BlobAnswer::Rejected(Rejection::Quota));
         }
         match shelf.take_within(row.file, &kept(&row), hub_bytes, &BLOBS, now) {
@@ -482,6 +490,29 @@ mod tests {
         assert!(ben.wanted().is_empty() && ben.want(row(file, ANNA, bytes.len())).unwrap());
         anna.serve(BEN, BlobRequest::Got(file), false, NOW).unwrap();
         assert!(anna.offered().is_empty() && anna.read_out(&file).is_none());
+    }
+
+    #[test]
+    fn what_a_sender_says_of_a_file_at_a_hub_holds_and_one_sender_fills_only_a_share() {
+        let (_hub, hub) = node();
+        let put = |from: OfficeId, to: u16, file: u16, bytes: u64, at: u64, piece: &[u8]| {
+            let hash = |n: u16| sha256(&[&n.to_be_bytes()]);
+            let to = OfficeId::new(*hash(to).as_bytes());
+            let expires = NOW.plus_days(9_000);
+            let request = BlobRequest::Put { to, file: hash(file), bytes, at, expires, piece: piece.to_vec() };
+            hub.serve(from, request, true, NOW).unwrap()
+        };
+        assert_eq!(put(ANNA, 1, 1, 1, 0, b""), BlobAnswer::Have(0));
+        let longer = put(ANNA, 1, 1, BLOB_BYTES_MAX, 0, b"far more than was said");
+        assert_eq!(longer, BlobAnswer::Rejected(Rejection::NotServed));
+        assert_eq!(put(BEN, 1, 1, 1, 0, b"x"), BlobAnswer::Rejected(Rejection::NotServed), "another's file");
+        assert_eq!(put(ANNA, 1, 1, 1, 0, b"x"), BlobAnswer::Have(1));
+        // Places that are only taken are taken from a share, and for two weeks.
+        let taken = (2..200).filter(|n| put(ANNA, *n, *n, BLOB_BYTES_MAX, 0, b"") == BlobAnswer::Have(0)).count();
+        assert!(taken as u64 * BLOB_BYTES_MAX <= BLOBS_OF_ONE_BYTES_MAX, "{taken}");
+        assert_eq!(put(BEN, 500, 500, BLOB_BYTES_MAX, 0, b""), BlobAnswer::Have(0), "others have room");
+        hub.sweep(NOW.plus_days(BLOB_DAYS)).unwrap();
+        assert!(hub.state().shelves.values().all(|shelf| shelf.bytes() == 0));
     }
 
     #[test]

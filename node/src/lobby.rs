@@ -32,7 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Invitations that are open at a time.
 const INVITATIONS_MAX: usize = 64;
@@ -40,6 +40,8 @@ const INVITATIONS_MAX: usize = 64;
 const WAITING_MAX: usize = 64;
 /// How long a line or an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The network file comes within that time, or it is tried again later.
+const FILE_WITHIN: Duration = Duration::from_secs(300);
 const JOINING_FILE: &str = "joining";
 const INVITATION_BYTES_MAX: u64 = 512 * 1024;
 
@@ -124,6 +126,12 @@ impl Lobby {
         }
         let wrong = |error: NetError| NodeError::Relay(error.into());
         let lobby = net::peer_of(&self.seed()?).map_err(wrong)?.0;
+        if ["/ip4/0.0.0.0/", "/ip6/::/"].iter().any(|all| self.address.starts_with(all)) {
+            return Err(NodeError::Input(format!(
+                "nobody can find {}; write into node.toml, as lobby, the address at which others reach this computer",
+                self.address
+            )));
+        }
         let long = |error: casemesh_protocol::bounded::TooLong| NodeError::Config(error.to_string());
         let address = Line::new(self.address.clone()).map_err(long)?;
         let addresses = List::new(vec![address]).map_err(long)?;
@@ -250,16 +258,14 @@ impl Lobby {
                 if !holds(&shown, &card) || !is_own {
                     return Ok(JoinAnswer::Refused);
                 }
-                if is_in(&card) {
-                    let length = directory.map_or(0, |directory| wire::encode(&directory.file()).len() as u64);
-                    return Ok(JoinAnswer::Welcome(length));
-                }
+                let is_in = is_in(&card);
                 let knock = Some(Knocked { peer: peer.0.clone(), card });
                 if open.knock != knock {
                     open.knock = knock;
                     disk::replace(&self.path(&id_of(&open.secret)), &wire::encode(&open))?;
                 }
-                Ok(JoinAnswer::Waiting)
+                let file = directory.filter(|_| is_in).map(|directory| wire::encode(&directory.file()));
+                Ok(file.map_or(JoinAnswer::Waiting, |file| JoinAnswer::Welcome(file.len() as u64)))
             }
             JoinRequest::File { proof: shown, at, .. } => {
                 let Some(knock) = open.knock.as_ref().filter(|knock| holds(&shown, &knock.card)) else {
@@ -349,10 +355,14 @@ pub fn knock(folder: &Path, invitation: &Invitation) -> Result<Reception, NodeEr
         Some(JoinAnswer::Refused) => return Ok(Reception::Refused),
         Some(JoinAnswer::Waiting | JoinAnswer::Piece(_)) => return Ok(Reception::Waiting),
     };
-    let mut file: Vec<u8> = Vec::new();
-    while (file.len() as u64) < length.min(DIRECTORY_BYTES_MAX as u64) {
+    let (mut file, since): (Vec<u8>, _) = (Vec::new(), Instant::now());
+    let length = length.min(DIRECTORY_BYTES_MAX as u64);
+    while (file.len() as u64) < length {
+        let whole = (length - file.len() as u64).min(JOIN_PIECE_BYTES_MAX as u64);
         match ask(&JoinRequest::File { invitation: id, proof, at: file.len() as u64 }) {
-            Some(JoinAnswer::Piece(piece)) if !piece.is_empty() => file.extend(piece),
+            Some(JoinAnswer::Piece(piece)) if piece.len() as u64 == whole && since.elapsed() < FILE_WITHIN => {
+                file.extend(piece);
+            }
             _ => return Ok(Reception::NoLine),
         }
     }

@@ -136,7 +136,8 @@ const CONNECTIONS_MAX: u32 = 2048;
 const LOBBY_CONNECTIONS_MAX: u32 = 8;
 /// A stranger who says nothing is shown out after so long.
 const LOBBY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const STREAMS_PER_PEER_MAX: usize = 16;
+/// Questions of one channel on one connection, both ways together: as many packets as are under way at a time, and room.
+const STREAMS_PER_PEER_MAX: usize = 40;
 /// Inbound questions that wait for an answer of ours.
 const OPEN_REQUESTS_MAX: usize = 4096;
 const COMMANDS_WAITING_MAX: usize = 1024;

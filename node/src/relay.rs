@@ -288,8 +288,13 @@ enum Asked {
 struct HubLink {
     next_dial: Timestamp,
     next_poll: Timestamp,
+    /// What goes into mailboxes there, and what is to be fetched from ours.
     deposits: Vec<(OfficeId, Digest)>,
+    to_fetch: Vec<Digest>,
 }
+
+/// Packets that are on their way into and out of mailboxes at the same time.
+const MAILBOX_OUT_MAX: usize = 16;
 
 struct Thread {
     clock: Clock,
@@ -465,6 +470,7 @@ impl Thread {
             .and_then(|directory| directory.member(&office))
             .is_some_and(|member| !member.record.hubs.as_slice().is_empty());
         let queue = self.queues.entry(office).or_insert_with(|| Queue::new(has_hub));
+        queue.set_nothing_ends(self.watch.is_doubted());
         let outputs = queue.handle(input, now, &mut os_rng());
         for output in outputs {
             self.perform(office, output);
@@ -537,13 +543,30 @@ impl Thread {
         };
         self.hubs.entry(hub).or_default().deposits.push((to, packet));
         if self.present.contains_key(&hub) {
-            self.flush_deposits(hub);
+            self.use_hub(hub);
         }
     }
 
-    fn flush_deposits(&mut self, hub: OfficeId) {
+    /// One way in or out of a mailbox is free: the next goes.
+    fn use_hubs(&mut self) {
+        let waits = |link: &HubLink| !link.deposits.is_empty() || !link.to_fetch.is_empty();
+        let hubs: Vec<OfficeId> = self.hubs.iter().filter(|(_, link)| waits(link)).map(|(hub, _)| *hub).collect();
+        hubs.into_iter().for_each(|hub| self.use_hub(hub));
+    }
+
+    fn use_hub(&mut self, hub: OfficeId) {
         let Some(peer) = self.present.get(&hub).cloned() else { return };
-        let deposits = self.hubs.get_mut(&hub).map(|link| std::mem::take(&mut link.deposits)).unwrap_or_default();
+        let is_out = |asked: &&Asked| matches!(asked, Asked::Deposit { .. } | Asked::Fetch { .. });
+        let room = MAILBOX_OUT_MAX.saturating_sub(self.asked.values().filter(is_out).count());
+        let Some(link) = self.hubs.get_mut(&hub) else { return };
+        let fetched = link.to_fetch.len().min(room);
+        let deposited = link.deposits.len().min(room - fetched);
+        let fetches: Vec<Digest> = link.to_fetch.drain(..fetched).collect();
+        let deposits: Vec<(OfficeId, Digest)> = link.deposits.drain(..deposited).collect();
+        for packet in fetches {
+            let frame = wire::encode(&MailboxRequest::Fetch(packet));
+            self.ask(peer.clone(), Channel::Mailbox, frame, Asked::Fetch { hub });
+        }
         for (to, packet) in deposits {
             match self.spool.read_out(&packet) {
                 Ok(bytes) => {
@@ -601,8 +624,10 @@ impl Thread {
         }
     }
 
+    /// Whose machine a peer is: as its hello said, for two cards could name the same machine, and only one of them has its key.
     fn office_of(&self, peer: &Peer) -> Option<OfficeId> {
-        self.directory.as_ref()?.by_peer(&peer.0, self.clock.now()).map(|(office, _)| *office)
+        let present = self.present.iter().find(|(_, present)| *present == peer).map(|(office, _)| *office);
+        present.or_else(|| self.directory.as_ref()?.by_peer(&peer.0, self.clock.now()).map(|(office, _)| *office))
     }
 
     fn lost(&mut self, peer: &Peer) {
@@ -628,7 +653,8 @@ impl Thread {
         if hello.network != ours.network {
             return Err(Rejection::Network);
         }
-        if self.office_of(peer) != Some(hello.office) {
+        let member = self.directory.as_ref().and_then(|directory| directory.member(&hello.office));
+        if member.is_none_or(|member| member.keys.machine(&peer.0, self.clock.now().s()).is_none()) {
             return Err(Rejection::Unknown);
         }
         if hello.version_min > VERSION || hello.version_max < VERSION {
@@ -651,7 +677,7 @@ impl Thread {
             status.problems.remove(&office);
         }
         self.deliver(office, Input::Alive);
-        self.flush_deposits(office);
+        self.use_hub(office);
         if let Some(link) = self.hubs.get_mut(&office) {
             link.next_poll = Timestamp::default();
         }
@@ -785,21 +811,19 @@ impl Thread {
             Asked::Deposit { to, packet } => {
                 let kept = matches!(wire::decode(frame), Ok(MailboxAnswer::Done));
                 self.deliver(to, if kept { Input::Deposited { packet } } else { Input::NotDeposited { packet } });
+                self.use_hubs();
             }
             Asked::List { hub } => {
-                if let (Ok(MailboxAnswer::Listed(packets)), Some(peer)) =
-                    (wire::decode(frame), self.present.get(&hub).cloned())
-                {
-                    for packet in packets {
-                        let frame = wire::encode(&MailboxRequest::Fetch(packet));
-                        self.ask(peer.clone(), Channel::Mailbox, frame, Asked::Fetch { hub });
-                    }
+                if let Ok(MailboxAnswer::Listed(packets)) = wire::decode(frame) {
+                    self.hubs.entry(hub).or_default().to_fetch = packets;
+                    self.use_hub(hub);
                 }
             }
             Asked::Fetch { hub } => {
                 if let Ok(MailboxAnswer::Packet(packet)) = wire::decode(frame) {
                     self.fetched(hub, &packet);
                 }
+                self.use_hubs();
             }
             Asked::Receipts { hub } => {
                 if let Ok(MailboxAnswer::Receipts(receipts)) = wire::decode(frame) {
@@ -872,9 +896,13 @@ impl Thread {
         match about {
             Asked::Hello(peer) => self.lost(&peer),
             Asked::Put { to, .. } => self.deliver(to, Input::Unreachable),
-            Asked::Deposit { to, packet } => self.deliver(to, Input::NotDeposited { packet }),
+            Asked::Deposit { to, packet } => {
+                self.deliver(to, Input::NotDeposited { packet });
+                self.use_hubs();
+            }
+            Asked::Fetch { .. } => self.use_hubs(),
             Asked::Piece(file) | Asked::Left(file) => self.carriage.rest(file, self.clock.now()),
-            Asked::List { .. } | Asked::Fetch { .. } | Asked::Receipts { .. } | Asked::Told => {}
+            Asked::List { .. } | Asked::Receipts { .. } | Asked::Told => {}
         }
     }
 
@@ -889,7 +917,7 @@ impl Thread {
         for office in due {
             self.deliver(office, Input::Tick);
         }
-        if self.next_sweep <= now {
+        if self.next_sweep <= now && !self.watch.is_doubted() {
             self.next_sweep = now.plus_ms(SWEEP_MS);
             self.log_failure(self.spool.sweep_back(now));
             self.log_failure(self.carriage.blobs.sweep(now));

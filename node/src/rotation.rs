@@ -13,7 +13,7 @@ use casemesh_crypto::keylog::{OfficeKeys, Signed, Step};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::share::{self, Split};
-use casemesh_crypto::sign::SigningKey;
+use casemesh_crypto::sign::{SigningKey, VerifyingKey};
 use casemesh_crypto::{token, wire};
 use casemesh_protocol::directory::{Card, PrekeyList, prekey_list_hash};
 use casemesh_protocol::time::Timestamp;
@@ -116,10 +116,14 @@ pub(crate) fn rotate_root(
 ) -> Result<Printed, NodeError> {
     let rng = &mut os_rng();
     let mut file = KeyFile::read(folder)?;
-    let mut keys = opened.keys(&file)?;
     let seed = token::from_printed(sheet).and_then(|bytes| Secret::from_slice(&bytes));
     let seed =
         seed.ok_or_else(|| NodeError::Input("this is no key of a second sheet: type it group by group".into()))?;
+    // Where this was cut off before, the sheet's own seed opens the keys already, and no share of the first sheet does.
+    let mut keys = match opened.keys(&file) {
+        Err(error) if matches!(opened, Opened::ByShares(_)) => file.open_with_seed(&seed).map_err(|_| error)?,
+        opened => opened?,
+    };
     let (root, after) = (root_key(&seed), Secret::random(rng));
     let mut log = Log::of(folder)?;
     let next_root = casemesh_crypto::hash::sha256(&[root_key(&after).verifying_key().as_bytes()]);
@@ -129,13 +133,16 @@ pub(crate) fn rotate_root(
     let mut own = Prekeys::read(folder, &keys)?;
     let mut relay = RelayProfile::read(folder)?;
     if new_keys {
-        let old = keys.node_key.verifying_key().id();
         keys.node_key = SigningKey::random(rng);
         relay =
             RelayProfile { peer_seed: Secret::random(rng), receipt_key: SigningKey::random(rng), office: relay.office };
         own.replace(now, rng);
         prekeys = own.published(now);
-        log.add(Step::Revoke { key: old, since_s: now.s() }, now, &root)?;
+        for old in log.keys.node_keys().iter().map(VerifyingKey::id) {
+            if log.keys.node_key(&old, now.s()).is_some() {
+                log.add(Step::Revoke { key: old, since_s: now.s() }, now, &root)?;
+            }
+        }
         log.add(delegate(&keys.node_key, now), now, &root)?;
         let machine = Step::CertifyMachine {
             peer: net::peer_of(&relay.peer_seed).map(|peer| peer.0).unwrap_or_default(),

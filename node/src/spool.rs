@@ -84,6 +84,8 @@ pub const IN_PACKETS_MAX: usize = 5_000;
 pub const IN_PACKETS_OF_ONE_MAX: usize = 2_000;
 /// The same, in bytes.
 pub const IN_BYTES_OF_ONE_MAX: u64 = 64 * 1024 * 1024;
+/// How many packets wait for a newer program: more than that are set aside.
+const NEWER_MAX: usize = 256;
 /// How many packets that cannot be opened are kept beside: of more, the oldest go.
 const ASIDE_MAX: usize = 256;
 
@@ -114,11 +116,14 @@ impl Spool {
         Self { folder: folder.join("spool"), keeping: Arc::default() }
     }
 
-    /// The packet is of a kind that only a newer program knows: it waits for that.
+    /// The packet is of a kind that only a newer program knows: it waits for that, where not too many wait already.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn set_newer(&self, packet: &Digest) -> io::Result<()> {
+        if self.newer_count() >= NEWER_MAX {
+            return self.set_aside(packet);
+        }
         let newer = self.folder.join("newer");
         disk::make_folder(&newer)?;
         fs::rename(self.path("in", packet, "pkt"), newer.join(format!("{packet}.pkt")))
@@ -417,6 +422,11 @@ mod tests {
         assert_eq!((spool.newer_count(), spool.waiting_in().unwrap().len()), (1, 0));
         let spool = Spool::open(folder.path()).unwrap();
         assert_eq!((spool.newer_count(), spool.waiting_in().unwrap()), (0, vec![newer]));
+        for n in 0..NEWER_MAX + 20 {
+            let hash = spool.keep_in(format!("newer {n}").as_bytes()).unwrap();
+            spool.set_newer(&hash).unwrap();
+        }
+        assert_eq!(spool.newer_count(), NEWER_MAX, "and of those no more than can wait");
     }
 
     #[test]

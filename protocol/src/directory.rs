@@ -17,7 +17,7 @@ use casemesh_crypto::prekey::Prekey;
 use casemesh_crypto::sign::{Context, KeyId, Signature, SigningKey, VerifyingKey};
 use casemesh_crypto::wire::{self, Extensions};
 use minicbor::{Decode, Encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 coded_enum!(
@@ -346,7 +346,7 @@ pub struct NetworkFile {
     pub roots: List<SignedRoot, ROOTS_MAX>,
     /// Who was let in, and who is out.
     #[n(2)]
-    pub admissions: List<SignedAdmission, DIRECTORY_OFFICES_MAX>,
+    pub admissions: List<SignedAdmission, ADMISSIONS_MAX>,
     /// What the offices say of themselves.
     #[n(3)]
     pub cards: List<Card, DIRECTORY_OFFICES_MAX>,
@@ -356,7 +356,7 @@ impl NetworkFile {
     /// A file of these statements.
     pub fn new(
         roots: List<SignedRoot, ROOTS_MAX>,
-        admissions: List<SignedAdmission, DIRECTORY_OFFICES_MAX>,
+        admissions: List<SignedAdmission, ADMISSIONS_MAX>,
         cards: List<Card, DIRECTORY_OFFICES_MAX>,
     ) -> Self {
         Self { version: 2, roots, admissions, cards }
@@ -374,94 +374,153 @@ impl NetworkFile {
     }
 }
 
+/// Statements about memberships that one network holds: of each office the last word of each registrar.
+pub const ADMISSIONS_MAX: usize = 4 * DIRECTORY_OFFICES_MAX;
+/// A card's size, encoded: a season of prekeys and many years of a key log.
+const CARD_BYTES_MAX: usize = 256 * 1024;
+
 /// The members of the network, by id and by the peer id of their machines, and the statements that say so.
+///
+/// One statement that does not hold spoils nothing but itself: it is left out, and [`Directory::doubts`] names it. Otherwise one
+/// member could keep a file, and with it the word of its own end, from everybody.
 #[derive(Debug, Clone)]
 pub struct Directory {
     roots: Roots,
-    admissions: BTreeMap<OfficeId, (Admission, SignedAdmission)>,
+    /// The last word of each registrar about each office: if one is struck out, the others' words are still there.
+    said: BTreeMap<(OfficeId, Registrar), (Admission, SignedAdmission)>,
+    /// Which of them counts.
+    admissions: BTreeMap<OfficeId, Admission>,
     cards: BTreeMap<OfficeId, Arc<Card>>,
     members: BTreeMap<OfficeId, Arc<Member>>,
     /// Offices whose card is known and who do not belong to the network, any more or yet.
     others: BTreeMap<OfficeId, Arc<Member>>,
+    doubts: Vec<DirectoryError>,
 }
 
 impl Directory {
     /// Reads a network file. `pinned` is the network that this node joined, if it did.
     ///
     /// # Errors
-    /// When the file is of another network, or something in it does not hold.
+    /// When the file is of another network, or the stewards' decisions in it do not hold.
     pub fn read(bytes: &[u8], pinned: Option<&Digest>) -> Result<Self, DirectoryError> {
         let file = NetworkFile::read(bytes)?;
         let roots = Roots::follow(file.roots.as_slice())?;
         if pinned.is_some_and(|pinned| *pinned != roots.network()) {
             return Err(DirectoryError::OtherNetwork);
         }
-        let none = BTreeMap::new;
         let begun = Self {
             roots,
-            admissions: none(),
+            said: BTreeMap::new(),
+            admissions: BTreeMap::new(),
             cards: BTreeMap::new(),
             members: BTreeMap::new(),
             others: BTreeMap::new(),
+            doubts: Vec::new(),
         };
-        Ok(begun.with_statements(&file)?.0)
+        Ok(begun.with_statements(&file).0)
     }
 
     /// The directory with what a file knows beside it; none where that is nothing new.
     ///
     /// # Errors
-    /// When the file is of another network, contradicts what is known, or something in it does not hold.
+    /// When the file is of another network, or the stewards' decisions in it contradict what is known or do not hold.
     pub fn with(&self, file: &NetworkFile) -> Result<Option<Self>, DirectoryError> {
         if Roots::follow(file.roots.as_slice().get(..1).unwrap_or_default())?.network() != self.network() {
             return Err(DirectoryError::OtherNetwork);
         }
         let roots = self.roots.clone().with(file.roots.as_slice())?;
         let has_new_root = roots.signed().len() > self.roots.signed().len();
-        let (next, is_new) = Self { roots, ..self.clone() }.with_statements(file)?;
+        let (next, is_new) = Self { roots, ..self.clone() }.with_statements(file);
         Ok(Some(next).filter(|_| is_new || has_new_root))
     }
 
+    /// Statements of the last file that did not hold and were left out.
+    pub fn doubts(&self) -> &[DirectoryError] {
+        &self.doubts
+    }
+
     /// Puts cards and admissions to what is known: cards first, for registrars sign with the keys on theirs.
-    fn with_statements(mut self, file: &NetworkFile) -> Result<(Self, bool), DirectoryError> {
-        let mut is_new = false;
+    fn with_statements(mut self, file: &NetworkFile) -> (Self, bool) {
+        let mut changed = BTreeSet::new();
+        self.doubts = Vec::new();
         for card in &file.cards {
-            is_new |= self.take_card(card)?;
+            match self.take_card(card) {
+                Ok(true) => drop(changed.insert(card.genesis.office())),
+                Ok(false) => {}
+                Err(doubt) => self.doubts.push(doubt),
+            }
         }
-        let network = self.network();
+        let mut is_new = false;
         for signed in &file.admissions {
-            let said = signed.read()?;
-            let known = self.admissions.get(&said.office).map(|(known, _)| known);
-            if known.is_some_and(|known| !said.outranks(known)) {
-                continue;
-            }
-            let said = signed.verify(network, |office, key, at_s| self.key_of(office, key, at_s))?;
-            if said.is_believed_by(self.roots.current()) {
-                self.admissions.insert(said.office, (said, signed.clone()));
-                is_new = true;
+            match self.take_admission(signed) {
+                Ok(taken) => is_new |= taken,
+                Err(doubt) => self.doubts.push(doubt),
             }
         }
+        is_new |= self.settle(&changed);
+        (self, is_new)
+    }
+
+    /// Takes a registrar's word, if it is the last that this one said of the office. Whether it is.
+    fn take_admission(&mut self, signed: &SignedAdmission) -> Result<bool, DirectoryError> {
+        let said = signed.read()?;
+        let place = (said.office, said.by);
+        let known = self.said.get(&place).map(|(known, _)| known);
+        if known.map_or(self.said.len() >= ADMISSIONS_MAX, |known| !said.outranks(known)) {
+            return Ok(false);
+        }
+        let said = signed.verify(self.network(), |office, key, at_s| self.key_of(office, key, at_s))?;
+        let is_believed = said.is_believed_by(self.roots.current());
+        if is_believed {
+            self.said.insert(place, (said, signed.clone()));
+        }
+        Ok(is_believed)
+    }
+
+    /// Finds anew whose word counts and who is in, now that something changed. Whether a changed card is of somebody who stays known.
+    fn settle(&mut self, changed: &BTreeSet<OfficeId>) -> bool {
         let root = self.roots.current().clone();
-        self.admissions.retain(|_, (said, _)| said.is_believed_by(&root));
-        let all: BTreeMap<OfficeId, Arc<Member>> =
-            std::mem::take(&mut self.members).into_iter().chain(std::mem::take(&mut self.others)).collect();
+        let mut said = std::mem::take(&mut self.said);
+        // A registrar was struck out, or a key with which one signed was taken back since.
+        said.retain(|_, (said, signed)| {
+            let has_key = match said.by {
+                Registrar::Key(_) => true,
+                Registrar::Office(by) => self.key_of(&by, &signed.key(), said.made.s()).is_some(),
+            };
+            has_key && said.is_believed_by(&root)
+        });
+        // An office's word of its own end counts where somebody let it in: anybody can make up an office and end it.
+        let is_registrar = |office: &OfficeId| root.registrars.as_slice().contains(&Registrar::Office(*office));
+        let let_in: BTreeSet<OfficeId> =
+            said.keys().filter(|(office, by)| *by != Registrar::Office(*office)).map(|(office, _)| *office).collect();
+        said.retain(|(office, _), _| let_in.contains(office) || is_registrar(office));
+        self.admissions.clear();
+        for (office, said) in said.iter().map(|((office, _), (said, _))| (*office, *said)) {
+            let counts = self.admissions.get(&office).is_none_or(|known| said.outranks(known));
+            if counts {
+                self.admissions.insert(office, said);
+            }
+        }
+        self.said = said;
         // Of who was never let in, nothing is kept: a member could send cards without end.
         let is_told = |office: &OfficeId| {
-            let registrar = Registrar::Office(*office);
-            let was_registrar = root.retired.iter().any(|(retired, _)| *retired == registrar);
-            self.admissions.contains_key(office) || was_registrar || root.registrars.as_slice().contains(&registrar)
+            let was_registrar = root.retired.iter().any(|(retired, _)| *retired == Registrar::Office(*office));
+            self.admissions.contains_key(office) || was_registrar || is_registrar(office)
         };
         self.cards.retain(|office, _| is_told(office));
+        let all: BTreeMap<OfficeId, Arc<Member>> =
+            std::mem::take(&mut self.members).into_iter().chain(std::mem::take(&mut self.others)).collect();
         for (office, member) in all.into_iter().filter(|(office, _)| self.cards.contains_key(office)) {
             let side = if self.is_admitted(&office) { &mut self.members } else { &mut self.others };
             side.insert(office, member);
         }
-        Ok((self, is_new))
+        changed.iter().any(|office| self.cards.contains_key(office))
     }
 
     /// A registrar office is in by the stewards' word, until somebody ends it.
     fn is_admitted(&self, office: &OfficeId) -> bool {
         match self.admissions.get(office) {
-            Some((said, _)) => said.is_admitted(),
+            Some(said) => said.is_admitted(),
             None => self.roots.current().registrars.as_slice().contains(&Registrar::Office(*office)),
         }
     }
@@ -480,10 +539,14 @@ impl Directory {
         if self.cards.get(&office).is_some_and(|known| **known == *card) {
             return Ok(false);
         }
+        if wire::encode(card).len() > CARD_BYTES_MAX {
+            return Err(DirectoryError::Card(office));
+        }
         let member = card.verify()?;
-        if let Some(known) = self.known(&office) {
-            let age = |one: &Member| (one.keys.length(), one.record.number);
-            if age(&member) <= age(known) {
+        if let (Some(known), Some(known_card)) = (self.known(&office), self.cards.get(&office)) {
+            let is_fork = member.keys.length() == known.keys.length() && member.keys.head() != known.keys.head();
+            let age = |one: &Member, card: &Card| (one.keys.length(), one.record.number, card.record.clone());
+            if !is_fork && age(&member, card) <= age(known, known_card) {
                 return Ok(false);
             }
             if !known.keys.is_continued_by(&card.genesis, &card.log) {
@@ -520,11 +583,11 @@ impl Directory {
 
     /// What is known of some offices, as a file for somebody else, with the stewards' decisions.
     pub fn file_about(&self, is_meant: impl Fn(&OfficeId) -> bool) -> NetworkFile {
-        let admissions = self.admissions.iter().filter(|(office, _)| is_meant(office));
+        let said = self.said.iter().filter(|((office, _), _)| is_meant(office));
         let cards = self.cards.iter().filter(|(office, _)| is_meant(office));
         NetworkFile::new(
             List::new(self.roots.signed().to_vec()).unwrap_or_default(),
-            List::new(admissions.map(|(_, (_, signed))| signed.clone()).collect()).unwrap_or_default(),
+            List::new(said.map(|(_, (_, signed))| signed.clone()).collect()).unwrap_or_default(),
             List::new(cards.map(|(_, card)| card.as_ref().clone()).collect()).unwrap_or_default(),
         )
     }
@@ -536,12 +599,12 @@ impl Directory {
 
     /// What was said last about an office's membership.
     pub fn admission(&self, office: &OfficeId) -> Option<&Admission> {
-        self.admissions.get(office).map(|(said, _)| said)
+        self.admissions.get(office)
     }
 
     /// What was said last of every office.
     pub fn admissions(&self) -> impl Iterator<Item = &Admission> {
-        self.admissions.values().map(|(said, _)| said)
+        self.admissions.values()
     }
 
     /// The network's id.
@@ -561,7 +624,7 @@ impl Directory {
 
     /// Of when the last decision is that is known here, of stewards or of registrars.
     pub fn as_of(&self) -> Timestamp {
-        let admissions = self.admissions.values().map(|(said, _)| said.made);
+        let admissions = self.admissions.values().map(|said| said.made);
         admissions.chain([self.roots.current().made]).max().unwrap_or_default()
     }
 
@@ -580,7 +643,8 @@ impl Directory {
         self.members.iter().map(|(office, member)| (office, member.as_ref()))
     }
 
-    /// The member whose certified machine has that peer id now.
+    /// Whether that peer id is one of a machine of some member now. Whose it is, the member's hello says: a certificate alone
+    /// proves nothing about the key behind a peer id, and two could name the same.
     pub fn by_peer(&self, peer: &[u8], now: Timestamp) -> Option<(&OfficeId, &Member)> {
         self.members().find(|(_, member)| member.keys.machine(peer, now.s()).is_some())
     }
@@ -598,7 +662,6 @@ pub(crate) mod tests {
     use casemesh_crypto::keylog::Step;
     use casemesh_crypto::prekey::PrekeySecret;
     use casemesh_crypto::random::os_rng;
-    use std::collections::BTreeSet;
 
     const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
 
@@ -689,7 +752,10 @@ pub(crate) mod tests {
         let mut changed = bytes.clone();
         let position = changed.windows(7).position(|window| window == b"Shelter").unwrap();
         changed[position] = b's';
-        assert!(Directory::read(&changed, None).is_err());
+        let spoiled = Directory::read(&changed, None).unwrap();
+        assert!(
+            spoiled.members().next().is_none() && spoiled.doubts() == [DirectoryError::Card(good.genesis.office())]
+        );
         assert_eq!(Directory::read(b"hello", None).unwrap_err(), DirectoryError::Unreadable);
         // Somebody who is no registrar lets nobody in.
         let own = admit(&other, None, good.genesis.office(), Decision::Admitted);
@@ -704,7 +770,9 @@ pub(crate) mod tests {
         let unbelieved = wire::encode(&file_of(&steward, vec![stranger], vec![good.clone()]));
         assert!(Directory::read(&unbelieved, None).unwrap().members().next().is_none());
         let foreign = wire::encode(&file_of(&steward, vec![own], vec![good.clone()]));
-        assert!(matches!(Directory::read(&foreign, None), Err(DirectoryError::Trust(TrustError::Admission(_)))));
+        let foreign = Directory::read(&foreign, None).unwrap();
+        assert!(foreign.members().next().is_none());
+        assert!(matches!(foreign.doubts(), [DirectoryError::Trust(TrustError::Admission(_))]));
 
         let (mut foreign, _) = card("Foreign");
         foreign.genesis = good.genesis.clone();
@@ -750,7 +818,7 @@ pub(crate) mod tests {
         let mut later = itself;
         later.number = 9;
         let forged = SignedAdmission::sign(&later, &steward);
-        assert!(known.with(&file_of(&steward, vec![forged], vec![])).is_err());
+        assert!(known.with(&file_of(&steward, vec![forged], vec![])).unwrap().is_none());
     }
 
     #[test]
@@ -785,6 +853,119 @@ pub(crate) mod tests {
         });
         let after = known.with(&file(vec![signed, retired], vec![])).unwrap().unwrap();
         assert_eq!(after.members().map(|(id, _)| *id).collect::<Vec<_>>(), [office], "what it decided before holds");
+    }
+
+    #[test]
+    fn what_somebody_makes_up_is_not_kept_and_one_bad_statement_spoils_no_other() {
+        let steward = SigningKey::random(&mut os_rng());
+        let (made_up, its_key) = card("Made up");
+        let (shelter, _) = card("Shelter");
+        let (invented, office) = (made_up.genesis.office(), shelter.genesis.office());
+        let ended = Decision::Ended { reason: EndReason::Left, successor: None };
+        let by = Registrar::Office(invented);
+        let itself = Admission::after(None, (network_of(&steward), invented), by, ended, NOW);
+        let itself = SignedAdmission::sign(&itself, &its_key);
+        let admitted = admit(&steward, None, office, Decision::Admitted);
+        let forged = SignedAdmission::sign(&admitted.read().unwrap(), &its_key);
+        let first = file_of(&steward, vec![forged, itself], vec![made_up.clone()]);
+        let known = Directory::read(&wire::encode(&first), None).unwrap();
+        assert!(known.outsider(&invented).is_none() && known.admission(&invented).is_none(), "nobody let it in");
+        assert_eq!(known.file().cards.as_slice().len(), 0);
+        let mut long = shelter.clone();
+        long.record = vec![0; CARD_BYTES_MAX];
+        let known = known.with(&file_of(&steward, vec![admitted], vec![long, shelter])).unwrap().unwrap();
+        assert!(known.member(&office).is_some() && known.doubts() == [DirectoryError::Card(office)]);
+    }
+
+    #[test]
+    fn with_a_registrar_falls_what_it_said_and_what_others_said_stands_in_any_order() {
+        let steward = SigningKey::random(&mut os_rng());
+        let [(a, a_key), (b, b_key), (shelter, _)] = ["Anna", "Ben", "Shelter"].map(card);
+        let (anna, ben, office) = (a.genesis.office(), b.genesis.office(), shelter.genesis.office());
+        let stewards = List::new(vec![steward.verifying_key()]).unwrap();
+        let registrars = List::new(vec![Registrar::Office(anna), Registrar::Office(ben)]).unwrap();
+        let root = Root::first(Line::new("Network").unwrap(), stewards, 1, registrars, None, NOW);
+        let signed = SignedRoot::proposed(&root).endorsed(&steward);
+        let roots = Roots::follow(std::slice::from_ref(&signed)).unwrap();
+        let place = (roots.network(), office);
+        let granted = Admission::after(None, place, Registrar::Office(anna), Decision::Admitted, NOW);
+        let ended = Decision::Ended { reason: EndReason::Removed, successor: None };
+        let later = NOW.plus_days(1);
+        let out = Admission::after(Some(&granted), place, Registrar::Office(ben), ended, later);
+        let file = |roots: Vec<SignedRoot>, said: Vec<SignedAdmission>, cards: Vec<Card>| {
+            NetworkFile::new(List::new(roots).unwrap(), List::new(said).unwrap(), List::new(cards).unwrap())
+        };
+        let cards = || vec![a.clone(), b.clone(), shelter.clone()];
+        let granted = file(vec![signed.clone()], vec![SignedAdmission::sign(&granted, &a_key)], cards());
+        let out = file(vec![signed.clone()], vec![SignedAdmission::sign(&out, &b_key)], cards());
+        let next = roots.next(later, |root| root.registrars = List::new(vec![Registrar::Office(anna)]).unwrap());
+        let struck = file(vec![signed, SignedRoot::proposed(&next).endorsed(&steward)], vec![], cards());
+        let files = [granted, out, struck];
+        let mut ends = BTreeSet::new();
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let begun = Directory::read(&wire::encode(&files[order[0]]), None).unwrap();
+            let all = order[1..].iter().fold(begun, |known, at| match known.with(&files[*at]).unwrap() {
+                Some(next) => next,
+                None => known,
+            });
+            assert!(
+                all.member(&office).is_some(),
+                "who was let in by one, and put out by a registrar who was struck out"
+            );
+            ends.insert(wire::encode(&all.file().admissions));
+        }
+        assert_eq!(ends.len(), 1, "one outcome");
+
+        // A stolen key is taken back: what was signed with it since falls, and the rest of the file is still read.
+        let [(mut a, _), _] = [card("Unused"), card("Unused")];
+        let rng = &mut os_rng();
+        let [root_key, next_key, node] = [(); 3].map(|()| SigningKey::random(rng));
+        let genesis = Genesis::new(root_key.verifying_key(), next_key.verifying_key(), "Anna", NOW.s());
+        let mut keys = OfficeKeys::genesis(&genesis);
+        let mut log = Vec::new();
+        let add = |keys: &mut OfficeKeys, log: &mut Vec<_>, step, at: Timestamp, key: &SigningKey| {
+            let signed = keys.write(step, at.s(), key);
+            *keys = keys.clone().step(&signed).unwrap();
+            log.push(signed);
+        };
+        let delegate = |key: &SigningKey, from: Timestamp| Step::Delegate {
+            key: key.verifying_key(),
+            from_s: from.s(),
+            until_s: NOW.plus_days(365).s(),
+        };
+        let publish = || Step::PublishPrekeys { list: prekey_list_hash(&a.prekeys) };
+        add(&mut keys, &mut log, delegate(&node, NOW), NOW, &root_key);
+        add(&mut keys, &mut log, publish(), NOW, &node);
+        let roles = List::new(vec![Role::Office]).unwrap();
+        let record = OfficeRecord::new(genesis.office(), Line::new("Anna").unwrap(), OfficeKind::Ngo, roles, NOW);
+        let before = Card::write(genesis.clone(), log.clone(), &record, a.prekeys.clone(), &node);
+        let fresh = SigningKey::random(rng);
+        let revoke = Step::Revoke { key: node.verifying_key().id(), since_s: later.s() };
+        add(&mut keys, &mut log, revoke, later, &root_key);
+        add(&mut keys, &mut log, delegate(&fresh, later), later, &root_key);
+        add(&mut keys, &mut log, publish(), later, &fresh);
+        let record = OfficeRecord { number: 2, made: later, ..record };
+        a = Card::write(genesis.clone(), log, &record, a.prekeys.clone(), &fresh);
+        let registrars = List::new(vec![Registrar::Office(genesis.office())]).unwrap();
+        let stewards = List::new(vec![steward.verifying_key()]).unwrap();
+        let root = Root::first(Line::new("Network").unwrap(), stewards, 1, registrars, None, NOW);
+        let signed = SignedRoot::proposed(&root).endorsed(&steward);
+        let network = Roots::follow(std::slice::from_ref(&signed)).unwrap().network();
+        let (thief, _) = card("Thief");
+        let by = Registrar::Office(genesis.office());
+        let say = |office: OfficeId, made: Timestamp| {
+            SignedAdmission::sign(&Admission::after(None, (network, office), by, Decision::Admitted, made), &node)
+        };
+        let said = vec![say(office, NOW), say(thief.genesis.office(), NOW.plus_days(9))];
+        let stolen = file(vec![signed.clone()], said.clone(), vec![before, shelter.clone(), thief.clone()]);
+        let known = Directory::read(&wire::encode(&stolen), None).unwrap();
+        assert_eq!(known.members().count(), 3);
+        let taken_back = file(vec![signed.clone()], vec![], vec![a.clone()]);
+        let known = known.with(&taken_back).unwrap().unwrap();
+        assert!(known.member(&office).is_some() && known.member(&thief.genesis.office()).is_none());
+        let newcomer = file(vec![signed], said, vec![a, shelter, thief.clone()]);
+        let newcomer = Directory::read(&wire::encode(&newcomer), None).unwrap();
+        assert!(newcomer.member(&office).is_some() && newcomer.member(&thief.genesis.office()).is_none());
     }
 
     #[test]

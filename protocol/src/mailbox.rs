@@ -48,6 +48,11 @@ pub const PACKETS: Quota = Quota {
 pub const BLOBS: Quota =
     Quota { count: 256, bytes: 4 * BLOB_BYTES_MAX, pair_count: 64, pair_bytes: 2 * BLOB_BYTES_MAX };
 
+/// Sealed files of one sender, for all offices together, in bytes: an eighth of the room.
+pub const BLOBS_OF_ONE_BYTES_MAX: u64 = MAILBOX_HUB_BYTES_MAX / 8;
+/// A hub keeps a file no longer than that.
+pub const BLOB_DAYS: u64 = 14;
+
 /// What a hub keeps for one office.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shelf {
@@ -102,6 +107,16 @@ impl Shelf {
             && bytes.saturating_add(offer.bytes) <= quota.pair_bytes
             && hub_bytes.saturating_add(offer.bytes) <= MAILBOX_HUB_BYTES_MAX;
         if fits { Ok(Taken::New) } else { Err(Rejection::Quota) }
+    }
+
+    /// What lies here under a hash.
+    pub fn get(&self, packet: &Digest) -> Option<&Kept> {
+        self.kept.get(packet)
+    }
+
+    /// How much of it one sender left, in bytes.
+    pub fn bytes_of(&self, sender: &OfficeId) -> u64 {
+        self.kept.values().filter(|kept| kept.from == *sender).map(|kept| kept.bytes).sum()
     }
 
     /// Whether something lies here.

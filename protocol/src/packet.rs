@@ -203,6 +203,19 @@ impl Full {
     pub fn documents(&self) -> &[SharedDocument] {
         self.documents.as_ref().map(List::as_slice).unwrap_or_default()
     }
+
+    /// These fields in place of earlier ones, with the documents that went before beside those that go now.
+    #[must_use]
+    pub fn after(mut self, earlier: Option<&Self>) -> Self {
+        let mut all = self.documents().to_vec();
+        for document in earlier.map(Self::documents).unwrap_or_default() {
+            if all.len() < DOCUMENTS_SHARED_MAX && all.iter().all(|one| one.file != document.file) {
+                all.push(document.clone());
+            }
+        }
+        self.documents = Some(all).filter(|all| !all.is_empty()).and_then(|all| List::new(all).ok());
+        self
+    }
 }
 
 /// A document that is shared: what it is, and how the sealed file is known and opened.

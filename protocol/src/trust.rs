@@ -23,8 +23,8 @@ use std::collections::BTreeSet;
 pub const STEWARDS_MAX: usize = 16;
 /// Registrars of one network, those that retired included.
 pub const REGISTRARS_MAX: usize = 256;
-/// Roots of one network: years of changes.
-pub const ROOTS_MAX: usize = 256;
+/// Roots of one network: years of changes, and all of them go with each word of a registrar.
+pub const ROOTS_MAX: usize = 64;
 
 /// Who may let offices in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -327,8 +327,14 @@ impl Admission {
         decision: Decision,
         made: Timestamp,
     ) -> Self {
-        let last = before.map_or(0, |before| before.number);
-        let number = if matches!(decision, Decision::Admitted) { last.saturating_add(1) } else { last };
+        // Only who knows of an end can undo it: a second admission of who is in does not outrank an end that its writer never saw.
+        let number = match before {
+            None => 1,
+            Some(before) if !before.is_admitted() && matches!(decision, Decision::Admitted) => {
+                before.number.saturating_add(1)
+            }
+            Some(before) => before.number,
+        };
         Self { version: 1, network, office, number, made, by, decision }
     }
 
@@ -368,6 +374,11 @@ impl SignedAdmission {
         let admission = wire::encode(admission);
         let signature = key.sign(Context::Admission, &admission);
         Self { admission, key: key.verifying_key().id(), signature }
+    }
+
+    /// Which key signed it.
+    pub fn key(&self) -> KeyId {
+        self.key
     }
 
     /// What it says, not believed yet.

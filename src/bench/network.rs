@@ -118,35 +118,38 @@ fn packets(folder: &Path, pair: &Pair) -> Result<Vec<Figure>> {
 }
 
 /// The other office was away; how long after its return until all is there.
-fn backlog(folder: &Path, pair: Pair) -> Result<(Figure, Pair)> {
+fn backlog(folder: &Path, pair: Pair) -> Result<(Figure, Node, Node)> {
     let waiting = sealed(&pair.a, &pair.b, PACKETS)?;
-    pair.b.stop();
-    until("the line is gone", || !pair.a.relay().status().connected.contains(&pair.b_office))?;
-    hand_over(&pair.a, waiting)?;
+    let Pair { a, b, b_office, other, .. } = pair;
+    b.stop();
+    // The folder is let go with the last who holds the node.
+    drop((b, other));
+    until("the line is gone", || !a.relay().status().connected.contains(&b_office))?;
+    hand_over(&a, waiting)?;
     std::thread::sleep(Duration::from_secs(30));
     let start = Instant::now();
     let b = Node::start(&folder.join("b"), Clock::system())?;
     let ready = start.elapsed().as_secs_f64();
-    until("all is there", || under_way(&pair.a) == 0)?;
+    until("all is there", || under_way(&a) == 0)?;
     let drained = start.elapsed().as_secs_f64();
     let what = "1,000 packets, other office back after 30 s (s)";
     let note = "from its start to the last receipt; budget 2 s after it is there".into();
-    Ok((figure(what, drained, "start of its node (s)", ready, note), Pair { b, ..pair }))
+    Ok((figure(what, drained, "start of its node (s)", ready, note), a, b))
 }
 
 /// A long document, fetched piece by piece.
-fn long_file(pair: &Pair) -> Result<Figure> {
+fn long_file(a: &Node, b: &Node) -> Result<Figure> {
     let sealed: Vec<u8> =
         (0..FILE_BYTES as u64).map(|n| (n.wrapping_mul(2_654_435_761) >> 9).to_le_bytes()[0]).collect();
     let (now, bytes) = (Clock::system().now(), FILE_BYTES as u64);
-    until("the line stands", || pair.a.relay().status().connected.contains(&pair.b_office))?;
-    let blobs = pair.a.relay().blobs();
+    until("the line stands", || a.relay().status().connected.contains(&b.relay_office()))?;
+    let blobs = a.relay().blobs();
     let file = blobs.keep(&sealed)?;
     let row = |office: OfficeId| BlobRow { file, office, bytes, expires: now.plus_days(1), since: now };
-    blobs.offer(row(pair.b_office))?;
+    blobs.offer(row(b.relay_office()))?;
     let start = Instant::now();
-    pair.b.relay().blobs().want(row(pair.a.relay_office()))?;
-    until("the file is there", || pair.b.relay().blobs().document(&file).exists())?;
+    b.relay().blobs().want(row(a.relay_office()))?;
+    until("the file is there", || b.relay().blobs().document(&file).exists())?;
     let fetched = start.elapsed().as_secs_f64();
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let mut client = TcpStream::connect(listener.local_addr()?)?;
@@ -308,9 +311,9 @@ fn hold_lines(
 }
 
 /// What a hub costs with many offices on the line, and how long until all are back after it was restarted.
-fn hub(folder: &Path, pair: &Pair) -> Result<Vec<Figure>> {
+fn hub(folder: &Path, password: &str) -> Result<Vec<Figure>> {
     let home = folder.join("hub");
-    let new = super::plan("hub", Role::Hub, &pair.password)?;
+    let new = super::plan("hub", Role::Hub, password)?;
     let printed = node::init(&home, &new, &Clock::system())?;
     let mut config = read_config(&home)?;
     config.web = "127.0.0.1:0".into();
@@ -362,15 +365,18 @@ fn hub(folder: &Path, pair: &Pair) -> Result<Vec<Figure>> {
 }
 
 /// Runs what goes over a line.
-pub(super) fn run(folder: &Path, pair: Pair) -> Result<(Vec<Figure>, Pair)> {
+pub(super) fn run(folder: &Path, pair: Pair) -> Result<Vec<Figure>> {
     let mut figures = packets(folder, &pair)?;
-    let (drained, pair) = backlog(folder, pair)?;
+    let password = pair.password.clone();
+    let (drained, a, b) = backlog(folder, pair)?;
     figures.push(drained);
-    figures.push(long_file(&pair)?);
+    figures.push(long_file(&a, &b)?);
+    a.stop();
+    b.stop();
     figures.push(directory()?);
-    match hub(folder, &pair) {
+    match hub(folder, &password) {
         Ok(rows) => figures.extend(rows),
         Err(error) => say(format_args!("hub: not measured: {error:#}")),
     }
-    Ok((figures, pair))
+    Ok(figures)
 }

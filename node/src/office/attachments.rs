@@ -63,6 +63,9 @@ impl Office {
     /// Waits for the documents of referrals that we received, and lets go of ours that must not go any more.
     pub(super) fn want_documents(&self) {
         let now = self.around.clock.now();
+        let blobs = self.around.relay.blobs();
+        // Read before what may go: who sends at this moment offers after.
+        let offered = blobs.offered();
         let (awaited, may_go) = {
             let tables = self.index.read();
             let (mut awaited, mut may_go) = (Vec::new(), BTreeSet::new());
@@ -77,7 +80,6 @@ impl Office {
             }
             (awaited, may_go)
         };
-        let blobs = self.around.relay.blobs();
         for (office, document) in awaited {
             let (file, bytes) = (document.file, document.sealed_bytes);
             let row = BlobRow { file, office, bytes, expires: now.plus_days(AWAITED_DAYS), since: now };
@@ -85,7 +87,7 @@ impl Office {
                 tracing::warn!(kind = %error.kind(), "a document that was shared cannot be waited for");
             }
         }
-        for row in blobs.offered().iter().filter(|row| !may_go.contains(&row.file)) {
+        for row in offered.iter().filter(|row| !may_go.contains(&row.file)) {
             if let Err(error) = blobs.drop_out(&row.file) {
                 tracing::warn!(kind = %error.kind(), "a document that must not go could not be taken back; it is tried again");
             }

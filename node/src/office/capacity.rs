@@ -19,6 +19,8 @@ use utoipa::ToSchema;
 const ASKED_DAYS: u64 = 14;
 /// So many questions of one office wait at a time; more are let go.
 const WAITING_MAX: usize = 50;
+/// One that nobody answered in so many days waits no more.
+const WAITING_DAYS: u64 = 14;
 /// So many questions and answers are shown.
 const SHOWN_MAX: usize = 50;
 
@@ -163,9 +165,13 @@ impl Office {
         question: CapacityQuestion,
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
+        let now = self.around.clock.now();
         let waiting = {
             let tables = self.index.read();
-            let waits = |asked: &&CapacityAsked| !asked.outgoing && asked.partner == from && asked.answer.is_none();
+            let waits = |asked: &&CapacityAsked| {
+                let is_open = asked.answer.is_none() && asked.at.plus_days(WAITING_DAYS) > now;
+                !asked.outgoing && asked.partner == from && is_open
+            };
             tables.capacity_asked.values().filter(waits).count()
         };
         self.vault.write(None, "receive_capacity_question", move |tx| {

@@ -351,7 +351,7 @@ fn accepted_by(ours: &Ours, referral: &Referral) -> Option<StaffId> {
 pub(super) fn take_full(referral: &mut Referral, mut full: Full) {
     let moved = full.moved.take();
     if moved.as_ref().is_none_or(|moved| moved.part == 0) {
-        referral.full = Some(full);
+        referral.full = Some(full.after(referral.full.as_ref()));
     }
     let is_expected = |moved: &Moved| {
         let is_new = referral.moved.iter().all(|known| known.part != moved.part && known.parts == moved.parts);

@@ -19,6 +19,7 @@ use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::packet::Kind;
 use casemesh_protocol::referral::Step;
+use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::trust::{Admission, Decision, EndReason, Registrar, SignedAdmission};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,6 +28,8 @@ use utoipa::ToSchema;
 
 /// What a registrar decided is told to the members of that time for so many days: who joins later has it in the file.
 const TOLD_DAYS: u64 = 60;
+/// So many copies of one piece of news are written at a time: a journal entry holds no more.
+pub(super) const TOLD_AT_ONCE: usize = 50;
 /// Longest note on how somebody was spoken with.
 const HOW_BYTES_MAX: usize = 400;
 
@@ -104,6 +107,11 @@ impl Office {
         let mut news = directory.file_about(|_| false);
         (news.admissions, news.cards) = (one(said), card.map(one).unwrap_or_default());
         self.around.merge(&news, Reach::Network).map_err(|error| DeskError::Partner(error.to_string()))?;
+        let said = self.around.directory().and_then(|directory| directory.admission(&office).copied());
+        if said.is_none_or(|said| said.is_admitted() != matches!(decision, Decision::Admitted)) {
+            let other = "another registrar decided otherwise about this office; speak with them first";
+            return Err(DeskError::Partner(other.into()));
+        }
         Ok(())
     }
 
@@ -111,47 +119,58 @@ impl Office {
     pub(super) fn tell_news(&self) {
         // Two turns at the same time would tell it twice.
         let _held = self.around.changing();
-        let told = self.news_to_tell().into_iter().try_for_each(|(mark, news, to_tell)| {
-            self.vault.write(None, "tell_news", move |tx| {
-                let mut to_tell = to_tell.into_iter();
-                to_tell.try_for_each(|to| Outward::control(Control::news(to, news.clone())).marked(mark).queue(tx))
-            })
-        });
-        if let Err::<_, DeskError>(error) = told {
-            tracing::warn!(%error, "the other offices could not be told what is new in the network; it is tried again");
+        for (mark, news, to_tell) in self.news_to_tell() {
+            for some in to_tell.chunks(TOLD_AT_ONCE).map(<[OfficeId]>::to_vec) {
+                let news = news.clone();
+                let told = self.vault.write(None, "tell_news", move |tx| {
+                    let mut some = some.into_iter();
+                    some.try_for_each(|to| Outward::control(Control::news(to, news.clone())).marked(mark).queue(tx))
+                });
+                if let Err::<_, DeskError>(error) = told {
+                    tracing::warn!(%error, "other offices could not be told what is new in the network; it is tried again");
+                }
+            }
         }
     }
 
     fn news_to_tell(&self) -> Vec<(ThreadId, NetworkFile, Vec<OfficeId>)> {
         let Some(directory) = self.around.directory() else { return Vec::new() };
         let (ours, since) = (self.keys.office, self.around.clock.now());
-        let is_new = |made: casemesh_protocol::time::Timestamp| made.plus_days(TOLD_DAYS) > since;
+        let is_new = |made: Timestamp| made.plus_days(TOLD_DAYS) > since;
         let mut all = Vec::new();
-        let decided = directory.admissions().filter(|said| said.by == Registrar::Office(ours) && is_new(said.made));
+        let is_due =
+            |said: &&Admission| said.by == Registrar::Office(ours) && (is_new(said.made) || !said.is_admitted());
+        let decided = directory.admissions().filter(is_due);
         for said in decided {
             let is_meant = |office: &OfficeId| *office == said.office && said.is_admitted();
             let mut news = directory.file_about(|office| *office == said.office);
             news.cards = directory.file_about(is_meant).cards;
-            all.push((mark_of(&wire::encode(said)), news, said.made, Some(said.office)));
+            all.push((
+                mark_of(&wire::encode(said)),
+                news,
+                Some(said.made).filter(|_| said.is_admitted()),
+                Some(said.office),
+            ));
         }
         let root = directory.roots().current();
         if root.number > 1 && is_new(root.made) && self.is_registrar(&directory) {
-            all.push((mark_of(&wire::encode(root)), directory.file_about(|_| false), root.made, None));
+            all.push((mark_of(&wire::encode(root)), directory.file_about(|_| false), None, None));
         }
         let tables = self.index.read();
         let told_of = |mark: ThreadId| -> BTreeSet<OfficeId> {
-            let is_it = |row: &&OutboxRow| row.kind == Kind::News.number() && row.thread == mark;
+            let is_it = |row: &&OutboxRow| {
+                row.kind == Kind::News.number() && row.thread == mark && row.state != OutboxState::Expired
+            };
             tables.outbox.values().filter(is_it).map(|row| row.to).collect()
         };
-        let to_tell = |(mark, news, made, about): (ThreadId, NetworkFile, _, Option<OfficeId>)| {
+        let to_tell = |(mark, news, made, about): (ThreadId, NetworkFile, Option<Timestamp>, Option<OfficeId>)| {
             let told = told_of(mark);
             let members = directory.members().map(|(office, _)| *office);
             let needs = |office: &OfficeId| {
-                let joined = directory.admission(office).map(|said| said.made);
-                *office != ours
-                    && Some(*office) != about
-                    && !told.contains(office)
-                    && joined.is_none_or(|joined| joined < made)
+                // Whom we let in later got our file, and with it who else is in.
+                let joined = directory.admission(office).filter(|said| said.by == Registrar::Office(ours));
+                let has_it = joined.is_some_and(|joined| made.is_some_and(|made| made <= joined.made));
+                *office != ours && Some(*office) != about && !told.contains(office) && !has_it
             };
             let to_tell: Vec<OfficeId> = members.filter(needs).collect();
             Some((mark, news, to_tell)).filter(|(.., to_tell)| !to_tell.is_empty())

@@ -312,6 +312,9 @@ impl Surroundings {
     }
 
     fn keep_directory(&self, directory: Directory, reach: Reach) -> Result<(), NodeError> {
+        for doubt in directory.doubts() {
+            tracing::warn!(%doubt, "a statement of a network file is left out");
+        }
         let directory = renewal::with_kept_cards(&self.folder, directory);
         disk::replace(&self.folder.join(NETWORK_FILE), &wire::encode(&directory.file()))?;
         self.use_directory(directory, reach);

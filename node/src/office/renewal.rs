@@ -6,6 +6,7 @@
 //! year and is delegated by the root, which needs the recovery shares.
 
 use super::exchange::Taken;
+use super::membership::TOLD_AT_ONCE;
 use super::outward::Outward;
 use super::{DeskError, Office};
 use crate::disk;
@@ -177,10 +178,12 @@ impl Office {
         }
         let bytes = read_card(&self.around.folder).map_err(|error| DeskError::Partner(error.to_string()))?;
         let card: Card = wire::decode(&bytes).map_err(|_| VaultError::DamagedRecord)?;
-        self.vault.write(None, "announce_card", move |tx| {
-            to_tell
-                .into_iter()
-                .try_for_each(|office| Outward::control(Control::card(office, card.clone())).marked(mark).queue(tx))
+        to_tell.chunks(TOLD_AT_ONCE).map(<[OfficeId]>::to_vec).try_for_each(|some| {
+            let card = card.clone();
+            self.vault.write(None, "announce_card", move |tx| {
+                some.into_iter()
+                    .try_for_each(|office| Outward::control(Control::card(office, card.clone())).marked(mark).queue(tx))
+            })
         })
     }
 

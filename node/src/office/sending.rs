@@ -670,7 +670,7 @@ impl Desk {
             let draft = desk.draft(tx, case, &request, &documents, tx.now())?;
             let mut sealed = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
             let (referral, keys) = (&mut sealed.record, &desk.office.keys);
-            referral.full = Some(draft.full.clone());
+            referral.full = Some(draft.full.clone().after(referral.full.as_ref()));
             referral.client = Some(draft.holder.id);
             referral.under_before.extend(referral.consent);
             referral.consent = request.consent.parse().ok();

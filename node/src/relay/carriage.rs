@@ -9,13 +9,12 @@ use casemesh_crypto::wire;
 use casemesh_protocol::delivery::{HUB_AFTER_MS, HUB_AGAIN_MS};
 use casemesh_protocol::frame::{BlobAnswer, BlobRequest, Rejection};
 use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::mailbox::BLOB_DAYS;
 use casemesh_protocol::time::Timestamp;
 use std::collections::{HashMap, HashSet};
 
 /// A question about a file that came to nothing is asked again after so long.
 const RETRY_MS: u64 = 15_000;
-/// A hub keeps a file no longer than that.
-const HUB_DAYS: u64 = 14;
 /// Files that are on their way at the same time: a slow line carries few.
 const UNDER_WAY_MAX: usize = 4;
 
@@ -26,13 +25,15 @@ pub(super) struct Carriage {
     asked: HashSet<Digest>,
     /// It is not asked about before then.
     rests: HashMap<Digest, Timestamp>,
+    /// How often a question about it came to nothing: the next one goes to another who may have it.
+    in_vain: HashMap<Digest, usize>,
     /// How much of ours lies at the hub of whom it is for.
     left: HashMap<Digest, u64>,
 }
 
 impl Carriage {
     pub(super) fn new(blobs: Blobs) -> Self {
-        Self { blobs, asked: HashSet::new(), rests: HashMap::new(), left: HashMap::new() }
+        Self { blobs, asked: HashSet::new(), rests: HashMap::new(), in_vain: HashMap::new(), left: HashMap::new() }
     }
 
     /// Nothing came of it for now.
@@ -42,6 +43,7 @@ impl Carriage {
 
     fn rest_for(&mut self, file: Digest, now: Timestamp, ms: u64) {
         self.asked.remove(&file);
+        *self.in_vain.entry(file).or_default() += 1;
         self.rests.insert(file, now.plus_ms(ms));
     }
 
@@ -76,9 +78,10 @@ impl Thread {
     /// Asks for what is awaited, and leaves what waits for offices that are away.
     pub(super) fn carry_files(&mut self, now: Timestamp) {
         let wanted = self.carriage.blobs.wanted();
-        let due = wanted.into_iter().filter(|row| self.carriage.is_due(&row.file, now)).take(UNDER_WAY_MAX);
-        for row in due.collect::<Vec<_>>() {
-            self.ask_for_piece(&row, now);
+        for row in wanted {
+            if self.carriage.asked.len() < UNDER_WAY_MAX && self.carriage.is_due(&row.file, now) {
+                self.ask_for_piece(&row, now);
+            }
         }
         for row in self.carriage.blobs.offered() {
             let is_away = !self.present.contains_key(&row.office) && row.since.plus_ms(HUB_AFTER_MS) <= now;
@@ -88,13 +91,14 @@ impl Thread {
         }
     }
 
-    /// At the sender while its line stands, else at one of our hubs.
+    /// At the sender and at our hubs, in turn, as far as their lines stand.
     fn ask_for_piece(&mut self, row: &BlobRow, now: Timestamp) {
-        let at_hub = || self.hubs.keys().find_map(|hub| self.present.get(hub));
-        let Some(peer) = self.present.get(&row.office).or_else(at_hub).cloned() else { return };
-        if self.carriage.asked.len() >= UNDER_WAY_MAX {
-            return;
-        }
+        let own = self.directory.as_ref().and_then(|directory| directory.member(&self.profile.office));
+        let hubs = own.map(|own| own.record.hubs.clone()).unwrap_or_default();
+        let who = std::iter::once(&row.office).chain(hubs.iter()).filter_map(|office| self.present.get(office));
+        let who: Vec<_> = who.collect();
+        let turn = self.carriage.in_vain.get(&row.file).copied().unwrap_or(0).checked_rem(who.len()).unwrap_or(0);
+        let Some(peer) = who.get(turn).map(|peer| (*peer).clone()) else { return };
         self.carriage.asked.insert(row.file);
         self.carriage.rests.insert(row.file, now);
         let request = BlobRequest::Get { file: row.file, at: self.carriage.blobs.have(&row.file) };
@@ -112,6 +116,7 @@ impl Thread {
             Ok(Progress::Here(here)) if here > at => self.ask_for_piece(&row, now),
             Ok(Progress::Here(_)) => self.carriage.rest(file, now),
             Ok(Progress::Whole) => {
+                self.carriage.in_vain.remove(&file);
                 self.tell_got(&row);
                 (self.wake)();
             }
@@ -150,7 +155,7 @@ impl Thread {
         };
         let Ok(piece) = piece else { return self.carriage.rest(row.file, now) };
         let at = left.unwrap_or(0);
-        let expires = row.expires.min(now.plus_days(HUB_DAYS));
+        let expires = row.expires.min(now.plus_days(BLOB_DAYS));
         let request = BlobRequest::Put { to: row.office, file: row.file, bytes: row.bytes, at, expires, piece };
         self.carriage.asked.insert(row.file);
         self.ask(peer, Channel::Blob, wire::encode(&request), Asked::Left(row.file));
