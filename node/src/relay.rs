@@ -170,6 +170,7 @@ impl Relay {
             to_greet: Vec::new(),
             poll_ms: config.poll_ms,
             next_sweep: Timestamp::default(),
+            next_asked: Timestamp::default(),
             status: Arc::clone(&status),
             wake,
         };
@@ -293,6 +294,8 @@ struct HubLink {
     to_fetch: Vec<Digest>,
 }
 
+/// So often, while the clock is doubted.
+const ASK_THE_DAY_MS: u64 = 60_000;
 /// Packets that are on their way into and out of mailboxes at the same time.
 const MAILBOX_OUT_MAX: usize = 16;
 
@@ -327,6 +330,7 @@ struct Thread {
     poll_ms: u64,
     /// When what lies here is looked through for what is over.
     next_sweep: Timestamp,
+    next_asked: Timestamp,
     status: Arc<Mutex<RelayStatus>>,
     wake: Box<dyn Fn() + Send>,
 }
@@ -444,6 +448,20 @@ impl Thread {
         let (listening, problems) = (status.listening, status.problems);
         self.trace = Trace { at: now, listening, connected, seen, problems };
         self.log_failure(self.trace.leave(&self.folder));
+    }
+
+    /// While the clock is doubted, whoever is on the line is asked whether theirs agrees.
+    fn ask_the_day(&mut self, now: Timestamp) {
+        // Far ahead it stands where the clock was set back meanwhile.
+        let is_soon = now < self.next_asked && self.next_asked <= now.plus_ms(ASK_THE_DAY_MS);
+        if is_soon || !self.watch.is_doubted() {
+            return;
+        }
+        self.next_asked = now.plus_ms(ASK_THE_DAY_MS);
+        let Some(hello) = self.hello() else { return };
+        for peer in self.present.values().cloned().collect::<Vec<_>>() {
+            self.ask(peer.clone(), Channel::Hello, wire::encode(&hello), Asked::Hello(peer));
+        }
     }
 
     /// After a farewell, nobody but members gets in.
@@ -925,6 +943,7 @@ impl Thread {
                 self.log_failure(mailboxes.sweep(now));
             }
         }
+        self.ask_the_day(now);
         let greeted = self.to_greet.len().min(GREETED_A_TICK);
         for office in self.to_greet.drain(..greeted).collect::<Vec<_>>() {
             if !self.present.contains_key(&office) {
