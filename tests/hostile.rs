@@ -4,7 +4,7 @@
 use crate::harness::{TestNode, eventually, network, new_node};
 use casemesh_crypto::envelope::{self, Draft, Header, PacketId, ThreadId, Urgency};
 use casemesh_crypto::hash::Digest;
-use casemesh_crypto::prekey::PrekeySecret;
+use casemesh_crypto::prekey::{Prekey, PrekeySecret};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
 use casemesh_crypto::sign::SigningKey;
@@ -74,6 +74,26 @@ fn hello(network: &[u8], office: OfficeId, now: Timestamp) -> Vec<u8> {
     wire::encode(&Hello { version_min: VERSION, version_max: VERSION, network, office, now })
 }
 
+/// A packet of a kind that says nothing, from whom it says.
+fn drafted(from: OfficeId, to: (OfficeId, Prekey), now: Timestamp, body: &[u8]) -> Draft<'_> {
+    Draft {
+        kind: 3,
+        packet_id: PacketId::random(&mut os_rng()),
+        urgency: Urgency::Emergency,
+        from,
+        from_log_head: Digest::ZERO,
+        to: vec![to],
+        created_s: now.s(),
+        expires_h: now.h() + 24,
+        thread: ThreadId::new([1; 16]),
+        previous: Digest::ZERO,
+        consent: Digest::ZERO,
+        purpose: 0,
+        body,
+        attachments: vec![],
+    }
+}
+
 #[test]
 fn a_misbehaving_member_gets_errors_and_costs_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -106,22 +126,7 @@ fn a_misbehaving_member_gets_errors_and_costs_nothing() {
     let answer = mallory_net.ask(Channel::Hello, hello(&network, mallory.office, now)).unwrap();
     assert!(matches!(wire::decode(&answer), Ok(HelloAnswer::Welcome(_))));
 
-    let mut draft = Draft {
-        kind: 3,
-        packet_id: PacketId::random(&mut os_rng()),
-        urgency: Urgency::Emergency,
-        from: mallory.office,
-        from_log_head: Digest::ZERO,
-        to: vec![(shelter.office, prekey.clone())],
-        created_s: now.s(),
-        expires_h: now.h() + 24,
-        thread: ThreadId::new([1; 16]),
-        previous: Digest::ZERO,
-        consent: Digest::ZERO,
-        purpose: 0,
-        body: b"no event at all",
-        attachments: vec![],
-    };
+    let mut draft = drafted(mallory.office, (shelter.office, prekey.clone()), now, b"no event at all");
     // Rejected at once: garbage, another's packet, one past its time, an unknown version.
     let stranger_prekey = PrekeySecret::random(&mut os_rng());
     let forger = SigningKey::random(&mut os_rng());
@@ -202,22 +207,7 @@ fn an_old_and_a_new_node_live_beside_each_other() {
     let (_, keys) = keys.open("worker", crate::harness::PASSWORD).unwrap();
     let directory = Directory::read(&network, None).unwrap();
     let prekey = directory.member(&shelter.office).unwrap().prekey(now).unwrap().prekey.clone();
-    let draft = Draft {
-        kind: 99,
-        packet_id: PacketId::random(&mut os_rng()),
-        urgency: Urgency::Routine,
-        from: newer.office,
-        from_log_head: Digest::ZERO,
-        to: vec![(shelter.office, prekey)],
-        created_s: now.s(),
-        expires_h: now.h() + 24,
-        thread: ThreadId::new([1; 16]),
-        previous: Digest::ZERO,
-        consent: Digest::ZERO,
-        purpose: 0,
-        body: b"of a later year",
-        attachments: vec![],
-    };
+    let draft = Draft { kind: 99, ..drafted(newer.office, (shelter.office, prekey), now, b"of a later year") };
     let packet = envelope::seal(&draft, &keys.node_key, &mut os_rng()).unwrap();
     assert!(matches!(line.put(packet), PacketAnswer::Stored(_)));
     eventually("it waits", || Some(()).filter(|()| desk.network().unwrap().newer == 1));
@@ -291,22 +281,7 @@ fn a_flood_by_one_member_costs_little_memory_and_slows_no_page() {
     while std::time::Instant::now() < end {
         // The longest packets there are, each another, as many at a time as a line carries.
         for tag in 0..12 {
-            let draft = Draft {
-                kind: 3,
-                packet_id: PacketId::random(&mut os_rng()),
-                urgency: Urgency::Emergency,
-                from: mallory.office,
-                from_log_head: Digest::ZERO,
-                to: vec![(shelter.office, prekey.clone())],
-                created_s: now.s(),
-                expires_h: now.h() + 24,
-                thread: ThreadId::new([1; 16]),
-                previous: Digest::ZERO,
-                consent: Digest::ZERO,
-                purpose: 0,
-                body: &body,
-                attachments: vec![],
-            };
+            let draft = drafted(mallory.office, (shelter.office, prekey.clone()), now, &body);
             let packet = envelope::seal(&draft, &forger, &mut os_rng()).unwrap();
             let frame = wire::encode(&PacketRequest::Put(packet));
             line.net.send(Command::Ask { peer: line.victim.clone(), channel: Channel::Packet, frame, tag });
