@@ -698,7 +698,11 @@ impl Thread {
             Side::Receiver => self.state == State::Transferred,
             Side::Sender if !self.is_released() => true,
             Side::Sender => {
-                let came_back = matches!(self.state, State::Declined | State::Failed | State::Completed);
+                // What was closed or rerouted came back before: a case that was taken over is neither closed nor rerouted.
+                let came_back = matches!(
+                    self.state,
+                    State::Declined | State::Failed | State::Completed | State::Closed | State::Rerouted
+                );
                 let is_erased = self.did(|step| matches!(step, Step::ErasureAnswered { .. }));
                 self.state != State::Transferred && (came_back || is_erased)
             }
@@ -878,6 +882,25 @@ mod tests {
                 prop_assert!(!(holds(&sender) && holds(&receiver)), "both after {cut} moves");
             }
         }
+    }
+
+    #[test]
+    fn a_case_that_came_back_is_its_senders_also_when_the_referral_is_closed() {
+        let (mut sender, mut receiver) = (Copy::new(Side::Sender), Copy::new(Side::Receiver));
+        let words = ["sent", "accepted", "released", "failed", "closed"];
+        for word in words {
+            let step = every_step().into_iter().find(|step| step.word() == word).unwrap();
+            let (author, other) = if matches!(word, "accepted" | "failed") {
+                (&mut receiver, &mut sender)
+            } else {
+                (&mut sender, &mut receiver)
+            };
+            let event = author.author(step).unwrap();
+            other.held.push(event);
+        }
+        let thread = Thread::fold(sender.held.clone());
+        assert_eq!((thread.state, thread.holds_case(Side::Sender)), (State::Closed, true));
+        assert!(!Thread::fold(receiver.held.clone()).holds_case(Side::Receiver));
     }
 
     #[test]
