@@ -34,7 +34,7 @@ pub struct Hello {
     /// The newest.
     #[n(1)]
     pub version_max: u16,
-    /// Which network: hash of its steward's key.
+    /// Which network: hash of its first root.
     #[n(2)]
     pub network: Digest,
     /// Who we are.
