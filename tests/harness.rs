@@ -79,6 +79,8 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
 pub(crate) struct TestNode {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) office: OfficeId,
+    /// The key of its second sheet.
+    pub(crate) next_root: String,
     pub(crate) node: Option<Node>,
     port: Option<u16>,
 }
@@ -88,7 +90,7 @@ impl TestNode {
         let folder = tempfile::tempdir().unwrap();
         let printed = node::init(folder.path(), new, &Clock::system()).unwrap();
         let port = new.config.listen.first().and_then(|address| address.rsplit('/').next()?.parse().ok());
-        Self { folder, office: printed.office, node: None, port }
+        Self { folder, office: printed.office, next_root: printed.next_root, node: None, port }
     }
 
     pub(crate) fn card(&self) -> Vec<u8> {

@@ -9,8 +9,9 @@ use casemesh_crypto::wire;
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{self, Founding, NodeError, OfflineFolder, Opened};
 use casemesh_node::office::{
-    CapacityAnswerInput, CapacityInput, CheckInput, DecisionInput, Desk, DeskError, EndInput, TaskFilter,
+    CapacityAnswerInput, CapacityInput, CheckInput, DecisionInput, Desk, DeskError, EndInput, SettingsInput, TaskFilter,
 };
+use casemesh_node::records::OutboxState;
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::{Capacity, Card, NetworkFile, OfficeKind, Role};
 use casemesh_protocol::id::OfficeId;
@@ -249,6 +250,49 @@ fn a_stolen_computers_keys_are_taken_back_with_the_second_sheet() {
         Some(()).filter(|()| support.node().relay().status().connected.contains(&printed.office))
     });
     node.stop();
+}
+
+/// What was written before waits for its packet, and the packet is sealed by the new keys; it comes where nobody has heard of these.
+#[test]
+fn what_is_under_way_while_an_office_changes_its_keys_has_its_effect() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (support, mut advice, shelter) = network_of_three();
+    eventually("they know each other", || {
+        (knows(&advice, shelter.office) && knows(&shelter, advice.office)).then_some(())
+    });
+    let desk = advice.desk("worker");
+    let admin = advice.desk("admin");
+    let settings = SettingsInput { recall_minutes: 5, ..admin.settings().unwrap().into() };
+    admin.change_settings(&settings).unwrap();
+    let (person, case) = client(&desk);
+    let agreed = consent(&desk, person, shelter.office, &["names"], &[]);
+    let sent = refer(&desk, case, shelter.office, agreed);
+    assert!(desk.referral(sent).unwrap().packets[0].state == OutboxState::Waiting, "it can still be recalled");
+    drop((desk, admin));
+    advice.stop();
+
+    let later = Clock::set_to(Clock::system().now().plus_ms(6 * 60_000));
+    let held = OfflineFolder::take(advice.folder.path()).unwrap();
+    let by_password = Opened::ByPassword("worker".into(), PASSWORD.into());
+    let how = (casemesh_crypto::share::Split::SMALL_OFFICE, true);
+    node::rotate_root(&held, &by_password, &advice.next_root, how, &later).unwrap();
+    drop(held);
+    advice.start_at(later);
+    let desk = advice.desk("worker");
+    let packed = eventually("it is sealed", || desk.pack_bundle(&shelter.office.to_string(), false).ok());
+    let theirs = shelter.desk("worker");
+    assert_eq!(theirs.bring_bundle(&packed.bytes).unwrap().new, packed.packets.len());
+    // The shelter looks at it, and cannot know who signed.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(theirs.referrals(false).unwrap().is_empty());
+
+    admit(&support, &advice.card());
+    incoming(&theirs);
+    let spool = shelter.node().relay().spool();
+    eventually("nothing waits", || (spool.waiting_count() == 0).then_some(()));
+    assert_eq!(spool.set_aside_count(), 0);
+    wait_for(&desk, sent, "its receipt comes over the line", |view| view.summary.read.is_some());
 }
 
 #[test]

@@ -315,6 +315,11 @@ impl OfficeKeys {
         self.nodes.iter().find(|node| node.key.id() == *id && node.is_valid_at(at_s)).map(|node| node.key)
     }
 
+    /// The node key of that name, in or out of its time: for what another signature of the office vouches for.
+    pub fn node_key_ever(&self, id: &KeyId) -> Option<VerifyingKey> {
+        self.nodes.iter().map(|node| node.key).find(|key| key.id() == *id)
+    }
+
     /// Every node key there ever was, in or out of its time.
     pub fn node_keys(&self) -> Vec<VerifyingKey> {
         self.nodes.iter().map(|node| node.key).collect()

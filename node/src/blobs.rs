@@ -266,7 +266,7 @@ impl Blobs {
             disk::remove(&path)?;
             return Ok(Progress::Here(0));
         }
-        disk::sync_new(&path)?;
+        disk::sync_new(std::slice::from_ref(&path))?;
         fs::rename(&path, self.document(&row.file))?;
         disk::sync_parent(&self.document(&row.file))?;
         self.forget(&row.file)?;

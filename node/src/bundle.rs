@@ -172,7 +172,7 @@ fn bring(relay: &Relay, bundle: &Bundle, known: &Known<'_>) -> io::Result<Brough
     };
     let (spool, mut arrived) = (relay.spool(), Vec::new());
     let mut here = Here {
-        waiting: spool.waiting_in()?.into_iter().collect(),
+        waiting: spool.waiting_in().into_iter().collect(),
         signed_for: spool
             .receipts_back()?
             .into_iter()
@@ -233,7 +233,7 @@ fn take_packet(
             return Ok(());
         }
         false => {
-            spool.keep_in(packet)?;
+            spool.keep_in(&[packet])?;
             here.waiting.insert(hash);
             brought.new += 1;
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Replaces a file as a whole, or leaves the old one.
 ///
@@ -32,13 +32,15 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     options.open(path)?.write_all(bytes)
 }
 
-/// Syncs a file and its name.
+/// Syncs files of one folder, and their names at once.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn sync_new(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.sync_all()?;
-    sync_parent(path)
+pub fn sync_new(paths: &[PathBuf]) -> io::Result<()> {
+    for path in paths {
+        OpenOptions::new().write(true).open(path)?.sync_all()?;
+    }
+    paths.first().map_or(Ok(()), |path| sync_parent(path))
 }
 
 /// Removes a file; that it was gone already is no failure.

@@ -134,7 +134,7 @@ pub fn examine(folder: &Path, clock: &Clock) -> Result<Vec<Finding>, NodeError> 
         office: RelayProfile::read(folder).ok().map(|profile| profile.office),
         trace: Trace::read(folder),
         waiting: spool.under_way().unwrap_or_default(),
-        waiting_in: spool.waiting_in().unwrap_or_default().len(),
+        waiting_in: spool.waiting_count(),
         newer: spool.newer_count(),
         aside: spool.set_aside_count(),
         files_limit: files_limit(),

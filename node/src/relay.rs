@@ -163,6 +163,7 @@ impl Relay {
             present: HashMap::new(),
             asked: HashMap::new(),
             brought: HashMap::new(),
+            arriving: Vec::new(),
             next_tag: 0,
             hubs: BTreeMap::new(),
             is_hidden: false,
@@ -285,6 +286,19 @@ enum Asked {
     Told,
 }
 
+/// A packet that came in, and who waits until it is on disk.
+struct Arriving {
+    packet: Vec<u8>,
+    then: Then,
+}
+
+enum Then {
+    /// The sender is told over this line.
+    Answer(u64),
+    /// The hub lets go of it.
+    Delete { hub: OfficeId },
+}
+
 #[derive(Default)]
 struct HubLink {
     next_dial: Timestamp,
@@ -298,6 +312,8 @@ struct HubLink {
 const ASK_THE_DAY_MS: u64 = 60_000;
 /// Packets that are on their way into and out of mailboxes at the same time.
 const MAILBOX_OUT_MAX: usize = 16;
+/// So much of what came meanwhile is looked at before what came in is synced.
+const TOGETHER_MAX: usize = 64;
 
 struct Thread {
     clock: Clock,
@@ -319,6 +335,8 @@ struct Thread {
     asked: HashMap<u64, Asked>,
     /// Who brought what waits to be opened, and how long it is.
     brought: HashMap<Digest, (OfficeId, u64)>,
+    /// What came in and is kept with the next sync.
+    arriving: Vec<Arriving>,
     next_tag: u64,
     hubs: BTreeMap<OfficeId, HubLink>,
     /// Whether other offices are not to learn where this node is: it dials hubs alone.
@@ -344,6 +362,14 @@ impl Thread {
                 Ok(input) => self.take(input),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            // What came meanwhile is kept with the same sync; who comes alone does not wait.
+            for input in inputs.try_iter().take(TOGETHER_MAX) {
+                if matches!(input, RelayInput::Stop) {
+                    return;
+                }
+                self.take(input);
+            }
+            self.keep_arriving();
             self.tick();
         }
     }
@@ -619,8 +645,10 @@ impl Thread {
             }
             Event::Unreachable(peer) => self.lost(&peer),
             Event::Asked { peer, channel, frame, request } => {
-                let answer = self.answer(&peer, channel, &frame);
-                match answer {
+                if channel == Channel::Packet {
+                    return self.take_packet(peer, &frame, request);
+                }
+                match self.answer(&peer, channel, &frame) {
                     Some(frame) => self.net.send(Command::Answer { request, frame }),
                     None => self.net.send(Command::Disconnect(peer)),
                 }
@@ -737,15 +765,8 @@ impl Thread {
                 }
             }));
         }
-        let from = self.office_of(peer).filter(|office| self.present.get(office) == Some(peer));
+        let from = self.greeted(peer);
         match channel {
-            Channel::Packet => {
-                let PacketRequest::Put(packet) = wire::decode(frame).ok()?;
-                Some(wire::encode(&match from {
-                    Some(from) => self.store(&packet, Some(from)),
-                    None => PacketAnswer::Rejected(Rejection::HelloFirst),
-                }))
-            }
             Channel::Blob => {
                 let request: BlobRequest = wire::decode(frame).ok()?;
                 Some(wire::encode(&self.serve_blob(from, request)))
@@ -757,39 +778,93 @@ impl Thread {
         }
     }
 
-    /// Keeps a packet for this office and signs for it.
-    fn store(&mut self, packet: &[u8], from: Option<OfficeId>) -> PacketAnswer {
-        let now = self.clock.now();
-        let waiting = self.spool.waiting_in().unwrap_or_default();
-        let is_full =
-            waiting.len() >= IN_PACKETS_MAX || from.is_some_and(|from| self.has_filled(from, packet, &waiting));
+    /// Who said hello from this machine.
+    fn greeted(&self, peer: &Peer) -> Option<OfficeId> {
+        self.office_of(peer).filter(|office| self.present.get(office) == Some(peer))
+    }
+
+    /// A member brings a packet: it is refused at once, or answered when it is on disk.
+    fn take_packet(&mut self, peer: Peer, frame: &[u8], request: u64) {
+        let Ok(PacketRequest::Put(packet)) = wire::decode(frame) else {
+            return self.net.send(Command::Disconnect(peer));
+        };
+        let from = self.greeted(&peer);
+        let refused = match from {
+            Some(from) => self.refuses(&packet, Some(from)),
+            None => Some(PacketAnswer::Rejected(Rejection::HelloFirst)),
+        };
+        if let Some(answer) = refused {
+            return self.net.send(Command::Answer { request, frame: wire::encode(&answer) });
+        }
+        self.brought.extend(from.map(|from| (packet_hash(&packet), (from, packet.len() as u64))));
+        self.arriving.push(Arriving { packet, then: Then::Answer(request) });
+    }
+
+    /// Why a packet is not kept for this office now, if it is not.
+    fn refuses(&mut self, packet: &[u8], from: Option<OfficeId>) -> Option<PacketAnswer> {
+        let is_full = self.spool.waiting_count() + self.arriving.len() >= IN_PACKETS_MAX
+            || from.is_some_and(|from| self.has_filled(from, packet));
         // Nothing can be judged before our own prekeys are known.
         if is_full || self.prekeys.is_empty() {
-            return PacketAnswer::Defer { after_ms: DEFER_MS };
+            return Some(PacketAnswer::Defer { after_ms: DEFER_MS });
         }
-        if !is_for_us(packet, &self.prekeys, now) {
-            return PacketAnswer::Rejected(Rejection::Packet);
-        }
-        self.status().bytes_received += packet.len() as u64;
-        match self.spool.keep_in(packet) {
-            Ok(hash) => {
-                self.brought.extend(from.map(|from| (hash, (from, packet.len() as u64))));
-                (self.wake)();
-                PacketAnswer::Stored(self.sign_for(hash))
-            }
-            Err(error) => {
-                tracing::error!(kind = %error.kind(), "a packet could not be kept; the sender keeps it");
-                PacketAnswer::Defer { after_ms: DEFER_MS }
-            }
-        }
+        let is_meant = is_for_us(packet, &self.prekeys, self.clock.now());
+        (!is_meant).then_some(PacketAnswer::Rejected(Rejection::Packet))
     }
 
     /// Whether one member has brought as much as one may while nobody opens it. What it brought before the last start is not known.
-    fn has_filled(&mut self, from: OfficeId, packet: &[u8], waiting: &[Digest]) -> bool {
-        self.brought.retain(|hash, _| waiting.binary_search(hash).is_ok());
-        let of_member = self.brought.values().filter(|(by, _)| *by == from);
-        let (count, bytes) = of_member.fold((0, 0), |(count, all), (_, bytes)| (count + 1, all + bytes));
-        count >= IN_PACKETS_OF_ONE_MAX || bytes + packet.len() as u64 > IN_BYTES_OF_ONE_MAX
+    fn has_filled(&mut self, from: OfficeId, packet: &[u8]) -> bool {
+        let is_over = |brought: &HashMap<Digest, (OfficeId, u64)>| {
+            let of_member = brought.values().filter(|(by, _)| *by == from);
+            let (count, bytes) = of_member.fold((0, 0), |(count, all), (_, bytes)| (count + 1, all + bytes));
+            count >= IN_PACKETS_OF_ONE_MAX || bytes + packet.len() as u64 > IN_BYTES_OF_ONE_MAX
+        };
+        if !is_over(&self.brought) {
+            return false;
+        }
+        let arriving: BTreeSet<Digest> = self.arriving.iter().map(|one| packet_hash(&one.packet)).collect();
+        self.brought.retain(|hash, _| self.spool.is_waiting(hash) || arriving.contains(hash));
+        is_over(&self.brought)
+    }
+
+    /// Keeps what came in, all with one sync, and signs for it.
+    fn keep_arriving(&mut self) {
+        let arriving = std::mem::take(&mut self.arriving);
+        if arriving.is_empty() {
+            return;
+        }
+        let packets: Vec<&[u8]> = arriving.iter().map(|one| one.packet.as_slice()).collect();
+        let kept = self.spool.keep_in(&packets);
+        if let Err(error) = &kept {
+            tracing::error!(kind = %error.kind(), "packets could not be kept; who sent them keeps them");
+        }
+        for Arriving { packet, then } in &arriving {
+            let hash = packet_hash(packet);
+            if kept.is_err() {
+                self.brought.remove(&hash);
+            } else {
+                self.status().bytes_received += packet.len() as u64;
+            }
+            match then {
+                Then::Answer(request) => {
+                    let answer = match kept {
+                        Ok(_) => PacketAnswer::Stored(self.sign_for(hash)),
+                        Err(_) => PacketAnswer::Defer { after_ms: DEFER_MS },
+                    };
+                    self.net.send(Command::Answer { request: *request, frame: wire::encode(&answer) });
+                }
+                Then::Delete { hub } if kept.is_ok() => {
+                    if let Some(peer) = self.present.get(hub).cloned() {
+                        let frame = wire::encode(&MailboxRequest::Delete(self.sign_for(hash)));
+                        self.ask(peer, Channel::Mailbox, frame, Asked::Told);
+                    }
+                }
+                Then::Delete { .. } => {}
+            }
+        }
+        if kept.is_ok() {
+            (self.wake)();
+        }
     }
 
     fn sign_for(&self, packet: Digest) -> Receipt {
@@ -839,7 +914,7 @@ impl Thread {
             }
             Asked::Fetch { hub } => {
                 if let Ok(MailboxAnswer::Packet(packet)) = wire::decode(frame) {
-                    self.fetched(hub, &packet);
+                    self.fetched(hub, packet);
                 }
                 self.use_hubs();
             }
@@ -864,31 +939,19 @@ impl Thread {
         self.net.send(Command::Disconnect(peer.clone()));
     }
 
-    /// A packet from our mailbox: keep it, sign for it, and let the hub forget it.
-    fn fetched(&mut self, hub: OfficeId, packet: &[u8]) {
-        let hash = packet_hash(packet);
-        match self.store(packet, None) {
-            PacketAnswer::Stored(_) => {}
-            PacketAnswer::Defer { .. } => return,
-            // What is not for us or past its time is kept and signed for as well, so that the hub can let go of it;
-            // the office sets it aside when it opens the spool.
-            PacketAnswer::Rejected(_) => {
-                if !self.log_failure(self.spool.keep_in(packet).map(drop)) {
-                    return;
-                }
-            }
-        }
-        if let Some(peer) = self.present.get(&hub).cloned() {
-            let frame = wire::encode(&MailboxRequest::Delete(self.sign_for(hash)));
-            self.ask(peer, Channel::Mailbox, frame, Asked::Told);
+    /// A packet from our mailbox: when it is on disk, the hub may forget it.
+    fn fetched(&mut self, hub: OfficeId, packet: Vec<u8>) {
+        // What is not for us or past its time is kept and signed for as well, so that the hub can let go of it; the office sets it
+        // aside when it opens the spool.
+        if !matches!(self.refuses(&packet, None), Some(PacketAnswer::Defer { .. })) {
+            self.arriving.push(Arriving { packet, then: Then::Delete { hub } });
         }
     }
 
     fn receipt_from_hub(&mut self, hub: OfficeId, receipt: &Receipt) {
         let Some(packet) = receipt.unverified().map(|said| said.packet_hash) else { return };
-        let rows = self.spool.under_way().unwrap_or_default();
-        if let Some(row) = rows.iter().find(|row| row.packet == packet) {
-            self.arrived(row.to, packet, receipt);
+        if let Some(to) = self.spool.recipient_of(&packet) {
+            self.arrived(to, packet, receipt);
         }
         if let Some(peer) = self.present.get(&hub).cloned() {
             let frame = wire::encode(&MailboxRequest::ForgetReceipt(packet));

@@ -16,6 +16,7 @@ use casemesh_crypto::share::{self, Split};
 use casemesh_crypto::sign::{SigningKey, VerifyingKey};
 use casemesh_crypto::{token, wire};
 use casemesh_protocol::directory::{Card, PrekeyList, prekey_list_hash};
+use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
 use casemesh_protocol::time::Timestamp;
 use std::fs;
 use std::path::Path;
@@ -83,8 +84,10 @@ impl Log {
     }
 }
 
+/// Good from a day ago: a clock that was ahead may be set right afterwards.
 fn delegate(key: &SigningKey, now: Timestamp) -> Step {
-    Step::Delegate { key: key.verifying_key(), from_s: now.s(), until_s: now.plus_days(NODE_KEY_DAYS).s() }
+    let from_s = now.s().saturating_sub(CLOCK_SKEW_SECONDS_MAX);
+    Step::Delegate { key: key.verifying_key(), from_s, until_s: now.plus_days(NODE_KEY_DAYS).s() }
 }
 
 /// Delegates the node key for another year, with the seed that the recovery shares give: what the root alone may do. Until when

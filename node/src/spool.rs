@@ -19,10 +19,11 @@ use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A packet of ours that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -71,8 +72,10 @@ pub enum Fact {
 #[derive(Debug, Clone)]
 pub struct Spool {
     folder: PathBuf,
-    /// Held while a packet that came in is written: two roads can bring the same one.
+    /// Held while packets that came in are written: two roads can bring the same one.
     keeping: Arc<Mutex<()>>,
+    /// What lies whole in `spool/in`, so that nobody need list the folder for each packet.
+    waiting: Arc<Mutex<BTreeSet<Digest>>>,
 }
 
 /// A receipt waits so many days for the stick that takes it back.
@@ -99,10 +102,11 @@ impl Spool {
         for part in ["in", "out", "fact", "back"] {
             disk::make_folder(&folder.join(part))?;
         }
-        let spool = Self { folder, keeping: Arc::default() };
+        let spool = Self { folder, keeping: Arc::default(), waiting: Arc::default() };
         spool.take_newer_up()?;
+        spool.waiting().extend(list(&spool.folder.join("in"), "pkt")?);
         // What a crash left half written was never signed for; what was damaged since, a person may look at.
-        for packet in spool.waiting_in()? {
+        for packet in spool.waiting_in() {
             if spool.read_in(&packet).is_err() {
                 tracing::warn!(?packet, "a packet in the spool is not whole; it was set aside");
                 spool.set_aside(&packet)?;
@@ -111,9 +115,15 @@ impl Spool {
         Ok(spool)
     }
 
-    /// The spool of a data folder as another process keeps it: to be read, not changed.
+    /// The spool of a data folder as another process keeps it now: to be read, not changed.
     pub(crate) fn beside(folder: &Path) -> Self {
-        Self { folder: folder.join("spool"), keeping: Arc::default() }
+        let folder = folder.join("spool");
+        let waiting = list(&folder.join("in"), "pkt").unwrap_or_default().into_iter().collect();
+        Self { folder, keeping: Arc::default(), waiting: Arc::new(Mutex::new(waiting)) }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The packet is of a kind that only a newer program knows: it waits for that, where not too many wait already.
@@ -126,7 +136,13 @@ impl Spool {
         }
         let newer = self.folder.join("newer");
         disk::make_folder(&newer)?;
-        fs::rename(self.path("in", packet, "pkt"), newer.join(format!("{packet}.pkt")))
+        self.move_out(packet, &newer)
+    }
+
+    fn move_out(&self, packet: &Digest, to: &Path) -> io::Result<()> {
+        fs::rename(self.path("in", packet, "pkt"), to.join(format!("{packet}.pkt")))?;
+        self.waiting().remove(packet);
+        Ok(())
     }
 
     /// How many packets wait for a newer program.
@@ -151,33 +167,44 @@ impl Spool {
         self.folder.join(part).join(format!("{packet}.{extension}"))
     }
 
-    /// Keeps a packet that came in. Synced when it returns; keeping it twice is the same as once.
+    /// Keeps packets that came in: all are synced when it returns, with one sync of the folder. Keeping one twice is the
+    /// same as once.
     ///
     /// # Errors
-    /// When the disk refuses.
-    pub fn keep_in(&self, packet: &[u8]) -> io::Result<Digest> {
-        let hash = packet_hash(packet);
-        let path = self.path("in", &hash, "pkt");
+    /// When the disk refuses: none of them may be signed for.
+    pub fn keep_in(&self, packets: &[&[u8]]) -> io::Result<Vec<Digest>> {
+        let hashes: Vec<Digest> = packets.iter().map(|packet| packet_hash(packet)).collect();
         let _kept = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        if !fs::read(&path).is_ok_and(|kept| kept == packet) {
-            disk::write_unsynced(&path, packet)?;
+        for (hash, packet) in hashes.iter().zip(packets) {
+            let path = self.path("in", hash, "pkt");
+            if !fs::read(&path).is_ok_and(|kept| kept == *packet) {
+                disk::write_unsynced(&path, packet)?;
+            }
         }
-        // Also when it was here: who wrote it may have been stopped before this.
-        disk::sync_new(&path)?;
-        Ok(hash)
+        // Also those that were here: who wrote them may have been stopped before this.
+        disk::sync_new(&hashes.iter().map(|hash| self.path("in", hash, "pkt")).collect::<Vec<_>>())?;
+        self.waiting().extend(hashes.iter().copied());
+        Ok(hashes)
     }
 
-    /// The packets that wait to be opened.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn waiting_in(&self) -> io::Result<Vec<Digest>> {
-        list(&self.folder.join("in"), "pkt")
+    /// The packets that wait to be opened, by their hashes.
+    pub fn waiting_in(&self) -> Vec<Digest> {
+        self.waiting().iter().copied().collect()
+    }
+
+    /// Whether a packet waits to be opened.
+    pub fn is_waiting(&self, packet: &Digest) -> bool {
+        self.waiting().contains(packet)
+    }
+
+    /// How many packets wait to be opened.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting().len()
     }
 
     /// How many packets wait to be opened, and the most urgent among them.
     pub fn waiting_summary(&self) -> (usize, Option<Urgency>) {
-        let waiting = self.waiting_in().unwrap_or_default();
+        let waiting = self.waiting_in();
         let urgencies = waiting.iter().take(64).filter_map(|hash| {
             let packet = fs::read(self.path("in", hash, "pkt")).ok()?;
             casemesh_crypto::envelope::Header::read(&packet).ok().map(|header| header.urgency)
@@ -199,7 +226,9 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn drop_in(&self, packet: &Digest) -> io::Result<()> {
-        disk::remove(&self.path("in", packet, "pkt"))
+        disk::remove(&self.path("in", packet, "pkt"))?;
+        self.waiting().remove(packet);
+        Ok(())
     }
 
     /// The packet could not be opened: it is kept beside, for a person to look at.
@@ -209,7 +238,7 @@ impl Spool {
     pub fn set_aside(&self, packet: &Digest) -> io::Result<()> {
         let aside = self.folder.join("aside");
         disk::make_folder(&aside)?;
-        fs::rename(self.path("in", packet, "pkt"), aside.join(format!("{packet}.pkt")))?;
+        self.move_out(packet, &aside)?;
         if list(&aside, "pkt")?.len() <= ASIDE_MAX {
             return Ok(());
         }
@@ -252,6 +281,11 @@ impl Spool {
         let hashes = list(&self.folder.join("out"), "out")?;
         let open = hashes.iter().filter(|hash| self.fact(hash).is_none());
         Ok(open.filter_map(|hash| self.out_file(hash).ok().map(|file| file.row)).collect())
+    }
+
+    /// For whom a packet of ours is; none when it is not here whole.
+    pub fn recipient_of(&self, packet: &Digest) -> Option<OfficeId> {
+        self.out_file(packet).ok().map(|file| file.row.to)
     }
 
     /// A packet of ours.
@@ -386,17 +420,21 @@ mod tests {
         OutRow { packet, to: OfficeId::new([1; 32]), expires, queued }
     }
 
+    fn keep(spool: &Spool, packet: &[u8]) -> Digest {
+        spool.keep_in(&[packet]).unwrap()[0]
+    }
+
     #[test]
     fn what_is_kept_is_there_until_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let hash = spool.keep_in(b"packet").unwrap();
-        assert_eq!(spool.keep_in(b"packet").unwrap(), hash);
-        assert_eq!(spool.waiting_in().unwrap(), [hash]);
+        let hash = keep(&spool, b"packet");
+        assert_eq!(keep(&spool, b"packet"), hash);
+        assert_eq!(spool.waiting_in(), [hash]);
         assert_eq!(spool.read_in(&hash).unwrap(), b"packet");
         spool.drop_in(&hash).unwrap();
         spool.drop_in(&hash).unwrap();
-        assert!(spool.waiting_in().unwrap().is_empty());
+        assert!(spool.waiting_in().is_empty());
 
         let row = row(hash);
         spool.keep_out(&row, b"packet".to_vec()).unwrap();
@@ -413,17 +451,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         for n in 0..ASIDE_MAX + 20 {
-            let hash = spool.keep_in(&n.to_be_bytes()).unwrap();
+            let hash = keep(&spool, &n.to_be_bytes());
             spool.set_aside(&hash).unwrap();
         }
         assert_eq!(spool.set_aside_count(), ASIDE_MAX);
-        let newer = spool.keep_in(b"of a later version").unwrap();
+        let newer = keep(&spool, b"of a later version");
         spool.set_newer(&newer).unwrap();
-        assert_eq!((spool.newer_count(), spool.waiting_in().unwrap().len()), (1, 0));
+        assert_eq!((spool.newer_count(), spool.waiting_in().len()), (1, 0));
         let spool = Spool::open(folder.path()).unwrap();
-        assert_eq!((spool.newer_count(), spool.waiting_in().unwrap()), (0, vec![newer]));
+        assert_eq!((spool.newer_count(), spool.waiting_in()), (0, vec![newer]));
         for n in 0..NEWER_MAX + 20 {
-            let hash = spool.keep_in(format!("newer {n}").as_bytes()).unwrap();
+            let hash = keep(&spool, format!("newer {n}").as_bytes());
             spool.set_newer(&hash).unwrap();
         }
         assert_eq!(spool.newer_count(), NEWER_MAX, "and of those no more than can wait");
@@ -450,10 +488,10 @@ mod tests {
         assert!(spool.facts().unwrap().is_empty());
         assert_eq!(spool.under_way().unwrap(), [row]);
         // A packet that came in and was torn is kept anew when it is offered again.
-        spool.keep_in(b"packet").unwrap();
+        keep(&spool, b"packet");
         fs::write(spool.path("in", &hash, "pkt"), b"pack").unwrap();
         assert!(spool.read_in(&hash).is_err());
-        spool.keep_in(b"packet").unwrap();
+        keep(&spool, b"packet");
         assert_eq!(spool.read_in(&hash).unwrap(), b"packet");
     }
 }

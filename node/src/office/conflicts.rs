@@ -2,7 +2,7 @@
 //! consent that covers this; the computer compares and forgets them. If it finds nothing it answers by itself; what it finds, a person
 //! there judges, and the answer is *can act* or *cannot act* and no more.
 
-use super::exchange::Taken;
+use super::exchange::{Awaited, Taken};
 use super::outward::{Outward, add_own_event, author, not_allowed};
 use super::{Desk, DeskError, Office};
 use crate::index::Tables;
@@ -115,7 +115,9 @@ impl Office {
         let now = self.around.clock.now();
         let (id, compared) = {
             let tables = self.index.read();
-            let Some(id) = tables.threads.get(&event.thread).copied() else { return Ok(Taken::Later(event.thread)) };
+            let Some(id) = tables.threads.get(&event.thread).copied() else {
+                return Ok(Taken::Later(Awaited::Referral(event.thread)));
+            };
             // Counted beside the referrals: those that are taken back count as well.
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let asked = asked.entry(from).or_default();

@@ -14,7 +14,7 @@ use crate::records::{
 };
 use crate::spool::{Fact, OutRow};
 use crate::vault::{Record, Tx, VaultError};
-use casemesh_crypto::envelope::{self, Draft, Opened, Recipient, Urgency};
+use casemesh_crypto::envelope::{self, Draft, Opened, Reason, Recipient, Urgency};
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
 use casemesh_crypto::random::os_rng;
@@ -31,7 +31,7 @@ use casemesh_protocol::statistics::Table;
 use casemesh_protocol::terms::Purpose;
 use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 struct Inbox<'a> {
     office: OfficeId,
@@ -89,12 +89,21 @@ const LATER_MAX: usize = 256;
 pub(super) enum Taken {
     /// It had its effect.
     Done,
-    /// The referral that it belongs to is not here yet.
-    Later(ThreadId),
+    /// What it follows from is not here yet.
+    Later(Awaited),
     /// Only a newer program knows what to do with it.
     Newer,
     /// It cannot have one; a person may look.
     Aside(&'static str),
+}
+
+/// What a packet that came early waits for.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    /// The referral that it belongs to.
+    Referral(ThreadId),
+    /// News of the key that signed it: the directory in which it was not found.
+    Key(Weak<Directory>),
 }
 
 impl Office {
@@ -360,7 +369,7 @@ impl Office {
     /// Opens what waits in the spool. One packet that cannot be opened never holds up the next.
     fn take_in(&self) {
         let spool = self.around.relay.spool();
-        let mut waiting = spool.waiting_in().unwrap_or_default();
+        let mut waiting = spool.waiting_in();
         loop {
             let before = waiting.len();
             waiting = self.take_each(&waiting);
@@ -386,8 +395,14 @@ impl Office {
         for hash in waiting {
             let now = self.around.clock.now().h();
             // Past its time it is opened once more, and set aside.
-            let is_early = |(thread, expires_h): &(ThreadId, u32)| {
-                now <= *expires_h && !self.index.read().threads.contains_key(thread)
+            let is_early = |(awaited, expires_h): &(Awaited, u32)| {
+                now <= *expires_h
+                    && match awaited {
+                        Awaited::Referral(thread) => !self.index.read().threads.contains_key(thread),
+                        Awaited::Key(known) => {
+                            self.around.directory().is_none_or(|now| Weak::ptr_eq(known, &Arc::downgrade(&now)))
+                        }
+                    }
             };
             if awaited.get(hash).is_some_and(is_early) {
                 later.push(*hash);
@@ -402,10 +417,10 @@ impl Office {
                 }
             };
             let done = match self.open_packet(&packet) {
-                Ok(Taken::Later(thread)) => {
+                Ok(Taken::Later(what)) => {
                     later.push(*hash);
                     let expires_h = envelope::Header::read(&packet).map_or(0, |header| header.expires_h);
-                    awaited.insert(*hash, (thread, expires_h));
+                    awaited.insert(*hash, (what, expires_h));
                     continue;
                 }
                 Ok(Taken::Done) => spool.drop_in(hash),
@@ -445,6 +460,10 @@ impl Office {
         };
         let opened = match opened {
             Ok(opened) => opened,
+            // Its office changed keys, or joined, and the news of that come by another road.
+            Err(refused) if refused.reason() == Reason::Sender => {
+                return Ok(Taken::Later(Awaited::Key(Arc::downgrade(&directory))));
+            }
             Err(refused) => {
                 tracing::warn!(reason = ?refused.reason(), "a packet does not open");
                 return Ok(Taken::Aside("it does not open"));
@@ -491,7 +510,8 @@ impl Office {
         let from = opened.statement.from;
         let Some(member) = directory.member(&from) else { return Ok(Taken::Aside("the sender is unknown")) };
         let name = member.record.name.to_string();
-        let author = |event: &SignedEvent| member.keys.node_key(&event.key, opened.statement.created_s);
+        // An event can be older than the key of the packet that brings it; the packet's signature vouches for it.
+        let author = |event: &SignedEvent| member.keys.node_key_ever(&event.key);
         let inside = match &body {
             Body::ReferralPreview { event, .. }
             | Body::ReferralFull { event, .. }
@@ -586,7 +606,7 @@ impl Office {
     ) -> Result<Taken, DeskError> {
         let Ok(event) = signed.verify(key) else { return Ok(Taken::Aside("the event's signature does not hold")) };
         let id = self.index.read().threads.get(&event.thread).copied();
-        let Some(id) = id else { return Ok(Taken::Later(event.thread)) };
+        let Some(id) = id else { return Ok(Taken::Later(Awaited::Referral(event.thread))) };
         let full_agrees = match (&event.step, &full) {
             (Step::Released { full: named }, Some(full)) => *named == full.hash(),
             // What it names did not arrive, and the event comes alone.

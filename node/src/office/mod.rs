@@ -350,9 +350,9 @@ pub struct Office {
     releasing: Mutex<()>,
     /// How many names each partner asked about, and when: of the last day.
     asked: Mutex<HashMap<OfficeId, Vec<(Timestamp, usize)>>>,
-    /// Packets that were opened, the referral that each waits for, and until which hour. Forgotten when the node stops: then they are
+    /// Packets that were opened, what each waits for, and until which hour. Forgotten when the node stops: then they are
     /// opened again.
-    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, (casemesh_protocol::id::ThreadId, u32)>>,
+    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, (exchange::Awaited, u32)>>,
     /// Held while the log is read back: whole segments lie in memory then.
     reading_log: Mutex<()>,
     /// Held while an import is run or taken back.

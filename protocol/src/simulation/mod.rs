@@ -1,7 +1,7 @@
 //! Many offices over bad lines, in virtual time and from one seed: the core that nodes run (delivery queues, hubs' shelves, referral
 //! threads, the consent rule, the rule for lost events) in a model of the shell around it. What goes wrong for real goes wrong here:
-//! partitions, sleep, loss, duplicates, reordering, power cuts that lose what was not synced, wrong clocks, prekeys that rotate, a
-//! member that is revoked, hubs that lose their disk, sticks that travel for days.
+//! partitions, sleep, loss, duplicates, reordering, power cuts that lose what was not synced, wrong clocks, prekeys that rotate, offices that
+//! change all their keys, a member that is revoked, hubs that lose their disk, sticks that travel for days.
 //!
 //! Two suites of sealing: a cheap one that keeps the rules of keys and identities, and the real envelope with real signatures.
 //!
@@ -65,6 +65,10 @@ pub struct Report {
     pub withheld: u64,
     /// Packets that no key opened any more, or of a clock that is far ahead.
     pub set_aside: u64,
+    /// Offices that changed all their keys.
+    pub rotations: u64,
+    /// Looks at packets whose sender's new keys were not known yet.
+    pub early: u64,
     /// Steps of the simulation.
     pub steps: u64,
 }
@@ -82,6 +86,8 @@ impl std::ops::AddAssign for Report {
         self.expired += other.expired;
         self.withheld += other.withheld;
         self.set_aside += other.set_aside;
+        self.rotations += other.rotations;
+        self.early += other.early;
         self.steps += other.steps;
     }
 }
@@ -148,6 +154,8 @@ mod tests {
             ("withheld", all.withheld),
             ("repetition", all.repeated),
             ("handing over", all.handed_over),
+            ("rotation", all.rotations),
+            ("early packet", all.early),
         ] {
             assert!(count > 0, "no {what} in 39 seeds: {all:?}");
         }

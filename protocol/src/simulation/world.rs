@@ -4,7 +4,7 @@ mod check;
 mod lines;
 
 use super::office::{Content, Fact, Held, Office, RowState};
-use super::seal::{Keys, Letter, Sealed};
+use super::seal::{Keys, Letter, Sealed, Unopened};
 use super::{Broken, Report, Setup};
 use crate::consent::ConsentStatus;
 use crate::delivery::{Input, Lost, resend_after};
@@ -52,6 +52,7 @@ enum What {
     Stick(u32, u32, Vec<Rc<Sealed>>),
     StickBack(u32, u32, Vec<Digest>),
     Revoke(u32),
+    Rotate(u32),
     Learn(u32, u32),
     Heal,
 }
@@ -135,6 +136,11 @@ impl World {
             if office != other {
                 world.at(at, What::Stick(office, other, Vec::new()));
             }
+        }
+        for _ in 0..setup.offices * setup.days / 60 {
+            let office = world.some_office();
+            let at = world.draw(length);
+            world.at(at, What::Rotate(office));
         }
         for hub in 0..setup.hubs {
             let at = world.draw(length);
@@ -275,8 +281,10 @@ impl World {
                 }
             }
             What::Learn(n, victim) => self.learn(n, victim),
+            What::Rotate(n) if !self.is_healed => self.rotate(n),
             What::Heal => self.heal(),
-            What::Down(_) | What::Crash(_) | What::Work(_) | What::Isolate(_) | What::HubLoses(_) => {}
+            What::Down(_) | What::Crash(_) | What::Work(_) | What::Isolate(_) | What::HubLoses(_) | What::Rotate(_) => {
+            }
         }
         Ok(())
     }
@@ -455,7 +463,14 @@ impl World {
             return Ok(());
         }
         let clock = self.own_clock(n);
-        let opened = self.keys.open(packet, n, clock).filter(|_| packet.created <= clock.plus_days(1));
+        let now = self.clock();
+        let opened = match self.keys.open(packet, n, (now, clock)) {
+            Err(Unopened::Early) => {
+                self.report.early += 1;
+                return Ok(());
+            }
+            opened => opened.ok().filter(|_| packet.created <= clock.plus_days(1)),
+        };
         let Some(content) = opened else {
             self.report.set_aside += 1;
             self.office(n).spool_in.remove(&packet.hash);
@@ -718,6 +733,16 @@ impl World {
                 row.state = RowState::Cancelled;
             }
         }
+    }
+
+    /// An office's keys and its machine's are drawn anew, while its node does not run.
+    fn rotate(&mut self, n: u32) {
+        if self.office(n).is_up {
+            return self.at(HOUR, What::Rotate(n));
+        }
+        let (now, said) = (self.clock(), self.own_clock(n));
+        self.keys.rotate(n, now, said);
+        self.report.rotations += 1;
     }
 
     fn heal(&mut self) {

@@ -72,7 +72,11 @@ impl World {
         if !self.office(n).is_up || self.office(n).linked.contains(&to) {
             return;
         }
-        let is_known = !self.office(n).revoked.contains(&to) && !self.office(to).revoked.contains(&n);
+        let now = self.clock();
+        let is_known = !self.office(n).revoked.contains(&to)
+            && !self.office(to).revoked.contains(&n)
+            && self.keys.knows(n, to, now)
+            && self.keys.knows(to, n, now);
         if self.is_reachable(n) && self.is_reachable(to) && is_known && n != to {
             self.office(n).linked.insert(to);
             self.office(to).linked.insert(n);
@@ -119,7 +123,8 @@ impl World {
             let [one, two] = self.hubs_of(to);
             if self.one_in(2) { one } else { two }
         };
-        let (now, reachable) = (self.clock(), self.is_reachable(n));
+        let now = self.clock();
+        let reachable = self.is_reachable(n) && self.is_known_at(chosen, n);
         let Some(hub) = self.hubs.get_mut(chosen as usize).filter(|hub| reachable && !hub.revoked.contains(&n)) else {
             self.deliver(n, to, Input::NotDeposited { packet: packet.hash });
             return Ok(());
@@ -144,6 +149,11 @@ impl World {
         Ok(())
     }
 
+    /// Whether a hub knows the keys that an office has now.
+    fn is_known_at(&self, hub: u32, n: u32) -> bool {
+        self.keys.knows(self.setup.offices + hub, n, self.clock())
+    }
+
     pub(super) fn poll(&mut self, n: u32) -> Checked {
         if !self.office(n).is_up {
             return Ok(());
@@ -154,6 +164,9 @@ impl World {
             return Ok(());
         }
         for hub in self.hubs_of(n) {
+            if !self.is_known_at(hub, n) {
+                continue;
+            }
             let listed = self.hubs.get(hub as usize).and_then(|hub| hub.shelves.get(&n)).map(|shelf| shelf.list(None));
             for hash in listed.unwrap_or_default() {
                 let Some(packet) = self.hubs.get(hub as usize).and_then(|hub| hub.packets.get(&hash)).cloned() else {
@@ -174,8 +187,11 @@ impl World {
                 }
             }
         }
-        for hub in 0..self.hubs.len() {
-            let receipts = self.hubs.get_mut(hub).and_then(|hub| hub.receipts.remove(&n)).unwrap_or_default();
+        for hub in 0..self.setup.hubs {
+            if !self.is_known_at(hub, n) {
+                continue;
+            }
+            let receipts = self.hubs.get_mut(hub as usize).and_then(|hub| hub.receipts.remove(&n)).unwrap_or_default();
             for (from, packet) in receipts {
                 self.deliver(n, from, Input::Arrived { packet });
             }
