@@ -32,6 +32,8 @@ mod fuzz;
 mod handing;
 /// Offices, hubs and collectors on loopback.
 mod harness;
+/// Full packets that wait at a hub until the other office accepts.
+mod held;
 /// A member that misbehaves, and strangers.
 mod hostile;
 /// Another program, built from PROTOCOL.md alone, speaks with our node.

@@ -9,7 +9,8 @@ use casemesh_crypto::wire;
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{self, Founding, NodeError, OfflineFolder, Opened};
 use casemesh_node::office::{
-    CapacityAnswerInput, CapacityInput, CheckInput, DecisionInput, Desk, DeskError, EndInput, SettingsInput, TaskFilter,
+    CapacityAnswerInput, CapacityInput, CheckInput, DecisionInput, Desk, DeskError, EndInput, ReferralInput,
+    SettingsInput, TaskFilter,
 };
 use casemesh_node::records::OutboxState;
 use casemesh_protocol::bounded::List;
@@ -258,16 +259,24 @@ fn what_is_under_way_while_an_office_changes_its_keys_has_its_effect() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
     let (support, mut advice, shelter) = network_of_three();
+    let desk = advice.desk("worker");
     eventually("they know each other", || {
         (knows(&advice, shelter.office) && knows(&shelter, advice.office)).then_some(())
     });
-    let desk = advice.desk("worker");
     let admin = advice.desk("admin");
     let settings = SettingsInput { recall_minutes: 5, ..admin.settings().unwrap().into() };
     admin.change_settings(&settings).unwrap();
     let (person, case) = client(&desk);
     let agreed = consent(&desk, person, shelter.office, &["names"], &[]);
-    let sent = refer(&desk, case, shelter.office, agreed);
+    let input = ReferralInput {
+        to: shelter.office.to_string(),
+        service: "safe_house".into(),
+        need: "A bed for one adult".into(),
+        urgency: "routine".into(),
+        consent: agreed.to_string(),
+        ..ReferralInput::default()
+    };
+    let sent = desk.send_referral(case, input).unwrap();
     assert!(desk.referral(sent).unwrap().packets[0].state == OutboxState::Waiting, "it can still be recalled");
     drop((desk, admin));
     advice.stop();

@@ -38,6 +38,8 @@ pub enum Context {
     PacketStatement,
     /// A receipt that a node signs after it stored a packet.
     Receipt,
+    /// A claim to a packet that waits at a hub.
+    Claim,
     /// A step in the life of a referral.
     ReferralEvent,
     /// A table of statistics that leaves an office.
@@ -49,6 +51,7 @@ impl Context {
         match self {
             Self::Admission => b"casemesh/1/admission\0",
             Self::Bundle => b"casemesh/1/bundle-end\0",
+            Self::Claim => b"casemesh/1/claim\0",
             Self::Checkpoint => b"casemesh/1/checkpoint\0",
             Self::KeyLog => b"casemesh/1/key-log\0",
             Self::NetworkRoot => b"casemesh/1/network-root\0",

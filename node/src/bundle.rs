@@ -180,7 +180,7 @@ fn bring(relay: &Relay, bundle: &Bundle, known: &Known<'_>) -> io::Result<Brough
             .collect(),
     };
     let under_way: BTreeMap<Digest, OfficeId> =
-        spool.under_way()?.into_iter().map(|row| (row.packet, row.to)).collect();
+        spool.under_way()?.into_iter().chain(spool.held_out()?).map(|row| (row.packet, row.to)).collect();
     for entry in &bundle.entries {
         match entry {
             Entry::Packet { to, packet } if *to == relay.office() => {
@@ -257,7 +257,7 @@ fn deposit(
         return Ok(false);
     }
     let request = MailboxRequest::Deposit { to, packet: packet.to_vec() };
-    Ok(boxes.serve(from, request, known.directory, known.now)? == MailboxAnswer::Done)
+    Ok(boxes.serve((from, hub), request, known.directory, known.now)? == MailboxAnswer::Done)
 }
 
 /// A receipt for a packet of ours, or for one that lay in a mailbox of this hub.
@@ -276,7 +276,7 @@ fn take_receipt(
         return Ok(Some((office, packet)));
     }
     if let Some(boxes) = relay.mailboxes() {
-        boxes.serve(office, MailboxRequest::Delete(receipt.clone()), known.directory, known.now)?;
+        boxes.serve((office, relay.office()), MailboxRequest::Delete(receipt.clone()), known.directory, known.now)?;
     }
     Ok(None)
 }

@@ -470,14 +470,16 @@ impl RelayProfile {
     }
 }
 
+/// The first prekeys are good from a day earlier, for partners whose clock is behind.
+fn day_before(now: Timestamp) -> Timestamp {
+    Timestamp::from_ms(now.ms().saturating_sub(86_400_000))
+}
+
 impl Prekeys {
     /// Prekeys for the coming season, one a week, each good for two.
     pub fn ahead(now: Timestamp, rng: &mut impl CryptoRng) -> Self {
-        const DAY_MS: u64 = 86_400_000;
-        // A day earlier, for partners whose clock is behind.
-        let start = Timestamp::from_ms(now.ms().saturating_sub(DAY_MS));
         let mut prekeys = Self::default();
-        prekeys.extend_from(start, start.plus_days(7 * PREKEY_WEEKS), rng);
+        prekeys.extend_from(day_before(now), now.plus_days(7 * PREKEY_WEEKS - 1), rng);
         prekeys
     }
 
@@ -513,7 +515,7 @@ impl Prekeys {
         for own in &mut self.0 {
             own.until = own.until.min(now);
         }
-        self.extend_from(now, now.plus_days(7 * PREKEY_WEEKS), rng);
+        self.extend_from(day_before(now), now.plus_days(7 * PREKEY_WEEKS - 1), rng);
     }
 
     /// Destroys all secret halves on the disk: nothing that still comes can be opened.

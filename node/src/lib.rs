@@ -9,6 +9,7 @@ pub mod codes;
 pub mod disk;
 pub mod doctor;
 pub mod forms;
+mod held;
 pub mod index;
 pub mod journal;
 pub mod keys;

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::disk;
+use crate::held::HeldBox;
 use crate::spool::list;
 use casemesh_crypto::envelope::{HEADER_END_MAX, Header, packet_hash};
 use casemesh_crypto::hash::Digest;
@@ -27,6 +28,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Mailboxes {
     folder: PathBuf,
+    held: HeldBox,
     shelves: Mutex<BTreeMap<OfficeId, Shelf>>,
 }
 
@@ -36,7 +38,7 @@ impl Mailboxes {
     /// # Errors
     /// When the disk refuses.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let folder = folder.join("mailbox");
+        let (held, folder) = (HeldBox::open(folder)?, folder.join("mailbox"));
         disk::make_folder(&folder)?;
         let mut shelves = BTreeMap::new();
         for entry in fs::read_dir(&folder)? {
@@ -45,7 +47,7 @@ impl Mailboxes {
             let Some(office) = office else { continue };
             shelves.insert(office, shelf_of(&path)?);
         }
-        Ok(Self { folder, shelves: Mutex::new(shelves) })
+        Ok(Self { folder, held, shelves: Mutex::new(shelves) })
     }
 
     /// Lets go of packets whose time is over: their senders were told by their own nodes.
@@ -53,6 +55,7 @@ impl Mailboxes {
     /// # Errors
     /// When the disk refuses.
     pub fn sweep(&self, now: Timestamp) -> io::Result<()> {
+        self.held.sweep(now)?;
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         for (office, shelf) in shelves.iter_mut() {
             for packet in shelf.over(now) {
@@ -96,13 +99,13 @@ impl Mailboxes {
         self.folder.join(office.to_string())
     }
 
-    /// Serves one request of a member.
+    /// Serves one request of a member; `hub` is who we are.
     ///
     /// # Errors
     /// When the disk refuses; the member then asks again.
     pub fn serve(
         &self,
-        from: OfficeId,
+        (from, hub): (OfficeId, OfficeId),
         request: MailboxRequest,
         directory: &Directory,
         now: Timestamp,
@@ -129,6 +132,14 @@ impl Mailboxes {
                 disk::remove(&self.of(&from).join(format!("{packet}.rcp")))?;
                 Ok(MailboxAnswer::Done)
             }
+            MailboxRequest::Hold { to, thread, packet } => {
+                let boxes = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+                let hub_bytes = boxes.values().map(Shelf::bytes).sum();
+                drop(boxes);
+                self.held.hold((from, hub), (to, thread), &packet, (directory, hub_bytes), now)
+            }
+            MailboxRequest::Claim(claim) => self.held.claim((from, hub), &claim, directory, now),
+            MailboxRequest::LetGo(packet) => self.held.let_go(from, &packet),
         }
     }
 
@@ -147,7 +158,7 @@ impl Mailboxes {
         let (hash, bytes) = (packet_hash(packet), packet.len() as u64);
         let kept = Kept { from, bytes, expires: expiry(&header) };
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        let hub_bytes = shelves.values().map(Shelf::bytes).sum();
+        let hub_bytes = shelves.values().map(Shelf::bytes).sum::<u64>().saturating_add(self.held.bytes());
         let shelf = shelves.entry(to).or_default();
         match shelf.take(hash, &kept, hub_bytes, now) {
             Ok(Taken::Known) => return Ok(MailboxAnswer::Done),
@@ -171,6 +182,7 @@ impl Mailboxes {
         };
         let path = self.of(&from).join(format!("{}.pkt", stored.packet_hash));
         let depositor = fs::read(path.with_extension("from")).ok().and_then(|bytes| OfficeId::from_slice(&bytes));
+        let depositor = depositor.or(self.held.fetched(from, &stored.packet_hash)?);
         if let Some(depositor) = depositor {
             let folder = self.of(&depositor);
             disk::make_folder(&folder)?;

@@ -1470,6 +1470,9 @@ pub struct Outbox {
     /// How many times the same was sent before.
     #[cbor(n(19), default)]
     pub resends: u8,
+    /// The hub at which it waits until its recipient accepted, if it does.
+    #[n(20)]
+    pub held_at: Option<OfficeId>,
 }
 
 /// A packet that was opened: it never has an effect again.

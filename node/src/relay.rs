@@ -12,7 +12,7 @@ use crate::doctor::Trace;
 use crate::keys::RelayProfile;
 use crate::mailbox::Mailboxes;
 use crate::net::{Channel, Command, Event, Net, NetError, Peer};
-use crate::spool::{Fact, IN_BYTES_OF_ONE_MAX, IN_PACKETS_MAX, IN_PACKETS_OF_ONE_MAX, OutRow, Spool};
+use crate::spool::{ClaimRow, Fact, IN_BYTES_OF_ONE_MAX, IN_PACKETS_MAX, IN_PACKETS_OF_ONE_MAX, OutRow, Spool};
 use carriage::Carriage;
 use casemesh_crypto::envelope::{Header, packet_hash};
 use casemesh_crypto::hash::Digest;
@@ -20,18 +20,17 @@ use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_crypto::wire;
-use casemesh_protocol::bounded::List;
 use casemesh_protocol::delivery::{Input, Output, Queue};
 use casemesh_protocol::directory::{Directory, Member, Role};
 use casemesh_protocol::frame::{
     BlobRequest, Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
 };
-use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, LIST_MAX};
+use casemesh_protocol::id::{OfficeId, ThreadId};
+use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
 use casemesh_protocol::receipt::Receipt;
-use casemesh_protocol::terms::Line;
 use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::trust::{Admission, Registrar};
+use holding::Holding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +40,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 mod carriage;
+mod holding;
 
 const INPUTS_WAITING_MAX: usize = 8192;
 const TICK: Duration = Duration::from_millis(200);
@@ -86,6 +86,8 @@ enum RelayInput {
     Net(Event),
     HandOver(OutRow),
     Cancel(OfficeId, Digest),
+    Claim(ClaimRow),
+    Unclaim(ThreadId),
     ByHand(Vec<(OfficeId, Digest)>),
     Directory(Arc<Directory>, Vec<PrekeyId>),
     Nudge,
@@ -164,6 +166,7 @@ impl Relay {
             asked: HashMap::new(),
             brought: HashMap::new(),
             arriving: Vec::new(),
+            holding: Holding::default(),
             next_tag: 0,
             hubs: BTreeMap::new(),
             is_hidden: false,
@@ -193,6 +196,21 @@ impl Relay {
     /// The packet must not go any more.
     pub fn cancel(&self, to: OfficeId, packet: Digest) {
         self.give(RelayInput::Cancel(to, packet));
+    }
+
+    /// We accepted what waits at a hub: it is fetched there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn claim(&self, row: ClaimRow) -> io::Result<()> {
+        self.spool.keep_claim(&row)?;
+        self.give(RelayInput::Claim(row));
+        Ok(())
+    }
+
+    /// What was claimed came, or is not wanted any more.
+    pub fn unclaim(&self, thread: ThreadId) {
+        self.give(RelayInput::Unclaim(thread));
     }
 
     /// Who belongs to the network now, and which prekeys are ours.
@@ -281,6 +299,9 @@ enum Asked {
     List { hub: OfficeId },
     Fetch { hub: OfficeId },
     Receipts { hub: OfficeId },
+    Hold(Digest),
+    Claim { hub: OfficeId },
+    LetGo(Digest),
     Piece(Digest),
     Left(Digest),
     Told,
@@ -337,6 +358,8 @@ struct Thread {
     brought: HashMap<Digest, (OfficeId, u64)>,
     /// What came in and is kept with the next sync.
     arriving: Vec<Arriving>,
+    /// What waits at hubs until somebody accepted.
+    holding: Holding,
     next_tag: u64,
     hubs: BTreeMap<OfficeId, HubLink>,
     /// Whether other offices are not to learn where this node is: it dials hubs alone.
@@ -356,6 +379,7 @@ struct Thread {
 impl Thread {
     fn run(mut self, inputs: &Receiver<RelayInput>) {
         self.load_under_way();
+        self.load_holding();
         loop {
             match inputs.recv_timeout(TICK) {
                 Ok(RelayInput::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -385,13 +409,18 @@ impl Thread {
     fn take(&mut self, input: RelayInput) {
         match input {
             RelayInput::Net(event) => self.see(event),
+            RelayInput::HandOver(row) if row.hold.is_some() => self.hold(row),
             RelayInput::HandOver(row) => self.queue(row),
+            RelayInput::Claim(row) => self.claim(row),
+            RelayInput::Unclaim(thread) => self.unclaim(thread),
             RelayInput::Cancel(to, packet) => {
+                self.recall(packet);
                 self.deliver(to, Input::Cancelled { packet });
                 self.log_failure(self.spool.drop_out(&packet));
             }
             RelayInput::ByHand(arrived) => {
                 for (office, packet) in arrived {
+                    self.settle_held(&packet);
                     self.deliver(office, Input::Arrived { packet });
                 }
                 (self.wake)();
@@ -430,13 +459,15 @@ impl Thread {
         }
         // At the start everybody; later those alone of whom something new is known: cards change often.
         let known = self.directory.as_ref().filter(|_| was_hidden == self.is_hidden);
-        let is_new = |office: &OfficeId, addresses: &List<Line, LIST_MAX>| {
-            known.and_then(|known| known.member(office)).is_none_or(|known| known.record.addresses != *addresses)
+        let is_new = |office: &OfficeId, member: &Member| {
+            known.and_then(|known| known.member(office)).is_none_or(|known| {
+                known.record.addresses != member.record.addresses || known.keys.machines() != member.keys.machines()
+            })
         };
         let partners = directory.members().filter(|(office, member)| {
-            let addresses = &member.record.addresses;
-            let is_reachable = !addresses.as_slice().is_empty() && (!self.is_hidden || member.has_role(Role::Hub));
-            **office != self.profile.office && is_reachable && is_new(office, addresses)
+            let has_address = !member.record.addresses.as_slice().is_empty();
+            let is_reachable = has_address && (!self.is_hidden || member.has_role(Role::Hub));
+            **office != self.profile.office && is_reachable && is_new(office, member)
         });
         let to_greet: Vec<OfficeId> = partners.map(|(office, _)| *office).collect();
         self.to_greet.extend(to_greet);
@@ -876,7 +907,7 @@ impl Thread {
             return MailboxAnswer::Rejected(Rejection::NotServed);
         };
         let Some(from) = from else { return MailboxAnswer::Rejected(Rejection::HelloFirst) };
-        mailboxes.serve(from, request, directory, self.clock.now()).unwrap_or_else(|error| {
+        mailboxes.serve((from, self.profile.office), request, directory, self.clock.now()).unwrap_or_else(|error| {
             tracing::error!(kind = %error.kind(), "a mailbox could not be served");
             MailboxAnswer::Rejected(Rejection::Quota)
         })
@@ -925,6 +956,12 @@ impl Thread {
                     }
                 }
             }
+            Asked::Hold(packet) => self.was_held(packet, wire::decode(frame).ok()),
+            Asked::Claim { hub } => self.was_claimed(hub, wire::decode(frame).ok()),
+            Asked::LetGo(packet) => {
+                let is_done = matches!(wire::decode(frame), Ok(MailboxAnswer::Done | MailboxAnswer::Nothing));
+                self.was_let_go(packet, is_done);
+            }
             Asked::Piece(file) => self.piece_came(file, wire::decode(frame).ok()),
             Asked::Left(file) => self.piece_left(file, wire::decode(frame).ok()),
             Asked::Told => {}
@@ -950,8 +987,8 @@ impl Thread {
 
     fn receipt_from_hub(&mut self, hub: OfficeId, receipt: &Receipt) {
         let Some(packet) = receipt.unverified().map(|said| said.packet_hash) else { return };
-        if let Some(to) = self.spool.recipient_of(&packet) {
-            self.arrived(to, packet, receipt);
+        if let Some(row) = self.spool.out_row(&packet) {
+            self.arrived(row.to, packet, receipt);
         }
         if let Some(peer) = self.present.get(&hub).cloned() {
             let frame = wire::encode(&MailboxRequest::ForgetReceipt(packet));
@@ -965,6 +1002,7 @@ impl Thread {
         match receipt.verify(to, &keys) {
             Ok(stored) if stored.packet_hash == packet => {
                 if self.log_failure(self.spool.note_fact(&packet, Fact::Arrived(stored.stored))) {
+                    self.settle_held(&packet);
                     self.deliver(to, Input::Arrived { packet });
                     (self.wake)();
                 }
@@ -983,7 +1021,12 @@ impl Thread {
             }
             Asked::Fetch { .. } => self.use_hubs(),
             Asked::Piece(file) | Asked::Left(file) => self.carriage.rest(file, self.clock.now()),
-            Asked::List { .. } | Asked::Receipts { .. } | Asked::Told => {}
+            Asked::List { .. }
+            | Asked::Receipts { .. }
+            | Asked::Hold(_)
+            | Asked::Claim { .. }
+            | Asked::LetGo(_)
+            | Asked::Told => {}
         }
     }
 
@@ -1016,6 +1059,7 @@ impl Thread {
         self.close_door(now);
         self.leave_trace(now);
         self.carry_files(now);
+        self.see_to_holding(now);
         let poll_ms = self.poll_ms;
         let mut dial = Vec::new();
         let mut poll = Vec::new();

@@ -8,6 +8,8 @@
 //!                       of the office keeps what is in it
 //! spool/fact/HASH.fact  what became of one of ours; not synced, for until the office took note the packet stays
 //!                       in spool/out and is offered again if the fact was lost
+//! spool/claim/THREAD.clm  what we accepted and whose full packet waits at a hub, with our signed word for that
+//! spool/recall/HASH.rcl   what waits at a hub and is to reach nobody, until the hub was told
 //! spool/back/OFFICE/HASH.rcp  our receipt for what that office's stick brought, until its next stick
 //! ```
 
@@ -15,7 +17,8 @@ use crate::disk;
 use casemesh_crypto::envelope::{Urgency, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
-use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::claim::Claim;
+use casemesh_protocol::id::{OfficeId, ThreadId};
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
@@ -41,6 +44,51 @@ pub struct OutRow {
     /// When it was handed over.
     #[n(3)]
     pub queued: Timestamp,
+    /// Where it waits until its recipient accepted, if it does.
+    #[n(4)]
+    pub hold: Option<Hold>,
+}
+
+/// Where a full packet waits, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Hold {
+    /// At which hub.
+    #[n(0)]
+    pub hub: OfficeId,
+    /// In which referral.
+    #[n(1)]
+    pub thread: ThreadId,
+}
+
+/// A full packet that waits for us at a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ClaimRow {
+    /// Where, and in which referral.
+    #[n(0)]
+    pub hold: Hold,
+    /// It is not asked for after that.
+    #[n(1)]
+    pub until: Timestamp,
+    /// Our signed word that we accepted.
+    #[n(2)]
+    pub claim: Claim,
+}
+
+/// A packet that waits at a hub and is to reach nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RecallRow {
+    /// SHA-256 of the packet.
+    #[n(0)]
+    pub packet: Digest,
+    /// At which hub.
+    #[n(1)]
+    pub hub: OfficeId,
+    /// The hub lets go of it by itself then.
+    #[n(2)]
+    pub until: Timestamp,
 }
 
 /// A packet of ours as it lies on the disk.
@@ -99,7 +147,7 @@ impl Spool {
     /// When the disk refuses.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("spool");
-        for part in ["in", "out", "fact", "back"] {
+        for part in ["in", "out", "fact", "back", "claim", "recall"] {
             disk::make_folder(&folder.join(part))?;
         }
         let spool = Self { folder, keeping: Arc::default(), waiting: Arc::default() };
@@ -273,19 +321,77 @@ impl Spool {
         self.fact(packet).is_some() || self.out_file(packet).is_ok()
     }
 
-    /// The packets of ours that are under way: whole, and nothing became of them yet.
+    /// The packets of ours that are under way: whole, and nothing became of them yet. Those that wait at a hub are not.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn under_way(&self) -> io::Result<Vec<OutRow>> {
+        Ok(self.open_out()?.into_iter().filter(|row| row.hold.is_none()).collect())
+    }
+
+    /// The packets of ours that wait at a hub until their recipients accepted.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn held_out(&self) -> io::Result<Vec<OutRow>> {
+        Ok(self.open_out()?.into_iter().filter(|row| row.hold.is_some()).collect())
+    }
+
+    fn open_out(&self) -> io::Result<Vec<OutRow>> {
         let hashes = list(&self.folder.join("out"), "out")?;
         let open = hashes.iter().filter(|hash| self.fact(hash).is_none());
         Ok(open.filter_map(|hash| self.out_file(hash).ok().map(|file| file.row)).collect())
     }
 
-    /// For whom a packet of ours is; none when it is not here whole.
-    pub fn recipient_of(&self, packet: &Digest) -> Option<OfficeId> {
-        self.out_file(packet).ok().map(|file| file.row.to)
+    /// What is known of a packet of ours; none when it is not here whole.
+    pub fn out_row(&self, packet: &Digest) -> Option<OutRow> {
+        self.out_file(packet).ok().map(|file| file.row)
+    }
+
+    /// Notes what we accepted and what waits for that at a hub.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_claim(&self, row: &ClaimRow) -> io::Result<()> {
+        disk::replace(&self.claim_path(&row.hold.thread), &wire::encode(row))
+    }
+
+    /// What waits for us at hubs.
+    pub fn claims(&self) -> Vec<ClaimRow> {
+        read_rows(&self.folder.join("claim"), "clm")
+    }
+
+    /// It came, or is not wanted any more.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn drop_claim(&self, thread: &ThreadId) -> io::Result<()> {
+        disk::remove(&self.claim_path(thread))
+    }
+
+    fn claim_path(&self, thread: &ThreadId) -> PathBuf {
+        self.folder.join("claim").join(format!("{thread}.clm"))
+    }
+
+    /// Notes what a hub is to let go of.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_recall(&self, row: &RecallRow) -> io::Result<()> {
+        disk::replace(&self.path("recall", &row.packet, "rcl"), &wire::encode(row))
+    }
+
+    /// What hubs are to let go of.
+    pub fn recalls(&self) -> Vec<RecallRow> {
+        read_rows(&self.folder.join("recall"), "rcl")
+    }
+
+    /// The hub let go of it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn drop_recall(&self, packet: &Digest) -> io::Result<()> {
+        disk::remove(&self.path("recall", packet, "rcl"))
     }
 
     /// A packet of ours.
@@ -398,6 +504,14 @@ fn torn() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a packet that is not whole")
 }
 
+/// The rows of one kind in a folder, as far as they are whole.
+fn read_rows<T: for<'b> Decode<'b, ()> + Encode<()>>(folder: &Path, extension: &str) -> Vec<T> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let of_kind = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
+    of_kind.filter_map(|path| wire::decode(&fs::read(path).ok()?).ok()).collect()
+}
+
 /// The hashes that files of one kind in a folder are named by.
 pub(crate) fn list(folder: &Path, extension: &str) -> io::Result<Vec<Digest>> {
     let mut hashes: Vec<Digest> = Vec::new();
@@ -417,7 +531,7 @@ mod tests {
 
     fn row(packet: Digest) -> OutRow {
         let (expires, queued) = (Timestamp::from_s(9), Timestamp::from_s(1));
-        OutRow { packet, to: OfficeId::new([1; 32]), expires, queued }
+        OutRow { packet, to: OfficeId::new([1; 32]), expires, queued, hold: None }
     }
 
     fn keep(spool: &Spool, packet: &[u8]) -> Digest {

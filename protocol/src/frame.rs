@@ -1,7 +1,8 @@
 //! What two nodes say to each other on a connection. Every frame is `u32be(length)` and one canonical CBOR
 //! value. Packets, receipts and tables are not frames: they are sealed and travel by any road.
 
-use crate::id::OfficeId;
+use crate::claim::Claim;
+use crate::id::{OfficeId, ThreadId};
 use crate::receipt::Receipt;
 use crate::time::Timestamp;
 use casemesh_crypto::hash::Digest;
@@ -144,6 +145,26 @@ pub enum MailboxRequest {
     /// I have that receipt.
     #[n(5)]
     ForgetReceipt(#[n(0)] Digest),
+    /// Keep this until that office claims it, and give it to nobody before. It takes the place of an earlier one of ours for
+    /// the same referral.
+    #[n(6)]
+    Hold {
+        /// For whom.
+        #[n(0)]
+        to: OfficeId,
+        /// In which referral.
+        #[n(1)]
+        thread: ThreadId,
+        /// The packet.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        packet: Vec<u8>,
+    },
+    /// I accepted: give me what waits for that.
+    #[n(7)]
+    Claim(#[n(0)] Claim),
+    /// Nobody is to get what I asked you to hold.
+    #[n(8)]
+    LetGo(#[n(0)] Digest),
 }
 
 /// Its answer.

@@ -64,6 +64,7 @@ fn preview() -> Preview {
         template: Template::Shelter,
         chain: Chain { attempts_before: 1, offices_before: 0, is_open: false },
         ground: None,
+        held_at: None,
     }
 }
 
@@ -197,6 +198,7 @@ fn bodies() -> Vec<Body> {
             capacity: Capacity::WaitingList,
             from: Some(day),
         }),
+        Body::HeldFull(Full { moved: None, documents: None, ..full() }),
     ]
 }
 

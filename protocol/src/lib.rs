@@ -9,6 +9,7 @@
 
 pub mod bounded;
 pub mod bundle;
+pub mod claim;
 pub mod consent;
 pub mod delivery;
 pub mod directory;

@@ -3,13 +3,14 @@
 //! Nothing is evicted to make room: what does not fit is refused, and the sender keeps it.
 
 use crate::frame::Rejection;
-use crate::id::OfficeId;
+use crate::id::{OfficeId, ThreadId};
 use crate::limits::{
     BLOB_BYTES_MAX, MAILBOX_HUB_BYTES_MAX, MAILBOX_LIST_MAX, MAILBOX_OFFICE_BYTES_MAX, MAILBOX_OFFICE_PACKETS_MAX,
     MAILBOX_PAIR_BYTES_MAX, MAILBOX_PAIR_PACKETS_MAX,
 };
 use crate::time::Timestamp;
 use casemesh_crypto::hash::Digest;
+use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
 
 /// A packet that a hub keeps: who left it, how long it is, until when it is worth keeping.
@@ -166,6 +167,105 @@ impl Shelf {
     }
 }
 
+/// A full packet that waits until its recipient accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Held {
+    /// Who left it.
+    #[n(0)]
+    pub from: OfficeId,
+    /// Who may claim it.
+    #[n(1)]
+    pub to: OfficeId,
+    /// In which referral.
+    #[n(2)]
+    pub thread: ThreadId,
+    /// Its length.
+    #[n(3)]
+    pub bytes: u64,
+    /// Nobody need keep it after that.
+    #[n(4)]
+    pub expires: Timestamp,
+}
+
+/// So many full packets of one office wait at a hub.
+pub const HELD_OF_ONE_MAX: usize = 200;
+/// The same, in bytes.
+pub const HELD_OF_ONE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// The full packets that wait at a hub.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldShelf {
+    held: BTreeMap<Digest, Held>,
+}
+
+impl HeldShelf {
+    /// Whether a packet is taken on; the hub keeps so many bytes of other kinds already.
+    ///
+    /// # Errors
+    /// When its time is over, or one office would leave too much.
+    pub fn take(&self, packet: Digest, offer: &Held, hub_bytes: u64, now: Timestamp) -> Result<Taken, Rejection> {
+        if self.held.get(&packet).is_some_and(|known| known.from == offer.from) {
+            return Ok(Taken::Known);
+        }
+        if self.held.contains_key(&packet) || offer.expires <= now {
+            return Err(Rejection::Packet);
+        }
+        let (mut count, mut bytes) = (0, 0u64);
+        for held in self.held.values().filter(|held| held.from == offer.from && !held.is_instead(offer)) {
+            count += 1;
+            bytes = bytes.saturating_add(held.bytes);
+        }
+        let all = self.bytes().saturating_add(hub_bytes).saturating_add(offer.bytes);
+        let fits = count < HELD_OF_ONE_MAX
+            && bytes.saturating_add(offer.bytes) <= HELD_OF_ONE_BYTES_MAX
+            && all <= MAILBOX_HUB_BYTES_MAX;
+        if fits { Ok(Taken::New) } else { Err(Rejection::Quota) }
+    }
+
+    /// Notes that a packet is kept: those whose place it takes.
+    pub fn put(&mut self, packet: Digest, held: Held) -> Vec<Digest> {
+        let is_replaced = |(known, other): &(&Digest, &Held)| **known != packet && other.is_instead(&held);
+        let replaced: Vec<Digest> = self.held.iter().filter(is_replaced).map(|(known, _)| *known).collect();
+        self.held.retain(|known, _| !replaced.contains(known));
+        self.held.insert(packet, held);
+        replaced
+    }
+
+    /// What waits for an office that accepted a referral.
+    pub fn claimed(&self, to: OfficeId, thread: ThreadId) -> Option<Digest> {
+        let mut meant = self.held.iter().filter(|(_, held)| held.to == to && held.thread == thread);
+        meant.next().map(|(packet, _)| *packet)
+    }
+
+    /// A packet that is kept.
+    pub fn get(&self, packet: &Digest) -> Option<&Held> {
+        self.held.get(packet)
+    }
+
+    /// The packet is not kept any more: what was known of it.
+    pub fn remove(&mut self, packet: &Digest) -> Option<Held> {
+        self.held.remove(packet)
+    }
+
+    /// Packets whose time is over.
+    pub fn over(&self, now: Timestamp) -> Vec<Digest> {
+        self.held.iter().filter(|(_, held)| held.expires <= now).map(|(packet, _)| *packet).collect()
+    }
+
+    /// How many bytes are kept.
+    pub fn bytes(&self) -> u64 {
+        self.held.values().map(|held| held.bytes).sum()
+    }
+}
+
+impl Held {
+    /// Whether one is in place of the other.
+    fn is_instead(&self, other: &Self) -> bool {
+        (self.from, self.to, self.thread) == (other.from, other.to, other.thread)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +319,32 @@ mod tests {
         assert!(shelf.over(NOW).is_empty());
         assert_eq!(shelf.over(NOW.plus_days(30)).len(), 300);
         assert_eq!(shelf.take(packet(999), &of(1, 10), 0, NOW.plus_days(30)), Err(Rejection::Packet));
+    }
+
+    #[test]
+    fn what_waits_is_given_to_whom_it_is_for_and_the_newest_takes_the_place() {
+        let [us, them, third] = [1, 2, 3].map(|n| OfficeId::new([n; 32]));
+        let held = |from, thread, bytes| Held {
+            from,
+            to: them,
+            thread: ThreadId::new([thread; 16]),
+            bytes,
+            expires: NOW.plus_days(1),
+        };
+        let mut shelf = HeldShelf::default();
+        assert_eq!(shelf.take(packet(1), &held(us, 1, 10), 0, NOW), Ok(Taken::New));
+        assert!(shelf.put(packet(1), held(us, 1, 10)).is_empty());
+        assert_eq!(shelf.take(packet(1), &held(us, 1, 10), 0, NOW), Ok(Taken::Known));
+        assert!(shelf.take(packet(1), &held(third, 1, 10), 0, NOW).is_err(), "another cannot take it over");
+        assert_eq!(shelf.claimed(them, ThreadId::new([1; 16])), Some(packet(1)));
+        assert_eq!(shelf.claimed(third, ThreadId::new([1; 16])), None);
+        assert_eq!(shelf.claimed(them, ThreadId::new([2; 16])), None);
+        assert_eq!(shelf.put(packet(2), held(us, 1, 20)), [packet(1)]);
+        assert_eq!((shelf.claimed(them, ThreadId::new([1; 16])), shelf.bytes()), (Some(packet(2)), 20));
+        let over = held(us, 3, HELD_OF_ONE_BYTES_MAX);
+        assert_eq!(shelf.take(packet(3), &over, 0, NOW), Err(Rejection::Quota));
+        assert_eq!(shelf.take(packet(3), &held(us, 3, 1), MAILBOX_HUB_BYTES_MAX, NOW), Err(Rejection::Quota));
+        assert_eq!(shelf.take(packet(3), &held(us, 3, 1), 0, NOW.plus_days(2)), Err(Rejection::Packet));
+        assert_eq!(shelf.over(NOW.plus_days(1)), [packet(2)]);
     }
 }

@@ -101,6 +101,27 @@ impl Disclosure {
         if release == Release::Now && !permit.lets_all_go_now() {
             return Err(BeyondPermit::Now);
         }
+        Self::check_full(permit, template, &full)?;
+        Ok(Self::new(permit, Body::ReferralFull { event, full }))
+    }
+
+    /// The full packet, to wait at a hub until the recipient accepted. What belongs to a case that is handed over and documents
+    /// do not wait: they go by the sender's own word.
+    ///
+    /// # Errors
+    /// As for [`Self::full`]; when it brings a case or documents along.
+    pub fn held(permit: &Permit, template: Template, full: Full) -> Result<Self, BeyondPermit> {
+        if full.moved.is_some() || permit.purpose() == Purpose::ShareForTransfer {
+            return Err(BeyondPermit::Purpose);
+        }
+        if !full.documents().is_empty() {
+            return Err(BeyondPermit::Group(FieldGroup::Documents));
+        }
+        Self::check_full(permit, template, &full)?;
+        Ok(Self::new(permit, Body::HeldFull(full)))
+    }
+
+    fn check_full(permit: &Permit, template: Template, full: &Full) -> Result<(), BeyondPermit> {
         if let Some(field) = full.fields.iter().find(|field| !permit.covers(field.group)) {
             return Err(BeyondPermit::Group(field.group));
         }
@@ -134,7 +155,7 @@ impl Disclosure {
                 return Err(BeyondPermit::Group(FieldGroup::Money));
             }
         }
-        Ok(Self::new(permit, Body::ReferralFull { event, full }))
+        Ok(())
     }
 
     /// Names for the other office's computer to compare, before it accepts.

@@ -42,6 +42,8 @@ coded_enum!(
         CapacityQuestion = 9 "capacity_question",
         /// Its answer: a control packet.
         CapacityAnswer = 10 "capacity_answer",
+        /// A full packet that waits at a hub until its recipient accepted: a disclosure.
+        HeldFull = 11 "held_full",
     }
 );
 
@@ -104,6 +106,9 @@ pub struct Preview {
     /// On which ground it goes without a consent; none where there is one.
     #[n(15)]
     pub ground: Option<Ground>,
+    /// The hub at which the full packet waits for the acceptance, if it does.
+    #[n(16)]
+    pub held_at: Option<OfficeId>,
 }
 
 impl Preview {
@@ -129,6 +134,7 @@ impl Preview {
             template,
             chain: Chain::default(),
             ground: None,
+            held_at: None,
         }
     }
 
@@ -477,6 +483,8 @@ pub enum Body {
     CapacityQuestion(CapacityQuestion),
     /// Whether there is.
     CapacityAnswer(CapacityAnswer),
+    /// What is released once its recipient accepted; the event that names it comes from the sender later.
+    HeldFull(Full),
 }
 
 /// Why a body is not taken.
@@ -510,6 +518,7 @@ impl Body {
             Self::News(_) => Kind::News,
             Self::CapacityQuestion(_) => Kind::CapacityQuestion,
             Self::CapacityAnswer(_) => Kind::CapacityAnswer,
+            Self::HeldFull(_) => Kind::HeldFull,
         }
     }
 
@@ -526,6 +535,7 @@ impl Body {
             Self::News(news) => wire::encode(news),
             Self::CapacityQuestion(question) => wire::encode(question),
             Self::CapacityAnswer(answer) => wire::encode(answer),
+            Self::HeldFull(full) => wire::encode(full),
         }
     }
 
@@ -554,6 +564,7 @@ impl Body {
             Kind::News => Self::News(NetworkFile::read(bytes).map_err(|_| BodyError::Unreadable)?),
             Kind::CapacityQuestion => Self::CapacityQuestion(wire::decode(bytes)?),
             Kind::CapacityAnswer => Self::CapacityAnswer(wire::decode(bytes)?),
+            Kind::HeldFull => Self::HeldFull(wire::decode(bytes)?),
         })
     }
 }

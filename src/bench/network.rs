@@ -74,7 +74,8 @@ fn sealed(from: &Node, to: &Node, count: usize) -> Result<Vec<(OutRow, Vec<u8>)>
             attachments: vec![],
         };
         let packet = envelope::seal(&draft, &key, &mut os_rng())?;
-        let row = OutRow { packet: packet_hash(&packet), to: recipient, expires: now.plus_days(1), queued: now };
+        let row =
+            OutRow { packet: packet_hash(&packet), to: recipient, expires: now.plus_days(1), queued: now, hold: None };
         Ok((row, packet))
     };
     (0..count).map(make).collect()

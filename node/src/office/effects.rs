@@ -160,6 +160,7 @@ fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result
         // The consent ended meanwhile: the other office is told, and gets nothing.
         return add_own_event(tx, &ours.keys, referral, Step::ConsentWithdrawn);
     };
+    let as_held = full.clone();
     full.never = super::circumstances::shared(&holder.never, &permit);
     referral.full = Some(full.clone());
     if let Some(case) = referral.case
@@ -182,7 +183,12 @@ fn release_full(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result
             done => done,
         };
     }
-    release(tx, &ours.keys, referral, &under, full)?;
+    // It waited at a hub, and they fetched it there: the event that names it is all that is left to say.
+    let is_there = super::holding::was_fetched(&ours.index.read(), referral) && as_held == full;
+    match is_there && full.documents().is_empty() {
+        true => add_own_event(tx, &ours.keys, referral, Step::Released { full: full.hash() })?,
+        false => release(tx, &ours.keys, referral, &under, full)?,
+    }
     letter_in(tx, referral)
 }
 

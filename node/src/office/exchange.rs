@@ -12,7 +12,7 @@ use super::{DeskError, Office};
 use crate::records::{
     Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Person, Referral, Seen,
 };
-use crate::spool::{Fact, OutRow};
+use crate::spool::{Fact, Hold, OutRow};
 use crate::vault::{Record, Tx, VaultError};
 use casemesh_crypto::envelope::{self, Draft, Opened, Reason, Recipient, Urgency};
 use casemesh_crypto::hash::{Digest, sha256};
@@ -84,6 +84,8 @@ fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
 
 /// How many packets may wait for one that they follow from.
 const LATER_MAX: usize = 256;
+/// How many may wait for news of who signed them: anybody can make one up.
+const LATER_FOR_KEY_MAX: usize = 64;
 
 /// What to do with a packet that was opened.
 pub(super) enum Taken {
@@ -122,6 +124,7 @@ impl Office {
         self.tell_news();
         self.part_from_gone();
         self.want_documents();
+        self.see_to_held();
         self.release_outbox();
     }
 
@@ -219,7 +222,8 @@ impl Office {
             Err(error) => return self.settle_row(id, OutboxState::Refused, Some(error.to_string()), None),
         };
         let (hash, bytes) = (envelope::packet_hash(&packet), packet.len() as u64);
-        let out = OutRow { packet: hash, to: row.to, expires: row.expires, queued: now };
+        let hold = row.held_at.map(|hub| Hold { hub, thread: row.thread });
+        let out = OutRow { packet: hash, to: row.to, expires: row.expires, queued: now, hold };
         self.offer_documents(&row)?;
         self.around.relay.hand_over(out, packet).map_err(VaultError::Disk)?;
         self.settle_row(id, OutboxState::Released, None, Some((hash, bytes)))
@@ -333,6 +337,8 @@ impl Office {
                             row.state = OutboxState::Refused;
                             row.problem = Some("the other office refused the packet; call them".into());
                         }
+                        // Nobody accepted in time: what waited for that is not missed.
+                        Fact::Expired if row.held_at.is_some() => row.state = OutboxState::Cancelled,
                         Fact::Expired if !row.state.is_settled() => {
                             row.state = OutboxState::Expired;
                             row.problem = Some("it could not be delivered in time; call them".into());
@@ -378,9 +384,12 @@ impl Office {
                 break;
             }
         }
-        for hash in waiting.iter().skip(LATER_MAX) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_for_key = |hash: &&Digest| matches!(awaited.get(*hash), Some((Awaited::Key(_), _)));
+        let (for_key, for_referral): (Vec<&Digest>, Vec<&Digest>) = waiting.iter().partition(is_for_key);
+        for hash in for_key.into_iter().skip(LATER_FOR_KEY_MAX).chain(for_referral.into_iter().skip(LATER_MAX)) {
             tracing::warn!(packet = ?hash, "too many packets wait for what they follow from; one was set aside");
-            self.awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
+            awaited.remove(hash);
             if let Err(error) = spool.set_aside(hash) {
                 tracing::error!(kind = %error.kind(), "the spool cannot be written");
             }
@@ -522,7 +531,8 @@ impl Office {
             | Body::Card(_)
             | Body::News(_)
             | Body::CapacityQuestion(_)
-            | Body::CapacityAnswer(_) => None,
+            | Body::CapacityAnswer(_)
+            | Body::HeldFull(_) => None,
         };
         if inside.is_some_and(|event| event.thread != opened.statement.thread || event.id.office != from) {
             return Ok(Taken::Aside("the event is of another thread or office than the packet"));
@@ -555,6 +565,7 @@ impl Office {
             Body::News(news) => self.take_news(&news, seen),
             Body::CapacityQuestion(question) => self.take_capacity_question(from, question, seen),
             Body::CapacityAnswer(answer) => self.take_capacity_answer(from, answer, seen),
+            Body::HeldFull(full) => self.take_held(from, opened.statement.thread, full, seen),
         }
     }
 
@@ -768,12 +779,12 @@ impl Office {
     /// Takes what these referrals disclose, and what has not arrived, out of the spool.
     pub(super) fn take_back(&self, referrals: &[RecordId]) -> Result<(), DeskError> {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        let preview = PacketKind::ReferralPreview.number();
+        let (preview, held) = (PacketKind::ReferralPreview.number(), PacketKind::HeldFull.number());
         let under_way: Vec<(RecordId, OfficeId, Digest)> = {
             let tables = self.index.read();
             let of_these = |row: &&crate::index::OutboxRow| {
                 row.state == OutboxState::Released
-                    && (row.kind == preview || carries_event(row.kind))
+                    && (row.kind == preview || row.kind == held || carries_event(row.kind))
                     && row.referral.is_some_and(|referral| referrals.contains(&referral))
             };
             let rows = tables.outbox.values().filter(of_these);

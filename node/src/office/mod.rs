@@ -24,6 +24,7 @@ mod figures;
 mod grants;
 mod handing;
 mod history;
+mod holding;
 mod home;
 mod import;
 mod inviting;

@@ -8,7 +8,7 @@ use crate::vault::{Record, Tx};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::consent::Permit;
-use casemesh_protocol::id::{EventId, PacketId, RecordId, StoreEpoch, ThreadId};
+use casemesh_protocol::id::{EventId, OfficeId, PacketId, RecordId, StoreEpoch, ThreadId};
 use casemesh_protocol::limits::PACKET_LIFETIME_HOURS;
 use casemesh_protocol::outgoing::{Control, Disclosure, Grant, Outgoing, Release, Reply};
 use casemesh_protocol::packet::{Body, Full, Kind as PacketKind};
@@ -26,6 +26,7 @@ pub(super) struct Outward {
     subjects: Vec<KeyHandle>,
     urgency: u8,
     not_before: Option<Timestamp>,
+    held_at: Option<OfficeId>,
 }
 
 impl Outward {
@@ -39,6 +40,7 @@ impl Outward {
             subjects: vec![referral.key],
             urgency: referral.urgency,
             not_before: None,
+            held_at: None,
         }
     }
 
@@ -54,6 +56,12 @@ impl Outward {
         self
     }
 
+    /// It waits at that hub until its recipient accepted.
+    pub(super) fn held_at(mut self, hub: OfficeId) -> Self {
+        self.held_at = Some(hub);
+        self
+    }
+
     pub(super) fn control(control: Control) -> Self {
         Self {
             outgoing: Outgoing::Control(control),
@@ -63,6 +71,7 @@ impl Outward {
             subjects: Vec::new(),
             urgency: 0,
             not_before: None,
+            held_at: None,
         }
     }
 
@@ -97,6 +106,7 @@ impl Outward {
             bytes: 0,
             not_before: self.not_before,
             resends: 0,
+            held_at: self.held_at,
         })?;
         Ok(id)
     }

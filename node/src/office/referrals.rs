@@ -178,6 +178,7 @@ impl Desk {
             onward: self.onward(&tables, &referral),
             next: self.next_to_ask(&tables, &referral, thread.state),
             documents: self.shared_documents(&referral),
+            held_at: self.held_at(&tables, &referral),
             partner_left: referral.outside.is_none() && self.member_name(referral.partner).is_none(),
         })
     }

@@ -70,6 +70,9 @@ pub struct ReferralInput {
     pub follows: String,
     /// Whether everything goes at once, before the other office accepts: an emergency, under a consent that says so.
     pub complete_now: bool,
+    /// Whether the full packet waits at a hub of ours, which gives it as soon as the other office accepts, also while our node is
+    /// off.
+    pub wait_at_hub: bool,
     /// Documents of the case that go along once the other office accepted. Where the case is handed over, all go that all see.
     pub documents: Vec<String>,
 }
@@ -113,6 +116,8 @@ struct Asked {
     urgency: u8,
     template: Template,
     follows: Option<RecordId>,
+    /// Where the full packet waits, if it does.
+    hub: Option<OfficeId>,
     consent: RecordId,
 }
 
@@ -214,6 +219,7 @@ impl Desk {
         }
         Ok(SharePreview {
             partner: draft.partner_name,
+            held_at: draft.preview.held_at.and_then(|hub| self.member_name(hub)),
             preview: draft.preview,
             full: draft.full,
             left_out: draft.left_out,
@@ -355,6 +361,10 @@ impl Desk {
             let template = referral.preview.template;
             let under = Releasing { permit: &draft.permit, template, release: Release::Now, not_before: goes_at };
             release(tx, keys, &mut referral, &under, draft.full)?;
+        } else if let Some(hub) = referral.preview.held_at {
+            let full = Full { documents: None, ..draft.full };
+            let disclosure = Disclosure::held(&draft.permit, referral.preview.template, full).map_err(not_allowed)?;
+            Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).held_at(hub).queue(tx)?;
         }
         tx.insert(&referral)?;
         touch_case(tx, case, "letter_out", &referral.partner_name)?;
@@ -419,6 +429,12 @@ impl Desk {
         if input.complete_now && (urgency != EMERGENCY || input.transfer || !input.also.is_empty()) {
             problems.add("complete_now", "only-in-emergency");
         }
+        let hub = to.and_then(|to| self.hub_to_hold(to)).filter(|_| input.wait_at_hub);
+        if input.wait_at_hub && (input.transfer || input.complete_now || is_outside || !input.also.is_empty()) {
+            problems.add("wait_at_hub", "waits-for-one-service");
+        } else if input.wait_at_hub && hub.is_none() && to.is_some() {
+            problems.add("wait_at_hub", "no-hub-to-hold");
+        }
         let follows: Option<RecordId> = match input.follows.as_str() {
             "" => None,
             text => problems.word("follows", text),
@@ -453,6 +469,7 @@ impl Desk {
                 urgency,
                 template: template?,
                 follows,
+                hub,
                 consent: consent?,
             })
         };
@@ -575,6 +592,7 @@ impl Desk {
             withheld: List::new(permit.withheld().to_vec()).map_err(bounded)?,
             chain: self.chain(case, asked.follows),
             ground: permit.ground(),
+            held_at: asked.hub,
             ..Preview::asking(asked.service.clone(), asked.template, permit.expires())
         })
     }

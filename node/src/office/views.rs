@@ -1178,6 +1178,8 @@ pub struct ReferralView {
     pub documents: Vec<SharedDocumentView>,
     /// Whether the other office does not belong to the network any more.
     pub partner_left: bool,
+    /// The hub at which the full packet waits until it is accepted, or fetched, if it does.
+    pub held_at: Option<String>,
 }
 
 /// A document that goes with a referral, or came with one.
@@ -1391,6 +1393,8 @@ pub struct StepView {
 pub struct SharePreview {
     /// Other offices that are asked at the same time.
     pub also: Vec<String>,
+    /// The hub at which the full packet waits until they accept, if it does.
+    pub held_at: Option<String>,
     /// What the case brings along, where it is handed over.
     pub moved: Option<MovedView>,
     /// Names that the other office's computer compares before anybody there accepts; none where the consent does not cover it.

@@ -279,6 +279,7 @@ fn content_of(body: Body, keys: &[VerifyingKey]) -> Option<Content> {
         | Body::ConflictNames { .. }
         | Body::News(_)
         | Body::CapacityQuestion(_)
-        | Body::CapacityAnswer(_) => return None,
+        | Body::CapacityAnswer(_)
+        | Body::HeldFull(_) => return None,
     })
 }

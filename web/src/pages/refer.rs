@@ -43,6 +43,8 @@ struct ReferPage {
     documents: Vec<(String, String)>,
     /// Whether a consent lets everything go at once.
     may_go_now: bool,
+    /// Whether the full packet can wait at a hub of ours.
+    may_wait: bool,
     /// Whether the account may decide without a consent.
     may_override: bool,
     override_href: String,
@@ -58,7 +60,7 @@ struct ReferPage {
 impl ReferPage {
     /// Whether something beyond the usual was chosen, or is wrong.
     fn has_more(&self) -> bool {
-        let named = ["template", "complete_now", "transfer", "also"];
+        let named = ["template", "complete_now", "wait_at_hub", "transfer", "also"];
         named.iter().any(|name| !self.form.get(name).is_empty() || self.form.problem(name).is_some())
     }
 }
@@ -114,6 +116,7 @@ async fn refer_page(
             documents: documents_of(&case),
             members,
             may_go_now: live().any(|consent| consent.terms.complete_now),
+            may_wait: signed.desk.has_hub(),
             may_override: signed.desk.may(Ask::ApproveCases),
             override_href: format!("/cases/{id}/override"),
             templates: templates(page),
@@ -186,6 +189,7 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
         also: form.all("also"),
         follows: form.text("follows"),
         complete_now: form.on("complete_now"),
+        wait_at_hub: form.on("wait_at_hub"),
         documents: form.all("documents"),
     };
     let desk = signed.desk.clone();

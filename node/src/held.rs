@@ -1,0 +1,145 @@
+//! Full packets that wait at a hub until their recipients accepted. The hub can open none of them; it gives one against the
+//! recipient's signed claim, and lets go of it at its sender's word.
+//!
+//! ```text
+//! held/HASH.pkt   held/HASH.row (who left it, for whom, in which referral, until when)
+//! ```
+
+use crate::disk;
+use crate::spool::list;
+use casemesh_crypto::envelope::{Header, packet_hash};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::wire;
+use casemesh_protocol::claim::Claim;
+use casemesh_protocol::directory::{Directory, Member};
+use casemesh_protocol::frame::{MailboxAnswer, Rejection};
+use casemesh_protocol::id::{OfficeId, ThreadId};
+use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
+use casemesh_protocol::mailbox::{Held, HeldShelf, Taken};
+use casemesh_protocol::time::Timestamp;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What waits at one hub.
+#[derive(Debug)]
+pub(crate) struct HeldBox {
+    folder: PathBuf,
+    shelf: Mutex<HeldShelf>,
+}
+
+impl HeldBox {
+    /// Opens or makes it. A packet without its row was cut off while it came: it is left again.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        let folder = folder.join("held");
+        disk::make_folder(&folder)?;
+        let mut shelf = HeldShelf::default();
+        for packet in list(&folder, "pkt")? {
+            let path = folder.join(format!("{packet}.pkt"));
+            match fs::read(path.with_extension("row")).ok().and_then(|row| wire::decode::<Held>(&row).ok()) {
+                Some(held) => drop(shelf.put(packet, held)),
+                None => disk::remove(&path)?,
+            }
+        }
+        Ok(Self { folder, shelf: Mutex::new(shelf) })
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, HeldShelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, packet: &Digest) -> PathBuf {
+        self.folder.join(format!("{packet}.pkt"))
+    }
+
+    fn remove_files(&self, packet: &Digest) -> io::Result<()> {
+        disk::remove(&self.path(packet))?;
+        disk::remove(&self.path(packet).with_extension("row"))
+    }
+
+    /// How many bytes it keeps.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shelf().bytes()
+    }
+
+    /// Keeps a packet until it is claimed; the hub keeps so many bytes of other kinds already.
+    pub(crate) fn hold(
+        &self,
+        (from, hub): (OfficeId, OfficeId),
+        (to, thread): (OfficeId, ThreadId),
+        packet: &[u8],
+        (directory, hub_bytes): (&Directory, u64),
+        now: Timestamp,
+    ) -> io::Result<MailboxAnswer> {
+        // At a hub that the recipient lists, the packet would lie with whom it is to be kept from.
+        let is_theirs = |member: &Member| to == hub || member.record.hubs.iter().any(|own| *own == hub);
+        if directory.member(&to).is_none_or(is_theirs) {
+            return Ok(MailboxAnswer::Rejected(Rejection::NotServed));
+        }
+        let Ok(header) = Header::read(packet) else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
+        let expires = Timestamp::from_s(u64::from(header.expires_h) * 3_600);
+        let (hash, held) = (packet_hash(packet), Held { from, to, thread, bytes: packet.len() as u64, expires });
+        let mut shelf = self.shelf();
+        match shelf.take(hash, &held, hub_bytes, now) {
+            Ok(Taken::Known) => return Ok(MailboxAnswer::Done),
+            Ok(Taken::New) => {}
+            Err(rejection) => return Ok(MailboxAnswer::Rejected(rejection)),
+        }
+        disk::replace(&self.path(&hash).with_extension("row"), &wire::encode(&held))?;
+        disk::replace(&self.path(&hash), packet)?;
+        shelf.put(hash, held).iter().try_for_each(|before| self.remove_files(before))?;
+        Ok(MailboxAnswer::Done)
+    }
+
+    /// Gives what waits, against the recipient's signed word that it accepted.
+    pub(crate) fn claim(
+        &self,
+        (from, hub): (OfficeId, OfficeId),
+        claim: &Claim,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> io::Result<MailboxAnswer> {
+        let key = directory.member(&from).and_then(|member| member.keys.node_key(&claim.key, now.s()));
+        let Some(Ok(claimed)) = key.map(|key| claim.verify(from, hub, &key)) else {
+            return Ok(MailboxAnswer::Rejected(Rejection::Unknown));
+        };
+        if claimed.at.s() > now.s() + CLOCK_SKEW_SECONDS_MAX {
+            return Ok(MailboxAnswer::Rejected(Rejection::Clock));
+        }
+        match self.shelf().claimed(from, claimed.thread) {
+            Some(packet) => Ok(MailboxAnswer::Packet(fs::read(self.path(&packet))?)),
+            None => Ok(MailboxAnswer::Nothing),
+        }
+    }
+
+    /// Lets go of a packet at its sender's word.
+    pub(crate) fn let_go(&self, from: OfficeId, packet: &Digest) -> io::Result<MailboxAnswer> {
+        let mut shelf = self.shelf();
+        if shelf.get(packet).is_none_or(|held| held.from != from) {
+            return Ok(MailboxAnswer::Nothing);
+        }
+        self.remove_files(packet)?;
+        shelf.remove(packet);
+        Ok(MailboxAnswer::Done)
+    }
+
+    /// The recipient has it: who left it.
+    pub(crate) fn fetched(&self, by: OfficeId, packet: &Digest) -> io::Result<Option<OfficeId>> {
+        let mut shelf = self.shelf();
+        let Some(held) = shelf.get(packet).copied().filter(|held| held.to == by) else { return Ok(None) };
+        self.remove_files(packet)?;
+        shelf.remove(packet);
+        Ok(Some(held.from))
+    }
+
+    /// Lets go of what is over.
+    pub(crate) fn sweep(&self, now: Timestamp) -> io::Result<()> {
+        let mut shelf = self.shelf();
+        for packet in shelf.over(now) {
+            self.remove_files(&packet)?;
+            shelf.remove(&packet);
+        }
+        Ok(())
+    }
+}
