@@ -249,10 +249,11 @@ enum ImportWhat {
         #[arg(long)]
         json: bool,
     },
-    /// Services of organisations outside the network: a directory in HSDS 3.0, as JSON
+    /// Services of organisations outside the network: a directory in HSDS 3.0, as one JSON file or as its tables in CSV
     Services {
-        /// The file
-        file: PathBuf,
+        /// The file; or the tables, each named as in HSDS: services.csv, organizations.csv and so on
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         /// The service that all of them count as, by code (health, legal_assistance and so on)
         #[arg(long, default_value = "")]
         service: String,
@@ -700,10 +701,14 @@ fn import(what: ImportWhat) -> Result<()> {
                 say("Nothing was imported.");
             }
         }
-        ImportWhat::Services { file, service, folder, name, dry_run, json } => {
-            let bytes = casemesh_node::disk::read_bounded(&file, LISTINGS_BYTES_MAX as u64)?
-                .with_context(|| format!("there is no file {}", file.display()))?;
-            let report = at_counter(&folder, &name, |counter| counter.import_listings(&bytes, &service, dry_run))?;
+        ImportWhat::Services { files, service, folder, name, dry_run, json } => {
+            let read = |file: &PathBuf| {
+                let bytes = casemesh_node::disk::read_bounded(file, LISTINGS_BYTES_MAX as u64)?
+                    .with_context(|| format!("there is no file {}", file.display()))?;
+                Ok((file.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes))
+            };
+            let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+            let report = at_counter(&folder, &name, |counter| counter.import_listings(&files, &service, dry_run))?;
             if json {
                 say(serde_json::to_string_pretty(&report)?);
                 return Ok(());
@@ -714,6 +719,12 @@ fn import(what: ImportWhat) -> Result<()> {
             ));
             for (number, why) in &report.problems {
                 say(format_args!("  service {number}: {why}"));
+            }
+            if !report.unread.is_empty() {
+                say(format_args!(
+                    "Not read, for they are no table that says more of a service: {}.",
+                    report.unread.join(", ")
+                ));
             }
             if dry_run {
                 say("Nothing was imported.");

@@ -164,11 +164,23 @@ impl Counter<'_> {
         }
     }
 
-    pub(crate) fn import_listings(&self, file: &[u8], service: &str, dry_run: bool) -> Result<ListingsReport> {
+    pub(crate) fn import_listings(
+        &self,
+        files: &[(String, Vec<u8>)],
+        service: &str,
+        dry_run: bool,
+    ) -> Result<ListingsReport> {
         match self {
-            Self::Here(desk) => Ok(desk.import_listings(file, service, dry_run)?),
+            Self::Here(desk) => Ok(desk.import_listings(files, service, dry_run)?),
             Self::Running { runtime, client } => {
-                let ask = json!({ "file": std::str::from_utf8(file)?, "service": service, "dry_run": dry_run });
+                let mut ask = json!({ "service": service, "dry_run": dry_run, "tables": {} });
+                for (name, bytes) in files {
+                    let text = std::str::from_utf8(bytes).with_context(|| format!("{name} is no text in UTF-8"))?;
+                    match name.strip_suffix(".csv") {
+                        Some(table) => ask["tables"][table] = text.into(),
+                        None => ask["file"] = text.into(),
+                    }
+                }
                 read(runtime.block_on(client.post("/network/listings", ask))?)
             }
         }

@@ -135,7 +135,7 @@ fn a_registrar_lets_offices_in_and_all_learn_of_it_and_of_who_is_out() {
     // Nothing more goes there, and nobody can ask.
     let refused = desk.send_referral(
         second,
-        casemesh_node::office::ReferralInput {
+        ReferralInput {
             to: shelter.office.to_string(),
             service: "safe_house".into(),
             need: "A bed".into(),

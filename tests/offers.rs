@@ -1,9 +1,9 @@
 //! What offices say of themselves, and the search for whoever can help.
 
 use crate::harness::{TestNode, eventually, hire, network, new_node};
-use crate::referring::{client, consent, refer, started_offices, wait_for};
+use crate::referring::{client, consent, refer, sharing, started_offices, wait_for};
 use casemesh_node::clock::Clock;
-use casemesh_node::office::{DeskError, EntryInput, OfferInput, OfferSearch};
+use casemesh_node::office::{ConsentInput, DeskError, EntryInput, OfferInput, OfferSearch, ReferralInput};
 use casemesh_protocol::directory::{Capacity, OfficeKind, Role};
 
 #[test]
@@ -97,7 +97,8 @@ fn a_directory_of_others_is_imported_once_and_found_by_the_same_search() {
             "service_areas": [{ "name": "Ugu district" }], "alert": "Closed in December",
         })
     };
-    let file = |services: Vec<serde_json::Value>| serde_json::to_vec(&services).unwrap();
+    let json = |bytes: &[u8]| vec![(String::new(), bytes.to_vec())];
+    let file = |services: Vec<serde_json::Value>| json(&serde_json::to_vec(&services).unwrap());
     let today = Clock::system().now().day();
     let first = file(vec![
         service("a", "Counselling", "2005-01-01"),
@@ -126,9 +127,56 @@ fn a_directory_of_others_is_imported_once_and_found_by_the_same_search() {
     assert_eq!((changed.changed, changed.inactive), (1, 1));
     assert_eq!(search("counselling", "", "", "").len(), 0);
     for wrong in [&b"%PDF"[..], b"[]", b"{\"title\": 3}"] {
-        let refused = desk.import_listings(wrong, "", false).unwrap_err();
+        let refused = desk.import_listings(&json(wrong), "", false).unwrap_err();
         assert!(matches!(refused, DeskError::Invalid(problems) if problems[0].problem == "no-service-directory"));
     }
+}
+
+#[test]
+fn a_directory_in_tables_says_the_same_and_a_letter_goes_to_a_service_of_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, _shelter) = started_offices();
+    let desk = advice.desk("worker");
+    let table = |name: &str, text: &str| (format!("{name}.csv"), text.as_bytes().to_vec());
+    let tables = [
+        table(
+            "services",
+            "id,organization_id,name,description,status\ns1,o1,Counselling,Talks,active\ns2,o1,,,active\n",
+        ),
+        table("organizations", "id,name\no1,Hope\n"),
+        table("phones", "id,service_id,number\np1,s1,039 555 0177\n"),
+        table("funding", "id\nx\n"),
+    ];
+    let done = desk.import_listings(&tables, "health", false).unwrap();
+    assert_eq!((done.new, done.refused, done.unread), (1, 1, vec!["funding.csv".to_owned()]));
+    assert_eq!(desk.import_listings(&tables, "health", false).unwrap().known, 1);
+    let why = |files: &[(String, Vec<u8>)]| match desk.import_listings(files, "", false).unwrap_err() {
+        DeskError::Invalid(problems) => problems[0].problem.clone(),
+        error => panic!("{error}"),
+    };
+    assert_eq!(why(&tables[1..]), "no-services-table");
+    assert_eq!(why(&[("services.csv".into(), vec![0xff, b'\n', 0xff])]), "no-table");
+    let found = desk.find_listings(&OfferSearch { words: "hope".into(), ..OfferSearch::default() }).unwrap();
+    let listing = desk.listing(found[0].id).unwrap();
+    assert_eq!((listing.recipient(), listing.contact.as_slice()), ("Hope", &["039 555 0177".to_owned()][..]));
+    // The client agrees to them by name, and a letter is made for them.
+    let (person, case) = client(&desk);
+    let named = ConsentInput { outside: listing.recipient().into(), ..sharing(&[], &["names", "contact"]) };
+    let agreed = desk.record_consent(person, named).unwrap();
+    let letter = ReferralInput {
+        outside: listing.recipient().into(),
+        how: "letter".into(),
+        contact: listing.contact.join(", "),
+        service: "health".into(),
+        need: "Talks, once a week".into(),
+        urgency: "routine".into(),
+        consent: agreed.to_string(),
+        ..ReferralInput::default()
+    };
+    let sent = desk.send_referral(case, letter).unwrap();
+    let outside = desk.referral(sent).unwrap().outside.unwrap();
+    assert_eq!((outside.contact.as_str(), outside.how.code.as_str()), ("039 555 0177", "letter"));
 }
 
 #[test]

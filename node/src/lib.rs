@@ -10,6 +10,7 @@ pub mod disk;
 pub mod doctor;
 pub mod forms;
 mod held;
+mod hsds;
 pub mod index;
 pub mod journal;
 pub mod keys;

@@ -28,19 +28,26 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// What stands in a form with a file: its fields, the file's name, the file.
-pub(crate) async fn read(mut parts: Multipart, max: usize) -> Result<(Form, String, Vec<u8>), FieldProblem> {
+pub(crate) async fn read(parts: Multipart, max: usize) -> Result<(Form, String, Vec<u8>), FieldProblem> {
+    let (form, mut files) = read_all(parts, max).await?;
+    let (name, file) = files.pop().unwrap_or_default();
+    Ok((form, name, file))
+}
+
+/// The same with several files.
+pub(crate) async fn read_all(mut parts: Multipart, max: usize) -> Result<(Form, Vec<(String, Vec<u8>)>), FieldProblem> {
     let too_long = |_| FieldProblem::with("file", "file-too-long", max / 1024 / 1024);
-    let (mut form, mut name, mut file) = (Form::default(), String::new(), Vec::new());
+    let (mut form, mut files) = (Form::default(), Vec::new());
     while let Some(part) = parts.next_field().await.map_err(too_long)? {
         let field = part.name().unwrap_or_default().to_owned();
         if field == "file" {
-            name = part.file_name().unwrap_or_default().to_owned();
-            file = part.bytes().await.map_err(too_long)?.to_vec();
+            let name = part.file_name().unwrap_or_default().to_owned();
+            files.push((name, part.bytes().await.map_err(too_long)?.to_vec()));
         } else {
             form.set(&field, part.text().await.map_err(too_long)?);
         }
     }
-    Ok((form, name, file))
+    Ok((form, files))
 }
 
 async fn add(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed, parts: Multipart) -> Response {

@@ -890,6 +890,7 @@ mod tests {
             bytes: 10,
             not_before: None,
             resends,
+            held_at: None,
         };
         let again = |row: &Outbox, fact| again(row, fact, RecordId::new([5; 16]), PacketId::new([6; 16]), now);
         let event = row(PacketKind::ReferralEvent, 0);

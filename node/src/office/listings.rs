@@ -1,8 +1,9 @@
 //! Services of organisations outside the network, imported from a directory in the Human Services Data Specification (HSDS 3.0,
-//! Open Referral): a full service, a list of them, or a page of an HSDS API.
+//! Open Referral): a full service, a list of them, a page of an HSDS API, or the specification's tables as CSV.
 
 use super::offers::{OFFER_STALE_DAYS, has_words, is_for_age};
 use super::{CodeView, Desk, DeskError, FieldProblem, ListingView, OfferSearch};
+use crate::hsds::{self, BadTable, Joined};
 use crate::records::Listing;
 use crate::vault::Record;
 use casemesh_crypto::hash::sha256;
@@ -46,6 +47,8 @@ pub struct ListingsReport {
     pub refused: usize,
     /// Each of them, up to a hundred: its number in the file, and why.
     pub problems: Vec<(usize, String)>,
+    /// Files that are no table that is read.
+    pub unread: Vec<String>,
 }
 
 /// A text of a field; empty where there is none.
@@ -83,6 +86,9 @@ fn places(of: &Value) -> Vec<String> {
     let mut all = Vec::new();
     for place in parts(of, "service_at_locations") {
         let location = place.get("location").unwrap_or(place);
+        if parts(location, "addresses").next().is_none() {
+            all.extend(Some(text(location, "name")).filter(|name| !name.is_empty() && !all.contains(name)));
+        }
         for address in parts(location, "addresses") {
             let lines = ["address_1", "address_2", "city", "region", "state_province", "postal_code", "country"];
             let lines: Vec<String> =
@@ -129,28 +135,63 @@ fn listing(of: &Value, service: Option<&Code>, at: Timestamp) -> Result<Listing,
     })
 }
 
-/// The services of a file.
-fn services(bytes: &[u8]) -> Result<Vec<Value>, FieldProblem> {
-    if bytes.len() > LISTINGS_BYTES_MAX {
+/// The services of a file, or of several that are tables; and which of them are not read.
+fn services(files: &[(String, Vec<u8>)]) -> Result<Joined, FieldProblem> {
+    if files.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > LISTINGS_BYTES_MAX {
         return Err(FieldProblem::with("file", "file-too-long", LISTINGS_BYTES_MAX / 1024 / 1024));
     }
+    let joined = match files {
+        [(name, bytes)] if !hsds::is_table(name) => Joined { services: in_json(bytes)?, unread: Vec::new() },
+        files => hsds::join(files).map_err(|bad| match bad {
+            BadTable::NoServices => FieldProblem::new("file", "no-services-table"),
+            BadTable::Unreadable(name) => FieldProblem::with("file", "no-table", name),
+            BadTable::TooLong(name) => FieldProblem::with("file", "table-too-long", name),
+        })?,
+    };
+    if joined.services.len() > LISTINGS_MAX {
+        return Err(FieldProblem::with("file", "too-many", LISTINGS_MAX));
+    }
+    match joined.services.iter().all(|one| text(one, "name").is_empty()) {
+        true => Err(FieldProblem::new("file", "no-service-directory")),
+        false => Ok(joined),
+    }
+}
+
+fn in_json(bytes: &[u8]) -> Result<Vec<Value>, FieldProblem> {
     let no_directory = || FieldProblem::new("file", "no-service-directory");
     let read: Value = serde_json::from_slice(bytes).map_err(|_| no_directory())?;
-    let all = match read {
+    Ok(match read {
         Value::Array(all) => all,
         Value::Object(mut page) => match (page.remove("contents"), page.remove("services")) {
             (Some(Value::Array(all)), _) | (_, Some(Value::Array(all))) => all,
             _ => vec![Value::Object(page)],
         },
         _ => return Err(no_directory()),
-    };
-    if all.is_empty() || all.iter().all(|one| text(one, "name").is_empty()) {
-        return Err(no_directory());
+    })
+}
+
+fn shown(one: &Listing, today: Day) -> ListingView {
+    ListingView {
+        id: one.id,
+        name: one.name.clone(),
+        organization: one.organization.clone(),
+        description: one.description.clone(),
+        service: one.service.as_ref().map(CodeView::from),
+        languages: one.languages.clone(),
+        min_age: one.min_age,
+        max_age: one.max_age,
+        area: one.area.clone(),
+        places: one.places.clone(),
+        contact: one.contact.clone(),
+        hours: one.hours.clone(),
+        eligibility: one.eligibility.clone(),
+        application: one.application.clone(),
+        fees: one.fees.clone(),
+        documents: one.documents.clone(),
+        alert: one.alert.clone(),
+        assured: one.assured,
+        is_stale: one.assured.is_none_or(|assured| assured.plus_days(OFFER_STALE_DAYS) < today),
     }
-    if all.len() > LISTINGS_MAX {
-        return Err(FieldProblem::with("file", "too-many", LISTINGS_MAX));
-    }
-    Ok(all)
 }
 
 /// Whether two say the same, whenever they were read.
@@ -159,18 +200,24 @@ fn is_same(a: &Listing, b: &Listing) -> bool {
 }
 
 impl Desk {
-    /// Imports services of organisations outside the network. All of a file are taken as the service that is named, if one is.
+    /// Imports services of organisations outside the network, from a file in JSON or from tables, each with its name. All of a file are taken as the service that is named, if one is.
     /// Importing a file again changes only what changed in it.
     ///
     /// # Errors
     /// When the file is no such directory, or the account may not.
-    pub fn import_listings(&self, bytes: &[u8], service: &str, dry_run: bool) -> Result<ListingsReport, DeskError> {
+    pub fn import_listings(
+        &self,
+        files: &[(String, Vec<u8>)],
+        service: &str,
+        dry_run: bool,
+    ) -> Result<ListingsReport, DeskError> {
         self.may_keep_entry()?;
         let mut problems = self.problems();
         let service = problems.optional_code("service", "service_type", service);
         problems.done()?;
-        let all = services(bytes).map_err(|problem| DeskError::Invalid(vec![problem]))?;
-        let (mut report, now) = (ListingsReport { entries: all.len(), ..ListingsReport::default() }, self.now());
+        let Joined { services: all, unread } = services(files).map_err(|problem| DeskError::Invalid(vec![problem]))?;
+        let (mut report, now) =
+            (ListingsReport { entries: all.len(), unread, ..ListingsReport::default() }, self.now());
         let mut read: BTreeMap<RecordId, Listing> = BTreeMap::new();
         for (number, one) in all.iter().enumerate() {
             match listing(one, service.as_ref(), now) {
@@ -219,6 +266,15 @@ impl Desk {
         Ok(report)
     }
 
+    /// One service outside the network.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn listing(&self, id: RecordId) -> Result<ListingView, DeskError> {
+        let (today, tables) = (self.today(), self.office.index.read());
+        tables.listings.get(&id).map(|one| shown(one, today)).ok_or(DeskError::NotFound)
+    }
+
     /// Services outside the network that are looked for: what was confirmed last first.
     ///
     /// # Errors
@@ -238,28 +294,7 @@ impl Desk {
         };
         let mut found: Vec<_> = tables.listings.values().filter(is_meant).collect();
         found.sort_by(|a, b| b.assured.cmp(&a.assured).then(a.name.cmp(&b.name)));
-        let view = |one: &std::sync::Arc<Listing>| ListingView {
-            id: one.id,
-            name: one.name.clone(),
-            organization: one.organization.clone(),
-            description: one.description.clone(),
-            service: one.service.as_ref().map(CodeView::from),
-            languages: one.languages.clone(),
-            min_age: one.min_age,
-            max_age: one.max_age,
-            area: one.area.clone(),
-            places: one.places.clone(),
-            contact: one.contact.clone(),
-            hours: one.hours.clone(),
-            eligibility: one.eligibility.clone(),
-            application: one.application.clone(),
-            fees: one.fees.clone(),
-            documents: one.documents.clone(),
-            alert: one.alert.clone(),
-            assured: one.assured,
-            is_stale: one.assured.is_none_or(|assured| assured.plus_days(OFFER_STALE_DAYS) < today),
-        };
-        Ok(found.into_iter().take(FOUND_MAX).map(view).collect())
+        Ok(found.into_iter().take(FOUND_MAX).map(|one| shown(one, today)).collect())
     }
 }
 
@@ -284,8 +319,9 @@ mod tests {
         );
         assert_eq!((read.places, read.organization.as_str()), (vec!["1 Main, Ugu".to_owned()], "Hope"));
         assert!(listing(&json!({ "name": "x" }), None, Timestamp::from_s(1)).is_err());
+        let services = |bytes: &[u8]| services(&[(String::new(), bytes.to_vec())]);
         assert!(services(b"{}").is_err() && services(b"[]").is_err() && services(b"name,id").is_err());
-        assert_eq!(services(&serde_json::to_vec(&json!({ "contents": [full] })).unwrap()).unwrap().len(), 1);
+        assert_eq!(services(&serde_json::to_vec(&json!({ "contents": [full] })).unwrap()).unwrap().services.len(), 1);
         assert!(text(&json!({ "a": "é".repeat(2_000) }), "a").len() <= TEXT_BYTES_MAX);
     }
 }

@@ -50,8 +50,12 @@ async fn listings(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Directory {
-    /// The file: HSDS 3.0 as JSON.
+    /// The file: HSDS 3.0 as JSON; empty where tables are given.
+    #[serde(default)]
     file: String,
+    /// The tables of HSDS 3.0 as CSV, by their names.
+    #[serde(default)]
+    tables: std::collections::BTreeMap<String, String>,
     /// Code of the list `service_type` that all of them count as; none when empty.
     #[serde(default)]
     service: String,
@@ -62,7 +66,10 @@ struct Directory {
 
 #[utoipa::path(post, path = "/api/v1/network/listings", request_body = Directory, responses((status = 200, body = ListingsReport), (status = 403, body = Problem), (status = 422, body = Problem)))]
 async fn import(State(app): State<App>, caller: Caller, Body(input): Body<Directory>) -> Answer<ListingsReport> {
-    at_desk(&app, move || caller.desk.import_listings(input.file.as_bytes(), &input.service, input.dry_run)).await
+    let tables = input.tables.into_iter().map(|(name, text)| (format!("{name}.csv"), text.into_bytes()));
+    let file = Some((String::new(), input.file.into_bytes())).filter(|(_, bytes)| !bytes.is_empty());
+    let files: Vec<(String, Vec<u8>)> = tables.chain(file).collect();
+    at_desk(&app, move || caller.desk.import_listings(&files, &input.service, input.dry_run)).await
 }
 
 /// For whom.

@@ -17,6 +17,7 @@ use casemesh_node::office::{
     OfferInput, OfferSearch, OwnEntryView, spoken,
 };
 use casemesh_protocol::directory::Capacity;
+use casemesh_protocol::id::RecordId;
 use casemesh_protocol::limits::BUNDLE_BYTES_MAX;
 use casemesh_protocol::time::Day;
 use serde::Deserialize;
@@ -46,6 +47,8 @@ struct NetworkPage {
     /// What was found; nothing where nothing was looked for.
     found: Option<Found>,
     services: Vec<(String, String)>,
+    /// The case for which help is looked for, if it is one.
+    case: Option<RecordId>,
     keeps_entry: bool,
     /// Whether this account decides that the office joins a network.
     may_join: bool,
@@ -106,13 +109,14 @@ async fn found_page(app: &App, signed: Signed, form: Form, brought: Option<Broug
     match app.run(move || Ok::<_, DeskError>((desk.network(), desk.keeps_entry()))).await {
         Ok((network, keeps_entry)) => {
             let services = signed.page.options("service_type");
+            let case = form.get("case").parse().ok();
             let (page, may_join) = (signed.page, signed.desk.may_join().is_ok());
             let joining = app.node.joining().map(|(invitation, reception)| {
                 (spoken(&app.node.relay_office(), &invitation.registrar), went(reception.as_ref()))
             });
             html_with(
                 status,
-                &NetworkPage { page, network, form, brought, found, services, keeps_entry, may_join, joining },
+                &NetworkPage { page, network, form, brought, found, services, case, keeps_entry, may_join, joining },
             )
         }
         Err(error) => signed.refused(&error),
@@ -124,8 +128,15 @@ pub(super) async fn again(app: &App, signed: Signed, form: Form) -> Response {
     network_page(app, signed, form, None).await
 }
 
-async fn show(State(app): State<App>, signed: Signed) -> Response {
-    network_page(&app, signed, Form::default(), None).await
+/// For whom help is looked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ForCase {
+    case: String,
+}
+
+async fn show(State(app): State<App>, signed: Signed, Query(wanted): Query<ForCase>) -> Response {
+    network_page(&app, signed, Form::of(&[("case", &wanted.case)]), None).await
 }
 
 /// What is looked for tells of a client: it stands in no address.
@@ -265,7 +276,7 @@ async fn change_offer(State(app): State<App>, Sent { signed, form }: Sent) -> Re
 }
 
 async fn import_services(State(app): State<App>, signed: Signed, parts: Multipart) -> Response {
-    let (form, _, file) = match documents::read(parts, LISTINGS_BYTES_MAX).await {
+    let (form, files) = match documents::read_all(parts, LISTINGS_BYTES_MAX).await {
         Ok(sent) => sent,
         Err(problem) => {
             let form = Form::default().with_problems(vec![problem]);
@@ -273,7 +284,7 @@ async fn import_services(State(app): State<App>, signed: Signed, parts: Multipar
         }
     };
     let (desk, service) = (signed.desk.clone(), form.text("listing_service"));
-    match app.run(move || desk.import_listings(&file, &service, false)).await {
+    match app.run(move || desk.import_listings(&files, &service, false)).await {
         Ok(report) => import_page(&app, signed, None, Form::default(), (form, Some(report))).await,
         Err(DeskError::Invalid(problems)) => {
             import_page(&app, signed, None, Form::default(), (form.with_problems(problems), None)).await

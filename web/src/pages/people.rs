@@ -5,7 +5,7 @@ use crate::form::{Both, Form, Merged, merge};
 use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -20,6 +20,7 @@ use casemesh_node::vault::VaultError;
 use casemesh_protocol::directory::OfficeKind;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{ChildView, ConsentGiver, ConsentMethod, FieldGroup, Purpose, WithholdReason};
+use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -446,8 +447,27 @@ async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Re
     }
 }
 
-async fn consent_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
-    let form = Form::of(&[("purpose", "share_for_service")]);
+/// For which service outside the network a consent is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
+    listing: String,
+}
+
+async fn consent_form(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    signed: Signed,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    let mut form = Form::of(&[("purpose", "share_for_service")]);
+    if let Ok(listing) = wanted.listing.parse::<RecordId>() {
+        let desk = signed.desk.clone();
+        match app.run(move || desk.listing(listing)).await {
+            Ok(listing) => form.set("outside", listing.recipient()),
+            Err(error) => return signed.refused(&error),
+        }
+    }
     consent_page(&app, signed, id, form).await
 }
 

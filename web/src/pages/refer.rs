@@ -34,6 +34,7 @@ struct ReferPage {
     action: String,
     about: String,
     consent_href: String,
+    find_href: String,
     partners: Vec<(String, String)>,
     consents: Vec<(String, String)>,
     services: Vec<(String, String)>,
@@ -52,6 +53,8 @@ struct ReferPage {
     refusal: Option<String>,
     /// Whether another office was asked for the same.
     asks_elsewhere: bool,
+    /// Whom a listed service belongs to, where no consent names them yet.
+    unnamed: Option<String>,
     /// Whether a consent names an office without a node, and how it can go there.
     has_outside: bool,
     ways: Vec<(String, String)>,
@@ -89,6 +92,8 @@ async fn refer_page(
     outside.sort_unstable();
     outside.dedup();
     let has_outside = !outside.is_empty();
+    let wanted = form.get("to").strip_prefix(OUTSIDE).filter(|_| !form.get("listing").is_empty());
+    let unnamed = wanted.filter(|name| !outside.iter().any(|known| known == name)).map(ToOwned::to_owned);
     let members: Vec<(String, String)> =
         partners.into_iter().map(|partner| (partner.office.to_string(), partner.name)).collect();
     let offices =
@@ -108,10 +113,14 @@ async fn refer_page(
     html_with(
         if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK },
         &ReferPage {
-            form,
             action: format!("/cases/{id}/refer"),
             about: format!("{} {}", case.summary.number, case.summary.client),
-            consent_href: format!("/people/{first_client}/consents/new"),
+            consent_href: match form.get("listing") {
+                "" => format!("/people/{first_client}/consents/new"),
+                listing => format!("/people/{first_client}/consents/new?listing={listing}"),
+            },
+            unnamed,
+            find_href: format!("/network?case={id}"),
             partners: offices,
             documents: documents_of(&case),
             members,
@@ -124,6 +133,7 @@ async fn refer_page(
             ways: page.options("outside_way"),
             consents,
             services: page.options("service_type"),
+            form,
             share,
             asks_elsewhere: matches!(refusal, Some(DeskError::AlsoOpen(_))),
             refusal: refusal.map(|error| match error {
@@ -141,6 +151,9 @@ async fn refer_page(
 struct Begun {
     to: String,
     follows: String,
+    service: String,
+    /// A service outside the network, from an imported directory.
+    listing: String,
 }
 
 async fn refer_form(
@@ -149,7 +162,19 @@ async fn refer_form(
     signed: Signed,
     Query(begun): Query<Begun>,
 ) -> Response {
-    let mut form = Form::of(&[("to", &begun.to), ("follows", &begun.follows)]);
+    let mut form = Form::of(&[("to", &begun.to), ("follows", &begun.follows), ("service", &begun.service)]);
+    if let Ok(listing) = begun.listing.parse::<RecordId>() {
+        let desk = signed.desk.clone();
+        match app.run(move || desk.listing(listing)).await {
+            Ok(listing) => {
+                form.set("to", format!("{OUTSIDE}{}", listing.recipient()));
+                form.set("contact", listing.contact.join(", "));
+                form.set("service", listing.service.map(|service| service.code).unwrap_or_default());
+                form.set("listing", begun.listing);
+            }
+            Err(error) => return signed.refused(&error),
+        }
+    }
     // Asked once more: what was said the first time need not be typed again.
     if let Ok(before) = begun.follows.parse::<RecordId>() {
         let desk = signed.desk.clone();

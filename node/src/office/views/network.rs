@@ -109,6 +109,13 @@ pub struct ListingView {
     pub is_stale: bool,
 }
 
+impl ListingView {
+    /// Who is asked, as a consent names them.
+    pub fn recipient(&self) -> &str {
+        if self.organization.is_empty() { &self.name } else { &self.organization }
+    }
+}
+
 /// What this office says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnEntryView {
