@@ -278,6 +278,8 @@ fn plan(name: &str, role: Role, password: &str) -> Result<NewNode> {
             poll_s: 60,
             practice: false,
             lobby: None,
+            announce: Vec::new(),
+            announce_lobby: None,
         },
         kind: OfficeKind::Ngo,
         pack: String::new(),

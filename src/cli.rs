@@ -158,12 +158,18 @@ struct InitArguments {
     /// The time zone, a name of the IANA database; by default that of this computer
     #[arg(long, default_value_t = Zone::of_computer(), value_parser = known_zone)]
     zone: String,
-    /// Where other nodes reach this one; by default a free port on this computer
+    /// Where this node listens to other nodes; by default a free port on this computer
     #[arg(long)]
     listen: Option<String>,
+    /// Where other nodes find this one, if that is another place: behind a router that forwards a port
+    #[arg(long)]
+    announce: Option<String>,
     /// Where offices with an invitation knock, if this one lets others in: an address of its own beside --listen
     #[arg(long)]
     lobby: Option<String>,
+    /// Where the lobby is found, if that is another place than where it listens
+    #[arg(long)]
+    announce_lobby: Option<String>,
     /// Where the pages are
     #[arg(long, default_value = "127.0.0.1:8480")]
     web: String,
@@ -490,10 +496,12 @@ fn init(arguments: &InitArguments) -> Result<()> {
             name: arguments.name.clone(),
             roles,
             listen: vec![listen],
+            announce: arguments.announce.iter().cloned().collect(),
             web: arguments.web.clone(),
             poll_s: 60,
             practice: arguments.practice,
             lobby: arguments.lobby.clone(),
+            announce_lobby: arguments.announce_lobby.clone(),
         },
         kind,
         pack: pack.id.clone(),

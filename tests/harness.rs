@@ -54,6 +54,8 @@ pub(crate) fn new_node(name: &str, kind: OfficeKind, roles: Vec<Role>, hubs: Vec
             poll_s: 1,
             practice: false,
             lobby: None,
+            announce: Vec::new(),
+            announce_lobby: None,
         },
         kind,
         pack: String::new(),

@@ -40,6 +40,8 @@ mod hostile;
 mod interop;
 /// Five people's days in a real browser, and the keys they press.
 mod journeys;
+/// How a node is found.
+mod lines;
 /// Every operation and page, by every role and relation.
 mod matrix;
 /// Who is let in, who is out, and what follows.

@@ -380,7 +380,8 @@ fn an_office_joins_by_invitation_and_a_stranger_gets_no_further_than_the_lobby()
     assert!(!admin.admit(&bytes).unwrap());
     approve(&support.desk("worker"));
     eventually("it is in", || shelter.node().directory());
-    assert!(knows(&shelter, support.office) && shelter.node().joining().is_none());
+    assert!(knows(&shelter, support.office));
+    eventually("its invitation is used up", || shelter.node().joining().is_none().then_some(()));
     eventually("the two talk", || {
         Some(()).filter(|()| support.node().relay().status().connected.contains(&shelter.office))
     });

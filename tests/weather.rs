@@ -51,7 +51,7 @@ const STALLS: u8 = 2;
 const CUTS: u8 = 3;
 
 /// A line to a node: what goes over it can stall, be cut, or be refused. Its threads end with the process.
-fn line(port: u16, to: u16) -> Arc<AtomicU8> {
+pub(crate) fn line(port: u16, to: u16) -> Arc<AtomicU8> {
     let state = Arc::new(AtomicU8::new(CLEAR));
     let weather = Arc::clone(&state);
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -92,6 +92,8 @@ struct Machine {
     folder: tempfile::TempDir,
     office: OfficeId,
     line: Arc<AtomicU8>,
+    /// Where it listens: let go to it when it starts, so that no connection takes it before.
+    behind: u16,
     process: Option<Child>,
     asleep: bool,
     token: String,
@@ -104,6 +106,7 @@ struct Machine {
 
 impl Machine {
     fn start(&mut self) {
+        let_go(self.behind);
         let process = Command::new(env!("CARGO_BIN_EXE_casemesh"))
             .args(["serve", "--folder"])
             .arg(self.folder.path())
@@ -316,12 +319,12 @@ fn machine(name: &str, roles: Vec<Role>, hubs: Vec<OfficeId>) -> Machine {
     let outside: u16 = new.config.listen[0].rsplit('/').next().unwrap().parse().unwrap();
     let behind = free_port();
     let mut config = read_config(folder.path()).unwrap();
-    config.listen = vec![format!("/ip4/127.0.0.1/tcp/{behind}")];
+    config.announce = std::mem::replace(&mut config.listen, vec![format!("/ip4/127.0.0.1/tcp/{behind}")]);
     write_config(folder.path(), &config).unwrap();
     let_go(outside);
-    let_go(behind);
     Machine {
         line: line(outside, behind),
+        behind,
         folder,
         office: printed.office,
         process: None,

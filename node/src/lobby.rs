@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::disk;
 use crate::keys::RelayProfile;
 use crate::net::{self, Channel, Command, Door, Event, Net, NetError, Peer};
-use crate::node::{NodeError, read_card};
+use crate::node::{NodeError, findable, read_card};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::secret::Secret;
@@ -24,7 +24,7 @@ use casemesh_protocol::join::{
     proof,
 };
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
-use casemesh_protocol::terms::Line;
+
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
 use std::fs;
@@ -78,6 +78,8 @@ pub struct Knocked {
 pub struct Lobby {
     folder: PathBuf,
     address: String,
+    /// Where others find it.
+    announced: String,
     /// Held while an invitation is read and written.
     changing: Arc<Mutex<()>>,
     net: Arc<Mutex<Option<Net>>>,
@@ -90,10 +92,10 @@ impl std::fmt::Debug for Lobby {
 }
 
 impl Lobby {
-    /// The lobby of a data folder, at the address that its configuration names.
-    pub fn new(folder: &Path, address: &str) -> Self {
-        let (folder, address) = (folder.join("lobby"), address.to_owned());
-        Self { folder, address, changing: Arc::default(), net: Arc::default() }
+    /// The lobby of a data folder, at the address that its configuration names, and where others find it.
+    pub fn new(folder: &Path, address: &str, announced: &str) -> Self {
+        let (folder, address, announced) = (folder.join("lobby"), address.to_owned(), announced.to_owned());
+        Self { folder, address, announced, changing: Arc::default(), net: Arc::default() }
     }
 
     fn seed(&self) -> io::Result<Secret> {
@@ -126,14 +128,8 @@ impl Lobby {
         }
         let wrong = |error: NetError| NodeError::Relay(error.into());
         let lobby = net::peer_of(&self.seed()?).map_err(wrong)?.0;
-        if ["/ip4/0.0.0.0/", "/ip6/::/"].iter().any(|all| self.address.starts_with(all)) {
-            return Err(NodeError::Input(format!(
-                "nobody can find {}; write into node.toml, as lobby, the address at which others reach this computer",
-                self.address
-            )));
-        }
+        let address = findable(&self.announced, "announce_lobby")?;
         let long = |error: casemesh_protocol::bounded::TooLong| NodeError::Config(error.to_string());
-        let address = Line::new(self.address.clone()).map_err(long)?;
         let addresses = List::new(vec![address]).map_err(long)?;
         let (secret, expires) = (InvitationSecret::random(&mut os_rng()), now.plus_days(INVITATION_DAYS));
         let invitation = Invitation::new((network, registrar), (lobby, addresses), secret, expires);

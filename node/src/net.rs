@@ -14,6 +14,7 @@ use casemesh_protocol::limits::{
 };
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self as rr, OutboundRequestId, ProtocolSupport, ResponseChannel};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -281,6 +282,21 @@ impl Behaviour {
     }
 }
 
+/// An address that this program can use.
+///
+/// # Errors
+/// When it is none, or over QUIC and the program was built without.
+pub(crate) fn check_address(address: &str) -> Result<Multiaddr, NetError> {
+    let wrong = |why: &str| NetError(format!("{address:?} {why}"));
+    let parsed: Multiaddr =
+        address.parse().map_err(|_| wrong("is no address of a node; write for example /ip4/192.0.2.7/tcp/7501"))?;
+    let is_quic = parsed.iter().any(|part| matches!(part, Protocol::Quic | Protocol::QuicV1));
+    match is_quic && !cfg!(feature = "quic") {
+        true => Err(wrong("needs QUIC; use an address over tcp, or build Casemesh with --features quic")),
+        false => Ok(parsed),
+    }
+}
+
 /// Where events go; it answers at once whether it took the event.
 pub type Events = Box<dyn Fn(Event) -> bool + Send>;
 
@@ -307,17 +323,19 @@ impl Net {
             Door::Members => IDLE_TIMEOUT,
             Door::Lobby => LOBBY_IDLE_TIMEOUT,
         };
-        let mut swarm = libp2p::SwarmBuilder::with_existing_identity(keypair(seed)?)
+        let builder = libp2p::SwarmBuilder::with_existing_identity(keypair(seed)?)
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-            .map_err(net_error)?
+            .map_err(net_error)?;
+        #[cfg(feature = "quic")]
+        let builder = builder.with_quic();
+        let mut swarm = builder
             .with_behaviour(|_| Behaviour::new(door))
             .map_err(net_error)?
             .with_swarm_config(|config| config.with_idle_connection_timeout(idle))
             .build();
         for address in listen {
-            let address: Multiaddr = address.parse().map_err(net_error)?;
-            swarm.listen_on(address).map_err(net_error)?;
+            swarm.listen_on(check_address(address)?).map_err(net_error)?;
         }
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
         let task = Task {

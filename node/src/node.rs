@@ -23,14 +23,14 @@ use casemesh_crypto::share::{self, Split};
 use casemesh_crypto::sign::{SigningKey, VerifyingKey};
 use casemesh_crypto::token;
 use casemesh_crypto::wire;
-use casemesh_protocol::bounded::List;
+use casemesh_protocol::bounded::{List, TooLong};
 use casemesh_protocol::bundle::NoBundle;
 use casemesh_protocol::directory::{
     Capacity, Card, Directory, DirectoryError, NetworkFile, OfficeKind, OfficeRecord, Role, ServiceOffer,
 };
 use casemesh_protocol::id::{OfficeId, StaffId};
 use casemesh_protocol::join::Invitation;
-use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
+use casemesh_protocol::limits::{DIRECTORY_BYTES_MAX, LIST_MAX};
 use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::{Code, Currency, Line};
 use casemesh_protocol::time::Timestamp;
@@ -66,8 +66,11 @@ pub struct Config {
     pub name: String,
     /// What the node does: office, hub, collector.
     pub roles: Vec<Role>,
-    /// Where other nodes reach it (multiaddresses).
+    /// Where it listens to other nodes (multiaddresses).
     pub listen: Vec<String>,
+    /// Where other nodes find it, where that is another place than where it listens: behind a router that forwards a port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub announce: Vec<String>,
     /// Where the pages are.
     pub web: String,
     /// How often it looks into its mailboxes, in seconds.
@@ -76,9 +79,39 @@ pub struct Config {
     /// Where offices with an invitation knock (a multiaddress), where this one lets others in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lobby: Option<String>,
+    /// Where the lobby is found, where that is another place than where it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce_lobby: Option<String>,
     /// For practice alone: it is marked on every page, talks to no other node, and joins no network.
     #[serde(default)]
     pub practice: bool,
+}
+
+impl Config {
+    /// Where other nodes find this one.
+    ///
+    /// # Errors
+    /// When nobody can, or there are too many such places.
+    pub fn addresses(&self) -> Result<List<Line, LIST_MAX>, NodeError> {
+        let found = if self.announce.is_empty() { &self.listen } else { &self.announce };
+        let long = |error: TooLong| NodeError::Config(error.to_string());
+        let lines: Vec<Line> = found.iter().map(|address| findable(address, "announce")).collect::<Result<_, _>>()?;
+        List::new(lines).map_err(long)
+    }
+}
+
+/// An address at which others can find something; `setting` is where to write a better one.
+///
+/// # Errors
+/// When it means every address of this computer, or is none.
+pub(crate) fn findable(address: &str, setting: &str) -> Result<Line, NodeError> {
+    if ["/ip4/0.0.0.0/", "/ip6/::/"].iter().any(|all| address.starts_with(all)) {
+        return Err(NodeError::Config(format!(
+            "nobody can find {address}; write into node.toml, as {setting}, the address at which others reach this computer, for example /ip4/203.0.113.7/tcp/7501"
+        )));
+    }
+    net::check_address(address).map_err(|why| NodeError::Config(why.to_string()))?;
+    Line::new(address.to_owned()).map_err(|error| NodeError::Config(error.to_string()))
 }
 
 const fn default_poll_s() -> u64 {
@@ -307,7 +340,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
 }
 
 fn card(new: &NewNode, office: &NewOffice, now: Timestamp) -> Result<Card, NodeError> {
-    let long = |error: casemesh_protocol::bounded::TooLong| NodeError::Input(error.to_string());
+    let long = |error: TooLong| NodeError::Input(error.to_string());
     let mut record = OfficeRecord::new(
         office.keys.office,
         Line::new(new.config.name.clone()).map_err(long)?,
@@ -325,8 +358,7 @@ fn card(new: &NewNode, office: &NewOffice, now: Timestamp) -> Result<Card, NodeE
     });
     record.services = List::new(offers.collect()).map_err(long)?;
     record.area = Line::new(new.area.clone()).map_err(long)?;
-    let addresses: Result<Vec<Line>, _> = new.config.listen.iter().map(|address| Line::new(address.clone())).collect();
-    record.addresses = List::new(addresses.map_err(long)?).map_err(long)?;
+    record.addresses = new.config.addresses()?;
     record.hubs = List::new(new.hubs.clone()).map_err(long)?;
     let (genesis, log) = (office.file.genesis.clone(), office.file.log.clone());
     Ok(Card::write(genesis, log, &record, office.prekeys.published(now), &office.keys.node_key))
@@ -679,7 +711,11 @@ impl Node {
             directory: Arc::default(),
             changing: Arc::default(),
             watch,
-            lobby: config.lobby.as_ref().filter(|_| reach == Reach::Network).map(|address| Lobby::new(folder, address)),
+            lobby: config
+                .lobby
+                .as_ref()
+                .filter(|_| reach == Reach::Network)
+                .map(|address| Lobby::new(folder, address, config.announce_lobby.as_deref().unwrap_or(address))),
         };
         let inner = Arc::new(Inner {
             office_id,

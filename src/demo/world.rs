@@ -133,6 +133,8 @@ fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Re
             poll_s: 1,
             practice: false,
             lobby: None,
+            announce: Vec::new(),
+            announce_lobby: None,
         },
         kind: plan.kind,
         pack: match plan.kind {

@@ -136,6 +136,7 @@ impl Office {
     /// Takes up what a crash cut off. Called once, when the office opens.
     pub(super) fn resume(&self) -> Result<(), DeskError> {
         self.recall_lost()?;
+        self.tell_addresses()?;
         self.end_withdrawn()
     }
 

@@ -107,7 +107,7 @@ use crate::vocabulary::Vocabulary;
 use crate::zone::Zone;
 use casemesh_crypto::prekey::PrekeyId;
 use casemesh_crypto::wire;
-use casemesh_protocol::bounded::{List, TooLong};
+use casemesh_protocol::bounded::List;
 use casemesh_protocol::consent::ConsentProblem;
 use casemesh_protocol::directory::{Card, Directory, NetworkFile};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
@@ -274,12 +274,9 @@ impl Surroundings {
         own.map_or_else(Vec::new, |card| card.prekeys.iter().map(|own| own.prekey.id()).collect())
     }
 
-    /// Where other nodes reach this one, as `node.toml` has it.
-    pub(crate) fn listens(&self) -> Result<List<casemesh_protocol::terms::Line, LIST_MAX>, NodeError> {
-        let long = |error: TooLong| NodeError::Config(error.to_string());
-        let addresses = crate::node::read_config(&self.folder)?.listen;
-        let lines: Result<Vec<_>, _> = addresses.into_iter().map(casemesh_protocol::terms::Line::new).collect();
-        List::new(lines.map_err(long)?).map_err(long)
+    /// Where other nodes find this one, as `node.toml` has it.
+    pub(crate) fn addresses(&self) -> Result<List<casemesh_protocol::terms::Line, LIST_MAX>, NodeError> {
+        crate::node::read_config(&self.folder)?.addresses()
     }
 
     /// Joins the network of a file, or takes what is new in it. Whether anything is.

@@ -145,7 +145,7 @@ impl Desk {
         problems.done()?;
         let addresses = match is_hidden {
             true => List::default(),
-            false => self.office.around.listens().map_err(|error| DeskError::Partner(error.to_string()))?,
+            false => self.office.around.addresses().map_err(|error| DeskError::Partner(error.to_string()))?,
         };
         self.say("change_entry", &|record| {
             (record.area, record.telephone) = (area.clone(), telephone.clone());

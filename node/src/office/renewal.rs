@@ -76,6 +76,25 @@ impl Office {
         }
     }
 
+    /// Says anew where this node is found, where `node.toml` says something else than its card.
+    pub(super) fn tell_addresses(&self) -> Result<(), DeskError> {
+        let Some(directory) = self.around.directory() else { return Ok(()) };
+        let Some(own) = directory.member(&self.keys.office) else { return Ok(()) };
+        let addresses = match self.around.addresses() {
+            Ok(addresses) if !own.record.is_hidden() && addresses != own.record.addresses => addresses,
+            Ok(_) => return Ok(()),
+            // What others know may still be right.
+            Err(error) => {
+                tracing::warn!(%error, "where this node is found is not told");
+                return Ok(());
+            }
+        };
+        self.write_card(NewOnCard::Said(&|record| {
+            record.addresses = addresses.clone();
+            Ok(())
+        }))
+    }
+
     fn renew_card(&self) -> Result<(), DeskError> {
         let now = self.around.clock.now();
         let Some(directory) = self.around.directory() else { return Ok(()) };
