@@ -311,3 +311,39 @@ fn a_token_is_narrowed_and_a_first_password_comes_before_everything() {
         assert_eq!(call("GET", "/api/v1/home", &nomsa, "").status, 200);
     });
 }
+
+#[test]
+fn a_table_that_is_taken_along_has_no_formula_and_no_name() {
+    use crate::referring::{client, sharing};
+    use casemesh_node::office::{ConsentInput, ReferralInput};
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let node = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
+    let served = runtime.block_on(Served::start(node.to_serve())).unwrap();
+    let address = served.address.to_string();
+    let knock = casemesh_node::node::Knock::new("worker", PASSWORD, "test");
+    let desk = served.node.desk(&served.node.sign_in(&knock).unwrap()).unwrap();
+    let (person, case) = client(&desk);
+    let evil = "\u{200b}=HYPERLINK(\"http://evil.test\")";
+    let consent = ConsentInput { outside: evil.into(), ..sharing(&[], &["names"]) };
+    let agreed = desk.record_consent(person, consent).unwrap();
+    let input = ReferralInput {
+        outside: evil.into(),
+        service: "health".into(),
+        need: "A check".into(),
+        urgency: "routine".into(),
+        consent: agreed.to_string(),
+        ..ReferralInput::default()
+    };
+    desk.send_referral(case, input).unwrap();
+    let cookie = sign_in(&address);
+    assert!(send(&address, "GET", "/referrals", &[("Cookie", &cookie)], "").body.contains("/referrals/table"));
+    let table = send(&address, "GET", "/referrals/table", &[("Cookie", &cookie)], "");
+    assert_eq!((table.status, table.header("content-type").as_deref()), (200, Some("text/csv; charset=utf-8")));
+    assert!(table.header("content-disposition").unwrap().contains("referrals-"));
+    let mut read = table.body.trim_start_matches('\u{feff}').lines();
+    assert!(read.next().unwrap().contains("To which office"));
+    let row = read.next().unwrap();
+    assert!(row.contains("\"'\u{200b}=HYPERLINK(\"\"http://evil.test\"\")\""), "{row}");
+    assert!(!table.body.contains("Nomvula") && !table.body.contains("Dlamini"));
+    runtime.block_on(served.stop()).unwrap();
+}

@@ -30,6 +30,7 @@ mod rotation;
 pub mod session;
 pub mod spool;
 pub mod store;
+pub mod table;
 pub mod vault;
 pub mod vocabulary;
 pub mod zone;

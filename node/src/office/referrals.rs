@@ -274,6 +274,15 @@ impl Desk {
         }
     }
 
+    /// Notes that the list of referrals leaves as a table. It names no client.
+    ///
+    /// # Errors
+    /// When the account does not lead, or the log cannot be written.
+    pub fn note_referral_table(&self) -> Result<(), DeskError> {
+        self.allow(Ask::HandOver)?;
+        Ok(self.office.vault.note_and_wait(Some(self.actor.staff), "export_referrals", None)?)
+    }
+
     /// How far our request has come: the cheap question of whoever waits for it.
     ///
     /// # Errors

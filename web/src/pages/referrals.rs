@@ -1,6 +1,7 @@
 //! Referrals: lists, one with its log, and the steps in it.
 
 use crate::App;
+use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
@@ -9,13 +10,15 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{AnswerInput, DeskError, ReferralSummary, ReferralView, StepView, Wanted};
+use casemesh_node::office::{AnswerInput, DeskError, HandedOut, ReferralSummary, ReferralView, StepView, Wanted};
+use casemesh_node::policy::Ask;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::referral::Visit;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/referrals", get(list))
+        .route("/referrals/table", get(table))
         .route("/referrals/{id}", get(show))
         .route("/referrals/{id}/steps", post(step))
         .route("/referrals/{id}/case", post(open_case))
@@ -28,14 +31,70 @@ struct ReferralsPage {
     page: Page,
     incoming: Vec<ReferralSummary>,
     outgoing: Vec<ReferralSummary>,
+    /// Whether this account may take both along as a table.
+    may_export: bool,
 }
 
 async fn list(State(app): State<App>, signed: Signed) -> Response {
     let desk = signed.desk.clone();
     let loaded = app.run(move || Ok::<_, DeskError>((desk.referrals(false)?, desk.referrals(true)?))).await;
     match loaded {
-        Ok((incoming, outgoing)) => html(&ReferralsPage { page: signed.page, incoming, outgoing }),
+        Ok((incoming, outgoing)) => {
+            let may_export = signed.desk.may(Ask::HandOver);
+            html(&ReferralsPage { page: signed.page, incoming, outgoing, may_export })
+        }
         Err(error) => signed.refused(&error),
+    }
+}
+
+/// Both lists as a table for a spreadsheet: for whoever leads, noted in the log, and without a client's name.
+async fn table(State(app): State<App>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    let loaded = app.run(move || {
+        desk.note_referral_table()?;
+        Ok::<_, DeskError>((desk.referrals(false)?, desk.referrals(true)?, desk.today()))
+    });
+    let (incoming, outgoing, today) = match loaded.await {
+        Ok(loaded) => loaded,
+        Err(error) => return signed.refused(&error),
+    };
+    let page = &signed.page;
+    let head = [
+        "table-direction",
+        "refer-to",
+        "refer-service",
+        "refer-urgency",
+        "state-label",
+        "share-pseudonym",
+        "fact-sent",
+        "fact-arrived",
+        "fact-read",
+        "fact-answered",
+        "table-respond-by",
+    ];
+    let head: Vec<String> = head.into_iter().map(|key| page.t(key)).collect();
+    let row = |one: &ReferralSummary| {
+        vec![
+            page.t(if one.outgoing { "referrals-out" } else { "referrals-in" }),
+            one.partner.clone(),
+            page.code(&one.service),
+            page.word("urgency", &one.urgency),
+            page.word("referral-state", &one.state),
+            one.pseudonym.clone(),
+            page.maybe_when(&one.sent),
+            page.maybe_when(&one.arrived),
+            page.maybe_when(&one.read),
+            page.maybe_when(&one.answered),
+            page.when(&one.respond_by),
+        ]
+    };
+    let rows: Vec<Vec<String>> = incoming.iter().chain(&outgoing).map(row).collect();
+    match casemesh_node::table::csv(&head, &rows) {
+        Ok(bytes) => {
+            let name = format!("referrals-{today}.csv");
+            handed_out(HandedOut { name, media_type: "text/csv; charset=utf-8", bytes })
+        }
+        Err(error) => signed.refused(&DeskError::Partner(error.to_string())),
     }
 }
 
