@@ -46,6 +46,8 @@ mod lines;
 mod matrix;
 /// Who is let in, who is out, and what follows.
 mod membership;
+/// Offices behind routers, in network namespaces.
+mod nat;
 /// What offices offer, and directories of others.
 mod offers;
 /// Families, groups, and two records of one person.
