@@ -3,7 +3,8 @@
 use crate::harness::{TestNode, eventually, hire, network, new_node};
 use crate::referring::{client, consent, incoming, known, refer, sharing, started_offices, step, wait_for};
 use casemesh_node::office::{
-    ActionInput, AnswerInput, ConsentInput, Desk, OverrideInput, PaymentInput, PersonInput, ReferralInput, TaskInput,
+    ActionInput, AnswerInput, ConsentInput, DecisionInput, Desk, OverrideInput, PaymentInput, PersonInput,
+    ReferralInput, SettingsInput, TaskInput,
 };
 use casemesh_node::records::{CaseState, Tier};
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -473,4 +474,43 @@ fn a_supervisor_can_share_without_a_consent_and_another_looks_at_it() {
     assert!(shown(&desk).reviewed_by.is_some());
     assert!(desk.case(case).unwrap().tasks.iter().all(|task| !format!("{task:?}").contains("override_review")));
     assert_eq!(desk.referral(sent).unwrap().summary.state, State::Accepted);
+}
+
+#[test]
+fn where_closures_are_approved_a_case_is_handed_over_by_request() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, shelter) = started_offices();
+    let (worker, admin) = (advice.desk("worker"), advice.desk("admin"));
+    let settings = SettingsInput { approve_closure: true, ..admin.settings().unwrap().into() };
+    admin.change_settings(&settings).unwrap();
+    hire(advice.node(), &admin, &worker, "colleague", "caseworker", true);
+    let colleague = advice.desk("colleague");
+    let (person, case) = client(&colleague);
+    let agreed = colleague.record_consent(person, to_hand_over(shelter.office, ALL)).unwrap();
+    let input = hand_over(shelter.office, agreed);
+    assert!(colleague.hands_over_by_request() && !worker.hands_over_by_request());
+    assert!(colleague.send_referral(case, input.clone()).is_err(), "not alone");
+    let named = ReferralInput { need: "Nomvula moved".into(), ..input.clone() };
+    assert!(colleague.ask_to_hand_over(case, &named).unwrap_err().to_string().contains("need-has-name"));
+    colleague.ask_to_hand_over(case, &input).unwrap();
+    assert!(colleague.ask_to_hand_over(case, &input).is_err(), "it is asked already");
+    let request = worker.home().unwrap().requests.remove(0);
+    let refused = DecisionInput { approved: false, comment: "Wait for Monday".into() };
+    worker.decide(request.id, &refused).unwrap();
+    assert!(shelter.desk("worker").referrals(false).unwrap().is_empty());
+    colleague.ask_to_hand_over(case, &input).unwrap();
+    // The client changes her mind before it is approved: it does not go, and the request stays.
+    let request = worker.home().unwrap().requests.remove(0);
+    colleague.withdraw_consent(person, agreed).unwrap();
+    let approve = |id| worker.decide(id, &DecisionInput { approved: true, ..DecisionInput::default() });
+    assert!(approve(request.id).is_err());
+    let again = colleague.record_consent(person, to_hand_over(shelter.office, ALL)).unwrap();
+    let second = hand_over(shelter.office, again);
+    colleague.ask_to_hand_over(case, &second).unwrap();
+    let requests = worker.home().unwrap().requests;
+    let newest = requests.iter().max_by_key(|request| request.at).unwrap();
+    approve(newest.id).unwrap();
+    let theirs = shelter.desk("worker");
+    assert!(theirs.referral(incoming(&theirs)).unwrap().preview.is_transfer());
 }

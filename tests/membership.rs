@@ -357,6 +357,8 @@ fn an_office_joins_by_invitation_and_a_stranger_gets_no_further_than_the_lobby()
     shelter.node().ask_to_join(&text).unwrap();
     let knocked = eventually("it knocks", || admin.invitations().into_iter().find_map(|open| open.newcomer));
     assert_eq!((knocked.name.as_str(), knocked.member), ("Shelter", false));
+    assert_eq!(admin.home().unwrap().knocking, ["Shelter"], "whoever lets others in sees it at once");
+    assert!(shelter.desk("worker").home().unwrap().knocking.is_empty());
     let invitation = casemesh_protocol::join::Invitation::from_text(&text).unwrap();
     assert_eq!(
         casemesh_node::office::spoken(&shelter.office, &invitation.registrar),

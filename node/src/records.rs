@@ -1682,6 +1682,30 @@ pub enum Asked {
     /// An office's membership of the network ends, our own too.
     #[n(10)]
     EndMembership(#[n(0)] OfficeId, #[n(1)] EndReason, #[n(2)] Option<OfficeId>),
+    /// A case is handed over to another office.
+    #[n(11)]
+    HandOver(#[n(0)] RecordId, #[n(1)] HandingOver),
+}
+
+/// How a case is to be handed over, once somebody approved it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct HandingOver {
+    /// To which office.
+    #[n(0)]
+    pub to: OfficeId,
+    /// Code of the service that is asked for.
+    #[n(1)]
+    pub service: String,
+    /// What is needed, in words, without names.
+    #[n(2)]
+    pub need: String,
+    /// routine, urgent or emergency.
+    #[n(3)]
+    pub urgency: String,
+    /// Under which consent.
+    #[n(4)]
+    pub consent: RecordId,
 }
 
 impl Asked {
@@ -1691,7 +1715,7 @@ impl Asked {
             Self::Account(staff, ..) | Self::End(staff) | Self::ResetFactor(staff) => Some(*staff),
             Self::ResetPassword(staff, ..) | Self::Team(staff, _) => Some(*staff),
             Self::LiftBar(..) | Self::Close(..) | Self::Entry(..) | Self::Erase(..) => None,
-            Self::Admit(_) | Self::EndMembership(..) => None,
+            Self::Admit(_) | Self::EndMembership(..) | Self::HandOver(..) => None,
         }
     }
 

@@ -581,6 +581,16 @@ async fn send_referral(
     at_desk(&app, move || caller.desk.send_referral(id, input).map(|id| Made { id })).await
 }
 
+#[utoipa::path(post, path = "/api/v1/cases/{id}/hand-over", params(("id" = String, Path)), request_body = ReferralInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn ask_to_hand_over(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<ReferralInput>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.ask_to_hand_over(id, &input).map(|()| DONE)).await
+}
+
 #[utoipa::path(get, path = "/api/v1/referrals", params(("outgoing" = Option<bool>, Query)), responses((status = 200, body = Vec<ReferralSummary>), (status = 403, body = Problem)))]
 async fn referrals(
     State(app): State<App>,
@@ -787,6 +797,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/cases/{id}/close", post(close_case))
         .route("/cases/{id}/referral-preview", post(preview_referral))
         .route("/cases/{id}/referrals", post(send_referral))
+        .route("/cases/{id}/hand-over", post(ask_to_hand_over))
         .route("/referrals", get(referrals))
         .route("/referrals/{id}", get(referral))
         .route("/referrals/{id}/steps", post(answer))
@@ -859,6 +870,7 @@ pub(crate) fn long_routes() -> Router<App> {
         close_case,
         preview_referral,
         send_referral,
+        ask_to_hand_over,
         referrals,
         referral,
         answer,

@@ -211,6 +211,9 @@ impl Page {
                 let help = level_of_help.as_ref().map(|help| format!(" · {}", self.code(help))).unwrap_or_default();
                 format!("{}: {}{help}", self.t("case-close"), self.code(reason))
             }
+            RequestedView::HandOver { name, need, .. } => {
+                format!("{}: {need}", self.t1("request-hand-over", "name", name))
+            }
             RequestedView::Entry { .. } => self.t("request-entry"),
         }
     }
@@ -228,7 +231,9 @@ impl Page {
             | RequestedView::ResetPassword { .. } => None,
             RequestedView::Admit { .. } | RequestedView::EndMembership { .. } => None,
             RequestedView::LiftBar { person, name, .. } => Some((format!("/people/{person}"), name.clone())),
-            RequestedView::Close { case, number, .. } => Some((format!("/cases/{case}"), number.clone())),
+            RequestedView::Close { case, number, .. } | RequestedView::HandOver { case, number, .. } => {
+                Some((format!("/cases/{case}"), number.clone()))
+            }
             RequestedView::Entry { case, number, entry } => {
                 Some((format!("/cases/{case}#entry-{entry}"), number.clone()))
             }

@@ -33,6 +33,9 @@ impl Desk {
         let today = self.today();
         let me = Some(self.actor.staff);
         let confirm_offers = self.should_confirm_offers();
+        let knocking =
+            self.invitations().into_iter().filter_map(|open| open.newcomer).filter(|newcomer| !newcomer.member);
+        let knocking = knocking.map(|newcomer| newcomer.name).collect();
         let tables = self.office.index.read();
         let visible: Vec<&CaseRow> = tables.latest_cases(false).filter(|case| self.sees(&tables, case)).collect();
         let horizon = today.plus_days(SOON_DAYS);
@@ -129,6 +132,7 @@ impl Desk {
             glasses,
             key_problem: self.office.key_problem().map(str::to_owned),
             confirm_offers,
+            knocking,
             problems: self.office.around.relay.status().problems.into_values().collect(),
         })
     }

@@ -49,7 +49,7 @@ fn needed(asked: &Asked) -> Ask {
         }
         // Whom the office trusts is for two people.
         Asked::Admit(_) | Asked::EndMembership(..) => Ask::ApproveAccounts,
-        Asked::LiftBar(..) | Asked::Close(..) | Asked::Entry(..) => Ask::ApproveCases,
+        Asked::LiftBar(..) | Asked::Close(..) | Asked::Entry(..) | Asked::HandOver(..) => Ask::ApproveCases,
         Asked::Erase(..) => Ask::Erase,
     }
 }
@@ -110,7 +110,7 @@ impl Desk {
             Asked::LiftBar(person, _) => self.sees_person(tables, *person),
             // Of one who is gone, that it was asked is left.
             Asked::Erase(person, ..) => !tables.persons.contains_key(person) || self.sees_person(tables, *person),
-            Asked::Close(id, ..) | Asked::Entry(id, _) => case(id),
+            Asked::Close(id, ..) | Asked::Entry(id, _) | Asked::HandOver(id, _) => case(id),
         };
         about && (request.by == self.actor.staff || self.may(needed(&request.asked)))
     }
@@ -124,7 +124,7 @@ impl Desk {
     pub(super) fn requests_of(&self, tables: &Tables, case: RecordId) -> Vec<RequestView> {
         let is_it = |request: &&Arc<Request>| {
             request.decided.is_none()
-                && matches!(request.asked, Asked::Close(about, ..) | Asked::Entry(about, _) if about == case)
+                && matches!(&request.asked, Asked::Close(about, ..) | Asked::Entry(about, _) | Asked::HandOver(about, _) if *about == case)
         };
         let known = tables.requests.values().rev().filter(is_it).filter(|request| self.knows(tables, request));
         known.map(|request| self.request_view(tables, request)).collect()
@@ -178,6 +178,12 @@ impl Desk {
                 RequestedView::Erase { person: *person, name: name(person), reason: reason.clone() }
             }
             Asked::Entry(case, entry) => RequestedView::Entry { case: *case, number: number(case), entry: *entry },
+            Asked::HandOver(case, how) => RequestedView::HandOver {
+                case: *case,
+                number: number(case),
+                name: self.member_name(how.to).unwrap_or_default(),
+                need: how.need.clone(),
+            },
         };
         RequestView {
             id: request.id,
@@ -262,6 +268,7 @@ impl Desk {
                 self.office.decide_about(*office, ended, None)
             }
             Asked::Erase(person, _, records) => self.erase_now(*person, records),
+            Asked::HandOver(case, how) => self.send_referral(*case, how.into()).map(drop),
             Asked::Account(_, _, _, Some(slot)) | Asked::ResetPassword(_, _, Some(slot)) => {
                 let slot = slot.clone();
                 let put = |file: &mut KeyFile, _: &Keys| {
@@ -285,7 +292,7 @@ impl Desk {
                 })
             }
             // Done before: they are no commands among others.
-            Asked::Erase(..) | Asked::Admit(_) | Asked::EndMembership(..) => Ok(()),
+            Asked::Erase(..) | Asked::Admit(_) | Asked::EndMembership(..) | Asked::HandOver(..) => Ok(()),
             Asked::End(staff) => end(tx, *staff),
             Asked::Team(staff, team) => {
                 let team = team.clone();

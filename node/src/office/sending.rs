@@ -3,13 +3,15 @@
 use super::effects::touch_case;
 use super::outside::slip_code;
 use super::outward::{Outward, Releasing, author, next_event, not_allowed, release};
+use super::requests::ask;
 use super::sharing::{self, Holdings};
 use super::{Desk, DeskError, FieldProblem, MovedView, SharePreview};
 use crate::codes;
 use crate::names;
 use crate::policy::{Ask, Relation};
 use crate::records::{
-    Action, Case, Consent, Facts, HeldEvent, Outbox, OutboxState, Outside, Payment, Person, PersonRef, Referral, Task,
+    Action, Asked, Case, Consent, Facts, HandingOver, HeldEvent, Outbox, OutboxState, Outside, Payment, Person,
+    PersonRef, Referral, Task,
 };
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::keyed_name;
@@ -77,6 +79,20 @@ pub struct ReferralInput {
     pub documents: Vec<String>,
 }
 
+impl From<&HandingOver> for ReferralInput {
+    fn from(how: &HandingOver) -> Self {
+        Self {
+            to: how.to.to_string(),
+            service: how.service.clone(),
+            need: how.need.clone(),
+            urgency: how.urgency.clone(),
+            consent: how.consent.to_string(),
+            transfer: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What more is shared in a referral that is at work, as entered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -106,7 +122,7 @@ struct Draft {
 }
 
 /// What was asked for, read and checked.
-struct Asked {
+struct Checked {
     to: OfficeId,
     partner_name: String,
     /// How it goes to an office without a node.
@@ -378,6 +394,38 @@ impl Desk {
         Ok(self.allow(Ask::Refer(Relation { handed_over: false, ..relation }))?)
     }
 
+    /// Whether this account hands cases over only where somebody else approves it.
+    pub fn hands_over_by_request(&self) -> bool {
+        self.office.settings().is_some_and(|settings| settings.approve_closure) && !self.may(Ask::ApproveCases)
+    }
+
+    /// Asks whoever approves closures to hand a case over. It is checked now as it would be sent, and once more when it is approved.
+    ///
+    /// # Errors
+    /// When fields are wrong, the consent does not allow it, or nobody could approve.
+    pub fn ask_to_hand_over(&self, case: RecordId, input: &ReferralInput) -> Result<(), DeskError> {
+        self.may_refer(case)?;
+        self.may_in_case(case, Ask::AssignCase)?;
+        let input = ReferralInput { transfer: true, ..input.clone() };
+        let documents = self.chosen_documents(case, &[], true)?.into_iter().map(|(document, _)| document);
+        let draft = self.draft(self, case, &input, &documents.collect::<Vec<_>>(), self.now())?;
+        let consent = input.consent.parse().map_err(|_| DeskError::NotFound)?;
+        let how = HandingOver {
+            to: draft.permit.recipient(),
+            service: input.service,
+            need: draft.preview.need.to_string(),
+            urgency: input.urgency,
+            consent,
+        };
+        let asked = Asked::HandOver(case, how);
+        if !self.has_approver(&asked) {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("transfer", "no-second-person")]));
+        }
+        self.write_in_case("ask_to_hand_over", case, move |tx, case| {
+            ask(tx, super::cases::keys(&case.clients), asked).map(drop)
+        })
+    }
+
     /// Handing a case over is more than referring it: nobody does it by emergency access, and where closures are approved, who
     /// approves them does it.
     fn may_hand_over(&self, case: RecordId) -> Result<(), DeskError> {
@@ -393,7 +441,7 @@ impl Desk {
     }
 
     /// Reads what was entered, as far as it can be judged without the consent.
-    fn asked(&self, input: &ReferralInput, client: &Person, now: Timestamp) -> Result<Asked, DeskError> {
+    fn asked(&self, input: &ReferralInput, client: &Person, now: Timestamp) -> Result<Checked, DeskError> {
         let mut problems = self.problems();
         let outside = problems.line("outside", &input.outside);
         let how = match input.how.as_str() {
@@ -457,7 +505,7 @@ impl Desk {
             _ => outside.to_string(),
         };
         let asked = || {
-            Some(Asked {
+            Some(Checked {
                 to: to?,
                 partner_name,
                 outside: match is_outside {
@@ -566,7 +614,7 @@ impl Desk {
         &self,
         case: &Case,
         client: &Person,
-        asked: &Asked,
+        asked: &Checked,
         permit: &Permit,
         now: Timestamp,
     ) -> Result<Preview, DeskError> {

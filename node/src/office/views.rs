@@ -852,6 +852,18 @@ pub enum RequestedView {
         /// How much help it was.
         level_of_help: Option<CodeView>,
     },
+    /// A case is handed over to another office.
+    HandOver {
+        /// Which.
+        #[schema(value_type = String)]
+        case: RecordId,
+        /// Its number.
+        number: String,
+        /// To which office.
+        name: String,
+        /// What is needed there.
+        need: String,
+    },
     /// An entry holds.
     Entry {
         /// Of which case.
@@ -1528,6 +1540,8 @@ pub struct HomeView {
     pub key_problem: Option<String>,
     /// Whether this account should confirm what the office offers.
     pub confirm_offers: bool,
+    /// Offices that knock with an invitation, where this account lets others in.
+    pub knocking: Vec<String>,
     /// What a person should know about the network.
     pub problems: Vec<String>,
     /// What others ask this account to approve.

@@ -46,6 +46,8 @@ struct ReferPage {
     may_go_now: bool,
     /// Whether the full packet can wait at a hub of ours.
     may_wait: bool,
+    /// Whether somebody else must approve that a case is handed over.
+    by_request: bool,
     /// Whether the account may decide without a consent.
     may_override: bool,
     override_href: String,
@@ -126,6 +128,7 @@ async fn refer_page(
             members,
             may_go_now: live().any(|consent| consent.terms.complete_now),
             may_wait: signed.desk.has_hub(),
+            by_request: signed.desk.hands_over_by_request(),
             may_override: signed.desk.may(Ask::ApproveCases),
             override_href: format!("/cases/{id}/override"),
             templates: templates(page),
@@ -218,7 +221,13 @@ async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, 
         documents: form.all("documents"),
     };
     let desk = signed.desk.clone();
-    let refused = if form.get("stage") == "send" {
+    let asks = input.transfer && desk.hands_over_by_request();
+    let refused = if form.get("stage") == "send" && asks {
+        match app.run(move || desk.ask_to_hand_over(id, &input)).await {
+            Ok(()) => return go(&format!("/cases/{id}")),
+            Err(error) => error,
+        }
+    } else if form.get("stage") == "send" {
         match app.run(move || desk.send_referral(id, input)).await {
             Ok(referral) => return go(&format!("/referrals/{referral}")),
             Err(error) => error,
