@@ -176,8 +176,12 @@ impl Counter<'_> {
                 let mut ask = json!({ "service": service, "dry_run": dry_run, "tables": {} });
                 for (name, bytes) in files {
                     let text = std::str::from_utf8(bytes).with_context(|| format!("{name} is no text in UTF-8"))?;
-                    match name.strip_suffix(".csv") {
+                    let table = name.to_ascii_lowercase();
+                    match table.strip_suffix(".csv") {
                         Some(table) => ask["tables"][table] = text.into(),
+                        None if files.len() > 1 => {
+                            anyhow::bail!("{name}: give one file in JSON, or tables that end in .csv")
+                        }
                         None => ask["file"] = text.into(),
                     }
                 }

@@ -9,7 +9,7 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
 use casemesh_node::mailbox::Mailboxes;
-use casemesh_node::office::{Desk, DeskError, ReferralInput};
+use casemesh_node::office::{Desk, DeskError, NeverInput, ReferralInput};
 use casemesh_node::records::OutboxState;
 use casemesh_protocol::claim::Claim;
 use casemesh_protocol::directory::{Directory, OfficeKind, Role};
@@ -75,12 +75,14 @@ fn what_waits_at_a_hub_goes_when_they_accept_while_the_sender_sleeps() {
     let mut world = world();
     let advice = world.advice.desk("worker");
     let (_, _, sent) = world.refer(&advice);
-    assert_eq!(advice.referral(sent).unwrap().held_at.as_deref(), Some("Hub"));
+    wait_for(&advice, sent, "the hub says that it is there", |view| {
+        view.held_at.as_ref().is_some_and(|held| held.is_there && held.hub == "Hub")
+    });
     let shelter = world.shelter.desk("worker");
     let received = incoming(&shelter);
     let view = shelter.referral(received).unwrap();
     assert!(view.full.is_none(), "before acceptance there is the preview alone");
-    assert_eq!(view.held_at.as_deref(), Some("Hub"));
+    assert_eq!(view.held_at.unwrap().hub, "Hub");
     // A stick does not bring what waits for an answer.
     assert!(matches!(advice.pack_bundle(&world.shelter.office.to_string(), false), Err(DeskError::Invalid(_))));
     wait_for(&advice, sent, "it was read", |view| view.summary.read.is_some());
@@ -131,6 +133,7 @@ fn what_is_taken_back_reaches_nobody_and_what_cannot_wait_says_why() {
     let kept = advice.referral(sent).unwrap().packets;
     assert!(kept.iter().any(|packet| packet.kind == "held_full" && packet.state == OutboxState::Cancelled));
     assert_eq!(world.held(), 1);
+    assert_eq!(advice.referral(sent).unwrap().held_at, None);
     // Also where the node was off in between.
     drop(advice);
     world.advice.stop();
@@ -138,7 +141,17 @@ fn what_is_taken_back_reaches_nobody_and_what_cannot_wait_says_why() {
     world.hub.start();
     eventually("the hub lets go", || (world.held() == 0).then_some(()));
 
+    // Whom the client rules out meanwhile does not get it either, whatever the consent said.
     let advice = world.advice.desk("worker");
+    let (person, _, sent) = world.refer(&advice);
+    advice
+        .set_never(person, &NeverInput { offices: vec![world.shelter.office.to_string()], ..NeverInput::default() })
+        .unwrap();
+    eventually("the hub lets go", || (world.held() == 0).then_some(()));
+    let packets = advice.referral(sent).unwrap().packets;
+    let row = packets.into_iter().find(|packet| packet.kind == "held_full").unwrap();
+    assert!(row.state == OutboxState::Cancelled && row.problem.is_some());
+
     let (person, case) = client(&advice);
     let agreed = consent(&advice, person, world.shelter.office, &["names"], &[]);
     let why = |input: ReferralInput| match advice.send_referral(case, input).unwrap_err() {
@@ -156,6 +169,37 @@ fn what_is_taken_back_reaches_nobody_and_what_cannot_wait_says_why() {
     let input = ReferralInput { to: world.advice.office.to_string(), ..world.input(agreed) };
     let refused = shelter.send_referral(case, input).unwrap_err();
     assert!(matches!(refused, DeskError::Invalid(problems) if problems[0].problem == "no-hub-to-hold"));
+}
+
+#[test]
+fn what_a_hub_gave_before_it_was_told_to_let_go_is_said_to_have_gone() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut world = world();
+    let advice = world.advice.desk("worker");
+    let (person, agreed, sent) = world.refer(&advice);
+    let shelter = world.shelter.desk("worker");
+    let received = incoming(&shelter);
+    wait_for(&advice, sent, "it was read", |view| view.summary.read.is_some());
+    drop(advice);
+    world.advice.stop();
+    step(&shelter, received, "accepted", "", "");
+    wait_for(&shelter, received, "it comes", |view| view.full.is_some());
+    // The sender knows nothing of that when the client takes her consent back: neither the hub nor the shelter is there.
+    drop(shelter);
+    world.shelter.stop();
+    world.hub.stop();
+    world.advice.start();
+    let advice = world.advice.desk("worker");
+    advice.withdraw_consent(person, agreed).unwrap();
+    let held = |desk: &Desk| {
+        let packets = desk.referral(sent).unwrap().packets;
+        packets.into_iter().find(|packet| packet.kind == "held_full").unwrap()
+    };
+    assert_eq!(held(&advice).state, OutboxState::Cancelled);
+    world.hub.start();
+    eventually("it is told that it had gone", || (held(&advice).state == OutboxState::Arrived).then_some(()));
+    assert!(held(&advice).problem.is_none() && held(&advice).arrived.is_some());
 }
 
 /// What a hub is asked by members that are not to have it.
@@ -178,7 +222,7 @@ fn a_hub_gives_what_it_holds_to_nobody_else_and_for_no_other_word() {
         file.open("worker", crate::harness::PASSWORD).unwrap().1.node_key
     };
     let thread = ThreadId::new([9; 16]);
-    let packet = {
+    let sealed = |hours| {
         let prekey = PrekeySecret::random(&mut os_rng());
         let draft = Draft {
             kind: 11,
@@ -188,7 +232,7 @@ fn a_hub_gives_what_it_holds_to_nobody_else_and_for_no_other_word() {
             from_log_head: Digest::ZERO,
             to: vec![(shelter.office, prekey.public().clone())],
             created_s: now.s(),
-            expires_h: now.h() + 24,
+            expires_h: now.h() + hours,
             thread,
             previous: Digest::ZERO,
             consent: Digest::ZERO,
@@ -198,6 +242,7 @@ fn a_hub_gives_what_it_holds_to_nobody_else_and_for_no_other_word() {
         };
         envelope::seal(&draft, &SigningKey::random(&mut os_rng()), &mut os_rng()).unwrap()
     };
+    let packet = sealed(24);
     let ask = |from: &TestNode, request| boxes.serve((from.office, hub.office), request, &directory, now).unwrap();
     let hold = |to: &TestNode| MailboxRequest::Hold { to: to.office, thread, packet: packet.clone() };
     assert_eq!(ask(advice, hold(hub)), MailboxAnswer::Rejected(Rejection::NotServed), "not at the recipient itself");
@@ -214,13 +259,24 @@ fn a_hub_gives_what_it_holds_to_nobody_else_and_for_no_other_word() {
     assert_eq!(ask(third, claim(shelter, hub, thread)), MailboxAnswer::Rejected(Rejection::Unknown));
     assert_eq!(ask(shelter, claim(shelter, third, thread)), MailboxAnswer::Rejected(Rejection::Unknown));
     assert_eq!(ask(shelter, claim(shelter, hub, ThreadId::new([8; 16]))), MailboxAnswer::Nothing);
-    assert_eq!(ask(shelter, MailboxRequest::LetGo(packet_hash(&packet))), MailboxAnswer::Nothing);
+    let let_go = MailboxRequest::LetGo { to: shelter.office, thread };
+    assert_eq!(ask(shelter, let_go.clone()), MailboxAnswer::Nothing);
+    assert_eq!(ask(third, let_go.clone()), MailboxAnswer::Nothing);
     // The hub starts anew, and gives it to whom it is for; its sender takes it back.
     let boxes = Mailboxes::open(folder.path()).unwrap();
     let ask = |from: &TestNode, request| boxes.serve((from.office, hub.office), request, &directory, now).unwrap();
     assert_eq!(ask(shelter, claim(shelter, hub, thread)), MailboxAnswer::Packet(packet.clone()));
-    assert_eq!(ask(advice, MailboxRequest::LetGo(packet_hash(&packet))), MailboxAnswer::Done);
+    // Its sender has the claim, until it says so.
+    let MailboxAnswer::Claims(claims) = ask(advice, MailboxRequest::Claims) else { panic!("no claims") };
+    assert_eq!(claims.iter().map(|(packet, _)| *packet).collect::<Vec<_>>(), [packet_hash(&packet)]);
+    assert_eq!(ask(third, MailboxRequest::Claims), MailboxAnswer::Claims(vec![]));
+    assert_eq!(ask(advice, MailboxRequest::ForgetClaim(packet_hash(&packet))), MailboxAnswer::Done);
+    assert_eq!(ask(advice, MailboxRequest::Claims), MailboxAnswer::Claims(vec![]));
+    assert_eq!(ask(advice, let_go), MailboxAnswer::Done);
     assert_eq!(ask(shelter, claim(shelter, hub, thread)), MailboxAnswer::Nothing);
+    // One that says it lives for ever is not taken.
+    let for_ever = MailboxRequest::Hold { to: shelter.office, thread, packet: sealed(24 * 60) };
+    assert_eq!(ask(advice, for_ever), MailboxAnswer::Rejected(Rejection::Packet));
     // What is over goes by itself.
     assert_eq!(ask(advice, hold(shelter)), MailboxAnswer::Done);
     boxes.sweep(now.plus_days(2)).unwrap();

@@ -233,7 +233,7 @@ fn take_packet(
             return Ok(());
         }
         false => {
-            spool.keep_in(&[packet])?;
+            spool.keep_in(&[(packet, None)])?;
             here.waiting.insert(hash);
             brought.new += 1;
         }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! held/HASH.pkt   held/HASH.row (who left it, for whom, in which referral, until when)
+//! mailbox/SENDER/HASH.clm (the claim for which it was given, until its sender has it)
 //! ```
 
 use crate::disk;
@@ -14,7 +15,7 @@ use casemesh_protocol::claim::Claim;
 use casemesh_protocol::directory::{Directory, Member};
 use casemesh_protocol::frame::{MailboxAnswer, Rejection};
 use casemesh_protocol::id::{OfficeId, ThreadId};
-use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
+use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, is_timely};
 use casemesh_protocol::mailbox::{Held, HeldShelf, Taken};
 use casemesh_protocol::time::Timestamp;
 use std::fs;
@@ -34,12 +35,22 @@ impl HeldBox {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("held");
         disk::make_folder(&folder)?;
-        let mut shelf = HeldShelf::default();
+        let (mut shelf, mut all) = (HeldShelf::default(), Vec::new());
         for packet in list(&folder, "pkt")? {
             let path = folder.join(format!("{packet}.pkt"));
-            match fs::read(path.with_extension("row")).ok().and_then(|row| wire::decode::<Held>(&row).ok()) {
-                Some(held) => drop(shelf.put(packet, held)),
-                None => disk::remove(&path)?,
+            let row = fs::read(path.with_extension("row")).ok().and_then(|row| wire::decode::<Held>(&row).ok());
+            all.extend(
+                row.map(|held| Ok::<_, io::Error>((fs::metadata(&path)?.modified()?, packet, held))).transpose()?,
+            );
+        }
+        // A crash can leave one that was replaced: the newest holds.
+        all.sort_unstable_by_key(|(at, packet, _)| (*at, *packet));
+        for (_, packet, held) in all {
+            shelf.put(packet, held);
+        }
+        for extension in ["pkt", "row"] {
+            for packet in list(&folder, extension)?.iter().filter(|packet| shelf.get(packet).is_none()) {
+                disk::remove(&folder.join(format!("{packet}.{extension}")))?;
             }
         }
         Ok(Self { folder, shelf: Mutex::new(shelf) })
@@ -77,7 +88,8 @@ impl HeldBox {
         if directory.member(&to).is_none_or(is_theirs) {
             return Ok(MailboxAnswer::Rejected(Rejection::NotServed));
         }
-        let Ok(header) = Header::read(packet) else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
+        let header = Header::read(packet).ok().filter(|header| is_timely(header.expires_h, now.h()));
+        let Some(header) = header else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
         let expires = Timestamp::from_s(u64::from(header.expires_h) * 3_600);
         let (hash, held) = (packet_hash(packet), Held { from, to, thread, bytes: packet.len() as u64, expires });
         let mut shelf = self.shelf();
@@ -92,13 +104,14 @@ impl HeldBox {
         Ok(MailboxAnswer::Done)
     }
 
-    /// Gives what waits, against the recipient's signed word that it accepted.
+    /// Gives what waits, against the recipient's signed word that it accepted. `keep` keeps the claim for the sender before
+    /// anything is given.
     pub(crate) fn claim(
         &self,
         (from, hub): (OfficeId, OfficeId),
         claim: &Claim,
-        directory: &Directory,
-        now: Timestamp,
+        (directory, now): (&Directory, Timestamp),
+        keep: impl FnOnce(OfficeId, &Digest) -> io::Result<()>,
     ) -> io::Result<MailboxAnswer> {
         let key = directory.member(&from).and_then(|member| member.keys.node_key(&claim.key, now.s()));
         let Some(Ok(claimed)) = key.map(|key| claim.verify(from, hub, &key)) else {
@@ -107,30 +120,33 @@ impl HeldBox {
         if claimed.at.s() > now.s() + CLOCK_SKEW_SECONDS_MAX {
             return Ok(MailboxAnswer::Rejected(Rejection::Clock));
         }
-        match self.shelf().claimed(from, claimed.thread) {
-            Some(packet) => Ok(MailboxAnswer::Packet(fs::read(self.path(&packet))?)),
-            None => Ok(MailboxAnswer::Nothing),
-        }
+        let shelf = self.shelf();
+        let Some(packet) = shelf.claimed(from, claimed.thread) else { return Ok(MailboxAnswer::Nothing) };
+        let Some(held) = shelf.get(&packet) else { return Ok(MailboxAnswer::Nothing) };
+        let bytes = fs::read(self.path(&packet))?;
+        keep(held.from, &packet)?;
+        Ok(MailboxAnswer::Packet(bytes))
     }
 
     /// Lets go of a packet at its sender's word.
-    pub(crate) fn let_go(&self, from: OfficeId, packet: &Digest) -> io::Result<MailboxAnswer> {
+    pub(crate) fn let_go(&self, from: OfficeId, to: OfficeId, thread: ThreadId) -> io::Result<MailboxAnswer> {
         let mut shelf = self.shelf();
-        if shelf.get(packet).is_none_or(|held| held.from != from) {
-            return Ok(MailboxAnswer::Nothing);
-        }
-        self.remove_files(packet)?;
-        shelf.remove(packet);
+        let Some(packet) = shelf.left(from, to, thread) else { return Ok(MailboxAnswer::Nothing) };
+        self.remove_files(&packet)?;
+        shelf.remove(&packet);
         Ok(MailboxAnswer::Done)
     }
 
-    /// The recipient has it: who left it.
-    pub(crate) fn fetched(&self, by: OfficeId, packet: &Digest) -> io::Result<Option<OfficeId>> {
-        let mut shelf = self.shelf();
-        let Some(held) = shelf.get(packet).copied().filter(|held| held.to == by) else { return Ok(None) };
+    /// Who left a packet that waits for an office.
+    pub(crate) fn sender_of(&self, packet: &Digest, to: OfficeId) -> Option<OfficeId> {
+        self.shelf().get(packet).filter(|held| held.to == to).map(|held| held.from)
+    }
+
+    /// The recipient has it, and its sender's receipt lies ready.
+    pub(crate) fn fetched(&self, packet: &Digest) -> io::Result<()> {
         self.remove_files(packet)?;
-        shelf.remove(packet);
-        Ok(Some(held.from))
+        self.shelf().remove(packet);
+        Ok(())
     }
 
     /// Lets go of what is over.

@@ -5,6 +5,12 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+/// So many services are kept.
+pub(crate) const LISTINGS_MAX: usize = 5_000;
+/// Longest text of one field, in bytes.
+pub(crate) const TEXT_BYTES_MAX: usize = 1_000;
+/// So many of the parts of one service are read: telephones, languages, places.
+pub(crate) const PARTS_MAX: usize = 8;
 /// Rows of one table that are read.
 const ROWS_MAX: usize = 50_000;
 /// Tables beside that of the services which say something of a service, each under the name of its place there.
@@ -58,9 +64,15 @@ fn rows(name: &str, bytes: &[u8]) -> Result<Rows, BadTable> {
             return Err(BadTable::TooLong(name.to_owned()));
         }
         let cells = heads.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
-        rows.push(cells.map(|(head, cell)| (head.clone(), Value::from(cell))).collect());
+        rows.push(cells.map(|(head, cell)| (head.clone(), Value::from(cut(cell)))).collect());
     }
     Ok(rows)
+}
+
+/// A cell as far as it is kept: what is joined many times is short.
+fn cut(cell: &str) -> &str {
+    let end = (0..=TEXT_BYTES_MAX.min(cell.len())).rev().find(|end| cell.is_char_boundary(*end)).unwrap_or(0);
+    cell.get(..end).unwrap_or_default()
 }
 
 fn cell<'a>(row: &'a Map<String, Value>, head: &str) -> &'a str {
@@ -89,13 +101,16 @@ pub(crate) fn join(files: &[(String, Vec<u8>)]) -> Result<Joined, BadTable> {
         }
     }
     let services = tables.get("services").ok_or(BadTable::NoServices)?;
+    if services.len() > LISTINGS_MAX {
+        return Err(BadTable::TooLong("services.csv".into()));
+    }
     let organizations = by(tables.get("organizations"), "id");
     let (locations, addresses) = (by(tables.get("locations"), "id"), by(tables.get("addresses"), "location_id"));
     let places = by(tables.get("service_at_locations"), "service_id");
     let of_service: Vec<_> = OF_SERVICE.iter().map(|table| (*table, by(tables.get(table), "service_id"))).collect();
     let of_organization = by(tables.get("phones"), "organization_id");
     let values = |rows: Option<&Vec<&Map<String, Value>>>| -> Vec<Value> {
-        rows.into_iter().flatten().map(|row| Value::Object((*row).clone())).collect()
+        rows.into_iter().flatten().take(PARTS_MAX).map(|row| Value::Object((*row).clone())).collect()
     };
     for row in services {
         let (id, organization) = (cell(row, "id"), cell(row, "organization_id"));
@@ -112,9 +127,9 @@ pub(crate) fn join(files: &[(String, Vec<u8>)]) -> Result<Joined, BadTable> {
         {
             let general = of_organization.get(organization).into_iter().flatten();
             let general = general.filter(|phone| cell(phone, "service_id").is_empty());
-            phones.extend(general.map(|phone| Value::Object((*phone).clone())));
+            phones.extend(general.take(PARTS_MAX).map(|phone| Value::Object((*phone).clone())));
         }
-        let at = places.get(id).into_iter().flatten().filter_map(|place| {
+        let at = places.get(id).into_iter().flatten().take(PARTS_MAX).filter_map(|place| {
             let location = cell(place, "location_id");
             let mut whole = (**locations.get(location)?.first()?).clone();
             whole.insert("addresses".into(), Value::Array(values(addresses.get(location))));

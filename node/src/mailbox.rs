@@ -11,10 +11,11 @@ use crate::spool::list;
 use casemesh_crypto::envelope::{HEADER_END_MAX, Header, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
+use casemesh_protocol::claim::Claim;
 use casemesh_protocol::directory::Directory;
 use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest, Rejection};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::limits::MAILBOX_LIST_MAX;
+use casemesh_protocol::limits::{MAILBOX_LIST_MAX, is_timely};
 use casemesh_protocol::mailbox::{Kept, Shelf, Taken};
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
@@ -23,6 +24,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+/// So many claims are told at once: they fit a frame.
+const CLAIMS_MAX: usize = 256;
 
 /// The mailboxes of a hub.
 #[derive(Debug)]
@@ -138,8 +142,24 @@ impl Mailboxes {
                 drop(boxes);
                 self.held.hold((from, hub), (to, thread), &packet, (directory, hub_bytes), now)
             }
-            MailboxRequest::Claim(claim) => self.held.claim((from, hub), &claim, directory, now),
-            MailboxRequest::LetGo(packet) => self.held.let_go(from, &packet),
+            MailboxRequest::Claim(claim) => self.held.claim((from, hub), &claim, (directory, now), |sender, packet| {
+                let folder = self.of(&sender);
+                disk::make_folder(&folder)?;
+                disk::replace(&folder.join(format!("{packet}.clm")), &wire::encode(&claim))
+            }),
+            MailboxRequest::LetGo { to, thread } => self.held.let_go(from, to, thread),
+            MailboxRequest::Claims => {
+                let folder = self.of(&from);
+                let claims = list_or_none(&folder, "clm")?.into_iter().take(CLAIMS_MAX).filter_map(|packet| {
+                    let bytes = fs::read(folder.join(format!("{packet}.clm"))).ok()?;
+                    Some((packet, wire::decode::<Claim>(&bytes).ok()?))
+                });
+                Ok(MailboxAnswer::Claims(claims.collect()))
+            }
+            MailboxRequest::ForgetClaim(packet) => {
+                disk::remove(&self.of(&from).join(format!("{packet}.clm")))?;
+                Ok(MailboxAnswer::Done)
+            }
         }
     }
 
@@ -154,7 +174,8 @@ impl Mailboxes {
         if directory.member(&to).is_none() {
             return Ok(MailboxAnswer::Rejected(Rejection::NotServed));
         }
-        let Ok(header) = Header::read(packet) else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
+        let header = Header::read(packet).ok().filter(|header| is_timely(header.expires_h, now.h()));
+        let Some(header) = header else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
         let (hash, bytes) = (packet_hash(packet), packet.len() as u64);
         let kept = Kept { from, bytes, expires: expiry(&header) };
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,11 +203,15 @@ impl Mailboxes {
         };
         let path = self.of(&from).join(format!("{}.pkt", stored.packet_hash));
         let depositor = fs::read(path.with_extension("from")).ok().and_then(|bytes| OfficeId::from_slice(&bytes));
-        let depositor = depositor.or(self.held.fetched(from, &stored.packet_hash)?);
+        let held = self.held.sender_of(&stored.packet_hash, from);
+        let depositor = depositor.or(held);
         if let Some(depositor) = depositor {
             let folder = self.of(&depositor);
             disk::make_folder(&folder)?;
             disk::replace(&folder.join(format!("{}.rcp", stored.packet_hash)), &wire::encode(receipt))?;
+        }
+        if held.is_some() {
+            self.held.fetched(&stored.packet_hash)?;
         }
         disk::remove(&path)?;
         disk::remove(&path.with_extension("from"))?;

@@ -8,8 +8,10 @@ use casemesh_crypto::factor::FactorSecret;
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::passphrase::PasswordHash;
 use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::claim::Claim;
 use casemesh_protocol::coded_enum;
 use casemesh_protocol::consent::ConsentStatus;
+use casemesh_protocol::delivery::Resends;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{CapacityAnswer, CapacityQuestion, Full, Moved, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
@@ -1468,11 +1470,14 @@ pub struct Outbox {
     #[n(18)]
     pub not_before: Option<Timestamp>,
     /// How many times the same was sent before.
-    #[cbor(n(19), default)]
-    pub resends: u8,
+    #[n(19)]
+    pub resends: Resends,
     /// The hub at which it waits until its recipient accepted, if it does.
     #[n(20)]
     pub held_at: Option<OfficeId>,
+    /// The recipient's signed word for which a hub gave it.
+    #[n(21)]
+    pub claim: Option<Claim>,
 }
 
 /// A packet that was opened: it never has an effect again.

@@ -12,7 +12,9 @@ use crate::doctor::Trace;
 use crate::keys::RelayProfile;
 use crate::mailbox::Mailboxes;
 use crate::net::{Channel, Command, Event, Net, NetError, Peer};
-use crate::spool::{ClaimRow, Fact, IN_BYTES_OF_ONE_MAX, IN_PACKETS_MAX, IN_PACKETS_OF_ONE_MAX, OutRow, Spool};
+use crate::spool::{
+    ClaimRow, Fact, Hold, IN_BYTES_OF_ONE_MAX, IN_PACKETS_MAX, IN_PACKETS_OF_ONE_MAX, LetGoRow, OutRow, Spool,
+};
 use carriage::Carriage;
 use casemesh_crypto::envelope::{Header, packet_hash};
 use casemesh_crypto::hash::Digest;
@@ -26,7 +28,7 @@ use casemesh_protocol::frame::{
     BlobRequest, Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
 };
 use casemesh_protocol::id::{OfficeId, ThreadId};
-use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
+use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, is_timely};
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::trust::{Admission, Registrar};
@@ -80,12 +82,15 @@ pub struct RelayStatus {
     pub bytes_sent: u64,
     /// Bytes of packets that came from other nodes.
     pub bytes_received: u64,
+    /// Packets of ours of which a hub said that it keeps them until they are claimed.
+    pub held: BTreeSet<Digest>,
 }
 
 enum RelayInput {
     Net(Event),
     HandOver(OutRow),
     Cancel(OfficeId, Digest),
+    LetGo(LetGoRow),
     Claim(ClaimRow),
     Unclaim(ThreadId),
     ByHand(Vec<(OfficeId, Digest)>),
@@ -198,6 +203,17 @@ impl Relay {
         self.give(RelayInput::Cancel(to, packet));
     }
 
+    /// What waits at a hub is to reach nobody: noted on the disk before this returns, and told to the hub however long that takes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn let_go(&self, hold: Hold, to: OfficeId, until: Timestamp) -> io::Result<()> {
+        let row = LetGoRow { hold, to, until, is_told: false };
+        self.spool.keep_let_go(&row)?;
+        self.give(RelayInput::LetGo(row));
+        Ok(())
+    }
+
     /// We accepted what waits at a hub: it is fetched there.
     ///
     /// # Errors
@@ -288,7 +304,7 @@ fn machines<'a>(members: impl Iterator<Item = &'a Member>, now: Timestamp) -> im
 /// Whether a packet is sealed to one of our prekeys, and its time is not over.
 pub(crate) fn is_for_us(packet: &[u8], prekeys: &[PrekeyId], now: Timestamp) -> bool {
     let is_meant = |header: &Header| prekeys.iter().any(|prekey| header.is_for(prekey));
-    Header::read(packet).is_ok_and(|header| header.expires_h >= now.h() && is_meant(&header))
+    Header::read(packet).is_ok_and(|header| is_timely(header.expires_h, now.h()) && is_meant(&header))
 }
 
 /// What a question to another node was about.
@@ -300,8 +316,9 @@ enum Asked {
     Fetch { hub: OfficeId },
     Receipts { hub: OfficeId },
     Hold(Digest),
-    Claim { hub: OfficeId },
-    LetGo(Digest),
+    Claim { hub: OfficeId, thread: ThreadId },
+    Claims { hub: OfficeId },
+    LetGo(ThreadId),
     Piece(Digest),
     Left(Digest),
     Told,
@@ -310,6 +327,8 @@ enum Asked {
 /// A packet that came in, and who waits until it is on disk.
 struct Arriving {
     packet: Vec<u8>,
+    /// Who brought it over a line.
+    by: Option<OfficeId>,
     then: Then,
 }
 
@@ -411,12 +430,15 @@ impl Thread {
             RelayInput::Net(event) => self.see(event),
             RelayInput::HandOver(row) if row.hold.is_some() => self.hold(row),
             RelayInput::HandOver(row) => self.queue(row),
+            RelayInput::LetGo(row) => self.let_go(row),
             RelayInput::Claim(row) => self.claim(row),
             RelayInput::Unclaim(thread) => self.unclaim(thread),
             RelayInput::Cancel(to, packet) => {
-                self.recall(packet);
                 self.deliver(to, Input::Cancelled { packet });
-                self.log_failure(self.spool.drop_out(&packet));
+                // What lies at a hub may have been given before the hub was told: its receipt is still awaited.
+                if self.spool.out_row(&packet).is_none_or(|row| row.hold.is_none()) {
+                    self.log_failure(self.spool.drop_out(&packet));
+                }
             }
             RelayInput::ByHand(arrived) => {
                 for (office, packet) in arrived {
@@ -622,6 +644,12 @@ impl Thread {
         }
     }
 
+    /// Whether a hub keeps our mailbox.
+    fn is_own_hub(&self, hub: &OfficeId) -> bool {
+        let own = self.directory.as_ref().and_then(|directory| directory.member(&self.profile.office));
+        own.is_some_and(|own| own.record.hubs.iter().any(|own| own == hub))
+    }
+
     /// One way in or out of a mailbox is free: the next goes.
     fn use_hubs(&mut self) {
         let waits = |link: &HubLink| !link.deposits.is_empty() || !link.to_fetch.is_empty();
@@ -754,6 +782,7 @@ impl Thread {
             status.problems.remove(&office);
         }
         self.deliver(office, Input::Alive);
+        self.hub_is_back(office);
         self.use_hub(office);
         if let Some(link) = self.hubs.get_mut(&office) {
             link.next_poll = Timestamp::default();
@@ -828,7 +857,7 @@ impl Thread {
             return self.net.send(Command::Answer { request, frame: wire::encode(&answer) });
         }
         self.brought.extend(from.map(|from| (packet_hash(&packet), (from, packet.len() as u64))));
-        self.arriving.push(Arriving { packet, then: Then::Answer(request) });
+        self.arriving.push(Arriving { packet, by: from, then: Then::Answer(request) });
     }
 
     /// Why a packet is not kept for this office now, if it is not.
@@ -864,12 +893,13 @@ impl Thread {
         if arriving.is_empty() {
             return;
         }
-        let packets: Vec<&[u8]> = arriving.iter().map(|one| one.packet.as_slice()).collect();
+        let packets: Vec<(&[u8], Option<OfficeId>)> =
+            arriving.iter().map(|one| (one.packet.as_slice(), one.by)).collect();
         let kept = self.spool.keep_in(&packets);
         if let Err(error) = &kept {
             tracing::error!(kind = %error.kind(), "packets could not be kept; who sent them keeps them");
         }
-        for Arriving { packet, then } in &arriving {
+        for Arriving { packet, then, .. } in &arriving {
             let hash = packet_hash(packet);
             if kept.is_err() {
                 self.brought.remove(&hash);
@@ -957,10 +987,16 @@ impl Thread {
                 }
             }
             Asked::Hold(packet) => self.was_held(packet, wire::decode(frame).ok()),
-            Asked::Claim { hub } => self.was_claimed(hub, wire::decode(frame).ok()),
-            Asked::LetGo(packet) => {
-                let is_done = matches!(wire::decode(frame), Ok(MailboxAnswer::Done | MailboxAnswer::Nothing));
-                self.was_let_go(packet, is_done);
+            Asked::Claim { hub, thread } => self.was_claimed((hub, thread), wire::decode(frame).ok()),
+            Asked::Claims { hub } => {
+                if let Ok(MailboxAnswer::Claims(claims)) = wire::decode(frame) {
+                    self.take_claims(hub, claims);
+                }
+            }
+            Asked::LetGo(thread) => {
+                if matches!(wire::decode(frame), Ok(MailboxAnswer::Done | MailboxAnswer::Nothing)) {
+                    self.was_let_go(thread);
+                }
             }
             Asked::Piece(file) => self.piece_came(file, wire::decode(frame).ok()),
             Asked::Left(file) => self.piece_left(file, wire::decode(frame).ok()),
@@ -981,7 +1017,7 @@ impl Thread {
         // What is not for us or past its time is kept and signed for as well, so that the hub can let go of it; the office sets it
         // aside when it opens the spool.
         if !matches!(self.refuses(&packet, None), Some(PacketAnswer::Defer { .. })) {
-            self.arriving.push(Arriving { packet, then: Then::Delete { hub } });
+            self.arriving.push(Arriving { packet, by: None, then: Then::Delete { hub } });
         }
     }
 
@@ -1025,6 +1061,7 @@ impl Thread {
             | Asked::Receipts { .. }
             | Asked::Hold(_)
             | Asked::Claim { .. }
+            | Asked::Claims { .. }
             | Asked::LetGo(_)
             | Asked::Told => {}
         }
@@ -1079,8 +1116,15 @@ impl Thread {
         }
         for hub in poll {
             if let Some(peer) = self.present.get(&hub).cloned() {
-                let list = wire::encode(&MailboxRequest::List { after: None });
-                self.ask(peer.clone(), Channel::Mailbox, list, Asked::List { hub });
+                // Elsewhere we have no mailbox: whatever lies there was left by whoever keeps it.
+                if self.is_own_hub(&hub) {
+                    let list = wire::encode(&MailboxRequest::List { after: None });
+                    self.ask(peer.clone(), Channel::Mailbox, list, Asked::List { hub });
+                }
+                if self.has_left_at(&hub) {
+                    let claims = wire::encode(&MailboxRequest::Claims);
+                    self.ask(peer.clone(), Channel::Mailbox, claims, Asked::Claims { hub });
+                }
                 self.ask(peer, Channel::Mailbox, wire::encode(&MailboxRequest::Receipts), Asked::Receipts { hub });
             }
         }

@@ -9,12 +9,12 @@
 //! spool/fact/HASH.fact  what became of one of ours; not synced, for until the office took note the packet stays
 //!                       in spool/out and is offered again if the fact was lost
 //! spool/claim/THREAD.clm  what we accepted and whose full packet waits at a hub, with our signed word for that
-//! spool/recall/HASH.rcl   what waits at a hub and is to reach nobody, until the hub was told
+//! spool/let_go/THREAD.let what waits at a hub and is to reach nobody, until nothing of it can come back any more
 //! spool/back/OFFICE/HASH.rcp  our receipt for what that office's stick brought, until its next stick
 //! ```
 
 use crate::disk;
-use casemesh_crypto::envelope::{Urgency, packet_hash};
+use casemesh_crypto::envelope::{Header, Urgency, packet_hash};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
 use casemesh_protocol::claim::Claim;
@@ -22,7 +22,7 @@ use casemesh_protocol::id::{OfficeId, ThreadId};
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use minicbor::{Decode, Encode};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,19 +76,22 @@ pub struct ClaimRow {
     pub claim: Claim,
 }
 
-/// A packet that waits at a hub and is to reach nobody.
+/// A full packet that waits at a hub and is to reach nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
-pub struct RecallRow {
-    /// SHA-256 of the packet.
+pub struct LetGoRow {
+    /// Where, and in which referral.
     #[n(0)]
-    pub packet: Digest,
-    /// At which hub.
+    pub hold: Hold,
+    /// For whom it was.
     #[n(1)]
-    pub hub: OfficeId,
+    pub to: OfficeId,
     /// The hub lets go of it by itself then.
     #[n(2)]
     pub until: Timestamp,
+    /// Whether the hub was told.
+    #[n(3)]
+    pub is_told: bool,
 }
 
 /// A packet of ours as it lies on the disk.
@@ -103,7 +106,7 @@ struct OutFile {
 }
 
 /// What became of a packet of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Fact {
     /// The recipient's node signed for it then.
     #[n(0)]
@@ -114,6 +117,23 @@ pub enum Fact {
     /// Its time was over.
     #[n(2)]
     Expired,
+    /// It waited at a hub, which gave it for this claim.
+    #[n(3)]
+    Claimed(#[n(0)] Claim),
+}
+
+/// What is known of a packet that came in without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Waiting {
+    /// Who brought it over a line, since the last start.
+    by: Option<OfficeId>,
+    urgency: Option<Urgency>,
+}
+
+impl Waiting {
+    fn of(packet: &[u8], by: Option<OfficeId>) -> Self {
+        Self { by, urgency: Header::read(packet).ok().map(|header| header.urgency) }
+    }
 }
 
 /// The spool of one node.
@@ -123,7 +143,7 @@ pub struct Spool {
     /// Held while packets that came in are written: two roads can bring the same one.
     keeping: Arc<Mutex<()>>,
     /// What lies whole in `spool/in`, so that nobody need list the folder for each packet.
-    waiting: Arc<Mutex<BTreeSet<Digest>>>,
+    waiting: Arc<Mutex<BTreeMap<Digest, Waiting>>>,
 }
 
 /// A receipt waits so many days for the stick that takes it back.
@@ -147,17 +167,19 @@ impl Spool {
     /// When the disk refuses.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("spool");
-        for part in ["in", "out", "fact", "back", "claim", "recall"] {
+        for part in ["in", "out", "fact", "back", "claim", "let_go"] {
             disk::make_folder(&folder.join(part))?;
         }
         let spool = Self { folder, keeping: Arc::default(), waiting: Arc::default() };
         spool.take_newer_up()?;
-        spool.waiting().extend(list(&spool.folder.join("in"), "pkt")?);
         // What a crash left half written was never signed for; what was damaged since, a person may look at.
-        for packet in spool.waiting_in() {
-            if spool.read_in(&packet).is_err() {
-                tracing::warn!(?packet, "a packet in the spool is not whole; it was set aside");
-                spool.set_aside(&packet)?;
+        for packet in list(&spool.folder.join("in"), "pkt")? {
+            match spool.read_in(&packet) {
+                Ok(bytes) => drop(spool.waiting().insert(packet, Waiting::of(&bytes, None))),
+                Err(_) => {
+                    tracing::warn!(?packet, "a packet in the spool is not whole; it was set aside");
+                    spool.set_aside(&packet)?;
+                }
             }
         }
         Ok(spool)
@@ -166,11 +188,13 @@ impl Spool {
     /// The spool of a data folder as another process keeps it now: to be read, not changed.
     pub(crate) fn beside(folder: &Path) -> Self {
         let folder = folder.join("spool");
-        let waiting = list(&folder.join("in"), "pkt").unwrap_or_default().into_iter().collect();
+        let unread = Waiting { by: None, urgency: None };
+        let waiting = list(&folder.join("in"), "pkt").unwrap_or_default().into_iter().map(|packet| (packet, unread));
+        let waiting: BTreeMap<Digest, Waiting> = waiting.collect();
         Self { folder, keeping: Arc::default(), waiting: Arc::new(Mutex::new(waiting)) }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<Digest, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,6 +212,7 @@ impl Spool {
     }
 
     fn move_out(&self, packet: &Digest, to: &Path) -> io::Result<()> {
+        let _kept = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         fs::rename(self.path("in", packet, "pkt"), to.join(format!("{packet}.pkt")))?;
         self.waiting().remove(packet);
         Ok(())
@@ -220,10 +245,10 @@ impl Spool {
     ///
     /// # Errors
     /// When the disk refuses: none of them may be signed for.
-    pub fn keep_in(&self, packets: &[&[u8]]) -> io::Result<Vec<Digest>> {
-        let hashes: Vec<Digest> = packets.iter().map(|packet| packet_hash(packet)).collect();
+    pub fn keep_in(&self, packets: &[(&[u8], Option<OfficeId>)]) -> io::Result<Vec<Digest>> {
+        let hashes: Vec<Digest> = packets.iter().map(|(packet, _)| packet_hash(packet)).collect();
         let _kept = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        for (hash, packet) in hashes.iter().zip(packets) {
+        for (hash, (packet, _)) in hashes.iter().zip(packets) {
             let path = self.path("in", hash, "pkt");
             if !fs::read(&path).is_ok_and(|kept| kept == *packet) {
                 disk::write_unsynced(&path, packet)?;
@@ -231,18 +256,24 @@ impl Spool {
         }
         // Also those that were here: who wrote them may have been stopped before this.
         disk::sync_new(&hashes.iter().map(|hash| self.path("in", hash, "pkt")).collect::<Vec<_>>())?;
-        self.waiting().extend(hashes.iter().copied());
+        let brought = packets.iter().map(|(packet, by)| Waiting::of(packet, *by));
+        self.waiting().extend(hashes.iter().copied().zip(brought));
         Ok(hashes)
     }
 
     /// The packets that wait to be opened, by their hashes.
     pub fn waiting_in(&self) -> Vec<Digest> {
-        self.waiting().iter().copied().collect()
+        self.waiting().keys().copied().collect()
     }
 
     /// Whether a packet waits to be opened.
     pub fn is_waiting(&self, packet: &Digest) -> bool {
-        self.waiting().contains(packet)
+        self.waiting().contains_key(packet)
+    }
+
+    /// Who brought a packet that waits over a line, since the last start.
+    pub fn bringer(&self, packet: &Digest) -> Option<OfficeId> {
+        self.waiting().get(packet)?.by
     }
 
     /// How many packets wait to be opened.
@@ -252,12 +283,8 @@ impl Spool {
 
     /// How many packets wait to be opened, and the most urgent among them.
     pub fn waiting_summary(&self) -> (usize, Option<Urgency>) {
-        let waiting = self.waiting_in();
-        let urgencies = waiting.iter().take(64).filter_map(|hash| {
-            let packet = fs::read(self.path("in", hash, "pkt")).ok()?;
-            casemesh_crypto::envelope::Header::read(&packet).ok().map(|header| header.urgency)
-        });
-        (waiting.len(), urgencies.max())
+        let waiting = self.waiting();
+        (waiting.len(), waiting.values().filter_map(|packet| packet.urgency).max())
     }
 
     /// A packet that came in.
@@ -274,6 +301,7 @@ impl Spool {
     /// # Errors
     /// When the disk refuses.
     pub fn drop_in(&self, packet: &Digest) -> io::Result<()> {
+        let _kept = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         disk::remove(&self.path("in", packet, "pkt"))?;
         self.waiting().remove(packet);
         Ok(())
@@ -373,25 +401,29 @@ impl Spool {
         self.folder.join("claim").join(format!("{thread}.clm"))
     }
 
-    /// Notes what a hub is to let go of.
+    /// Notes what a hub is to let go of. Synced when it returns.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn keep_recall(&self, row: &RecallRow) -> io::Result<()> {
-        disk::replace(&self.path("recall", &row.packet, "rcl"), &wire::encode(row))
+    pub fn keep_let_go(&self, row: &LetGoRow) -> io::Result<()> {
+        disk::replace(&self.let_go_path(&row.hold.thread), &wire::encode(row))
     }
 
-    /// What hubs are to let go of.
-    pub fn recalls(&self) -> Vec<RecallRow> {
-        read_rows(&self.folder.join("recall"), "rcl")
+    /// What hubs are to let go of, or were told to.
+    pub fn let_go(&self) -> Vec<LetGoRow> {
+        read_rows(&self.folder.join("let_go"), "let")
     }
 
-    /// The hub let go of it.
+    /// Nothing of it can come back any more.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn drop_recall(&self, packet: &Digest) -> io::Result<()> {
-        disk::remove(&self.path("recall", packet, "rcl"))
+    pub fn drop_let_go(&self, thread: &ThreadId) -> io::Result<()> {
+        disk::remove(&self.let_go_path(thread))
+    }
+
+    fn let_go_path(&self, thread: &ThreadId) -> PathBuf {
+        self.folder.join("let_go").join(format!("{thread}.let"))
     }
 
     /// A packet of ours.
@@ -535,7 +567,7 @@ mod tests {
     }
 
     fn keep(spool: &Spool, packet: &[u8]) -> Digest {
-        spool.keep_in(&[packet]).unwrap()[0]
+        spool.keep_in(&[(packet, None)]).unwrap()[0]
     }
 
     #[test]

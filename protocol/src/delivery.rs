@@ -10,6 +10,7 @@ use crate::limits::OUTBOX_PER_OFFICE_MAX;
 use crate::time::Timestamp;
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::CryptoRng;
+use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
 
 /// The first wait after a failed try.
@@ -45,14 +46,32 @@ pub enum Lost {
     Refused,
 }
 
-/// After how long an event that is lost goes again in a packet of its own, if it does: what follows from it would wait for it for
-/// ever. A disclosure is never sent again by itself.
-pub fn resend_after(is_event: bool, lost: Lost, resends: u8) -> Option<u64> {
-    match lost {
-        _ if !is_event => None,
-        Lost::Expired if resends < EXPIRED_RESENDS_MAX => Some(0),
-        Lost::Refused if resends < REFUSED_RESENDS_MAX => Some(RESEND_AFTER_REFUSAL_MS),
-        Lost::Expired | Lost::Refused => None,
+/// How often the event of a packet was sent again, by why the packet before came to nothing: one does not use up the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Resends {
+    /// Its time was over.
+    #[n(0)]
+    pub expired: u8,
+    /// The recipient's node refused it.
+    #[n(1)]
+    pub refused: u8,
+}
+
+impl Resends {
+    /// After how long an event that is lost goes again in a packet of its own, if it does, and how often then: what follows from it
+    /// would wait for it for ever. A disclosure is never sent again by itself.
+    pub fn after(self, is_event: bool, lost: Lost) -> Option<(u64, Self)> {
+        match lost {
+            _ if !is_event => None,
+            Lost::Expired if self.expired < EXPIRED_RESENDS_MAX => {
+                Some((0, Self { expired: self.expired + 1, ..self }))
+            }
+            Lost::Refused if self.refused < REFUSED_RESENDS_MAX => {
+                Some((RESEND_AFTER_REFUSAL_MS, Self { refused: self.refused + 1, ..self }))
+            }
+            Lost::Expired | Lost::Refused => None,
+        }
     }
 }
 

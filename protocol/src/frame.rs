@@ -162,9 +162,22 @@ pub enum MailboxRequest {
     /// I accepted: give me what waits for that.
     #[n(7)]
     Claim(#[n(0)] Claim),
-    /// Nobody is to get what I asked you to hold.
+    /// Nobody is to get what I asked you to hold for that office in that referral.
     #[n(8)]
-    LetGo(#[n(0)] Digest),
+    LetGo {
+        /// For whom it was.
+        #[n(0)]
+        to: OfficeId,
+        /// In which referral.
+        #[n(1)]
+        thread: ThreadId,
+    },
+    /// Who claimed what I asked you to hold?
+    #[n(9)]
+    Claims,
+    /// I have that claim.
+    #[n(10)]
+    ForgetClaim(#[n(0)] Digest),
 }
 
 /// Its answer.
@@ -188,6 +201,9 @@ pub enum MailboxAnswer {
     /// Refused.
     #[n(5)]
     Rejected(#[n(0)] Rejection),
+    /// Claims, each with the packet that was given for it.
+    #[n(6)]
+    Claims(#[n(0)] Vec<(Digest, Claim)>),
 }
 
 /// A request about a sealed file that belongs to a packet.

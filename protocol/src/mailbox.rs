@@ -238,9 +238,20 @@ impl HeldShelf {
         meant.next().map(|(packet, _)| *packet)
     }
 
+    /// What an office left for another in a referral.
+    pub fn left(&self, from: OfficeId, to: OfficeId, thread: ThreadId) -> Option<Digest> {
+        let mut meant = self.held.iter().filter(|(_, held)| (held.from, held.to, held.thread) == (from, to, thread));
+        meant.next().map(|(packet, _)| *packet)
+    }
+
     /// A packet that is kept.
     pub fn get(&self, packet: &Digest) -> Option<&Held> {
         self.held.get(packet)
+    }
+
+    /// All packets that are kept.
+    pub fn packets(&self) -> impl Iterator<Item = &Digest> {
+        self.held.keys()
     }
 
     /// The packet is not kept any more: what was known of it.

@@ -43,7 +43,7 @@ pub(super) fn after_event(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral,
     match (step, referral.outgoing) {
         // The full packet goes only if *accepted* survived the fold, and only under a consent that still holds. Packets come in
         // any order: the other office may be at work already when we read that it accepted.
-        (Step::Accepted { .. }, true) if awaits_full(referral) => claim(tx, ours, referral),
+        (Step::Accepted { .. }, true) if awaits_full(referral) => first_accepts(tx, ours, referral),
         // The client told the other office: our consent ends as well, whatever else was to go under it.
         (Step::ConsentWithdrawn, true) => {
             if let Some((client, consent)) = referral.client.zip(referral.consent)
@@ -112,7 +112,7 @@ fn awaits_full(referral: &Referral) -> bool {
 }
 
 /// Of several offices that were asked at the same time, the first that accepts gets it: the others are told that it is taken.
-fn claim(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
+fn first_accepts(tx: &mut Tx<'_>, ours: &Ours, referral: &mut Referral) -> Result<(), DeskError> {
     let asked: Vec<RecordId> = {
         let tables = ours.index.read();
         let is_other = |other: &&Arc<Referral>| {

@@ -20,7 +20,7 @@ use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
 use casemesh_protocol::consent::{ConsentStatus, Permit};
-use casemesh_protocol::delivery::{Lost, resend_after};
+use casemesh_protocol::delivery::Lost;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
@@ -30,7 +30,7 @@ use casemesh_protocol::referral::{SignedEvent, Step};
 use casemesh_protocol::statistics::Table;
 use casemesh_protocol::terms::Purpose;
 use casemesh_protocol::time::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, Weak};
 
 struct Inbox<'a> {
@@ -86,6 +86,8 @@ fn seen_id(from: &OfficeId, packet: &PacketId) -> RecordId {
 const LATER_MAX: usize = 256;
 /// How many may wait for news of who signed them: anybody can make one up.
 const LATER_FOR_KEY_MAX: usize = 64;
+/// How many of these one member brings over a line.
+const LATER_FOR_KEY_OF_ONE_MAX: usize = 16;
 
 /// What to do with a packet that was opened.
 pub(super) enum Taken {
@@ -136,8 +138,8 @@ impl Office {
     /// Takes up what a crash cut off. Called once, when the office opens.
     pub(super) fn resume(&self) -> Result<(), DeskError> {
         self.recall_lost()?;
-        self.tell_addresses()?;
-        self.end_withdrawn()
+        self.end_withdrawn()?;
+        self.tell_addresses()
     }
 
     /// Ends what stands under consents that were withdrawn, at whichever office.
@@ -194,7 +196,10 @@ impl Office {
         if let Err(problem) = self.still_permitted(&row, now) {
             return match row.referral.filter(|_| carries_event(row.kind)) {
                 Some(referral) => self.take_release_back(referral, problem),
-                None => self.settle_row(id, OutboxState::Cancelled, Some(problem), None),
+                None => {
+                    self.let_go_of(&row)?;
+                    self.settle_row(id, OutboxState::Cancelled, Some(problem), None)
+                }
             };
         }
         let previous = row
@@ -262,7 +267,7 @@ impl Office {
     }
 
     /// The consent rule, asked again at the moment of sending.
-    fn still_permitted(&self, row: &Outbox, now: Timestamp) -> Result<(), String> {
+    pub(super) fn still_permitted(&self, row: &Outbox, now: Timestamp) -> Result<(), String> {
         let (Some((person, consent)), Some(purpose)) = (row.consent, row.purpose) else { return Ok(()) };
         let referral = row.referral.and_then(|id| self.index.read().referrals.get(&id).cloned());
         if referral.is_some_and(|referral| referral.thread().state.is_final()) {
@@ -327,11 +332,21 @@ impl Office {
                 Some(id) => self.vault.write(None, "fact", move |tx| {
                     let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
                     let row = &mut sealed.record;
-                    match fact {
+                    // What a hub gave before it was told to let go went all the same.
+                    let is_open = row.state == OutboxState::Released
+                        || (row.state == OutboxState::Cancelled && row.held_at.is_some());
+                    match fact.clone() {
                         Fact::Arrived(at) => {
                             row.facts.arrived.get_or_insert(at);
-                            if row.state == OutboxState::Released {
-                                row.state = OutboxState::Arrived;
+                            if is_open {
+                                (row.state, row.problem) = (OutboxState::Arrived, None);
+                            }
+                        }
+                        Fact::Claimed(claim) => {
+                            row.facts.arrived.get_or_insert(tx.now());
+                            row.claim = Some(claim);
+                            if is_open {
+                                (row.state, row.problem) = (OutboxState::Arrived, None);
                             }
                         }
                         Fact::Refused if !row.state.is_settled() => {
@@ -354,7 +369,7 @@ impl Office {
                         send_bare(tx, &referral.record, row)?;
                         not_arrived(tx, &referral.record, row)?;
                     }
-                    if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
+                    if let Some(again) = again(row, &fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
                         tx.insert(&again)?;
                     }
                     if row.state.is_settled() {
@@ -386,9 +401,19 @@ impl Office {
             }
         }
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_for_key = |hash: &&Digest| matches!(awaited.get(*hash), Some((Awaited::Key(_), _)));
-        let (for_key, for_referral): (Vec<&Digest>, Vec<&Digest>) = waiting.iter().partition(is_for_key);
-        for hash in for_key.into_iter().skip(LATER_FOR_KEY_MAX).chain(for_referral.into_iter().skip(LATER_MAX)) {
+        let is_for_key = |hash: &&Digest| matches!(awaited.get(*hash), Some((Awaited::Key(_), ..)));
+        let (mut for_key, for_referral): (Vec<&Digest>, Vec<&Digest>) = waiting.iter().partition(is_for_key);
+        for_key.sort_by_key(|hash| awaited.get(*hash).map(|(_, _, turn)| *turn));
+        // The oldest stay, and nobody brings more than a few.
+        let mut brought: HashMap<Option<OfficeId>, usize> = HashMap::new();
+        let over = for_key.into_iter().enumerate().filter(|(place, hash)| {
+            let by = spool.bringer(hash);
+            let count = brought.entry(by).or_default();
+            *count += 1;
+            *place >= LATER_FOR_KEY_MAX || (by.is_some() && *count > LATER_FOR_KEY_OF_ONE_MAX)
+        });
+        let over: Vec<&Digest> = over.map(|(_, hash)| hash).collect();
+        for hash in over.into_iter().chain(for_referral.into_iter().skip(LATER_MAX)) {
             tracing::warn!(packet = ?hash, "too many packets wait for what they follow from; one was set aside");
             awaited.remove(hash);
             if let Err(error) = spool.set_aside(hash) {
@@ -405,7 +430,7 @@ impl Office {
         for hash in waiting {
             let now = self.around.clock.now().h();
             // Past its time it is opened once more, and set aside.
-            let is_early = |(awaited, expires_h): &(Awaited, u32)| {
+            let is_early = |(awaited, expires_h, _): &(Awaited, u32, u64)| {
                 now <= *expires_h
                     && match awaited {
                         Awaited::Referral(thread) => !self.index.read().threads.contains_key(thread),
@@ -430,7 +455,8 @@ impl Office {
                 Ok(Taken::Later(what)) => {
                     later.push(*hash);
                     let expires_h = envelope::Header::read(&packet).map_or(0, |header| header.expires_h);
-                    awaited.insert(*hash, (what, expires_h));
+                    let turn = awaited.values().map(|(_, _, turn)| turn + 1).max().unwrap_or_default();
+                    awaited.insert(*hash, (what, expires_h, turn));
                     continue;
                 }
                 Ok(Taken::Done) => spool.drop_in(hash),
@@ -792,6 +818,9 @@ impl Office {
             rows.filter_map(|row| Some((row.id, row.to, row.packet_hash?))).collect()
         };
         for (id, to, packet) in under_way {
+            if let Some(row) = self.vault.get::<Outbox>(Outbox::TOP, id)? {
+                self.let_go_of(&row.record)?;
+            }
             self.around.relay.cancel(to, packet);
             let problem = "the consent was withdrawn before it arrived".to_owned();
             self.vault.write(None, "outbox", move |tx| {
@@ -821,14 +850,14 @@ impl Office {
 
 /// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.
 /// A disclosure is not sent again by itself: somebody looks first.
-fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
+fn again(row: &Outbox, fact: &Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
     let is_event = row.kind == PacketKind::ReferralEvent.number() && !row.body.is_empty();
     let lost = match fact {
         Fact::Expired => Lost::Expired,
         Fact::Refused => Lost::Refused,
-        Fact::Arrived(_) => return None,
+        Fact::Arrived(_) | Fact::Claimed(_) => return None,
     };
-    let wait_ms = resend_after(is_event, lost, row.resends)?;
+    let (wait_ms, resends) = row.resends.after(is_event, lost)?;
     Some(Outbox {
         id,
         packet_id,
@@ -839,7 +868,7 @@ fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Times
         facts: Facts::default(),
         bytes: 0,
         not_before: Some(now.plus_ms(wait_ms)),
-        resends: row.resends + 1,
+        resends,
         ..row.clone()
     })
 }
@@ -863,7 +892,7 @@ fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use casemesh_protocol::delivery::{EXPIRED_RESENDS_MAX, REFUSED_RESENDS_MAX};
+    use casemesh_protocol::delivery::{EXPIRED_RESENDS_MAX, REFUSED_RESENDS_MAX, Resends};
 
     const DAY_MS: u64 = 86_400_000;
 
@@ -892,18 +921,26 @@ mod tests {
             not_before: None,
             resends,
             held_at: None,
+            claim: None,
         };
-        let again = |row: &Outbox, fact| again(row, fact, RecordId::new([5; 16]), PacketId::new([6; 16]), now);
-        let event = row(PacketKind::ReferralEvent, 0);
+        let often = Resends { expired: EXPIRED_RESENDS_MAX, refused: REFUSED_RESENDS_MAX };
+        let again = |row: &Outbox, fact: Fact| again(row, &fact, RecordId::new([5; 16]), PacketId::new([6; 16]), now);
+        let event = row(PacketKind::ReferralEvent, Resends::default());
         let next = again(&event, Fact::Expired).unwrap();
-        assert_eq!((next.state, next.resends, next.facts, next.bytes), (OutboxState::Waiting, 1, Facts::default(), 0));
+        assert_eq!(
+            (next.state, next.resends, next.facts, next.bytes),
+            (OutboxState::Waiting, Resends { expired: 1, refused: 0 }, Facts::default(), 0)
+        );
         assert!(next.packet_id != event.packet_id && next.expires > now && next.problem.is_none());
         assert_eq!(again(&event, Fact::Refused).unwrap().not_before, Some(now.plus_ms(DAY_MS)));
-        assert!(again(&row(PacketKind::ReferralEvent, EXPIRED_RESENDS_MAX), Fact::Expired).is_none());
-        assert!(again(&row(PacketKind::ReferralEvent, REFUSED_RESENDS_MAX), Fact::Refused).is_none());
+        assert!(again(&row(PacketKind::ReferralEvent, often), Fact::Expired).is_none());
+        assert!(again(&row(PacketKind::ReferralEvent, often), Fact::Refused).is_none());
+        // One does not use up the other.
+        let expired = Resends { refused: 0, ..often };
+        assert!(again(&row(PacketKind::ReferralEvent, expired), Fact::Refused).is_some());
         assert!(again(&event, Fact::Arrived(now)).is_none());
         for kind in [PacketKind::ReferralPreview, PacketKind::ReferralFull, PacketKind::StatisticsTable] {
-            assert!(again(&row(kind, 0), Fact::Expired).is_none());
+            assert!(again(&row(kind, Resends::default()), Fact::Expired).is_none());
         }
         assert!(again(&Outbox { body: Vec::new(), ..event }, Fact::Expired).is_none(), "it was read meanwhile");
     }

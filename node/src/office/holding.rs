@@ -1,14 +1,16 @@
 //! Full packets that wait at a hub until the other office accepted: where ours wait, when they are taken back, and how those for us
 //! are claimed.
 
+use super::effects::follow_up_once;
 use super::exchange::{Awaited, Taken};
-use super::{Desk, DeskError, Office};
+use super::{Desk, DeskError, HeldView, Office};
 use crate::index::Tables;
-use crate::records::{OutboxState, Referral, Seen};
+use crate::records::{Outbox, OutboxState, Referral, Seen};
 use crate::spool::{ClaimRow, Hold};
 use crate::vault::{Record, VaultError};
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::claim::Claim;
+use casemesh_protocol::directory::Role;
 use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::packet::{Full, Kind as PacketKind};
 use casemesh_protocol::referral::Step;
@@ -23,7 +25,8 @@ impl Desk {
         let own = directory.member(&self.office.keys.office)?;
         let theirs = &directory.member(&to)?.record.hubs;
         let is_meant = |hub: &&OfficeId| **hub != to && !theirs.iter().any(|other| other == *hub);
-        own.record.hubs.iter().filter(|hub| directory.member(hub).is_some()).find(is_meant).copied()
+        let is_hub = |hub: &&OfficeId| directory.member(hub).is_some_and(|member| member.has_role(Role::Hub));
+        own.record.hubs.iter().filter(is_hub).find(is_meant).copied()
     }
 
     /// Whether full packets can wait at a hub of ours at all.
@@ -33,16 +36,17 @@ impl Desk {
         own.is_some_and(|own| !own.record.hubs.as_slice().is_empty())
     }
 
-    /// Where the full packet of a referral waits now, by name.
-    pub(super) fn held_at(&self, tables: &Tables, referral: &Referral) -> Option<String> {
-        let hub = referral.preview.held_at?;
-        let waits = match referral.outgoing {
-            true => {
-                held_rows(tables).any(|row| row.referral == Some(referral.id) && row.state == OutboxState::Released)
-            }
-            false => referral.full.is_none() && referral.state().is_open(),
-        };
-        waits.then(|| self.member_name(hub)).flatten()
+    /// Where the full packet of a referral waits now.
+    pub(super) fn held_at(&self, tables: &Tables, referral: &Referral) -> Option<HeldView> {
+        let hub = self.member_name(referral.preview.held_at?)?;
+        if !referral.outgoing {
+            let waits = referral.full.is_none() && referral.state().is_open();
+            return waits.then_some(HeldView { hub, is_there: true });
+        }
+        let mut rows = held_rows(tables).filter(|row| row.referral == Some(referral.id));
+        let row = rows.find(|row| matches!(row.state, OutboxState::Released | OutboxState::Waiting))?;
+        let there = self.office.around.relay.status().held;
+        Some(HeldView { hub, is_there: row.packet_hash.is_some_and(|packet| there.contains(&packet)) })
     }
 }
 
@@ -83,12 +87,18 @@ impl Office {
             let held = tables.referrals.values().filter(|referral| referral.preview.held_at.is_some());
             held.filter_map(|one| Some((one.thread, (Arc::clone(one), accepted(one, now)?)))).collect()
         };
-        let claimed: BTreeSet<ThreadId> = relay.spool().claims().iter().map(|row| row.hold.thread).collect();
-        for thread in claimed.iter().filter(|thread| !waiting.contains_key(thread)) {
-            relay.unclaim(*thread);
+        // One that an older key signed is signed anew: keys change, and the hub asks for a good one.
+        let own_key = self.keys.node_key.verifying_key().id();
+        let claims = relay.spool().claims();
+        let claimed: BTreeSet<ThreadId> =
+            claims.iter().filter(|row| row.claim.key == own_key).map(|row| row.hold.thread).collect();
+        for row in claims.iter().filter(|row| !waiting.contains_key(&row.hold.thread)) {
+            relay.unclaim(row.hold.thread);
         }
         for (thread, (referral, accepted)) in waiting.into_iter().filter(|(thread, _)| !claimed.contains(thread)) {
-            let Some(hub) = referral.preview.held_at else { continue };
+            let Some(hub) = referral.preview.held_at.filter(|hub| self.may_hold(hub, referral.partner)) else {
+                continue;
+            };
             let claim = Claim::sign((self.keys.office, hub), thread, accepted, now, &self.keys.node_key);
             let row = ClaimRow { hold: Hold { hub, thread }, until: referral.preview.consent_expires, claim };
             relay.claim(row).map_err(VaultError::Disk)?;
@@ -96,9 +106,25 @@ impl Office {
         Ok(())
     }
 
-    /// What waits at a hub for an office that will not get it, or got it otherwise.
+    /// Whether an office's packets can wait at a hub for us: one of its own, and not ourselves.
+    fn may_hold(&self, hub: &OfficeId, sender: OfficeId) -> bool {
+        let Some(directory) = self.around.directory() else { return false };
+        let lists = directory.member(&sender).is_some_and(|member| member.record.hubs.iter().any(|own| own == hub));
+        let is_hub = directory.member(hub).is_some_and(|member| member.has_role(Role::Hub));
+        lists && is_hub && *hub != self.keys.office
+    }
+
+    /// Nobody is to get what waits at a hub, if it does: noted before anything else is.
+    pub(super) fn let_go_of(&self, row: &Outbox) -> Result<(), DeskError> {
+        let Some(hub) = row.held_at else { return Ok(()) };
+        let hold = Hold { hub, thread: row.thread };
+        Ok(self.around.relay.let_go(hold, row.to, row.expires).map_err(VaultError::Disk)?)
+    }
+
+    /// What waits at a hub for an office that will not get it, or got it otherwise, or may not have it any more.
     fn take_held_back(&self) -> Result<(), DeskError> {
-        let over: Vec<(RecordId, OfficeId, Digest)> = {
+        let now = self.around.clock.now();
+        let released: Vec<(RecordId, bool)> = {
             let tables = self.index.read();
             let is_over = |id: &RecordId| {
                 tables.referrals.get(id).is_none_or(|referral| {
@@ -107,12 +133,37 @@ impl Office {
                 })
             };
             let released = held_rows(&tables).filter(|row| row.state == OutboxState::Released);
-            let over = released.filter(|row| row.referral.as_ref().is_none_or(is_over));
-            over.filter_map(|row| Some((row.id, row.to, row.packet_hash?))).collect()
+            released.map(|row| (row.id, row.referral.as_ref().is_none_or(is_over))).collect()
         };
-        for (row, to, packet) in over {
-            self.around.relay.cancel(to, packet);
-            self.settle_row(row, OutboxState::Cancelled, None, None)?;
+        for (id, is_over) in released {
+            let Some(row) = self.vault.get::<Outbox>(Outbox::TOP, id)?.map(|sealed| sealed.record) else { continue };
+            // The consent, and whom the client rules out, as the usual road asks when they accept.
+            let problem = self.still_permitted(&row, now).err().filter(|_| !is_over);
+            if is_over || problem.is_some() {
+                self.let_go_of(&row)?;
+                row.packet_hash.into_iter().for_each(|packet| self.around.relay.cancel(row.to, packet));
+                self.settle_row(id, OutboxState::Cancelled, problem, None)?;
+            }
+        }
+        self.miss_acceptances(now)
+    }
+
+    /// What was claimed at a hub, and no acceptance came for it in a day: somebody asks.
+    fn miss_acceptances(&self, now: Timestamp) -> Result<(), DeskError> {
+        let missed: Vec<RecordId> = {
+            let tables = self.index.read();
+            let is_old = |row: &&crate::index::OutboxRow| {
+                let at = row.facts.arrived.filter(|_| row.state == OutboxState::Arrived);
+                at.is_some_and(|at| at.plus_days(1) <= now && now <= at.plus_days(30))
+            };
+            let referrals = held_rows(&tables).filter(is_old).filter_map(|row| tables.referrals.get(&row.referral?));
+            referrals.filter(|referral| !referral.thread().was_accepted()).map(|referral| referral.id).collect()
+        };
+        for id in missed {
+            self.vault.write(None, "missed_acceptance", move |tx| {
+                let referral = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;
+                follow_up_once(tx, &referral.record, "missed_acceptance")
+            })?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use super::offers::{OFFER_STALE_DAYS, has_words, is_for_age};
 use super::{CodeView, Desk, DeskError, FieldProblem, ListingView, OfferSearch};
-use crate::hsds::{self, BadTable, Joined};
+use crate::hsds::{self, BadTable, Joined, LISTINGS_MAX, PARTS_MAX, TEXT_BYTES_MAX};
 use crate::records::Listing;
 use crate::vault::Record;
 use casemesh_crypto::hash::sha256;
@@ -17,12 +17,6 @@ use utoipa::ToSchema;
 
 /// Longest file, in bytes.
 pub const LISTINGS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// So many services are kept.
-const LISTINGS_MAX: usize = 5_000;
-/// Longest text of one field, in bytes.
-const TEXT_BYTES_MAX: usize = 1_000;
-/// So many of the parts of one service are read: telephones, languages, places.
-const PARTS_MAX: usize = 8;
 /// So many are written in one command.
 const WRITTEN_AT_ONCE: usize = 100;
 /// So many problems are told.

@@ -350,7 +350,7 @@ pub struct Office {
     asked: Mutex<HashMap<OfficeId, Vec<(Timestamp, usize)>>>,
     /// Packets that were opened, what each waits for, and until which hour. Forgotten when the node stops: then they are
     /// opened again.
-    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, (exchange::Awaited, u32)>>,
+    awaited: Mutex<HashMap<casemesh_crypto::hash::Digest, (exchange::Awaited, u32, u64)>>,
     /// Held while the log is read back: whole segments lie in memory then.
     reading_log: Mutex<()>,
     /// Held while an import is run or taken back.

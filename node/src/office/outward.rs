@@ -8,6 +8,7 @@ use crate::vault::{Record, Tx};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::consent::Permit;
+use casemesh_protocol::delivery::Resends;
 use casemesh_protocol::id::{EventId, OfficeId, PacketId, RecordId, StoreEpoch, ThreadId};
 use casemesh_protocol::limits::PACKET_LIFETIME_HOURS;
 use casemesh_protocol::outgoing::{Control, Disclosure, Grant, Outgoing, Release, Reply};
@@ -26,7 +27,7 @@ pub(super) struct Outward {
     subjects: Vec<KeyHandle>,
     urgency: u8,
     not_before: Option<Timestamp>,
-    held_at: Option<OfficeId>,
+    held: Option<(OfficeId, Timestamp)>,
 }
 
 impl Outward {
@@ -40,7 +41,7 @@ impl Outward {
             subjects: vec![referral.key],
             urgency: referral.urgency,
             not_before: None,
-            held_at: None,
+            held: None,
         }
     }
 
@@ -56,9 +57,9 @@ impl Outward {
         self
     }
 
-    /// It waits at that hub until its recipient accepted.
-    pub(super) fn held_at(mut self, hub: OfficeId) -> Self {
-        self.held_at = Some(hub);
+    /// It waits at that hub until its recipient accepted, and no longer than the consent holds.
+    pub(super) fn held_at(mut self, hub: OfficeId, consent_expires: Timestamp) -> Self {
+        self.held = Some((hub, consent_expires));
         self
     }
 
@@ -71,7 +72,7 @@ impl Outward {
             subjects: Vec::new(),
             urgency: 0,
             not_before: None,
-            held_at: None,
+            held: None,
         }
     }
 
@@ -84,6 +85,7 @@ impl Outward {
     pub(super) fn queue_row(self, tx: &mut Tx<'_>) -> Result<RecordId, DeskError> {
         let body = self.outgoing.body();
         let (evidence, purpose) = self.outgoing.consent();
+        let lifetime = tx.now().plus_ms(u64::from(PACKET_LIFETIME_HOURS) * 3_600_000);
         let id = tx.fresh_id();
         tx.insert(&Outbox {
             id,
@@ -99,14 +101,15 @@ impl Outward {
             subjects: self.subjects,
             state: OutboxState::Waiting,
             packet_hash: None,
-            expires: tx.now().plus_ms(u64::from(PACKET_LIFETIME_HOURS) * 3_600_000),
+            expires: self.held.map_or(lifetime, |(_, until)| lifetime.min(until)),
             urgency: self.urgency,
             problem: None,
             facts: Facts::default(),
             bytes: 0,
             not_before: self.not_before,
-            resends: 0,
-            held_at: self.held_at,
+            resends: Resends::default(),
+            held_at: self.held.map(|(hub, _)| hub),
+            claim: None,
         })?;
         Ok(id)
     }

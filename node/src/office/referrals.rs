@@ -343,6 +343,7 @@ impl Desk {
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })?;
         self.office.shed_referrals();
+        self.office.see_to_held();
         self.office.release_outbox();
         Ok(())
     }

@@ -380,7 +380,10 @@ impl Desk {
         } else if let Some(hub) = referral.preview.held_at {
             let full = Full { documents: None, ..draft.full };
             let disclosure = Disclosure::held(&draft.permit, referral.preview.template, full).map_err(not_allowed)?;
-            Outward::new(Outgoing::Disclosure(disclosure), &referral).not_before(goes_at).held_at(hub).queue(tx)?;
+            Outward::new(Outgoing::Disclosure(disclosure), &referral)
+                .not_before(goes_at)
+                .held_at(hub, draft.permit.expires())
+                .queue(tx)?;
         }
         tx.insert(&referral)?;
         touch_case(tx, case, "letter_out", &referral.partner_name)?;

@@ -1191,7 +1191,16 @@ pub struct ReferralView {
     /// Whether the other office does not belong to the network any more.
     pub partner_left: bool,
     /// The hub at which the full packet waits until it is accepted, or fetched, if it does.
-    pub held_at: Option<String>,
+    pub held_at: Option<HeldView>,
+}
+
+/// Where a full packet waits until it is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct HeldView {
+    /// The name of the hub.
+    pub hub: String,
+    /// Whether the hub said that it is there.
+    pub is_there: bool,
 }
 
 /// A document that goes with a referral, or came with one.

@@ -3,7 +3,7 @@
 use super::seal::{Sealed, office_id, preview, service};
 use crate::bounded::{List, Text};
 use crate::consent::{Circumstances, ConsentStatus, Permit};
-use crate::delivery::Queue;
+use crate::delivery::{Queue, Resends};
 use crate::id::{EventId, PacketId, StoreEpoch, ThreadId};
 use crate::referral::{Event, Note, Side, State, Step, Thread, ThreadEvent};
 use crate::terms::{Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, Line, Purpose};
@@ -60,7 +60,7 @@ pub(super) struct Row {
     pub(super) id: PacketId,
     pub(super) expires: Timestamp,
     pub(super) not_before: Timestamp,
-    pub(super) resends: u8,
+    pub(super) resends: Resends,
 }
 
 /// What became of a packet, as the relay notes it.
@@ -178,7 +178,7 @@ impl Office {
         content: Content,
         id: PacketId,
         times: (Timestamp, Timestamp),
-        resends: u8,
+        resends: Resends,
     ) {
         let (not_before, expires) = times;
         self.rows += 1;

@@ -7,7 +7,7 @@ use super::office::{Content, Fact, Held, Office, RowState};
 use super::seal::{Keys, Letter, Sealed, Unopened};
 use super::{Broken, Report, Setup};
 use crate::consent::ConsentStatus;
-use crate::delivery::{Input, Lost, resend_after};
+use crate::delivery::{Input, Lost, Resends};
 use crate::id::{PacketId, ThreadId};
 use crate::mailbox::Shelf;
 use crate::referral::{Event, Side, Step, ThreadEvent};
@@ -426,8 +426,8 @@ impl World {
             if is_open {
                 row.state = if lost == Lost::Refused { RowState::Refused } else { RowState::Expired };
             }
-            if let Some(wait) = resend_after(is_event, lost, row.resends) {
-                let (to, content, resends) = (row.to, row.content.clone(), row.resends + 1);
+            if let Some((wait, resends)) = row.resends.after(is_event, lost) {
+                let (to, content) = (row.to, row.content.clone());
                 let from = clock.plus_ms(wait);
                 office.queue(to, content, id, (from, from.plus_ms(lifetime)), resends);
             }
@@ -504,7 +504,7 @@ impl World {
     fn send(&mut self, n: u32, to: u32, content: Content) {
         let (id, lifetime) = (self.packet_id(), self.lifetime);
         let clock = self.own_clock(n);
-        self.office(n).queue(to, content, id, (clock, clock.plus_ms(lifetime)), 0);
+        self.office(n).queue(to, content, id, (clock, clock.plus_ms(lifetime)), Resends::default());
     }
 
     /// What a packet does; false where what it follows from is not here yet.

@@ -5,7 +5,7 @@ use crate::form::{Both, Form, Merged, merge};
 use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -20,7 +20,6 @@ use casemesh_node::vault::VaultError;
 use casemesh_protocol::directory::OfficeKind;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::terms::{ChildView, ConsentGiver, ConsentMethod, FieldGroup, Purpose, WithholdReason};
-use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -30,7 +29,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people/{id}", get(show).post(change))
         .route("/people/{id}/change", get(change_form))
         .route("/people/{id}/erase", get(erase_form).post(erase))
-        .route("/people/{id}/consents/new", get(consent_form))
+        .route("/people/{id}/consents/new", get(consent_form).post(consent_for))
         .route("/people/{id}/never", post(set_never))
         .route("/people/{id}/consents", post(record_consent))
         .route("/people/{id}/consents/{consent}/withdraw", post(withdraw_consent))
@@ -447,21 +446,14 @@ async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Re
     }
 }
 
-/// For which service outside the network a consent is asked.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Wanted {
-    listing: String,
+async fn consent_form(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed) -> Response {
+    consent_page(&app, signed, id, Form::of(&[("purpose", "share_for_service")])).await
 }
 
-async fn consent_form(
-    State(app): State<App>,
-    Path(id): Path<RecordId>,
-    signed: Signed,
-    Query(wanted): Query<Wanted>,
-) -> Response {
+/// A consent is asked for a service outside the network that was found.
+async fn consent_for(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form: found }: Sent) -> Response {
     let mut form = Form::of(&[("purpose", "share_for_service")]);
-    if let Ok(listing) = wanted.listing.parse::<RecordId>() {
+    if let Ok(listing) = found.get("listing").parse::<RecordId>() {
         let desk = signed.desk.clone();
         match app.run(move || desk.listing(listing)).await {
             Ok(listing) => form.set("outside", listing.recipient()),

@@ -117,10 +117,7 @@ async fn refer_page(
         &ReferPage {
             action: format!("/cases/{id}/refer"),
             about: format!("{} {}", case.summary.number, case.summary.client),
-            consent_href: match form.get("listing") {
-                "" => format!("/people/{first_client}/consents/new"),
-                listing => format!("/people/{first_client}/consents/new?listing={listing}"),
-            },
+            consent_href: format!("/people/{first_client}/consents/new"),
             unnamed,
             find_href: format!("/network?case={id}"),
             partners: offices,
@@ -154,9 +151,6 @@ async fn refer_page(
 struct Begun {
     to: String,
     follows: String,
-    service: String,
-    /// A service outside the network, from an imported directory.
-    listing: String,
 }
 
 async fn refer_form(
@@ -165,19 +159,7 @@ async fn refer_form(
     signed: Signed,
     Query(begun): Query<Begun>,
 ) -> Response {
-    let mut form = Form::of(&[("to", &begun.to), ("follows", &begun.follows), ("service", &begun.service)]);
-    if let Ok(listing) = begun.listing.parse::<RecordId>() {
-        let desk = signed.desk.clone();
-        match app.run(move || desk.listing(listing)).await {
-            Ok(listing) => {
-                form.set("to", format!("{OUTSIDE}{}", listing.recipient()));
-                form.set("contact", listing.contact.join(", "));
-                form.set("service", listing.service.map(|service| service.code).unwrap_or_default());
-                form.set("listing", begun.listing);
-            }
-            Err(error) => return signed.refused(&error),
-        }
-    }
+    let mut form = Form::of(&[("to", &begun.to), ("follows", &begun.follows)]);
     // Asked once more: what was said the first time need not be typed again.
     if let Ok(before) = begun.follows.parse::<RecordId>() {
         let desk = signed.desk.clone();
@@ -197,9 +179,30 @@ async fn refer_form(
     refer_page(&app, signed, id, form, None, None).await
 }
 
+/// A request begins at what was found in a search, which stands in no address: at an office, or at a service outside the network.
+async fn begin(app: &App, signed: Signed, id: RecordId, found: Form) -> Response {
+    let mut form = Form::of(&[("to", found.get("to")), ("service", found.get("service"))]);
+    if let Ok(listing) = found.get("listing").parse::<RecordId>() {
+        let desk = signed.desk.clone();
+        match app.run(move || desk.listing(listing)).await {
+            Ok(listing) => {
+                form.set("to", format!("{OUTSIDE}{}", listing.recipient()));
+                form.set("contact", listing.contact.join(", "));
+                form.set("service", listing.service.map(|service| service.code).unwrap_or_default());
+                form.set("listing", found.get("listing"));
+            }
+            Err(error) => return signed.refused(&error),
+        }
+    }
+    refer_page(app, signed, id, form, None, None).await
+}
+
 async fn refer(State(app): State<App>, Path(id): Path<RecordId>, Sent { signed, form }: Sent) -> Response {
     if form.on("back") {
         return refer_page(&app, signed, id, form, None, None).await;
+    }
+    if form.get("stage") == "begin" {
+        return begin(&app, signed, id, form).await;
     }
     let outside = form.get("to").strip_prefix(OUTSIDE).unwrap_or_default().to_owned();
     let input = ReferralInput {
