@@ -173,18 +173,19 @@ impl Counter<'_> {
         match self {
             Self::Here(desk) => Ok(desk.import_listings(files, service, dry_run)?),
             Self::Running { runtime, client } => {
-                let mut ask = json!({ "service": service, "dry_run": dry_run, "tables": {} });
+                let (mut file, mut tables) = ("", serde_json::Map::new());
                 for (name, bytes) in files {
                     let text = std::str::from_utf8(bytes).with_context(|| format!("{name} is no text in UTF-8"))?;
                     let table = name.to_ascii_lowercase();
                     match table.strip_suffix(".csv") {
-                        Some(table) => ask["tables"][table] = text.into(),
+                        Some(table) => drop(tables.insert(table.to_owned(), text.into())),
                         None if files.len() > 1 => {
                             anyhow::bail!("{name}: give one file in JSON, or tables that end in .csv")
                         }
-                        None => ask["file"] = text.into(),
+                        None => file = text,
                     }
                 }
+                let ask = json!({ "service": service, "dry_run": dry_run, "file": file, "tables": tables });
                 read(runtime.block_on(client.post("/network/listings", ask))?)
             }
         }

@@ -307,6 +307,10 @@ async fn join_walk(tools: (String, PathBuf)) {
     walk.go(&format!("{support_base}network/membership")).await;
     walk.reload_until("Casa Amapola Shelter").await;
     walk.check("membership-knocked").await;
+    walk.go(&support_base).await;
+    walk.shows("asks to join the network").await;
+    walk.check("home-knocking").await;
+    walk.go(&format!("{support_base}network/membership")).await;
     walk.press("form[action='/network/admit']").await;
     walk.check("membership-asked").await;
     walk.sign_in(&support_base, "worker").await;
@@ -318,6 +322,94 @@ async fn join_walk(tools: (String, PathBuf)) {
     walk.go(&format!("{shelter_base}network")).await;
     walk.shows("Support organisation").await;
     walk.check("network-joined").await;
+    walk.close().await;
+}
+
+/// A full packet that waits at a hub, and a service of an imported directory, on the pages.
+#[test]
+fn what_waits_at_a_hub_and_a_listed_service_in_a_real_browser() {
+    let Some(tools) = Walk::tools() else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(held_walk(tools));
+}
+
+async fn held_walk(tools: (String, PathBuf)) {
+    let made = tokio::task::spawn_blocking(|| {
+        let hub = TestNode::new(&new_node("Ugu hub", OfficeKind::Coordination, vec![Role::Hub], vec![]));
+        let office = |name: &str, hubs| TestNode::new(&new_node(name, OfficeKind::Shelter, vec![Role::Office], hubs));
+        let advice = office("Ugu Advice Office", vec![hub.office]);
+        let shelter = office("Casa Amapola Shelter", vec![]);
+        let file = network(&[&hub, &advice, &shelter]);
+        (hub, advice, shelter, file)
+    });
+    let (hub, advice, shelter, file) = made.await.unwrap();
+    let (_hub_served, _) = served(&hub, &file).await;
+    let (advice_served, advice_base) = served(&advice, &file).await;
+    let (shelter_served, shelter_base) = served(&shelter, &file).await;
+    let desk_of = |served: &Served| {
+        let node = served.node.clone();
+        tokio::task::spawn_blocking(move || {
+            let token = node.sign_in(&casemesh_node::node::Knock::new("worker", PASSWORD, "test")).unwrap();
+            node.desk(&token).unwrap()
+        })
+    };
+    let (desk, theirs) = (desk_of(&advice_served).await.unwrap(), desk_of(&shelter_served).await.unwrap());
+    let (person, case) = crate::referring::client(&desk);
+    crate::referring::consent(&desk, person, shelter.office, &["names", "contact"], &[]);
+    let walk = Walk::open(tools).await;
+    walk.sign_in(&advice_base, "worker").await;
+    walk.go(&format!("{advice_base}network/own")).await;
+    let tables = "(() => { const data = new DataTransfer();
+        data.items.add(new File(['id,organization_id,name,description,assured_date,eligibility_description\\ns1,o1,Counselling,Talks for people in distress,2026-05-01,Women and children\\n'], 'services.csv'));
+        data.items.add(new File(['id,name\\no1,Hope\\n'], 'organizations.csv'));
+        data.items.add(new File(['id,service_id,number\\np1,s1,039 555 0177\\n'], 'phones.csv'));
+        data.items.add(new File(['id\\n1\\n'], 'funding.csv'));
+        document.querySelector(\"form[action='/network/services'] input[type=file]\").files = data.files; return true; })()";
+    assert_eq!(value(&walk.page, tables).await, true);
+    walk.press("form[action='/network/services'] button").await;
+    walk.shows("funding.csv").await;
+    walk.check("own-entry-tables").await;
+
+    // From the case to a service that no consent names yet.
+    walk.go(&format!("{advice_base}cases/{case}/refer")).await;
+    walk.press("a[href^='/network?case=']").await;
+    walk.fill("form[action='/network/find']", &[("words", "distress")]).await;
+    walk.press("form[action='/network/find']").await;
+    walk.check("network-for-case").await;
+    walk.press("form:has(input[name='listing']) button").await;
+    walk.shows("Ask the client first").await;
+    walk.check("refer-unnamed").await;
+    walk.press("form[action$='/consents/new']").await;
+    assert_eq!(value(&walk.page, "document.querySelector('#outside').value").await, "Hope");
+    walk.check("consent-for-service").await;
+
+    // To an office of the network, with the full packet at our hub.
+    walk.go(&format!("{advice_base}cases/{case}/refer")).await;
+    let form = format!("form[action='/cases/{case}/refer']");
+    let fields =
+        [("to", "Casa Amapola"), ("consent", "Casa Amapola"), ("service", "safe_house"), ("urgency", "urgent")];
+    walk.fill(&form, &fields).await;
+    walk.fill(&form, &[("need", "A bed for one adult tonight"), ("wait_at_hub", "on")]).await;
+    value(&walk.page, "(() => { document.querySelectorAll('details').forEach(d => d.open = true); return true; })()")
+        .await;
+    walk.check("refer-hub").await;
+    walk.press(&form).await;
+    walk.shows("It goes as soon as they accept").await;
+    walk.check("refer-hub-preview").await;
+    walk.press(&form).await;
+    walk.reload_until("until they accept").await;
+    walk.check("referral-held").await;
+
+    walk.sign_in(&shelter_base, "worker").await;
+    let received = eventually("it arrives", || theirs.referrals(false).unwrap().first().map(|referral| referral.id));
+    walk.go(&format!("{shelter_base}referrals/{received}")).await;
+    walk.shows("comes as soon as this is accepted").await;
+    walk.check("referral-held-theirs").await;
+    crate::referring::step(&theirs, received, "accepted", "", "Come tonight");
+    walk.reload_until("Nomvula").await;
+    walk.check("referral-held-here").await;
+    walk.go(&format!("{shelter_base}referrals")).await;
+    walk.check("referrals-table").await;
     walk.close().await;
 }
 

@@ -173,7 +173,7 @@ fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = probe() {
-            println!("{what}: {:.1} s", start.elapsed().as_secs_f64());
+            eprintln!("{what}: {:.1} s", start.elapsed().as_secs_f64());
             return value;
         }
         assert!(start.elapsed() < PATIENCE, "never: {what}");

@@ -181,7 +181,7 @@ async fn refer_form(
 
 /// A request begins at what was found in a search, which stands in no address: at an office, or at a service outside the network.
 async fn begin(app: &App, signed: Signed, id: RecordId, found: Form) -> Response {
-    let mut form = Form::of(&[("to", found.get("to")), ("service", found.get("service"))]);
+    let mut form = Form::default();
     if let Ok(listing) = found.get("listing").parse::<RecordId>() {
         let desk = signed.desk.clone();
         match app.run(move || desk.listing(listing)).await {
@@ -193,6 +193,9 @@ async fn begin(app: &App, signed: Signed, id: RecordId, found: Form) -> Response
             }
             Err(error) => return signed.refused(&error),
         }
+    } else {
+        form.set("to", found.get("to"));
+        form.set("service", found.get("service"));
     }
     refer_page(app, signed, id, form, None, None).await
 }
