@@ -1066,3 +1066,54 @@ fn a_case_rests_for_a_reason_and_somebody_looks_again() {
     assert_eq!(code(view.level_of_help), "court_decision");
     assert!(view.tasks.is_empty() && view.rest_until.is_none());
 }
+
+/// The report of a period: the set that this program brings, one of the office's own, and what is wrong in it.
+#[test]
+fn a_report_is_computed_from_data_and_says_what_is_missing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, shelter) = crate::referring::started_offices();
+    let desk = advice.desk("worker");
+    let (person, case) = crate::referring::client(&desk);
+    let untyped = desk.open_case(vec![person], CaseInput::default()).unwrap();
+    let agreed = crate::referring::consent(&desk, person, shelter.office, &["names"], &[]);
+    crate::referring::refer(&desk, case, shelter.office, agreed);
+    let claimed = PaymentInput {
+        kind: "claimed".into(),
+        amount: "1250.50".into(),
+        currency: "ZAR".into(),
+        paid: desk.today().to_string(),
+        ..PaymentInput::default()
+    };
+    desk.add_payment(case, claimed).unwrap();
+    desk.close_case(untyped, &resolved()).unwrap();
+    let period = casemesh_protocol::time::Period::year(desk.today().year()).unwrap();
+    let report = desk.report(period).unwrap();
+    let number = |report: &casemesh_node::office::ReportView, id: &str| {
+        report.indicators.iter().find(|one| one.id == id).unwrap().clone()
+    };
+    let opened = number(&report, "opened");
+    assert_eq!((opened.covered, opened.missing, opened.cells.len()), (2, 1, 1), "one has no type, and it is said");
+    let value = |report: &casemesh_node::office::ReportView, id: &str| {
+        number(report, id).cells[0].value.parse::<i64>().unwrap()
+    };
+    let closed: i64 = number(&report, "closed").cells.iter().map(|cell| cell.value.parse::<i64>().unwrap()).sum();
+    assert_eq!(value(&report, "open_at_start") + 2 - closed, value(&report, "open_at_end"), "numbers that balance");
+    assert_eq!(number(&report, "money").cells[0].value, "1250.50");
+    let silent = number(&report, "no_feedback");
+    assert!(silent.is_share && (silent.cells[0].value.as_str(), silent.cells[0].of) == ("1", 1));
+
+    let own = "id = \"ours\"\nversion = 1\n[[indicator]]\nid = \"urgent\"\ntitle = { en = \"Urgent referrals\" }\nsource = \"referrals\"\nwhen = { in = \"sent\" }\nshare = [{ column = \"urgency\", is = [\"urgent\"] }]\n";
+    let file = advice.folder.path().join("indicators.toml");
+    std::fs::write(&file, own).unwrap();
+    let report = desk.report(period).unwrap();
+    assert_eq!(report.sets.last().unwrap(), &("ours".to_owned(), 1));
+    assert_eq!((number(&report, "urgent").cells[0].value.as_str(), report.problem), ("1", None));
+    std::fs::write(&file, own.replace("\"urgency\"", "\"hurry\"")).unwrap();
+    let report = desk.report(period).unwrap();
+    let problem = report.problem.unwrap();
+    assert!(problem.contains("indicators.toml: line 3: urgent: referrals have no column \"hurry\""), "{problem}");
+    assert!(report.indicators.len() >= 10, "the others are still there");
+    // Whoever may not see the case does not count it.
+    assert!(advice.desk("admin").report(period).is_err());
+}

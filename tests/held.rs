@@ -115,6 +115,10 @@ fn what_waits_at_a_hub_goes_when_they_accept_while_the_sender_sleeps() {
     };
     released(&advice, sent);
     released(&shelter, received);
+    // Nothing of it is left there, although the sender was away while it was fetched.
+    eventually("the hub keeps nothing", || (world.held() == 0).then_some(()));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(world.held(), 0);
 }
 
 #[test]

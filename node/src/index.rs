@@ -137,12 +137,12 @@ pub struct TaskRow {
 
 /// Money, as figures see it.
 #[derive(Debug, Clone, Copy)]
-struct PaymentRow {
-    case: RecordId,
-    kind: PaymentKind,
-    money: Money,
-    paid: Option<Day>,
-    recovered_here: bool,
+pub(crate) struct PaymentRow {
+    pub(crate) case: RecordId,
+    pub(crate) kind: PaymentKind,
+    pub(crate) money: Money,
+    pub(crate) paid: Option<Day>,
+    pub(crate) recovered_here: bool,
 }
 
 /// A packet of ours, as the exchange sees it.
@@ -194,7 +194,7 @@ pub struct Tables {
     closed_by_touch: BTreeSet<(Timestamp, RecordId)>,
     /// Whose was the last thing that happened in an open case.
     pub last_by: HashMap<RecordId, StaffId>,
-    payments: HashMap<RecordId, PaymentRow>,
+    pub(crate) payments: HashMap<RecordId, PaymentRow>,
     corrected_payments: HashSet<RecordId>,
     /// Tasks.
     pub tasks: HashMap<RecordId, TaskRow>,

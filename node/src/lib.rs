@@ -12,6 +12,7 @@ pub mod forms;
 mod held;
 mod hsds;
 pub mod index;
+pub mod indicators;
 pub mod journal;
 pub mod keys;
 pub mod lobby;

@@ -27,6 +27,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// So many claims are told at once: they fit a frame.
 const CLAIMS_MAX: usize = 256;
+/// So long a claim waits for its sender.
+const CLAIM_DAYS: u64 = 60;
 
 /// The mailboxes of a hub.
 #[derive(Debug)]
@@ -67,6 +69,18 @@ impl Mailboxes {
                 disk::remove(&path)?;
                 disk::remove(&path.with_extension("from"))?;
                 shelf.remove(&packet);
+            }
+        }
+        drop(shelves);
+        // Claims whose sender does not ask for them any more.
+        for entry in fs::read_dir(&self.folder)? {
+            let folder = entry?.path();
+            for packet in list_or_none(&folder, "clm")? {
+                let path = folder.join(format!("{packet}.clm"));
+                let said = fs::read(&path).ok().and_then(|bytes| wire::decode::<Claim>(&bytes).ok()?.unverified());
+                if said.is_none_or(|said| said.at.plus_days(CLAIM_DAYS) <= now) {
+                    disk::remove(&path)?;
+                }
             }
         }
         Ok(())

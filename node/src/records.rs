@@ -1711,6 +1711,9 @@ pub struct HandingOver {
     /// Under which consent.
     #[n(4)]
     pub consent: RecordId,
+    /// The referral for the same need that came before.
+    #[n(5)]
+    pub follows: Option<RecordId>,
 }
 
 impl Asked {

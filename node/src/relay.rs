@@ -436,13 +436,13 @@ impl Thread {
             RelayInput::Cancel(to, packet) => {
                 self.deliver(to, Input::Cancelled { packet });
                 // What lies at a hub may have been given before the hub was told: its receipt is still awaited.
-                if self.spool.out_row(&packet).is_none_or(|row| row.hold.is_none()) {
+                if !self.end_hold(&packet) {
                     self.log_failure(self.spool.drop_out(&packet));
                 }
             }
             RelayInput::ByHand(arrived) => {
                 for (office, packet) in arrived {
-                    self.settle_held(&packet);
+                    self.end_hold(&packet);
                     self.deliver(office, Input::Arrived { packet });
                 }
                 (self.wake)();
@@ -1038,7 +1038,7 @@ impl Thread {
         match receipt.verify(to, &keys) {
             Ok(stored) if stored.packet_hash == packet => {
                 if self.log_failure(self.spool.note_fact(&packet, Fact::Arrived(stored.stored))) {
-                    self.settle_held(&packet);
+                    self.end_hold(&packet);
                     self.deliver(to, Input::Arrived { packet });
                     (self.wake)();
                 }

@@ -9,6 +9,7 @@
 //! spool/fact/HASH.fact  what became of one of ours; not synced, for until the office took note the packet stays
 //!                       in spool/out and is offered again if the fact was lost
 //! spool/claim/THREAD.clm  what we accepted and whose full packet waits at a hub, with our signed word for that
+//! spool/claimed/HASH.clm  for which word of the recipient a hub gave what waited there, until the office took note
 //! spool/let_go/THREAD.let what waits at a hub and is to reach nobody, until nothing of it can come back any more
 //! spool/back/OFFICE/HASH.rcp  our receipt for what that office's stick brought, until its next stick
 //! ```
@@ -106,7 +107,7 @@ struct OutFile {
 }
 
 /// What became of a packet of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum Fact {
     /// The recipient's node signed for it then.
     #[n(0)]
@@ -117,9 +118,6 @@ pub enum Fact {
     /// Its time was over.
     #[n(2)]
     Expired,
-    /// It waited at a hub, which gave it for this claim.
-    #[n(3)]
-    Claimed(#[n(0)] Claim),
 }
 
 /// What is known of a packet that came in without opening it.
@@ -167,7 +165,7 @@ impl Spool {
     /// When the disk refuses.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("spool");
-        for part in ["in", "out", "fact", "back", "claim", "let_go"] {
+        for part in ["in", "out", "fact", "back", "claim", "claimed", "let_go"] {
             disk::make_folder(&folder.join(part))?;
         }
         let spool = Self { folder, keeping: Arc::default(), waiting: Arc::default() };
@@ -256,8 +254,12 @@ impl Spool {
         }
         // Also those that were here: who wrote them may have been stopped before this.
         disk::sync_new(&hashes.iter().map(|hash| self.path("in", hash, "pkt")).collect::<Vec<_>>())?;
-        let brought = packets.iter().map(|(packet, by)| Waiting::of(packet, *by));
-        self.waiting().extend(hashes.iter().copied().zip(brought));
+        let mut waiting = self.waiting();
+        for (hash, (packet, by)) in hashes.iter().zip(packets) {
+            let known = waiting.get(hash).and_then(|known| known.by);
+            waiting.insert(*hash, Waiting::of(packet, known.or(*by)));
+        }
+        drop(waiting);
         Ok(hashes)
     }
 
@@ -399,6 +401,27 @@ impl Spool {
 
     fn claim_path(&self, thread: &ThreadId) -> PathBuf {
         self.folder.join("claim").join(format!("{thread}.clm"))
+    }
+
+    /// Keeps the recipient's word for which a hub gave a packet of ours. Synced when it returns.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_claimed(&self, packet: &Digest, claim: &Claim) -> io::Result<()> {
+        disk::replace(&self.path("claimed", packet, "clm"), &wire::encode(&(*packet, claim.clone())))
+    }
+
+    /// For which words hubs gave packets of ours.
+    pub fn claimed(&self) -> Vec<(Digest, Claim)> {
+        read_rows(&self.folder.join("claimed"), "clm")
+    }
+
+    /// The office took note.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn drop_claimed(&self, packet: &Digest) -> io::Result<()> {
+        disk::remove(&self.path("claimed", packet, "clm"))
     }
 
     /// Notes what a hub is to let go of. Synced when it returns.

@@ -17,6 +17,7 @@ pub mod frame;
 #[cfg(test)]
 mod golden;
 pub mod id;
+pub mod indicators;
 pub mod join;
 pub mod limits;
 pub mod mailbox;

@@ -1919,6 +1919,16 @@ consent-given-on = اليوم المكتوب على الورقة، إذا أُع
 measures = قبل وبعد
 measures-first = أول مرة
 measures-last = آخر مرة
+report = تقرير الفترة
+report-number = الرقم
+report-class = الفئة
+report-class-more = الفئة الثانية
+report-value = القيمة
+report-of = من
+report-covered = يشمل
+report-missing = غير مدوَّن
+report-excluded = لا يُعدّ
+report-of-all = من { $count }
 figures-persons = { $count ->
     [zero] هذه القضايا لا تخص أي شخص؛ وفي المجموعة يُحسب كل من في قائمتها.
     [one] هذه القضايا تخص شخصاً واحداً؛ وفي المجموعة يُحسب كل من في قائمتها.
@@ -2508,6 +2518,8 @@ listing-eligibility = لمن
 listing-application = كيفية الالتحاق
 listing-fees = التكلفة
 listings-import = استيراد دليل خدمات
+listings-new = خدمات جديدة
+listings-changed = خدمات تغيّرت
 offers-for-case = العودة إلى الإحالة
 offers-refer = اطلب منهم لهذا المستفيد
 refer-unnamed = لا توجد موافقة تذكر { $name } بعد. اسأل المستفيد أولاً.

@@ -1875,6 +1875,16 @@ consent-given-on = Day on the paper, if it was given earlier
 measures = Before and after
 measures-first = First
 measures-last = Last
+report = Report of the period
+report-number = Number
+report-class = Class
+report-class-more = Second class
+report-value = Value
+report-of = Of
+report-covered = Covered
+report-missing = Not recorded
+report-excluded = Not to be counted
+report-of-all = of { $count }
 figures-persons = { $count ->
     [one] These cases are about { $count } person; of a group, everybody on its roll is counted.
    *[other] These cases are about { $count } people; of a group, everybody on its roll is counted.
@@ -2430,6 +2440,8 @@ listing-eligibility = For whom
 listing-application = How to get in
 listing-fees = What it costs
 listings-import = Import a service directory
+listings-new = New services
+listings-changed = Changed services
 offers-for-case = Back to the referral
 offers-refer = Ask them for this client
 refer-unnamed = No consent names { $name } yet. Ask the client first.

@@ -1875,6 +1875,16 @@ consent-given-on = Día anotado en el papel, si el consentimiento se dio antes
 measures = Antes y después
 measures-first = Primera vez
 measures-last = Última vez
+report = Informe del período
+report-number = Cifra
+report-class = Clase
+report-class-more = Segunda clase
+report-value = Valor
+report-of = De
+report-covered = Comprende
+report-missing = Sin anotar
+report-excluded = No se cuenta
+report-of-all = de { $count }
 figures-persons = { $count ->
     [one] Estos casos se refieren a { $count } persona; de un grupo se cuenta a todas las personas de su lista.
    *[other] Estos casos se refieren a { $count } personas; de un grupo se cuenta a todas las personas de su lista.
@@ -2431,6 +2441,8 @@ listing-eligibility = Para quién
 listing-application = Cómo acceder
 listing-fees = Cuánto cuesta
 listings-import = Importar un directorio de servicios
+listings-new = Servicios nuevos
+listings-changed = Servicios cambiados
 offers-for-case = Volver a la derivación
 offers-refer = Pedirles ayuda para esta persona
 refer-unnamed = Ningún consentimiento nombra todavía a { $name }. Pregunte primero al cliente.

@@ -1875,6 +1875,16 @@ consent-given-on = Jour noté sur le papier, si le consentement a été donné p
 measures = Avant et après
 measures-first = Première fois
 measures-last = Dernière fois
+report = Rapport de la période
+report-number = Chiffre
+report-class = Classe
+report-class-more = Seconde classe
+report-value = Valeur
+report-of = Sur
+report-covered = Couvre
+report-missing = Non noté
+report-excluded = À ne pas compter
+report-of-all = sur { $count }
 figures-persons = { $count ->
     [one] Ces dossiers concernent { $count } personne ; pour un groupe, chaque personne de sa liste est comptée.
    *[other] Ces dossiers concernent { $count } personnes ; pour un groupe, chaque personne de sa liste est comptée.
@@ -2431,6 +2441,8 @@ listing-eligibility = Pour qui
 listing-application = Comment y accéder
 listing-fees = Ce que cela coûte
 listings-import = Importer un annuaire de services
+listings-new = Nouveaux services
+listings-changed = Services modifiés
 offers-for-case = Retour à l’orientation
 offers-refer = Leur demander pour cette personne
 refer-unnamed = Aucun consentement ne nomme encore { $name }. Demandez d’abord à la personne.

@@ -1875,6 +1875,16 @@ consent-given-on = Siku iliyo kwenye karatasi, kama idhini ilitolewa mapema
 measures = Kabla na baada
 measures-first = Mara ya kwanza
 measures-last = Mara ya mwisho
+report = Ripoti ya kipindi
+report-number = Takwimu
+report-class = Kundi
+report-class-more = Kundi la pili
+report-value = Idadi
+report-of = Kati ya
+report-covered = Inahusu
+report-missing = Haikuandikwa
+report-excluded = Isihesabiwe
+report-of-all = kati ya { $count }
 figures-persons = { $count ->
     [one] Kesi hizi zinamhusu mtu { $count }; kwa kikundi, kila aliye kwenye orodha yake anahesabiwa.
    *[other] Kesi hizi zinawahusu watu { $count }; kwa kikundi, kila aliye kwenye orodha yake anahesabiwa.
@@ -2431,6 +2441,8 @@ listing-eligibility = Kwa nani
 listing-application = Namna ya kupokelewa
 listing-fees = Gharama
 listings-import = Ingiza orodha ya huduma
+listings-new = Huduma mpya
+listings-changed = Huduma zilizobadilika
 offers-for-case = Rudi kwenye rufaa
 offers-refer = Waombe kwa ajili ya mteja huyu
 refer-unnamed = Hakuna idhini inayomtaja { $name } bado. Muulize mteja kwanza.

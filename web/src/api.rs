@@ -26,8 +26,8 @@ use casemesh_node::office::{
     ActionInput, ActionView, AnswerInput, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, ClosureInput,
     CollectedView, ConsentInput, Desk, DeskError, FieldProblem, FiguresView, HomeView, ImportError, ImportReport,
     ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView,
-    ReferralInput, ReferralSummary, ReferralView, SettingsInput, SharePreview, StaffInput, StaffView, StandingInput,
-    TablePreview, TaskChange, TaskFilter, TaskInput, TaskView, Undone,
+    ReferralInput, ReferralSummary, ReferralView, ReportView, SettingsInput, SharePreview, StaffInput, StaffView,
+    StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView, Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::TaskState;
@@ -637,6 +637,12 @@ async fn figures(State(app): State<App>, caller: Caller, Query(days): Query<Days
     at_desk(&app, move || caller.desk.figures(period)).await
 }
 
+#[utoipa::path(get, path = "/api/v1/figures/report", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = ReportView), (status = 403, body = Problem)))]
+async fn report(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<ReportView> {
+    let period = days.period()?;
+    at_desk(&app, move || caller.desk.report(period)).await
+}
+
 #[utoipa::path(get, path = "/api/v1/tables", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = TablePreview), (status = 403, body = Problem)))]
 async fn table_preview(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<TablePreview> {
     let period = days.period()?;
@@ -805,6 +811,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/referrals/{id}/recall", post(recall_referral))
         .route("/partners", get(partners))
         .route("/figures", get(figures))
+        .route("/figures/report", get(report))
         .route("/tables", get(table_preview).post(approve_table))
         .route("/collected", get(collected))
         .route("/staff", get(staff).post(add_staff))
@@ -878,6 +885,7 @@ pub(crate) fn long_routes() -> Router<App> {
         referral_to_case,
         partners,
         figures,
+        report,
         table_preview,
         approve_table,
         collected,

@@ -115,6 +115,7 @@ impl Office {
     /// office, and from time to time.
     pub fn turn(&self) {
         self.take_facts();
+        self.take_claimed();
         self.take_in();
         // While the clock is doubted, nothing ends and nobody is late.
         if !self.around.watch.is_doubted() {
@@ -193,7 +194,7 @@ impl Office {
         let Some(directory) = self.around.directory() else { return Ok(()) };
         let prekey = directory.member(&row.to).and_then(|member| member.prekey(now)).map(|own| own.prekey.clone());
         let Some(prekey) = prekey else { return Ok(()) };
-        if let Err(problem) = self.still_permitted(&row, now) {
+        if let Some(problem) = self.still_permitted(&row, now)? {
             return match row.referral.filter(|_| carries_event(row.kind)) {
                 Some(referral) => self.take_release_back(referral, problem),
                 None => {
@@ -266,26 +267,26 @@ impl Office {
         })
     }
 
-    /// The consent rule, asked again at the moment of sending.
-    pub(super) fn still_permitted(&self, row: &Outbox, now: Timestamp) -> Result<(), String> {
-        let (Some((person, consent)), Some(purpose)) = (row.consent, row.purpose) else { return Ok(()) };
+    /// The consent rule, asked again at the moment of sending: why it may not go, if it may not.
+    ///
+    /// # Errors
+    /// When the store cannot be read; nothing is decided then.
+    pub(super) fn still_permitted(&self, row: &Outbox, now: Timestamp) -> Result<Option<String>, DeskError> {
+        let (Some((person, consent)), Some(purpose)) = (row.consent, row.purpose) else { return Ok(None) };
         let referral = row.referral.and_then(|id| self.index.read().referrals.get(&id).cloned());
         if referral.is_some_and(|referral| referral.thread().state.is_final()) {
-            return Err("the referral was taken back before it went".into());
+            return Ok(Some("the referral was taken back before it went".into()));
         }
-        let consent = self
-            .vault
-            .get::<Consent>(person, consent)
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| "the consent is gone".to_owned())?
-            .record;
+        let Some(consent) = self.vault.get::<Consent>(person, consent)?.map(|sealed| sealed.record) else {
+            return Ok(Some("the consent is gone".into()));
+        };
         let holder = self.index.read().standing(person);
-        let holder = self.vault.get::<Person>(Person::TOP, holder).map_err(|error| error.to_string())?;
-        let holder = holder.ok_or_else(|| "the person is gone".to_owned())?.record;
+        let Some(holder) = self.vault.get::<Person>(Person::TOP, holder)?.map(|sealed| sealed.record) else {
+            return Ok(Some("the person is gone".into()));
+        };
         let circumstances = self.circumstances(&holder, row.to, &self.name_of(row.to));
-        Permit::under(&consent.terms, consent.status, purpose, row.to, circumstances, now)
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        let permit = Permit::under(&consent.terms, consent.status, purpose, row.to, circumstances, now);
+        Ok(permit.err().map(|error| error.to_string()))
     }
 
     /// What a member of the network is called.
@@ -335,16 +336,9 @@ impl Office {
                     // What a hub gave before it was told to let go went all the same.
                     let is_open = row.state == OutboxState::Released
                         || (row.state == OutboxState::Cancelled && row.held_at.is_some());
-                    match fact.clone() {
+                    match fact {
                         Fact::Arrived(at) => {
                             row.facts.arrived.get_or_insert(at);
-                            if is_open {
-                                (row.state, row.problem) = (OutboxState::Arrived, None);
-                            }
-                        }
-                        Fact::Claimed(claim) => {
-                            row.facts.arrived.get_or_insert(tx.now());
-                            row.claim = Some(claim);
                             if is_open {
                                 (row.state, row.problem) = (OutboxState::Arrived, None);
                             }
@@ -354,7 +348,11 @@ impl Office {
                             row.problem = Some("the other office refused the packet; call them".into());
                         }
                         // Nobody accepted in time: what waited for that is not missed.
-                        Fact::Expired if row.held_at.is_some() => row.state = OutboxState::Cancelled,
+                        Fact::Expired if row.held_at.is_some() => {
+                            if row.state == OutboxState::Released {
+                                row.state = OutboxState::Cancelled;
+                            }
+                        }
                         Fact::Expired if !row.state.is_settled() => {
                             row.state = OutboxState::Expired;
                             row.problem = Some("it could not be delivered in time; call them".into());
@@ -369,7 +367,7 @@ impl Office {
                         send_bare(tx, &referral.record, row)?;
                         not_arrived(tx, &referral.record, row)?;
                     }
-                    if let Some(again) = again(row, &fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
+                    if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
                         tx.insert(&again)?;
                     }
                     if row.state.is_settled() {
@@ -384,6 +382,34 @@ impl Office {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(kind = %error.kind(), "the spool cannot be written"),
                 Err(error) => tracing::error!(%error, "a fact about a packet could not be kept; it is taken again"),
+            }
+        }
+    }
+
+    /// For which words hubs gave what waited there: they stand with the packets from now on.
+    fn take_claimed(&self) {
+        let spool = self.around.relay.spool();
+        for (packet, claim) in spool.claimed() {
+            let id = self.index.read().outbox.values().find(|row| row.packet_hash == Some(packet)).map(|row| row.id);
+            let taken: Result<(), DeskError> = match id {
+                None => Ok(()),
+                Some(id) => self.vault.write(None, "fact", move |tx| {
+                    let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
+                    let row = &mut sealed.record;
+                    row.claim = Some(claim);
+                    if row.state == OutboxState::Cancelled {
+                        row.problem = Some(
+                            "the other office had claimed it at the hub before; whether it came there is not known yet"
+                                .into(),
+                        );
+                    }
+                    Ok(tx.update(&sealed.record, sealed.revision)?)
+                }),
+            };
+            match taken.map(|()| spool.drop_claimed(&packet)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(kind = %error.kind(), "the spool cannot be written"),
+                Err(error) => tracing::error!(%error, "a claim could not be kept; it is taken again"),
             }
         }
     }
@@ -404,15 +430,19 @@ impl Office {
         let is_for_key = |hash: &&Digest| matches!(awaited.get(*hash), Some((Awaited::Key(_), ..)));
         let (mut for_key, for_referral): (Vec<&Digest>, Vec<&Digest>) = waiting.iter().partition(is_for_key);
         for_key.sort_by_key(|hash| awaited.get(*hash).map(|(_, _, turn)| *turn));
-        // The oldest stay, and nobody brings more than a few.
-        let mut brought: HashMap<Option<OfficeId>, usize> = HashMap::new();
-        let over = for_key.into_iter().enumerate().filter(|(place, hash)| {
+        // The oldest stay, and nobody brings more than a few; through hubs come those of many.
+        let mut kept: HashMap<Option<OfficeId>, usize> = HashMap::new();
+        let mut over = Vec::new();
+        for hash in for_key {
             let by = spool.bringer(hash);
-            let count = brought.entry(by).or_default();
-            *count += 1;
-            *place >= LATER_FOR_KEY_MAX || (by.is_some() && *count > LATER_FOR_KEY_OF_ONE_MAX)
-        });
-        let over: Vec<&Digest> = over.map(|(_, hash)| hash).collect();
+            let most = if by.is_some() { LATER_FOR_KEY_OF_ONE_MAX } else { LATER_FOR_KEY_MAX / 2 };
+            let has_room =
+                kept.values().sum::<usize>() < LATER_FOR_KEY_MAX && kept.get(&by).is_none_or(|count| *count < most);
+            match has_room {
+                true => *kept.entry(by).or_default() += 1,
+                false => over.push(hash),
+            }
+        }
         for hash in over.into_iter().chain(for_referral.into_iter().skip(LATER_MAX)) {
             tracing::warn!(packet = ?hash, "too many packets wait for what they follow from; one was set aside");
             awaited.remove(hash);
@@ -443,7 +473,7 @@ impl Office {
                 later.push(*hash);
                 continue;
             }
-            awaited.remove(hash);
+            let turn_before = awaited.remove(hash).map(|(_, _, turn)| turn);
             let packet = match spool.read_in(hash) {
                 Ok(packet) => packet,
                 Err(error) => {
@@ -455,7 +485,8 @@ impl Office {
                 Ok(Taken::Later(what)) => {
                     later.push(*hash);
                     let expires_h = envelope::Header::read(&packet).map_or(0, |header| header.expires_h);
-                    let turn = awaited.values().map(|(_, _, turn)| turn + 1).max().unwrap_or_default();
+                    let next = || awaited.values().map(|(_, _, turn)| turn + 1).max().unwrap_or_default();
+                    let turn = turn_before.unwrap_or_else(next);
                     awaited.insert(*hash, (what, expires_h, turn));
                     continue;
                 }
@@ -850,12 +881,12 @@ impl Office {
 
 /// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.
 /// A disclosure is not sent again by itself: somebody looks first.
-fn again(row: &Outbox, fact: &Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
+fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
     let is_event = row.kind == PacketKind::ReferralEvent.number() && !row.body.is_empty();
     let lost = match fact {
         Fact::Expired => Lost::Expired,
         Fact::Refused => Lost::Refused,
-        Fact::Arrived(_) | Fact::Claimed(_) => return None,
+        Fact::Arrived(_) => return None,
     };
     let (wait_ms, resends) = row.resends.after(is_event, lost)?;
     Some(Outbox {
@@ -924,7 +955,7 @@ mod tests {
             claim: None,
         };
         let often = Resends { expired: EXPIRED_RESENDS_MAX, refused: REFUSED_RESENDS_MAX };
-        let again = |row: &Outbox, fact: Fact| again(row, &fact, RecordId::new([5; 16]), PacketId::new([6; 16]), now);
+        let again = |row: &Outbox, fact: Fact| again(row, fact, RecordId::new([5; 16]), PacketId::new([6; 16]), now);
         let event = row(PacketKind::ReferralEvent, Resends::default());
         let next = again(&event, Fact::Expired).unwrap();
         assert_eq!(

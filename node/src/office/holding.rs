@@ -60,6 +60,9 @@ pub(super) fn was_fetched(tables: &Tables, referral: &Referral) -> bool {
     held_rows(tables).any(|row| row.referral == Some(referral.id) && row.facts.arrived.is_some())
 }
 
+/// So long after a claim somebody is told that no acceptance came.
+const MISSED_DAYS: u64 = 30;
+
 /// The event by which we accepted, if we still work on it and wait for what is at the hub.
 fn accepted(referral: &Referral, now: Timestamp) -> Option<Digest> {
     let thread = referral.thread();
@@ -82,10 +85,12 @@ impl Office {
 
     fn claim_held(&self) -> Result<(), DeskError> {
         let (now, relay) = (self.around.clock.now(), &self.around.relay);
+        // While the clock is doubted, no consent is over.
+        let expiry_now = if self.around.watch.is_doubted() { Timestamp::default() } else { now };
         let waiting: BTreeMap<ThreadId, (Arc<Referral>, Digest)> = {
             let tables = self.index.read();
             let held = tables.referrals.values().filter(|referral| referral.preview.held_at.is_some());
-            held.filter_map(|one| Some((one.thread, (Arc::clone(one), accepted(one, now)?)))).collect()
+            held.filter_map(|one| Some((one.thread, (Arc::clone(one), accepted(one, expiry_now)?)))).collect()
         };
         // One that an older key signed is signed anew: keys change, and the hub asks for a good one.
         let own_key = self.keys.node_key.verifying_key().id();
@@ -138,27 +143,39 @@ impl Office {
         for (id, is_over) in released {
             let Some(row) = self.vault.get::<Outbox>(Outbox::TOP, id)?.map(|sealed| sealed.record) else { continue };
             // The consent, and whom the client rules out, as the usual road asks when they accept.
-            let problem = self.still_permitted(&row, now).err().filter(|_| !is_over);
+            let problem = match is_over || self.around.watch.is_doubted() {
+                true => None,
+                false => self.still_permitted(&row, now)?,
+            };
             if is_over || problem.is_some() {
                 self.let_go_of(&row)?;
                 row.packet_hash.into_iter().for_each(|packet| self.around.relay.cancel(row.to, packet));
                 self.settle_row(id, OutboxState::Cancelled, problem, None)?;
             }
         }
-        self.miss_acceptances(now)
+        if self.around.watch.is_doubted() { Ok(()) } else { self.miss_acceptances(now) }
     }
 
     /// What was claimed at a hub, and no acceptance came for it in a day: somebody asks.
     fn miss_acceptances(&self, now: Timestamp) -> Result<(), DeskError> {
-        let missed: Vec<RecordId> = {
-            let tables = self.index.read();
-            let is_old = |row: &&crate::index::OutboxRow| {
-                let at = row.facts.arrived.filter(|_| row.state == OutboxState::Arrived);
-                at.is_some_and(|at| at.plus_days(1) <= now && now <= at.plus_days(30))
+        let rows: Vec<RecordId> =
+            held_rows(&self.index.read()).filter(|row| row.referral.is_some()).map(|row| row.id).collect();
+        let mut missed = Vec::new();
+        for id in rows {
+            let Some(row) = self.vault.get::<Outbox>(Outbox::TOP, id)?.map(|sealed| sealed.record) else { continue };
+            let Some((referral, said)) = row.referral.zip(row.claim.as_ref().and_then(Claim::unverified)) else {
+                continue;
             };
-            let referrals = held_rows(&tables).filter(is_old).filter_map(|row| tables.referrals.get(&row.referral?));
-            referrals.filter(|referral| !referral.thread().was_accepted()).map(|referral| referral.id).collect()
-        };
+            let is_old = said.at.plus_days(1) <= now && now <= said.at.plus_days(MISSED_DAYS);
+            // Whatever became of the acceptance, that it came is enough.
+            let came = self
+                .index
+                .read()
+                .referrals
+                .get(&referral)
+                .is_none_or(|referral| referral.events.iter().any(|held| held.signed.hash() == said.accepted));
+            missed.extend(Some(referral).filter(|_| is_old && !came));
+        }
         for id in missed {
             self.vault.write(None, "missed_acceptance", move |tx| {
                 let referral = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;

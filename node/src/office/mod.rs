@@ -27,6 +27,7 @@ mod history;
 mod holding;
 mod home;
 mod import;
+mod indicators;
 mod inviting;
 mod links;
 mod listings;
@@ -70,6 +71,7 @@ pub use history::{FieldChange, HistoryOf, HistoryView, VersionView};
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
+pub use indicators::{ClassView, IndicatorCellView, IndicatorView, ReportView};
 pub use links::Shared;
 pub use listings::{LISTINGS_BYTES_MAX, ListingsReport};
 pub use log::{LogCheck, LogFilter, LogRow, LogView};

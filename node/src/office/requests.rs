@@ -4,7 +4,7 @@ use super::{Desk, DeskError, FieldProblem, RequestView, RequestedView};
 use crate::index::Tables;
 use crate::keys::{KeyFile, Keys};
 use crate::policy::{Actor, Ask};
-use crate::records::{Action, Asked, Case, Closure, Decided, Person, Request, Staff};
+use crate::records::{Action, Asked, Case, Closure, Decided, HandingOver, Person, Request, Staff};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::directory::Card;
@@ -268,6 +268,8 @@ impl Desk {
                 self.office.decide_about(*office, ended, None)
             }
             Asked::Erase(person, _, records) => self.erase_now(*person, records),
+            // A crash can have come between the two: what is under way is done.
+            Asked::HandOver(case, how) if self.is_handing_over(*case, how) => Ok(()),
             Asked::HandOver(case, how) => self.send_referral(*case, how.into()).map(drop),
             Asked::Account(_, _, _, Some(slot)) | Asked::ResetPassword(_, _, Some(slot)) => {
                 let slot = slot.clone();
@@ -279,6 +281,16 @@ impl Desk {
             }
             _ => Ok(()),
         }
+    }
+
+    fn is_handing_over(&self, case: RecordId, how: &HandingOver) -> bool {
+        let tables = self.office.index.read();
+        let mut of_case = tables.referrals.values().filter(|referral| referral.outgoing && referral.case == Some(case));
+        of_case.any(|referral| {
+            let is_it =
+                referral.preview.is_transfer() && (referral.partner, referral.consent) == (how.to, Some(how.consent));
+            is_it && tables.stands(referral).state.is_open()
+        })
     }
 
     pub(super) fn carry_out(&self, tx: &mut Tx<'_>, asked: &Asked) -> Result<(), DeskError> {

@@ -87,6 +87,7 @@ impl From<&HandingOver> for ReferralInput {
             need: how.need.clone(),
             urgency: how.urgency.clone(),
             consent: how.consent.to_string(),
+            follows: how.follows.map(|follows| follows.to_string()).unwrap_or_default(),
             transfer: true,
             ..Self::default()
         }
@@ -419,6 +420,7 @@ impl Desk {
             need: draft.preview.need.to_string(),
             urgency: input.urgency,
             consent,
+            follows: draft.follows,
         };
         let asked = Asked::HandOver(case, how);
         if !self.has_approver(&asked) {

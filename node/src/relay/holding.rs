@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A hub that does not take one, or has none for us yet, is asked again after so long: doubled each time, and at once when it was away.
 const AGAIN_MS: u64 = 60_000;
 const LONGEST_MS: u64 = 6 * 3_600_000;
+/// So many packets are on their way to where they wait at a time.
+const HOLDS_OUT_MAX: usize = 4;
 
 /// When something is seen to next, and how often it came to nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,8 +94,19 @@ impl Thread {
         self.holding.let_go.insert(row.hold.thread, (row, Next::default()));
     }
 
-    /// It arrived: nobody need keep it.
-    pub(super) fn settle_held(&mut self, packet: &Digest) {
+    /// It arrived, or is not to: no hub need keep it, and one that was sent it once more meanwhile lets go of it too. Whether it was
+    /// one that waits.
+    pub(super) fn end_hold(&mut self, packet: &Digest) -> bool {
+        let Some(row) = self.spool.out_row(packet) else { return false };
+        let Some(hold) = row.hold else { return false };
+        let row = LetGoRow { hold, to: row.to, until: row.expires, is_told: false };
+        if self.log_failure(self.spool.keep_let_go(&row)) {
+            self.let_go(row);
+        }
+        true
+    }
+
+    fn settle_held(&mut self, packet: &Digest) {
         self.holding.left.remove(packet);
         self.status().held.remove(packet);
     }
@@ -107,11 +120,11 @@ impl Thread {
     /// A hub said hello: what came to nothing there is tried at once.
     pub(super) fn hub_is_back(&mut self, hub: OfficeId) {
         let left = self.holding.left.values_mut().filter(|(row, _)| row.hold.is_some_and(|hold| hold.hub == hub));
-        left.for_each(|(_, next)| next.at = Timestamp::default());
         let claims = self.holding.claims.values_mut().filter(|(row, _)| row.hold.hub == hub);
-        claims.for_each(|(_, next)| next.at = Timestamp::default());
         let let_go = self.holding.let_go.values_mut().filter(|(row, _)| row.hold.hub == hub);
-        let_go.for_each(|(_, next)| next.at = Timestamp::default());
+        let all = left.map(|(_, next)| next).chain(claims.map(|(_, next)| next)).chain(let_go.map(|(_, next)| next));
+        // What the hub keeps, and what is not asked for again, came to something.
+        all.filter(|next| next.in_vain > 0).for_each(|next| next.at = Timestamp::default());
     }
 
     /// Sees to what is due at hubs whose line stands.
@@ -126,12 +139,18 @@ impl Thread {
         let busy: BTreeSet<ThreadId> =
             on_its_way.iter().filter_map(|packet| self.spool.out_row(packet)?.hold).map(|hold| hold.thread).collect();
         let mut due: Vec<(OfficeId, MailboxRequest, Asked)> = Vec::new();
-        for (row, next) in self.holding.left.values_mut().filter(|(_, next)| next.at <= now) {
+        // Few at a time, and first what came to nothing least often: a thin line gets through all of them.
+        let mut waiting: Vec<&mut (OutRow, Next)> =
+            self.holding.left.values_mut().filter(|(_, next)| next.at <= now).collect();
+        waiting.sort_by_key(|(_, next)| next.in_vain);
+        let mut room = HOLDS_OUT_MAX.saturating_sub(on_its_way.len());
+        for (row, next) in waiting {
             let Some(Hold { hub, thread }) = row.hold.filter(|hold| self.present.contains_key(&hold.hub)) else {
                 continue;
             };
             let Ok(packet) = self.spool.read_out(&row.packet) else { continue };
-            if !busy.contains(&thread) {
+            if room > 0 && !busy.contains(&thread) {
+                room -= 1;
                 *next = next.again(now);
                 due.push((hub, MailboxRequest::Hold { to: row.to, thread, packet }, Asked::Hold(row.packet)));
             }
@@ -145,7 +164,7 @@ impl Thread {
         }
         for (thread, (row, next)) in self.holding.let_go.iter_mut().filter(|(_, (_, next))| next.at <= now) {
             if !row.is_told && self.present.contains_key(&row.hold.hub) && !busy.contains(thread) {
-                next.at = now.plus_ms(HUB_REDIAL_MS);
+                *next = Next { at: now.plus_ms(HUB_REDIAL_MS), in_vain: 1 };
                 let request = MailboxRequest::LetGo { to: row.to, thread: *thread };
                 due.push((row.hold.hub, request, Asked::LetGo(*thread)));
             }
@@ -214,7 +233,7 @@ impl Thread {
                     "what waited at a hub for our acceptance is not for us, or past its time; it is not asked for again"
                 );
                 if let Some((row, next)) = self.holding.claims.get_mut(&thread) {
-                    next.at = row.until;
+                    *next = Next { at: row.until, in_vain: 0 };
                 }
             }
         }
@@ -233,7 +252,7 @@ impl Thread {
                 row.as_ref().and_then(|row| row.hold).is_some_and(|hold| hold.thread == said.thread)
             });
             if is_it {
-                if !self.log_failure(self.spool.note_fact(&packet, Fact::Claimed(claim))) {
+                if !self.log_failure(self.spool.keep_claimed(&packet, &claim)) {
                     continue;
                 }
                 (self.wake)();

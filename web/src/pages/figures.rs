@@ -1,6 +1,7 @@
 //! The office's figures, the table that may leave, and what a collector holds.
 
 use crate::App;
+use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
@@ -9,12 +10,17 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::{CollectedView, DeskError, FieldProblem, FiguresView, TablePreview};
+use casemesh_node::office::{
+    ClassView, CollectedView, DeskError, FieldProblem, FiguresView, HandedOut, IndicatorView, ReportView, TablePreview,
+};
 use casemesh_protocol::time::{Day, Period};
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/figures", get(show).post(approve)).route("/collector", get(collected))
+    Router::new()
+        .route("/figures", get(show).post(approve))
+        .route("/figures/table", get(report_table))
+        .route("/collector", get(collected))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,7 +62,87 @@ struct FiguresPage {
     page: Page,
     form: Form,
     figures: Option<FiguresView>,
+    report: Option<ReportView>,
     table: Option<TablePreview>,
+}
+
+impl FiguresPage {
+    /// What an indicator is called in the language of the page.
+    fn title<'a>(&self, one: &'a IndicatorView) -> &'a str {
+        title(&self.page, one)
+    }
+
+    /// What a class of a cell is called.
+    fn class(&self, class: &ClassView) -> String {
+        class_name(&self.page, class)
+    }
+}
+
+fn title<'a>(page: &Page, one: &'a IndicatorView) -> &'a str {
+    let said = one.title.get(page.language.code).or_else(|| one.title.get("en"));
+    said.map_or(one.id.as_str(), String::as_str)
+}
+
+fn class_name(page: &Page, class: &ClassView) -> String {
+    match class {
+        // Words of ours are in the catalogues; codes have their own texts.
+        ClassView::Code(code) if ["referral_state", "payment"].contains(&code.list.as_str()) => {
+            page.word(&code.list.replace('_', "-"), &code.code)
+        }
+        ClassView::Code(code) => page.code(code),
+        ClassView::From { from, to: Some(to) } => format!("{from}–{}", to - 1),
+        ClassView::From { from, to: None } => format!("≥ {from}"),
+    }
+}
+
+/// The report as a table for a spreadsheet: a line for each cell, with what is missing and excluded beside it.
+async fn report_table(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
+    let Ok(Some(period)) = period(&days.from, &days.to) else {
+        return figures_page(&app, signed, days, Vec::new()).await;
+    };
+    let desk = signed.desk.clone();
+    let report = match app.run(move || desk.report(period)).await {
+        Ok(report) => report,
+        Err(error) => return signed.refused(&error),
+    };
+    let page = &signed.page;
+    let head = [
+        "report-number",
+        "report-class",
+        "report-class-more",
+        "report-value",
+        "report-of",
+        "report-covered",
+        "report-missing",
+        "report-excluded",
+    ];
+    let head: Vec<String> = head.into_iter().map(|key| page.t(key)).collect();
+    let rows: Vec<Vec<String>> = report
+        .indicators
+        .iter()
+        .flat_map(|one| {
+            one.cells.iter().map(move |cell| {
+                let mut classes = cell.classes.iter().map(|class| class_name(page, class));
+                vec![
+                    title(page, one).to_owned(),
+                    classes.next().unwrap_or_default(),
+                    classes.next().unwrap_or_default(),
+                    cell.value.clone(),
+                    cell.of.to_string(),
+                    one.covered.to_string(),
+                    one.missing.to_string(),
+                    one.excluded.to_string(),
+                ]
+            })
+        })
+        .collect();
+    match casemesh_node::table::csv(&head, &rows) {
+        Ok(bytes) => {
+            let name = format!("figures-{}-{}.csv", period.from, period.to);
+            handed_out(HandedOut { name, media_type: "text/csv; charset=utf-8", bytes })
+        }
+        Err(error) => signed.refused(&DeskError::Partner(error.to_string())),
+    }
 }
 
 async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<FieldProblem>) -> Response {
@@ -75,19 +161,19 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
                     Err(DeskError::Denied(_)) => None,
                     Err(error) => return Err(error),
                 };
-                Ok((desk.figures(period)?, table))
+                Ok((desk.figures(period)?, desk.report(period)?, table))
             })
         })
         .await;
-    let (figures, table) = match loaded {
-        None => (None, None),
-        Some(Ok((figures, table))) => (Some(figures), table),
+    let (figures, report, table) = match loaded {
+        None => (None, None, None),
+        Some(Ok((figures, report, table))) => (Some(figures), Some(report), table),
         Some(Err(error)) => return signed.refused(&error),
     };
     let form = days.shown(period);
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let form = form.with_problems(std::mem::take(&mut problems));
-    html_with(status, &FiguresPage { page: signed.page, form, figures, table })
+    html_with(status, &FiguresPage { page: signed.page, form, figures, report, table })
 }
 
 async fn show(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {

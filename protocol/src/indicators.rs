@@ -1,0 +1,638 @@
+//! Indicator sets: which numbers are computed of an office's work, as data. One pure function computes any of them over columns, so
+//! that the same definition gives the office's own report, a table for a spreadsheet and, where a network agreed to it, what leaves.
+//!
+//! Every result says of how many things it speaks (*covered*), how many of them it is (*counted*), how many could not be told apart
+//! because something was not recorded (*missing*), and how many more there are that nobody may count (*excluded*). A value that was
+//! not recorded is missing, never a default.
+
+use crate::coded_enum;
+use crate::terms::Code;
+use crate::time::{Day, Period};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+coded_enum!(
+    /// What is counted.
+    Source {
+        /// Cases of the office.
+        Cases = 1 "cases",
+        /// Referrals that it sent or got.
+        Referrals = 2 "referrals",
+        /// Money claimed, agreed, recovered.
+        Payments = 3 "payments",
+    }
+);
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// A day.
+    Day,
+    /// A code of a list.
+    Code,
+    /// A whole number: days, or money in the minor unit of its currency.
+    Number,
+    /// True or false, always recorded.
+    Flag,
+}
+
+impl Source {
+    /// Its columns.
+    pub const fn columns(self) -> &'static [(&'static str, ColumnKind)] {
+        use ColumnKind::{Code, Day, Flag, Number};
+        match self {
+            Self::Cases => &[
+                ("opened", Day),
+                ("closed", Day),
+                ("case_type", Code),
+                ("state", Code),
+                ("days_open", Number),
+                ("handed_over", Flag),
+                ("has_owner", Flag),
+            ],
+            Self::Referrals => &[
+                ("sent", Day),
+                ("outgoing", Flag),
+                ("service", Code),
+                ("state", Code),
+                ("urgency", Code),
+                ("reason", Code),
+                ("days_to_answer", Number),
+            ],
+            Self::Payments => {
+                &[("paid", Day), ("kind", Code), ("currency", Code), ("amount", Number), ("recovered_here", Flag)]
+            }
+        }
+    }
+
+    /// What a column of it holds.
+    pub fn kind_of(self, column: &str) -> Option<ColumnKind> {
+        self.columns().iter().find(|(name, _)| *name == column).map(|(_, kind)| *kind)
+    }
+}
+
+/// One column: a value for each row, or none where nothing was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// Days.
+    Day(Vec<Option<Day>>),
+    /// Codes: each value once, and for each row the place of its value.
+    Code(Codes),
+    /// Numbers.
+    Number(Vec<Option<i64>>),
+    /// True or false.
+    Flag(Vec<bool>),
+}
+
+/// A column of codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Codes {
+    values: Vec<Code>,
+    places: BTreeMap<String, u32>,
+    rows: Vec<Option<u32>>,
+}
+
+impl Codes {
+    /// Adds a row.
+    pub fn push(&mut self, code: Option<&Code>) {
+        let place = code.map(|code| {
+            let next = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+            let place = *self.places.entry(code.code.as_str().to_owned()).or_insert(next);
+            if place == next {
+                self.values.push(code.clone());
+            }
+            place
+        });
+        self.rows.push(place);
+    }
+
+    fn place(&self, row: usize) -> Option<u32> {
+        self.rows.get(row).copied().flatten()
+    }
+
+    fn value(&self, place: u32) -> Option<&Code> {
+        self.values.get(place as usize)
+    }
+}
+
+/// The rows of one source, column by column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// For each row, whether there is a basis for counting whom it is about.
+    pub counts: Vec<bool>,
+    /// The columns, by name.
+    pub columns: BTreeMap<&'static str, Column>,
+}
+
+/// A rule for rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Which column.
+    pub column: String,
+    /// A code: one of these.
+    #[serde(default)]
+    pub is: Vec<String>,
+    /// A number: at least so much.
+    #[serde(default)]
+    pub at_least: Option<i64>,
+    /// A number: less than that.
+    #[serde(default)]
+    pub below: Option<i64>,
+    /// A flag: so.
+    #[serde(default)]
+    pub flag: Option<bool>,
+    /// Whatever it is: recorded.
+    #[serde(default)]
+    pub recorded: bool,
+}
+
+/// What the results are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct By {
+    /// Which column.
+    pub column: String,
+    /// A number: where each next class begins, in order.
+    #[serde(default)]
+    pub from: Vec<i64>,
+}
+
+/// When a row belongs to a period.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum When {
+    /// The day in that column lies in it.
+    In(String),
+    /// It had begun by the last day and not ended by then: from the first column until the second.
+    AtEnd(String, String),
+    /// The same on the day before the first.
+    AtStart(String, String),
+}
+
+/// What is computed of the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Measure {
+    /// How many.
+    #[default]
+    Count,
+    /// The sum of a column.
+    Sum(String),
+    /// The number in the middle of a column.
+    Median(String),
+}
+
+/// One indicator.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Indicator {
+    /// Its name in the set: lower case, digits and `_`.
+    pub id: String,
+    /// What it is called, by language; English is always there.
+    pub title: BTreeMap<String, String>,
+    /// What is counted.
+    pub source: SourceName,
+    /// When it belongs to a period.
+    pub when: When,
+    /// What is computed.
+    #[serde(default)]
+    pub measure: Measure,
+    /// What it is told apart by: at most two columns.
+    #[serde(default)]
+    pub by: Vec<By>,
+    /// Of which rows it speaks: all of these hold.
+    #[serde(default)]
+    pub of: Vec<Rule>,
+    /// Which of those it counts; all where it says nothing. With such a rule the indicator is a share.
+    #[serde(default)]
+    pub share: Vec<Rule>,
+}
+
+/// A source as a set names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SourceName(pub Source);
+
+impl TryFrom<String> for SourceName {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        let all: Vec<&str> = Source::ALL.iter().map(|source| source.as_str()).collect();
+        word.parse().map(Self).map_err(|_| format!("nothing is counted as {word:?}; choose one of {}", all.join(", ")))
+    }
+}
+
+/// Most indicators of one set.
+pub const INDICATORS_MAX: usize = 100;
+/// Most cells of one result: more classes would be a list, and no number.
+pub const CELLS_MAX: usize = 400;
+
+impl Indicator {
+    /// Whether it can be computed: each column is there and holds what its use needs.
+    ///
+    /// # Errors
+    /// What to change, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let is_name = |text: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        if !is_name(&self.id) {
+            return Err(format!("the id {:?} may hold lower case letters, digits and _ alone", self.id));
+        }
+        if self.title.get("en").is_none_or(|title| title.trim().is_empty()) {
+            return Err("it has no title in English: title.en".into());
+        }
+        match &self.when {
+            When::In(day) => self.needs(day, ColumnKind::Day)?,
+            When::AtEnd(from, until) | When::AtStart(from, until) => {
+                self.needs(from, ColumnKind::Day)?;
+                self.needs(until, ColumnKind::Day)?;
+            }
+        }
+        if let Measure::Sum(column) | Measure::Median(column) = &self.measure {
+            self.needs(column, ColumnKind::Number)?;
+        }
+        if matches!(self.measure, Measure::Sum(_))
+            && self.source.0 == Source::Payments
+            && self.by.iter().all(|by| by.column != "currency")
+        {
+            return Err("amounts of several currencies are never added: tell them apart by currency".into());
+        }
+        if self.by.len() > 2 {
+            return Err("it is told apart by more than two columns".into());
+        }
+        for by in &self.by {
+            match self.kind(&by.column)? {
+                ColumnKind::Code if by.from.is_empty() => {}
+                ColumnKind::Number if !by.from.is_empty() && by.from.is_sorted_by(|one, next| one < next) => {}
+                ColumnKind::Number => {
+                    return Err(format!(
+                        "say in rising order where the classes of {} begin: from = [0, 30, 90]",
+                        by.column
+                    ));
+                }
+                _ => return Err(format!("nothing is told apart by {}: it is no code and no number", by.column)),
+            }
+        }
+        for rule in self.of.iter().chain(&self.share) {
+            let kind = self.kind(&rule.column)?;
+            let fits = match kind {
+                ColumnKind::Code => rule.at_least.is_none() && rule.below.is_none() && rule.flag.is_none(),
+                ColumnKind::Number => rule.is.is_empty() && rule.flag.is_none(),
+                ColumnKind::Flag => {
+                    rule.flag.is_some() && rule.is.is_empty() && rule.at_least.is_none() && rule.below.is_none()
+                }
+                ColumnKind::Day => {
+                    rule.recorded
+                        && rule.is.is_empty()
+                        && rule.at_least.is_none()
+                        && rule.below.is_none()
+                        && rule.flag.is_none()
+                }
+            };
+            let says = !rule.is.is_empty()
+                || rule.at_least.is_some()
+                || rule.below.is_some()
+                || rule.flag.is_some()
+                || rule.recorded;
+            if !fits || !says {
+                return Err(format!(
+                    "the rule for {} does not fit it: codes take `is`, numbers `at_least` and `below`, flags `flag`, all `recorded`",
+                    rule.column
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&self, column: &str) -> Result<ColumnKind, String> {
+        let all: Vec<&str> = self.source.0.columns().iter().map(|(name, _)| *name).collect();
+        let kind = self.source.0.kind_of(column);
+        kind.ok_or_else(|| format!("{} have no column {column:?}; they have {}", self.source.0, all.join(", ")))
+    }
+
+    fn needs(&self, column: &str, wanted: ColumnKind) -> Result<(), String> {
+        match self.kind(column)? == wanted {
+            true => Ok(()),
+            false => Err(format!(
+                "{column} cannot be used there: it is no {}",
+                if wanted == ColumnKind::Day { "day" } else { "number" }
+            )),
+        }
+    }
+
+    /// What it is called in a language, or in English.
+    pub fn title_in(&self, language: &str) -> &str {
+        self.title.get(language).or_else(|| self.title.get("en")).map_or(self.id.as_str(), String::as_str)
+    }
+
+    /// Whether it is a share of what it speaks of.
+    pub fn is_share(&self) -> bool {
+        !self.share.is_empty()
+    }
+}
+
+/// What one class of a column is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A code.
+    Code(String, Code),
+    /// From that number until before the next.
+    From(i64, Option<i64>),
+}
+
+/// One cell: its classes, what was computed, and of how many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// Its class in each column that it is told apart by.
+    pub classes: Vec<Class>,
+    /// What was computed.
+    pub value: i64,
+    /// Of how many it speaks: what a share is a share of.
+    pub of: u64,
+}
+
+/// The result of an indicator in a period.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The cells, in the order of their classes; one without classes where it is not told apart.
+    pub cells: Vec<Cell>,
+    /// Of how many things it speaks.
+    pub covered: u64,
+    /// How many of them lack something that it needs.
+    pub missing: u64,
+    /// How many more there are that nobody may count.
+    pub excluded: u64,
+}
+
+/// Whether a rule holds for a row; none where what it asks was not recorded.
+fn holds(rule: &Rule, columns: &Columns, row: usize) -> Option<bool> {
+    let column = columns.columns.get(rule.column.as_str())?;
+    let known = match column {
+        Column::Day(days) => days.get(row).copied().flatten().map(|_| true),
+        Column::Flag(flags) => flags.get(row).map(|is| Some(*is) == rule.flag),
+        Column::Number(numbers) => numbers.get(row).copied().flatten().map(|number| {
+            rule.at_least.is_none_or(|least| number >= least) && rule.below.is_none_or(|below| number < below)
+        }),
+        Column::Code(codes) => {
+            let code = codes.place(row).and_then(|place| codes.value(place));
+            code.map(|code| rule.is.is_empty() || rule.is.iter().any(|is| is == code.code.as_str()))
+        }
+    };
+    // Whether something was recorded is always known.
+    if rule.recorded { Some(known.unwrap_or(false)) } else { known }
+}
+
+fn day_of(columns: &Columns, column: &str, row: usize) -> Option<Day> {
+    match columns.columns.get(column) {
+        Some(Column::Day(days)) => days.get(row).copied().flatten(),
+        _ => None,
+    }
+}
+
+/// Whether a row belongs to the period; none where its day was not recorded.
+fn belongs(when: &When, columns: &Columns, row: usize, period: Period) -> Option<bool> {
+    let stood = |from: &str, until: &str, day: Day| {
+        let begun = day_of(columns, from, row).is_none_or(|from| from <= day);
+        begun && day_of(columns, until, row).is_none_or(|until| until > day)
+    };
+    match when {
+        When::In(column) => day_of(columns, column, row).map(|day| period.contains(day)),
+        When::AtEnd(from, until) => Some(stood(from, until, period.to)),
+        When::AtStart(from, until) => Some(stood(from, until, period.from.plus_days(-1))),
+    }
+}
+
+fn class(by: &By, columns: &Columns, row: usize) -> Option<Class> {
+    match columns.columns.get(by.column.as_str())? {
+        Column::Code(codes) => {
+            let code = codes.value(codes.place(row)?)?;
+            Some(Class::Code(code.code.as_str().to_owned(), code.clone()))
+        }
+        Column::Number(numbers) => {
+            let number = numbers.get(row).copied().flatten()?;
+            let place = by.from.partition_point(|from| *from <= number).checked_sub(1)?;
+            Some(Class::From(*by.from.get(place)?, by.from.get(place + 1).copied()))
+        }
+        Column::Day(_) | Column::Flag(_) => None,
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    of: u64,
+    count: i64,
+    values: Vec<i64>,
+}
+
+/// Computes an indicator of a period.
+pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut cells: BTreeMap<Vec<Class>, Sum> = BTreeMap::new();
+    let measured = match &indicator.measure {
+        Measure::Count => None,
+        Measure::Sum(column) | Measure::Median(column) => Some(column.as_str()),
+    };
+    for (row, counts) in columns.counts.iter().enumerate() {
+        // A row whose day was not recorded belongs to no period; it is missing in each.
+        let day = belongs(&indicator.when, columns, row, period);
+        if day == Some(false) {
+            continue;
+        }
+        let asked: Vec<Option<bool>> = indicator.of.iter().map(|rule| holds(rule, columns, row)).collect();
+        if asked.contains(&Some(false)) {
+            continue;
+        }
+        if !counts {
+            outcome.excluded += 1;
+            continue;
+        }
+        outcome.covered += 1;
+        let shared: Vec<Option<bool>> = indicator.share.iter().map(|rule| holds(rule, columns, row)).collect();
+        let classes: Option<Vec<Class>> = indicator.by.iter().map(|by| class(by, columns, row)).collect();
+        let value = measured.map(|column| match columns.columns.get(column) {
+            Some(Column::Number(numbers)) => numbers.get(row).copied().flatten(),
+            _ => None,
+        });
+        let is_known = day.is_some() && !asked.contains(&None) && !shared.contains(&None) && value != Some(None);
+        let Some(classes) = classes.filter(|_| is_known) else {
+            outcome.missing += 1;
+            continue;
+        };
+        if !cells.contains_key(&classes) && cells.len() >= CELLS_MAX {
+            outcome.missing += 1;
+            continue;
+        }
+        let sum = cells.entry(classes).or_default();
+        sum.of += 1;
+        if !shared.contains(&Some(false)) {
+            sum.count += 1;
+            sum.values.extend(value.flatten());
+        }
+    }
+    if indicator.by.is_empty() {
+        cells.entry(Vec::new()).or_default();
+    }
+    outcome.cells = cells
+        .into_iter()
+        .map(|(classes, mut sum)| {
+            let value = match indicator.measure {
+                Measure::Count => sum.count,
+                Measure::Sum(_) => sum.values.iter().fold(0i64, |all, value| all.saturating_add(*value)),
+                Measure::Median(_) => {
+                    sum.values.sort_unstable();
+                    // Of an even number the lower one in the middle: a day that was.
+                    sum.values.get(sum.values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+                }
+            };
+            Cell { classes, value, of: sum.of }
+        })
+        .collect();
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn day(text: &str) -> Option<Day> {
+        text.parse().ok()
+    }
+
+    fn code(word: &str) -> Option<Code> {
+        Some(Code::new("case_type", 1, word, word).unwrap()).filter(|_| !word.is_empty())
+    }
+
+    fn cases(rows: &[(&str, &str, &str, bool)]) -> Columns {
+        let mut types = Codes::default();
+        rows.iter().for_each(|(_, _, word, _)| types.push(code(word).as_ref()));
+        Columns {
+            counts: rows.iter().map(|(.., counts)| *counts).collect(),
+            columns: BTreeMap::from([
+                ("opened", Column::Day(rows.iter().map(|(opened, ..)| day(opened)).collect())),
+                ("closed", Column::Day(rows.iter().map(|(_, closed, ..)| day(closed)).collect())),
+                ("case_type", Column::Code(types)),
+            ]),
+        }
+    }
+
+    fn indicator(when: When) -> Indicator {
+        Indicator {
+            id: "i".into(),
+            title: BTreeMap::from([("en".into(), "Number".into())]),
+            source: SourceName(Source::Cases),
+            when,
+            measure: Measure::Count,
+            by: Vec::new(),
+            of: Vec::new(),
+            share: Vec::new(),
+        }
+    }
+
+    fn year() -> Period {
+        Period::year(2026).unwrap()
+    }
+
+    fn opened() -> When {
+        When::In("opened".into())
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_excluded_stand_beside_every_number() {
+        let rows = cases(&[
+            ("2026-01-05", "", "eviction", true),
+            ("2026-02-05", "", "", true),
+            ("2026-03-05", "", "wages", false),
+            ("2025-12-31", "", "wages", true),
+            ("", "", "wages", true),
+        ]);
+        let by_type = Indicator { by: vec![By { column: "case_type".into(), from: vec![] }], ..indicator(opened()) };
+        by_type.check().unwrap();
+        let found = compute(&by_type, &rows, year());
+        assert_eq!((found.covered, found.missing, found.excluded), (3, 2, 1));
+        assert_eq!(found.cells.iter().map(|cell| cell.value).collect::<Vec<_>>(), [1]);
+        let rule = Rule { column: "case_type".into(), is: vec!["eviction".into()], ..Rule::default() };
+        let share = Indicator { share: vec![rule], ..indicator(opened()) };
+        let found = compute(&share, &rows, year());
+        assert_eq!((found.cells[0].value, found.cells[0].of, found.missing), (1, 1, 2));
+    }
+
+    #[test]
+    fn classes_medians_and_sums_are_what_they_say() {
+        let rows = Columns {
+            counts: vec![true; 5],
+            columns: BTreeMap::from([
+                ("opened", Column::Day(vec![day("2026-01-01"); 5])),
+                ("days_open", Column::Number(vec![Some(3), Some(29), Some(30), Some(400), None])),
+            ]),
+        };
+        let by = By { column: "days_open".into(), from: vec![0, 30, 90] };
+        let classes = Indicator { by: vec![by], ..indicator(opened()) };
+        let found = compute(&classes, &rows, year());
+        let cells: Vec<_> = found.cells.iter().map(|cell| (cell.classes[0].clone(), cell.value)).collect();
+        assert_eq!(cells, [(Class::From(0, Some(30)), 2), (Class::From(30, Some(90)), 1), (Class::From(90, None), 1)]);
+        assert_eq!(found.missing, 1);
+        let median = Indicator { measure: Measure::Median("days_open".into()), ..indicator(opened()) };
+        assert_eq!(compute(&median, &rows, year()).cells[0].value, 29);
+        let sum = Indicator { measure: Measure::Sum("days_open".into()), ..indicator(opened()) };
+        assert_eq!(compute(&sum, &rows, year()).cells[0].value, 462);
+    }
+
+    #[test]
+    fn what_cannot_be_computed_says_what_to_change() {
+        let wrong = |change: &dyn Fn(&mut Indicator)| {
+            let mut one = indicator(opened());
+            change(&mut one);
+            one.check().unwrap_err()
+        };
+        assert!(wrong(&|one| one.id = "Cases!".into()).contains("lower case"));
+        assert!(wrong(&|one| one.title.clear()).contains("English"));
+        assert!(wrong(&|one| one.when = When::In("born".into())).contains("opened, closed"));
+        assert!(wrong(&|one| one.when = When::In("case_type".into())).contains("no day"));
+        assert!(wrong(&|one| one.by = vec![By { column: "days_open".into(), from: vec![] }]).contains("classes"));
+        assert!(
+            wrong(&|one| one.of = vec![Rule { column: "opened".into(), ..Rule::default() }]).contains("does not fit")
+        );
+        let money = |one: &mut Indicator| {
+            (one.source, one.when) = (SourceName(Source::Payments), When::In("paid".into()));
+            one.measure = Measure::Sum("amount".into());
+        };
+        assert!(wrong(&money).contains("currency"));
+    }
+
+    proptest! {
+        /// Open at the start, and opened, less closed, is open at the end, whatever the cases are.
+        #[test]
+        fn stock_and_flow_balance(days in prop::collection::vec((0i32..1_200, prop::option::of(0i32..400)), 0..60)) {
+            let start = "2025-01-01".parse::<Day>().unwrap();
+            let at = |day: i32| start.plus_days(day).to_string();
+            let made: Vec<(String, String)> = days
+                .iter()
+                .map(|(from, long)| (at(*from), long.map(|long| at(from + long)).unwrap_or_default()))
+                .collect();
+            let rows: Vec<(&str, &str, &str, bool)> =
+                made.iter().map(|(from, until)| (from.as_str(), until.as_str(), "", true)).collect();
+            let rows = cases(&rows);
+            let number = |when: When| compute(&indicator(when), &rows, year()).cells[0].value;
+            let stock = |when: fn(String, String) -> When| number(when("opened".into(), "closed".into()));
+            let closed = {
+                let recorded = Rule { column: "closed".into(), recorded: true, ..Rule::default() };
+                let one = Indicator { of: vec![recorded], ..indicator(When::In("closed".into())) };
+                compute(&one, &rows, year()).cells[0].value
+            };
+            prop_assert_eq!(stock(When::AtStart) + number(opened()) - closed, stock(When::AtEnd));
+        }
+
+        /// The cells of an indicator that is told apart, and what is missing, are all that it covers.
+        #[test]
+        fn cells_and_what_is_missing_are_all(words in prop::collection::vec("[abc]{0,1}", 0..40)) {
+            let rows: Vec<(&str, &str, &str, bool)> = words.iter().map(|word| ("2026-05-05", "", word.as_str(), true)).collect();
+            let by_type = Indicator { by: vec![By { column: "case_type".into(), from: vec![] }], ..indicator(opened()) };
+            let found = compute(&by_type, &cases(&rows), year());
+            let counted: i64 = found.cells.iter().map(|cell| cell.value).sum();
+            prop_assert_eq!(u64::try_from(counted).unwrap() + found.missing, found.covered);
+        }
+    }
+}
