@@ -22,6 +22,7 @@ use casemesh_node::office::{
 };
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::time::{Day, Period};
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
@@ -36,6 +37,8 @@ const REFERRALS: usize = 100;
 const IMPORT_ROWS: usize = 5_000;
 const BODY_BYTES: usize = 2048;
 const PAGES: usize = 200;
+/// A report reads every case.
+const REPORTS: usize = 20;
 const CLIENTS: usize = 8;
 const REQUESTS: usize = 250;
 
@@ -547,12 +550,15 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
         cases.push(pair.desk.open_case(vec![person], CaseInput { summary: "x".repeat(900), ..CaseInput::default() })?);
     }
     let all = CaseFilter { closed: true, ..CaseFilter::default() };
+    let first = Day::new(2020, 1, 1).context("a day")?;
+    let years = Period::new(first, pair.desk.today()).context("a period")?;
     let mut next = cases.iter().cycle();
     let figures = [
         ("open a case", spread_us(PAGES, || Ok(pair.desk.case(*next.next().context("a case")?).map(drop)?))?),
         ("list 25 of all cases", spread_us(PAGES, || Ok(pair.desk.cases(&all).map(drop)?))?),
         ("search by name", spread_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
         ("home", spread_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
+        ("report of thirteen indicators", spread_us(REPORTS, || Ok(pair.desk.report(years).map(drop)?))?),
     ];
     pair.stop();
     let password = pair.password.clone();

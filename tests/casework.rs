@@ -1100,6 +1100,10 @@ fn a_report_is_computed_from_data_and_says_what_is_missing() {
     let closed: i64 = number(&report, "closed").cells.iter().map(|cell| cell.value.parse::<i64>().unwrap()).sum();
     assert_eq!(value(&report, "open_at_start") + 2 - closed, value(&report, "open_at_end"), "numbers that balance");
     assert_eq!(number(&report, "money").cells[0].value, "1250.50");
+    let people = number(&report, "new_people");
+    assert_eq!((people.covered, people.cells[0].value.as_str()), (1, "1"), "one person, whatever the number of cases");
+    let nationality = number(&report, "nationality");
+    assert_eq!((nationality.missing, nationality.cells.len()), (1, 0));
     let silent = number(&report, "no_feedback");
     assert!(silent.is_share && (silent.cells[0].value.as_str(), silent.cells[0].of) == ("1", 1));
 

@@ -15,6 +15,23 @@ pub struct CodeList {
     pub codes: &'static [(&'static str, &'static str)],
 }
 
+/// The band in which an age lies, in years.
+pub fn age_band(age: i64) -> Option<Code> {
+    let band = match age {
+        ..0 => return None,
+        0..=8 => "0-8",
+        9..=17 => "9-17",
+        18..=20 => "18-20",
+        21..=23 => "21-23",
+        24..=26 => "24-26",
+        27..=29 => "27-29",
+        30..=38 => "30-38",
+        39..=47 => "39-47",
+        48.. => "48+",
+    };
+    code("age_band", band)
+}
+
 impl CodeList {
     /// The coded value, if the list has it.
     pub fn code(&self, code: &str) -> Option<Code> {

@@ -46,6 +46,19 @@ pub struct PersonRow {
     identifier: Box<str>,
     import_row: Option<RecordId>,
     different_from: Box<[RecordId]>,
+    /// What of a person is counted by, where any of it is recorded.
+    pub traits: Option<Box<Traits>>,
+}
+
+/// Coded facts of a person that people are counted by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// Sex.
+    pub sex: Option<Arc<Code>>,
+    /// Age band, where no date of birth is known.
+    pub age_band: Option<Arc<Code>>,
+    /// Nationality.
+    pub nationality: Option<Arc<Code>>,
 }
 
 impl PersonRow {
@@ -335,6 +348,9 @@ impl Tables {
         if let Some(row) = import_row {
             self.import_rows.insert(row, person.id);
         }
+        let coded = [&person.sex, &person.age_band, &person.nationality].map(|field| field.value().cloned());
+        let [sex, age_band, nationality] = coded.map(|code| code.map(|code| self.share(&code)));
+        let traits = Traits { sex, age_band, nationality };
         let digits = |field: Option<&String>| field.map(|text| names::digits(text)).unwrap_or_default();
         self.persons.insert(
             person.id,
@@ -349,6 +365,7 @@ impl Tables {
                 identifier: person.identifier.value().map(|text| text.to_lowercase()).unwrap_or_default().into(),
                 import_row,
                 different_from: person.different_from.as_slice().into(),
+                traits: Some(traits).filter(|traits| *traits != Traits::default()).map(Box::new),
             }),
         );
     }

@@ -108,8 +108,11 @@ mod tests {
         };
         let column = with("source = \"cases\"\nwhen = { in = \"born\" }");
         assert!(column.starts_with("line 4: one: cases have no column \"born\""), "{column}");
-        let source = with("source = \"people\"\nwhen = { in = \"opened\" }");
-        assert!(source.contains("line 7") && source.contains("choose one of cases, referrals, payments"), "{source}");
+        let source = with("source = \"sorrows\"\nwhen = { in = \"opened\" }");
+        assert!(
+            source.contains("line 7") && source.contains("choose one of cases, referrals, payments, people"),
+            "{source}"
+        );
         let key = with("source = \"cases\"\nwhen = { in = \"opened\" }\ncolour = \"red\"");
         assert!(key.contains("colour"), "{key}");
         let twice = with(

@@ -20,6 +20,8 @@ coded_enum!(
         Referrals = 2 "referrals",
         /// Money claimed, agreed, recovered.
         Payments = 3 "payments",
+        /// The people whom cases are about: each once, whatever the number of their cases.
+        People = 4 "people",
     }
 );
 
@@ -58,6 +60,14 @@ impl Source {
                 ("urgency", Code),
                 ("reason", Code),
                 ("days_to_answer", Number),
+            ],
+            Self::People => &[
+                ("first_case", Day),
+                ("last_case", Day),
+                ("sex", Code),
+                ("age_band", Code),
+                ("nationality", Code),
+                ("cases", Number),
             ],
             Self::Payments => {
                 &[("paid", Day), ("kind", Code), ("currency", Code), ("amount", Number), ("recovered_here", Flag)]

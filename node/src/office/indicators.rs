@@ -1,10 +1,11 @@
 //! The office's own report: the indicators of the set that this program brings and of its own, over the cases that the asker counts.
 
 use super::{CodeView, Desk, DeskError};
-use crate::index::{CaseRow, Tables};
+use crate::index::{CaseRow, PersonRow, Tables, Traits};
 use crate::indicators;
 use crate::policy::Ask;
 use crate::records::{Referral, StaffRole};
+use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::{Class, Codes, Column, Columns, Indicator, Measure, Source, compute};
 use casemesh_protocol::referral::{Side, Step};
 use casemesh_protocol::terms::{Code, Money};
@@ -166,8 +167,47 @@ impl Tables {
         }
     }
 
+    /// People by the cases that are counted: the first of them makes somebody new.
+    fn people_columns(&self, counts: impl Fn(&CaseRow) -> bool) -> Columns {
+        let mut people: BTreeMap<RecordId, (Day, Day, i64)> = BTreeMap::new();
+        for case in self.cases.values().filter(|case| counts(case)) {
+            for client in &case.clients {
+                let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0));
+                *seen = (seen.0.min(case.opened), seen.1.max(case.opened), seen.2 + 1);
+            }
+        }
+        let rows: Vec<(Option<&PersonRow>, (Day, Day, i64))> =
+            people.into_iter().map(|(id, seen)| (self.persons.get(&id).map(AsRef::as_ref), seen)).collect();
+        let traits =
+            |row: &Option<&PersonRow>| row.and_then(|person| person.traits.as_deref()).cloned().unwrap_or_default();
+        let all: Vec<Traits> = rows.iter().map(|(person, _)| traits(person)).collect();
+        // The band that was recorded, or that of the year of birth when they first came.
+        let bands: Vec<Option<Code>> = rows
+            .iter()
+            .zip(&all)
+            .map(|((person, (first, ..)), traits)| match &traits.age_band {
+                Some(band) => Some(band.as_ref().clone()),
+                None => {
+                    let born = person.and_then(|person| person.birth_year)?;
+                    crate::codes::age_band(i64::from(first.year()) - i64::from(born))
+                }
+            })
+            .collect();
+        Columns {
+            counts: rows.iter().map(|(person, _)| person.is_none_or(|person| person.counting.counts())).collect(),
+            columns: BTreeMap::from([
+                ("first_case", Column::Day(rows.iter().map(|(_, (first, ..))| Some(*first)).collect())),
+                ("last_case", Column::Day(rows.iter().map(|(_, (_, last, _))| Some(*last)).collect())),
+                ("sex", codes(all.iter().map(|traits| traits.sex.as_deref()))),
+                ("age_band", codes(bands.iter().map(Option::as_ref))),
+                ("nationality", codes(all.iter().map(|traits| traits.nationality.as_deref()))),
+                ("cases", Column::Number(rows.iter().map(|(.., (_, _, cases))| Some(*cases)).collect())),
+            ]),
+        }
+    }
+
     fn payment_columns(&self, counts: impl Fn(&CaseRow) -> bool) -> Columns {
-        let is_in = |case: &casemesh_protocol::id::RecordId| self.cases.get(case).is_none_or(|case| counts(case));
+        let is_in = |case: &RecordId| self.cases.get(case).is_none_or(|case| counts(case));
         let rows: Vec<_> = self.payments.values().filter(|payment| is_in(&payment.case)).collect();
         let kinds: Vec<Option<Code>> = rows.iter().map(|payment| word("payment", payment.kind.as_str())).collect();
         let currencies: Vec<Option<Code>> =
@@ -244,14 +284,16 @@ impl Desk {
             tables.case_columns(counts, today),
             tables.referral_columns(counts, self.answers_referrals() || self.has_role(StaffRole::Reporting)),
             tables.payment_columns(counts),
+            tables.people_columns(counts),
         ];
         drop(tables);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
-        let [cases, referrals, payments] = &columns;
+        let [cases, referrals, payments, people] = &columns;
         let of = |source| match source {
             Source::Cases => cases,
             Source::Referrals => referrals,
             Source::Payments => payments,
+            Source::People => people,
         };
         let all = sets.iter().flat_map(|set| &set.indicators);
         Ok(ReportView {

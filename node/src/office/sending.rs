@@ -181,19 +181,7 @@ fn age_band(person: &Person, today: Day) -> Option<Code> {
     if let Some(band) = person.age_band.value() {
         return Some(band.clone());
     }
-    let age = person.birth.value()?.age_on(today)?;
-    let band = match age {
-        0..=8 => "0-8",
-        9..=17 => "9-17",
-        18..=20 => "18-20",
-        21..=23 => "21-23",
-        24..=26 => "24-26",
-        27..=29 => "27-29",
-        30..=38 => "30-38",
-        39..=47 => "39-47",
-        _ => "48+",
-    };
-    codes::code("age_band", band)
+    codes::age_band(person.birth.value()?.age_on(today)?.into())
 }
 
 /// A word of the client's name that stands in a text that must not have any.
