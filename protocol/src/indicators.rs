@@ -105,23 +105,25 @@ pub struct Codes {
 impl Codes {
     /// Adds a row.
     pub fn push(&mut self, code: Option<&Code>) {
-        let place = code.map(|code| {
-            let next = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-            let place = *self.places.entry(code.code.as_str().to_owned()).or_insert(next);
-            if place == next {
-                self.values.push(code.clone());
+        self.push_word(code.map(|code| code.code.as_str()), |_| code.cloned());
+    }
+
+    /// Adds a row by the word of its code; the code is made where the word is new.
+    pub fn push_word(&mut self, word: Option<&str>, make: impl FnOnce(&str) -> Option<Code>) {
+        let place = word.and_then(|word| {
+            if let Some(place) = self.places.get(word) {
+                return Some(*place);
             }
-            place
+            let place = u32::try_from(self.values.len()).ok()?;
+            self.values.push(make(word)?);
+            self.places.insert(word.to_owned(), place);
+            Some(place)
         });
         self.rows.push(place);
     }
 
     fn place(&self, row: usize) -> Option<u32> {
         self.rows.get(row).copied().flatten()
-    }
-
-    fn value(&self, place: u32) -> Option<&Code> {
-        self.values.get(place as usize)
     }
 }
 
@@ -376,56 +378,120 @@ pub struct Outcome {
     pub excluded: u64,
 }
 
-/// Whether a rule holds for a row; none where what it asks was not recorded.
-fn holds(rule: &Rule, columns: &Columns, row: usize) -> Option<bool> {
-    let column = columns.columns.get(rule.column.as_str())?;
-    let known = match column {
-        Column::Day(days) => days.get(row).copied().flatten().map(|_| true),
-        Column::Flag(flags) => flags.get(row).map(|is| Some(*is) == rule.flag),
-        Column::Number(numbers) => numbers.get(row).copied().flatten().map(|number| {
-            rule.at_least.is_none_or(|least| number >= least) && rule.below.is_none_or(|below| number < below)
-        }),
-        Column::Code(codes) => {
-            let code = codes.place(row).and_then(|place| codes.value(place));
-            code.map(|code| rule.is.is_empty() || rule.is.iter().any(|is| is == code.code.as_str()))
-        }
-    };
-    // Whether something was recorded is always known.
-    if rule.recorded { Some(known.unwrap_or(false)) } else { known }
+/// A rule with its column at hand.
+struct Asked<'a> {
+    rule: &'a Rule,
+    column: Option<&'a Column>,
+    /// For codes: which places of the column are meant.
+    places: Vec<bool>,
 }
 
-fn day_of(columns: &Columns, column: &str, row: usize) -> Option<Day> {
-    match columns.columns.get(column) {
-        Some(Column::Day(days)) => days.get(row).copied().flatten(),
-        _ => None,
+impl<'a> Asked<'a> {
+    fn of(rule: &'a Rule, columns: &'a Columns) -> Self {
+        let column = columns.columns.get(rule.column.as_str());
+        let places = match column {
+            Some(Column::Code(codes)) => codes
+                .values
+                .iter()
+                .map(|code| rule.is.is_empty() || rule.is.iter().any(|is| is == code.code.as_str()))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self { rule, column, places }
+    }
+
+    /// Whether it holds for a row; none where what it asks was not recorded.
+    fn holds(&self, row: usize) -> Option<bool> {
+        let known = match self.column? {
+            Column::Day(days) => days.get(row).copied().flatten().map(|_| true),
+            Column::Flag(flags) => flags.get(row).map(|is| Some(*is) == self.rule.flag),
+            Column::Number(numbers) => numbers.get(row).copied().flatten().map(|number| {
+                self.rule.at_least.is_none_or(|least| number >= least)
+                    && self.rule.below.is_none_or(|below| number < below)
+            }),
+            Column::Code(codes) => codes.place(row).and_then(|place| self.places.get(place as usize).copied()),
+        };
+        // Whether something was recorded is always known.
+        if self.rule.recorded { Some(known.unwrap_or(false)) } else { known }
     }
 }
 
-/// Whether a row belongs to the period; none where its day was not recorded.
-fn belongs(when: &When, columns: &Columns, row: usize, period: Period) -> Option<bool> {
-    let stood = |from: &str, until: &str, day: Day| {
-        let begun = day_of(columns, from, row).is_none_or(|from| from <= day);
-        begun && day_of(columns, until, row).is_none_or(|until| until > day)
-    };
-    match when {
-        When::In(column) => day_of(columns, column, row).map(|day| period.contains(day)),
-        When::AtEnd(from, until) => Some(stood(from, until, period.to)),
-        When::AtStart(from, until) => Some(stood(from, until, period.from.plus_days(-1))),
+/// What all rules say together: false where one does not hold, none where none is against it and one is not known.
+fn all_hold(asked: &[Asked<'_>], row: usize) -> Option<bool> {
+    let mut all = Some(true);
+    for one in asked {
+        match one.holds(row) {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => all = None,
+        }
+    }
+    all
+}
+
+/// When rows belong to the period, with the columns at hand.
+enum Stands<'a> {
+    In(&'a [Option<Day>], Period),
+    At { from: &'a [Option<Day>], until: &'a [Option<Day>], day: Day },
+}
+
+impl<'a> Stands<'a> {
+    fn of(when: &When, columns: &'a Columns, period: Period) -> Self {
+        let days = |column: &str| match columns.columns.get(column) {
+            Some(Column::Day(days)) => days.as_slice(),
+            _ => &[],
+        };
+        match when {
+            When::In(column) => Self::In(days(column), period),
+            When::AtEnd(from, until) => Self::At { from: days(from), until: days(until), day: period.to },
+            When::AtStart(from, until) => {
+                Self::At { from: days(from), until: days(until), day: period.from.plus_days(-1) }
+            }
+        }
+    }
+
+    /// Whether a row belongs; none where its day was not recorded.
+    fn has(&self, row: usize) -> Option<bool> {
+        let at = |days: &[Option<Day>]| days.get(row).copied().flatten();
+        match self {
+            Self::In(days, period) => at(days).map(|day| period.contains(day)),
+            Self::At { from, until, day } => {
+                Some(at(from).is_none_or(|from| from <= *day) && at(until).is_none_or(|until| until > *day))
+            }
+        }
     }
 }
 
-fn class(by: &By, columns: &Columns, row: usize) -> Option<Class> {
-    match columns.columns.get(by.column.as_str())? {
-        Column::Code(codes) => {
-            let code = codes.value(codes.place(row)?)?;
-            Some(Class::Code(code.code.as_str().to_owned(), code.clone()))
+/// What cells are told apart by, with the column at hand.
+struct Apart<'a> {
+    by: &'a By,
+    column: Option<&'a Column>,
+}
+
+impl Apart<'_> {
+    /// The place of a row's class.
+    fn place(&self, row: usize) -> Option<u32> {
+        match self.column? {
+            Column::Code(codes) => codes.place(row),
+            Column::Number(numbers) => {
+                let number = numbers.get(row).copied().flatten()?;
+                u32::try_from(self.by.from.partition_point(|from| *from <= number).checked_sub(1)?).ok()
+            }
+            Column::Day(_) | Column::Flag(_) => None,
         }
-        Column::Number(numbers) => {
-            let number = numbers.get(row).copied().flatten()?;
-            let place = by.from.partition_point(|from| *from <= number).checked_sub(1)?;
-            Some(Class::From(*by.from.get(place)?, by.from.get(place + 1).copied()))
+    }
+
+    fn class(&self, place: u32) -> Option<Class> {
+        match self.column? {
+            Column::Code(codes) => {
+                codes.values.get(place as usize).map(|code| Class::Code(code.code.as_str().to_owned(), code.clone()))
+            }
+            Column::Number(_) => {
+                let place = place as usize;
+                Some(Class::From(*self.by.from.get(place)?, self.by.from.get(place + 1).copied()))
+            }
+            Column::Day(_) | Column::Flag(_) => None,
         }
-        Column::Day(_) | Column::Flag(_) => None,
     }
 }
 
@@ -436,22 +502,33 @@ struct Sum {
     values: Vec<i64>,
 }
 
+/// The place of a class where nothing is told apart.
+const WHOLE: u32 = u32::MAX;
+
 /// Computes an indicator of a period.
 pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut cells: BTreeMap<Vec<Class>, Sum> = BTreeMap::new();
+    let mut cells: BTreeMap<[u32; 2], Sum> = BTreeMap::new();
+    let stands = Stands::of(&indicator.when, columns, period);
+    let of: Vec<Asked<'_>> = indicator.of.iter().map(|rule| Asked::of(rule, columns)).collect();
+    let share: Vec<Asked<'_>> = indicator.share.iter().map(|rule| Asked::of(rule, columns)).collect();
+    let apart: Vec<Apart<'_>> =
+        indicator.by.iter().map(|by| Apart { by, column: columns.columns.get(by.column.as_str()) }).collect();
     let measured = match &indicator.measure {
         Measure::Count => None,
-        Measure::Sum(column) | Measure::Median(column) => Some(column.as_str()),
+        Measure::Sum(column) | Measure::Median(column) => Some(match columns.columns.get(column.as_str()) {
+            Some(Column::Number(numbers)) => numbers.as_slice(),
+            _ => &[],
+        }),
     };
     for (row, counts) in columns.counts.iter().enumerate() {
         // A row whose day was not recorded belongs to no period; it is missing in each.
-        let day = belongs(&indicator.when, columns, row, period);
+        let day = stands.has(row);
         if day == Some(false) {
             continue;
         }
-        let asked: Vec<Option<bool>> = indicator.of.iter().map(|rule| holds(rule, columns, row)).collect();
-        if asked.contains(&Some(false)) {
+        let is_asked = all_hold(&of, row);
+        if is_asked == Some(false) {
             continue;
         }
         if !counts {
@@ -459,46 +536,45 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
             continue;
         }
         outcome.covered += 1;
-        let shared: Vec<Option<bool>> = indicator.share.iter().map(|rule| holds(rule, columns, row)).collect();
-        let classes: Option<Vec<Class>> = indicator.by.iter().map(|by| class(by, columns, row)).collect();
-        let value = measured.map(|column| match columns.columns.get(column) {
-            Some(Column::Number(numbers)) => numbers.get(row).copied().flatten(),
-            _ => None,
-        });
-        let is_known = day.is_some() && !asked.contains(&None) && !shared.contains(&None) && value != Some(None);
-        let Some(classes) = classes.filter(|_| is_known) else {
-            outcome.missing += 1;
-            continue;
-        };
-        if !cells.contains_key(&classes) && cells.len() >= CELLS_MAX {
+        let is_shared = all_hold(&share, row);
+        let value = measured.map(|numbers| numbers.get(row).copied().flatten());
+        let mut key = [WHOLE; 2];
+        let mut is_known = day.is_some() && is_asked.is_some() && is_shared.is_some() && value != Some(None);
+        for (apart, place) in apart.iter().zip(&mut key) {
+            match apart.place(row) {
+                Some(known) => *place = known,
+                None => is_known = false,
+            }
+        }
+        if !is_known || (cells.len() >= CELLS_MAX && !cells.contains_key(&key)) {
             outcome.missing += 1;
             continue;
         }
-        let sum = cells.entry(classes).or_default();
+        let sum = cells.entry(key).or_default();
         sum.of += 1;
-        if !shared.contains(&Some(false)) {
+        if is_shared == Some(true) {
             sum.count += 1;
             sum.values.extend(value.flatten());
         }
     }
     if indicator.by.is_empty() {
-        cells.entry(Vec::new()).or_default();
+        cells.entry([WHOLE; 2]).or_default();
     }
-    outcome.cells = cells
-        .into_iter()
-        .map(|(classes, mut sum)| {
-            let value = match indicator.measure {
-                Measure::Count => sum.count,
-                Measure::Sum(_) => sum.values.iter().fold(0i64, |all, value| all.saturating_add(*value)),
-                Measure::Median(_) => {
-                    sum.values.sort_unstable();
-                    // Of an even number the lower one in the middle: a day that was.
-                    sum.values.get(sum.values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
-                }
-            };
-            Cell { classes, value, of: sum.of }
-        })
-        .collect();
+    let cell = |(key, mut sum): ([u32; 2], Sum)| {
+        let value = match indicator.measure {
+            Measure::Count => sum.count,
+            Measure::Sum(_) => sum.values.iter().fold(0i64, |all, value| all.saturating_add(*value)),
+            Measure::Median(_) => {
+                sum.values.sort_unstable();
+                // Of an even number the lower one in the middle: a day that was.
+                sum.values.get(sum.values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+            }
+        };
+        let classes = apart.iter().zip(key).filter_map(|(apart, place)| apart.class(place)).collect();
+        Cell { classes, value, of: sum.of }
+    };
+    outcome.cells = cells.into_iter().map(cell).collect();
+    outcome.cells.sort_by(|one, other| one.classes.cmp(&other.classes));
     outcome
 }
 

@@ -11,7 +11,7 @@ use casemesh_protocol::referral::{Side, Step};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Period};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use utoipa::ToSchema;
 
 /// One class of a cell.
@@ -85,6 +85,13 @@ fn codes<'a>(all: impl Iterator<Item = Option<&'a Code>>) -> Column {
     Column::Code(codes)
 }
 
+/// Words of a list of ours.
+fn words<'a>(list: &str, all: impl Iterator<Item = Option<&'a str>>) -> Column {
+    let mut codes = Codes::default();
+    all.for_each(|one| codes.push_word(one, |one| word(list, one)));
+    Column::Code(codes)
+}
+
 fn days(from: Day, to: Day) -> Option<i64> {
     Some(i64::from(from.days_to(to)))
 }
@@ -92,14 +99,13 @@ fn days(from: Day, to: Day) -> Option<i64> {
 impl Tables {
     fn case_columns(&self, counts: impl Fn(&CaseRow) -> bool, today: Day) -> Columns {
         let rows: Vec<&CaseRow> = self.cases.values().map(AsRef::as_ref).filter(|case| counts(case)).collect();
-        let states: Vec<Option<Code>> = rows.iter().map(|case| word("case_state", case.state.as_str())).collect();
         Columns {
             counts: rows.iter().map(|case| self.counted(case)).collect(),
             columns: BTreeMap::from([
                 ("opened", Column::Day(rows.iter().map(|case| Some(case.opened)).collect())),
                 ("closed", Column::Day(rows.iter().map(|case| case.closed).collect())),
                 ("case_type", codes(rows.iter().map(|case| case.case_type.as_deref()))),
-                ("state", codes(states.iter().map(Option::as_ref))),
+                ("state", words("case_state", rows.iter().map(|case| Some(case.state.as_str())))),
                 (
                     "days_open",
                     Column::Number(rows.iter().map(|case| days(case.opened, case.closed.unwrap_or(today))).collect()),
@@ -169,7 +175,7 @@ impl Tables {
 
     /// People by the cases that are counted: the first of them makes somebody new.
     fn people_columns(&self, counts: impl Fn(&CaseRow) -> bool) -> Columns {
-        let mut people: BTreeMap<RecordId, (Day, Day, i64)> = BTreeMap::new();
+        let mut people: HashMap<RecordId, (Day, Day, i64)> = HashMap::new();
         for case in self.cases.values().filter(|case| counts(case)) {
             for client in &case.clients {
                 let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0));
@@ -182,24 +188,21 @@ impl Tables {
             |row: &Option<&PersonRow>| row.and_then(|person| person.traits.as_deref()).cloned().unwrap_or_default();
         let all: Vec<Traits> = rows.iter().map(|(person, _)| traits(person)).collect();
         // The band that was recorded, or that of the year of birth when they first came.
-        let bands: Vec<Option<Code>> = rows
-            .iter()
-            .zip(&all)
-            .map(|((person, (first, ..)), traits)| match &traits.age_band {
-                Some(band) => Some(band.as_ref().clone()),
-                None => {
-                    let born = person.and_then(|person| person.birth_year)?;
-                    crate::codes::age_band(i64::from(first.year()) - i64::from(born))
-                }
-            })
-            .collect();
+        let mut bands = Codes::default();
+        for ((person, (first, ..)), traits) in rows.iter().zip(&all) {
+            let born = person.and_then(|person| person.birth_year).filter(|_| traits.age_band.is_none());
+            match born.and_then(|born| crate::codes::age_band(i64::from(first.year()) - i64::from(born))) {
+                Some(band) => bands.push(Some(&band)),
+                None => bands.push(traits.age_band.as_deref()),
+            }
+        }
         Columns {
             counts: rows.iter().map(|(person, _)| person.is_none_or(|person| person.counting.counts())).collect(),
             columns: BTreeMap::from([
                 ("first_case", Column::Day(rows.iter().map(|(_, (first, ..))| Some(*first)).collect())),
                 ("last_case", Column::Day(rows.iter().map(|(_, (_, last, _))| Some(*last)).collect())),
                 ("sex", codes(all.iter().map(|traits| traits.sex.as_deref()))),
-                ("age_band", codes(bands.iter().map(Option::as_ref))),
+                ("age_band", Column::Code(bands)),
                 ("nationality", codes(all.iter().map(|traits| traits.nationality.as_deref()))),
                 ("cases", Column::Number(rows.iter().map(|(.., (_, _, cases))| Some(*cases)).collect())),
             ]),
