@@ -11,7 +11,7 @@ use std::sync::{PoisonError, RwLock};
 
 /// Bytes of one part; sled moves longer values into files that it never gives back.
 const PART_BYTES: usize = 4 * 1024;
-const CACHE_BYTES: u64 = 12 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const FLUSH_EVERY_MS: u64 = 500;
 /// Rows of the view.
 const ROWS: u8 = 1;
