@@ -92,6 +92,9 @@ fn words<'a>(list: &str, all: impl Iterator<Item = Option<&'a str>>) -> Column {
     Column::Code(codes)
 }
 
+/// First and last case of somebody, and how many.
+type Seen = (Day, Day, i64);
+
 fn days(from: Day, to: Day) -> Option<i64> {
     Some(i64::from(from.days_to(to)))
 }
@@ -175,14 +178,14 @@ impl Tables {
 
     /// People by the cases that are counted: the first of them makes somebody new.
     fn people_columns(&self, counts: impl Fn(&CaseRow) -> bool) -> Columns {
-        let mut people: HashMap<RecordId, (Day, Day, i64)> = HashMap::new();
+        let mut people: HashMap<RecordId, Seen> = HashMap::new();
         for case in self.cases.values().filter(|case| counts(case)) {
             for client in &case.clients {
                 let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0));
                 *seen = (seen.0.min(case.opened), seen.1.max(case.opened), seen.2 + 1);
             }
         }
-        let rows: Vec<(Option<&PersonRow>, (Day, Day, i64))> =
+        let rows: Vec<(Option<&PersonRow>, Seen)> =
             people.into_iter().map(|(id, seen)| (self.persons.get(&id).map(AsRef::as_ref), seen)).collect();
         let traits =
             |row: &Option<&PersonRow>| row.and_then(|person| person.traits.as_deref()).cloned().unwrap_or_default();
