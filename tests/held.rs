@@ -9,7 +9,7 @@ use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
 use casemesh_node::mailbox::Mailboxes;
-use casemesh_node::office::{Desk, DeskError, NeverInput, ReferralInput};
+use casemesh_node::office::{Desk, DeskError, NeverInput, PacketView, ReferralInput};
 use casemesh_node::records::OutboxState;
 use casemesh_protocol::claim::Claim;
 use casemesh_protocol::directory::{Directory, OfficeKind, Role};
@@ -22,6 +22,12 @@ struct World {
     shelter: TestNode,
     hub: TestNode,
     network: Vec<u8>,
+}
+
+/// The packet of a referral that waits at a hub, as its sender sees it.
+fn held_packet(desk: &Desk, sent: RecordId) -> PacketView {
+    let packets = desk.referral(sent).unwrap().packets;
+    packets.into_iter().find(|packet| packet.kind == "held_full").unwrap()
 }
 
 /// The hub is the advice office's alone.
@@ -40,6 +46,11 @@ fn world() -> World {
 }
 
 impl World {
+    /// Waits until the hub keeps nothing.
+    fn hub_lets_go(&self) {
+        eventually("the hub lets go", || (self.held() == 0).then_some(()));
+    }
+
     /// How many packets wait at the hub.
     fn held(&self) -> usize {
         let folder = std::fs::read_dir(self.hub.folder.path().join("held")).unwrap();
@@ -92,7 +103,7 @@ fn what_waits_at_a_hub_goes_when_they_accept_while_the_sender_sleeps() {
     step(&shelter, received, "accepted", "", "Come tonight");
     let view = wait_for(&shelter, received, "the full packet comes from the hub", |view| view.full.is_some());
     assert!(view.full.unwrap().fields.iter().any(|field| field.value.as_str() == "Nomvula"));
-    eventually("the hub lets go", || (world.held() == 0).then_some(()));
+    world.hub_lets_go();
     let spool = world.shelter.node().relay().spool();
     eventually("the claim is settled", || spool.claims().is_empty().then_some(()));
     shelter.referral_to_case(received).unwrap();
@@ -116,7 +127,7 @@ fn what_waits_at_a_hub_goes_when_they_accept_while_the_sender_sleeps() {
     released(&advice, sent);
     released(&shelter, received);
     // Nothing of it is left there, although the sender was away while it was fetched.
-    eventually("the hub keeps nothing", || (world.held() == 0).then_some(()));
+    world.hub_lets_go();
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(world.held(), 0);
 }
@@ -134,8 +145,7 @@ fn what_is_taken_back_reaches_nobody_and_what_cannot_wait_says_why() {
     world.hub.stop();
     advice.withdraw_consent(person, agreed).unwrap();
     wait_for(&shelter, received, "the withdrawal arrives", |view| view.summary.state == State::ConsentWithdrawn);
-    let kept = advice.referral(sent).unwrap().packets;
-    assert!(kept.iter().any(|packet| packet.kind == "held_full" && packet.state == OutboxState::Cancelled));
+    assert_eq!(held_packet(&advice, sent).state, OutboxState::Cancelled);
     assert_eq!(world.held(), 1);
     assert_eq!(advice.referral(sent).unwrap().held_at, None);
     // Also where the node was off in between.
@@ -143,7 +153,7 @@ fn what_is_taken_back_reaches_nobody_and_what_cannot_wait_says_why() {
     world.advice.stop();
     world.advice.start();
     world.hub.start();
-    eventually("the hub lets go", || (world.held() == 0).then_some(()));
+    world.hub_lets_go();
 
     // Whom the client rules out meanwhile does not get it either, whatever the consent said.
     let advice = world.advice.desk("worker");
@@ -151,9 +161,8 @@ fn what_is_taken_back_reaches_nobody_and_what_cannot_wait_says_why() {
     advice
         .set_never(person, &NeverInput { offices: vec![world.shelter.office.to_string()], ..NeverInput::default() })
         .unwrap();
-    eventually("the hub lets go", || (world.held() == 0).then_some(()));
-    let packets = advice.referral(sent).unwrap().packets;
-    let row = packets.into_iter().find(|packet| packet.kind == "held_full").unwrap();
+    world.hub_lets_go();
+    let row = held_packet(&advice, sent);
     assert!(row.state == OutboxState::Cancelled && row.problem.is_some());
 
     let (person, case) = client(&advice);
@@ -196,14 +205,13 @@ fn what_a_hub_gave_before_it_was_told_to_let_go_is_said_to_have_gone() {
     world.advice.start();
     let advice = world.advice.desk("worker");
     advice.withdraw_consent(person, agreed).unwrap();
-    let held = |desk: &Desk| {
-        let packets = desk.referral(sent).unwrap().packets;
-        packets.into_iter().find(|packet| packet.kind == "held_full").unwrap()
-    };
-    assert_eq!(held(&advice).state, OutboxState::Cancelled);
+    assert_eq!(held_packet(&advice, sent).state, OutboxState::Cancelled);
     world.hub.start();
-    eventually("it is told that it had gone", || (held(&advice).state == OutboxState::Arrived).then_some(()));
-    assert!(held(&advice).problem.is_none() && held(&advice).arrived.is_some());
+    eventually("it is told that it had gone", || {
+        (held_packet(&advice, sent).state == OutboxState::Arrived).then_some(())
+    });
+    let packet = held_packet(&advice, sent);
+    assert!(packet.problem.is_none() && packet.arrived.is_some());
 }
 
 /// What a hub is asked by members that are not to have it.

@@ -15,8 +15,9 @@ use casemesh_protocol::claim::Claim;
 use casemesh_protocol::directory::{Directory, Member};
 use casemesh_protocol::frame::{MailboxAnswer, Rejection};
 use casemesh_protocol::id::{OfficeId, ThreadId};
-use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, is_timely};
+use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
 use casemesh_protocol::mailbox::{Held, HeldShelf, Taken};
+use casemesh_protocol::packet::is_timely;
 use casemesh_protocol::time::Timestamp;
 use std::fs;
 use std::io;
@@ -88,9 +89,9 @@ impl HeldBox {
         if directory.member(&to).is_none_or(is_theirs) {
             return Ok(MailboxAnswer::Rejected(Rejection::NotServed));
         }
-        let header = Header::read(packet).ok().filter(|header| is_timely(header.expires_h, now.h()));
+        let header = Header::read(packet).ok().filter(|header| is_timely(header, now));
         let Some(header) = header else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
-        let expires = Timestamp::from_s(u64::from(header.expires_h) * 3_600);
+        let expires = Timestamp::from_h(header.expires_h);
         let (hash, held) = (packet_hash(packet), Held { from, to, thread, bytes: packet.len() as u64, expires });
         let mut shelf = self.shelf();
         match shelf.take(hash, &held, hub_bytes, now) {

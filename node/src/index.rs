@@ -17,6 +17,7 @@ use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
 use crate::zone::Zone;
 use casemesh_crypto::hash::Digest;
+use casemesh_protocol::claim::{Claim, Claimed};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::referral::{Side, Step};
 use casemesh_protocol::statistics::{CaseFact, Facts, PaymentFact, ReferralFact};
@@ -183,6 +184,8 @@ pub struct OutboxRow {
     pub not_before: Option<Timestamp>,
     /// In which conversation; for a card, which one.
     pub thread: ThreadId,
+    /// For which word of the recipient a hub gave it, where it waited at one.
+    pub claimed: Option<Claimed>,
 }
 
 /// All of it.
@@ -874,10 +877,24 @@ impl Tables {
                     bytes,
                     not_before,
                     thread,
+                    claim,
                     ..
                 } = row;
-                let row =
-                    OutboxRow { id, packet_hash, state, to, referral, problem, kind, facts, bytes, not_before, thread };
+                let claimed = claim.as_ref().and_then(Claim::unverified);
+                let row = OutboxRow {
+                    id,
+                    packet_hash,
+                    state,
+                    to,
+                    referral,
+                    problem,
+                    kind,
+                    facts,
+                    bytes,
+                    not_before,
+                    thread,
+                    claimed,
+                };
                 self.outbox.insert(id, row);
             }
             Kind::Seen => {

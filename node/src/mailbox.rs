@@ -15,8 +15,9 @@ use casemesh_protocol::claim::Claim;
 use casemesh_protocol::directory::Directory;
 use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest, Rejection};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::limits::{MAILBOX_LIST_MAX, is_timely};
+use casemesh_protocol::limits::MAILBOX_LIST_MAX;
 use casemesh_protocol::mailbox::{Kept, Shelf, Taken};
+use casemesh_protocol::packet::is_timely;
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use std::collections::BTreeMap;
@@ -188,10 +189,10 @@ impl Mailboxes {
         if directory.member(&to).is_none() {
             return Ok(MailboxAnswer::Rejected(Rejection::NotServed));
         }
-        let header = Header::read(packet).ok().filter(|header| is_timely(header.expires_h, now.h()));
+        let header = Header::read(packet).ok().filter(|header| is_timely(header, now));
         let Some(header) = header else { return Ok(MailboxAnswer::Rejected(Rejection::Packet)) };
         let (hash, bytes) = (packet_hash(packet), packet.len() as u64);
-        let kept = Kept { from, bytes, expires: expiry(&header) };
+        let kept = Kept { from, bytes, expires: Timestamp::from_h(header.expires_h) };
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         let hub_bytes = shelves.values().map(Shelf::bytes).sum::<u64>().saturating_add(self.held.bytes());
         let shelf = shelves.entry(to).or_default();
@@ -235,11 +236,6 @@ impl Mailboxes {
     }
 }
 
-/// When nobody need keep a packet any more.
-fn expiry(header: &Header) -> Timestamp {
-    Timestamp::from_s(u64::from(header.expires_h) * 3_600)
-}
-
 /// What lies in a folder, as the hub left it. A packet without its depositor was cut off while it came: it is left again.
 fn shelf_of(folder: &Path) -> io::Result<Shelf> {
     let mut shelf = Shelf::default();
@@ -248,7 +244,7 @@ fn shelf_of(folder: &Path) -> io::Result<Shelf> {
         let (start, bytes) = start_of(&path)?;
         let from = fs::read(path.with_extension("from")).ok().and_then(|from| OfficeId::from_slice(&from));
         if let (Some(from), Ok(header)) = (from, Header::read(&start)) {
-            shelf.put(packet, Kept { from, bytes, expires: expiry(&header) });
+            shelf.put(packet, Kept { from, bytes, expires: Timestamp::from_h(header.expires_h) });
         }
     }
     Ok(shelf)

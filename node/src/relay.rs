@@ -28,7 +28,8 @@ use casemesh_protocol::frame::{
     BlobRequest, Hello, HelloAnswer, MailboxAnswer, MailboxRequest, PacketAnswer, PacketRequest, Rejection, VERSION,
 };
 use casemesh_protocol::id::{OfficeId, ThreadId};
-use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, is_timely};
+use casemesh_protocol::limits::CLOCK_SKEW_SECONDS_MAX;
+use casemesh_protocol::packet::is_timely;
 use casemesh_protocol::receipt::Receipt;
 use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::trust::{Admission, Registrar};
@@ -304,7 +305,7 @@ fn machines<'a>(members: impl Iterator<Item = &'a Member>, now: Timestamp) -> im
 /// Whether a packet is sealed to one of our prekeys, and its time is not over.
 pub(crate) fn is_for_us(packet: &[u8], prekeys: &[PrekeyId], now: Timestamp) -> bool {
     let is_meant = |header: &Header| prekeys.iter().any(|prekey| header.is_for(prekey));
-    Header::read(packet).is_ok_and(|header| is_timely(header.expires_h, now.h()) && is_meant(&header))
+    Header::read(packet).is_ok_and(|header| is_timely(&header, now) && is_meant(&header))
 }
 
 /// What a question to another node was about.

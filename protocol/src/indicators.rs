@@ -349,7 +349,7 @@ impl Indicator {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// A code.
-    Code(String, Code),
+    Code(Code),
     /// From that number until before the next.
     From(i64, Option<i64>),
 }
@@ -483,9 +483,7 @@ impl Apart<'_> {
 
     fn class(&self, place: u32) -> Option<Class> {
         match self.column? {
-            Column::Code(codes) => {
-                codes.values.get(place as usize).map(|code| Class::Code(code.code.as_str().to_owned(), code.clone()))
-            }
+            Column::Code(codes) => codes.values.get(place as usize).cloned().map(Class::Code),
             Column::Number(_) => {
                 let place = place as usize;
                 Some(Class::From(*self.by.from.get(place)?, self.by.from.get(place + 1).copied()))

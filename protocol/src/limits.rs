@@ -63,12 +63,6 @@ pub const MAILBOX_HUB_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// How long a packet lives unless it says less: 30 days.
 pub const PACKET_LIFETIME_HOURS: u32 = 30 * 24;
 
-/// Whether a packet that expires at that hour could have been made by now: one that says it lives longer would lie for ever.
-pub const fn is_timely(expires_h: u32, now_h: u32) -> bool {
-    expires_h >= now_h && expires_h <= now_h.saturating_add(PACKET_LIFETIME_HOURS + CLOCK_SKEW_HOURS)
-}
-
-const CLOCK_SKEW_HOURS: u32 = 25;
 /// A sender's clock may differ by this much; beyond it a person looks first.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 24 * 3600;
 /// Longest bundle, in bytes: it is read as a whole.

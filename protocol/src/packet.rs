@@ -6,14 +6,15 @@ use crate::coded_enum;
 use crate::directory::{Capacity, Card, NetworkFile};
 use crate::id::{OfficeId, ThreadId};
 use crate::limits::{
-    BRIEF_BYTES_MAX, CODE_BYTES_MAX, DOCUMENTS_SHARED_MAX, LINE_BYTES_MAX, LIST_MAX, MOVED_ITEMS_MAX, NEED_BYTES_MAX,
-    SHARED_FIELDS_MAX,
+    BRIEF_BYTES_MAX, CLOCK_SKEW_SECONDS_MAX, CODE_BYTES_MAX, DOCUMENTS_SHARED_MAX, LINE_BYTES_MAX, LIST_MAX,
+    MOVED_ITEMS_MAX, NEED_BYTES_MAX, PACKET_LIFETIME_HOURS, SHARED_FIELDS_MAX,
 };
 use crate::referral::SignedEvent;
 use crate::statistics::Table;
 use crate::template::Template;
 use crate::terms::{Answer, Code, FieldGroup, Ground, Line, Money, Never, Purpose, SafeContact, Withheld};
 use crate::time::{Day, Timestamp};
+use casemesh_crypto::envelope::Header;
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::wire::{self, NotCanonical};
 use minicbor::{Decode, Encode};
@@ -52,6 +53,15 @@ impl Kind {
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.number() == number)
     }
+}
+
+/// Whether a packet with that header could have been made by now: one that says it lives longer would lie for ever.
+pub fn is_timely(header: &Header, now: Timestamp) -> bool {
+    let expires = Timestamp::from_h(header.expires_h);
+    // Both ends of a lifetime are whole hours.
+    let latest =
+        Timestamp::from_h(now.h().saturating_add(PACKET_LIFETIME_HOURS + 1)).plus_ms(CLOCK_SKEW_SECONDS_MAX * 1_000);
+    expires.h() >= now.h() && expires <= latest
 }
 
 /// What the receiver of a referral sees before it accepts: nothing that names the person.

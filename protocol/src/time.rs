@@ -37,6 +37,11 @@ impl Timestamp {
         u32::try_from(self.0 / 3_600_000).unwrap_or(u32::MAX)
     }
 
+    /// From hours since 1970: a header's expiry.
+    pub const fn from_h(h: u32) -> Self {
+        Self(h as u64 * 3_600_000)
+    }
+
     /// So many milliseconds later.
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))

@@ -121,6 +121,9 @@ impl Rules {
     }
 }
 
+/// The words for urgencies: each stands at its number.
+pub const URGENCIES: [&str; 3] = ["routine", "urgent", "emergency"];
+
 /// The hours for an urgency: 0 routine, 1 urgent, 2 and more emergency.
 pub fn hours(of: Hours, urgency: u8) -> u32 {
     let [routine, urgent, emergency] = of;

@@ -13,12 +13,13 @@ use crate::records::{
     Collected, Consent, ErasureAnswer, Facts, HeldEvent, Outbox, OutboxState, Person, Referral, Seen,
 };
 use crate::spool::{Fact, Hold, OutRow};
-use crate::vault::{Record, Tx, VaultError};
+use crate::vault::{Record, Sealed, Tx, VaultError};
 use casemesh_crypto::envelope::{self, Draft, Opened, Reason, Recipient, Urgency};
 use casemesh_crypto::hash::{Digest, sha256};
 use casemesh_crypto::prekey::{PrekeyId, PrekeySecret};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::{KeyId, VerifyingKey};
+use casemesh_protocol::claim::Claim;
 use casemesh_protocol::consent::{ConsentStatus, Permit};
 use casemesh_protocol::delivery::Lost;
 use casemesh_protocol::directory::{Directory, Role};
@@ -316,9 +317,8 @@ impl Office {
             if state.is_settled() {
                 row.body.clear();
             }
-            let row = row.clone();
             tx.update(&sealed.record, sealed.revision)?;
-            show_on_referral(tx, &row)
+            show_on_referral(tx, &sealed.record)
         })
     }
 
@@ -327,62 +327,7 @@ impl Office {
         let _held = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
         let spool = self.around.relay.spool();
         for (packet, fact) in spool.facts().unwrap_or_default() {
-            let id = self.index.read().outbox.values().find(|row| row.packet_hash == Some(packet)).map(|row| row.id);
-            let taken: Result<(), DeskError> = match id {
-                None => Ok(()),
-                Some(id) => self.vault.write(None, "fact", move |tx| {
-                    let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
-                    let row = &mut sealed.record;
-                    // What a hub gave before it was told to let go went all the same.
-                    let is_open = row.state == OutboxState::Released
-                        || (row.state == OutboxState::Cancelled && row.held_at.is_some());
-                    match fact {
-                        Fact::Arrived(at) => {
-                            row.facts.arrived.get_or_insert(at);
-                            if is_open {
-                                (row.state, row.problem) = (OutboxState::Arrived, None);
-                            }
-                        }
-                        Fact::Refused if !row.state.is_settled() => {
-                            row.state = OutboxState::Refused;
-                            row.problem = Some("the other office refused the packet; call them".into());
-                        }
-                        // Nobody accepted in time: what waited for that is not missed.
-                        Fact::Expired if row.held_at.is_some() => {
-                            if row.state == OutboxState::Released {
-                                row.state = OutboxState::Cancelled;
-                            }
-                        }
-                        Fact::Expired if !row.state.is_settled() => {
-                            row.state = OutboxState::Expired;
-                            row.problem = Some("it could not be delivered in time; call them".into());
-                        }
-                        Fact::Refused | Fact::Expired => {}
-                    }
-                    // An event that is lost would hold up all that follow from it: what it came with is not sent again by itself.
-                    if matches!(row.state, OutboxState::Refused | OutboxState::Expired)
-                        && let Some(referral) = row.referral
-                        && let Some(referral) = tx.get::<Referral>(Referral::TOP, referral)?
-                    {
-                        send_bare(tx, &referral.record, row)?;
-                        not_arrived(tx, &referral.record, row)?;
-                    }
-                    if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
-                        tx.insert(&again)?;
-                    }
-                    if row.state.is_settled() {
-                        row.body.clear();
-                    }
-                    let row = row.clone();
-                    tx.update(&sealed.record, sealed.revision)?;
-                    show_on_referral(tx, &row)
-                }),
-            };
-            match taken.map(|()| spool.drop_fact(&packet)) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(kind = %error.kind(), "the spool cannot be written"),
-                Err(error) => tracing::error!(%error, "a fact about a packet could not be kept; it is taken again"),
-            }
+            self.note_on(packet, move |tx, sealed| take_fact(tx, sealed, fact), || spool.drop_fact(&packet));
         }
     }
 
@@ -390,27 +335,28 @@ impl Office {
     fn take_claimed(&self) {
         let spool = self.around.relay.spool();
         for (packet, claim) in spool.claimed() {
-            let id = self.index.read().outbox.values().find(|row| row.packet_hash == Some(packet)).map(|row| row.id);
-            let taken: Result<(), DeskError> = match id {
+            self.note_on(packet, move |tx, sealed| take_claim(tx, sealed, claim), || spool.drop_claimed(&packet));
+        }
+    }
+
+    /// Notes on a row of ours what the relay learnt of its packet, and then lets go of what it was learnt from: also where the row is gone.
+    fn note_on(
+        &self,
+        packet: Digest,
+        note: impl FnOnce(&mut Tx<'_>, Sealed<Outbox>) -> Result<(), DeskError> + Send + 'static,
+        let_go: impl FnOnce() -> std::io::Result<()>,
+    ) {
+        let id = self.index.read().outbox.values().find(|row| row.packet_hash == Some(packet)).map(|row| row.id);
+        let noted = id.map_or(Ok(()), |id| {
+            self.vault.write(None, "fact", move |tx| match tx.get::<Outbox>(Outbox::TOP, id)? {
+                Some(sealed) => note(tx, sealed),
                 None => Ok(()),
-                Some(id) => self.vault.write(None, "fact", move |tx| {
-                    let Some(mut sealed) = tx.get::<Outbox>(Outbox::TOP, id)? else { return Ok(()) };
-                    let row = &mut sealed.record;
-                    row.claim = Some(claim);
-                    if row.state == OutboxState::Cancelled {
-                        row.problem = Some(
-                            "the other office had claimed it at the hub before; whether it came there is not known yet"
-                                .into(),
-                        );
-                    }
-                    Ok(tx.update(&sealed.record, sealed.revision)?)
-                }),
-            };
-            match taken.map(|()| spool.drop_claimed(&packet)) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(kind = %error.kind(), "the spool cannot be written"),
-                Err(error) => tracing::error!(%error, "a claim could not be kept; it is taken again"),
-            }
+            })
+        });
+        match noted.map(|()| let_go()) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(kind = %error.kind(), "the spool cannot be written"),
+            Err(error) => tracing::error!(%error, "what became of a packet could not be kept; it is taken again"),
         }
     }
 
@@ -877,6 +823,63 @@ impl Office {
             Ok(tx.update(&sealed.record, sealed.revision)?)
         })
     }
+}
+
+/// What became of a packet: its row and its referral say so, and what must not be lost with it is sent again.
+fn take_fact(tx: &mut Tx<'_>, mut sealed: Sealed<Outbox>, fact: Fact) -> Result<(), DeskError> {
+    let row = &mut sealed.record;
+    // What a hub gave before it was told to let go went all the same.
+    let is_open = row.state == OutboxState::Released || (row.state == OutboxState::Cancelled && row.held_at.is_some());
+    match fact {
+        Fact::Arrived(at) => {
+            row.facts.arrived.get_or_insert(at);
+            if is_open {
+                (row.state, row.problem) = (OutboxState::Arrived, None);
+            }
+        }
+        Fact::Refused if !row.state.is_settled() => {
+            row.state = OutboxState::Refused;
+            row.problem = Some("the other office refused the packet; call them".into());
+        }
+        // Nobody accepted in time: what waited for that is not missed.
+        Fact::Expired if row.held_at.is_some() => {
+            if row.state == OutboxState::Released {
+                row.state = OutboxState::Cancelled;
+            }
+        }
+        Fact::Expired if !row.state.is_settled() => {
+            row.state = OutboxState::Expired;
+            row.problem = Some("it could not be delivered in time; call them".into());
+        }
+        Fact::Refused | Fact::Expired => {}
+    }
+    // An event that is lost would hold up all that follow from it: what it came with is not sent again by itself.
+    if matches!(row.state, OutboxState::Refused | OutboxState::Expired)
+        && let Some(referral) = row.referral
+        && let Some(referral) = tx.get::<Referral>(Referral::TOP, referral)?
+    {
+        send_bare(tx, &referral.record, row)?;
+        not_arrived(tx, &referral.record, row)?;
+    }
+    if let Some(again) = again(row, fact, tx.fresh_id(), PacketId::random(&mut os_rng()), tx.now()) {
+        tx.insert(&again)?;
+    }
+    if row.state.is_settled() {
+        row.body.clear();
+    }
+    tx.update(&sealed.record, sealed.revision)?;
+    show_on_referral(tx, &sealed.record)
+}
+
+/// For which word of the recipient a hub gave what waited there.
+fn take_claim(tx: &mut Tx<'_>, mut sealed: Sealed<Outbox>, claim: Claim) -> Result<(), DeskError> {
+    let row = &mut sealed.record;
+    row.claim = Some(claim);
+    if row.state == OutboxState::Cancelled {
+        row.problem =
+            Some("the other office had claimed it at the hub before; whether it came there is not known yet".into());
+    }
+    Ok(tx.update(&sealed.record, sealed.revision)?)
 }
 
 /// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.

@@ -4,16 +4,16 @@
 use super::effects::follow_up_once;
 use super::exchange::{Awaited, Taken};
 use super::{Desk, DeskError, HeldView, Office};
-use crate::index::Tables;
+use crate::index::{OutboxRow, Tables};
 use crate::records::{Outbox, OutboxState, Referral, Seen};
 use crate::spool::{ClaimRow, Hold};
 use crate::vault::{Record, VaultError};
 use casemesh_crypto::hash::Digest;
-use casemesh_protocol::claim::Claim;
+use casemesh_protocol::claim::{Claim, Claimed};
 use casemesh_protocol::directory::Role;
 use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
 use casemesh_protocol::packet::{Full, Kind as PacketKind};
-use casemesh_protocol::referral::Step;
+use casemesh_protocol::referral::{Step, ThreadEvent};
 use casemesh_protocol::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Desk {
     }
 }
 
-fn held_rows(tables: &Tables) -> impl Iterator<Item = &crate::index::OutboxRow> {
+fn held_rows(tables: &Tables) -> impl Iterator<Item = &OutboxRow> {
     let held = PacketKind::HeldFull.number();
     tables.outbox.values().filter(move |row| row.kind == held)
 }
@@ -70,8 +70,7 @@ fn accepted(referral: &Referral, now: Timestamp) -> Option<Digest> {
     if !waits || !thread.state.is_at_work() || referral.preview.consent_expires <= now {
         return None;
     }
-    let is_accepted =
-        |event: &&casemesh_protocol::referral::ThreadEvent| matches!(event.event.step, Step::Accepted { .. });
+    let is_accepted = |event: &&ThreadEvent| matches!(event.event.step, Step::Accepted { .. });
     thread.applied().map(|(event, _)| event).filter(is_accepted).last().map(|event| event.hash)
 }
 
@@ -158,24 +157,18 @@ impl Office {
 
     /// What was claimed at a hub, and no acceptance came for it in a day: somebody asks.
     fn miss_acceptances(&self, now: Timestamp) -> Result<(), DeskError> {
-        let rows: Vec<RecordId> =
-            held_rows(&self.index.read()).filter(|row| row.referral.is_some()).map(|row| row.id).collect();
-        let mut missed = Vec::new();
-        for id in rows {
-            let Some(row) = self.vault.get::<Outbox>(Outbox::TOP, id)?.map(|sealed| sealed.record) else { continue };
-            let Some((referral, said)) = row.referral.zip(row.claim.as_ref().and_then(Claim::unverified)) else {
-                continue;
+        let missed: Vec<RecordId> = {
+            let tables = self.index.read();
+            let is_missed = |referral: &RecordId, said: &Claimed| {
+                let is_old = said.at.plus_days(1) <= now && now <= said.at.plus_days(MISSED_DAYS);
+                // Whatever became of the acceptance, that it came is enough.
+                let came =
+                    |referral: &Arc<Referral>| referral.events.iter().any(|held| held.signed.hash() == said.accepted);
+                is_old && tables.referrals.get(referral).is_some_and(|referral| !came(referral))
             };
-            let is_old = said.at.plus_days(1) <= now && now <= said.at.plus_days(MISSED_DAYS);
-            // Whatever became of the acceptance, that it came is enough.
-            let came = self
-                .index
-                .read()
-                .referrals
-                .get(&referral)
-                .is_none_or(|referral| referral.events.iter().any(|held| held.signed.hash() == said.accepted));
-            missed.extend(Some(referral).filter(|_| is_old && !came));
-        }
+            let claimed = held_rows(&tables).filter_map(|row| row.referral.zip(row.claimed));
+            claimed.filter(|(referral, said)| is_missed(referral, said)).map(|(referral, _)| referral).collect()
+        };
         for id in missed {
             self.vault.write(None, "missed_acceptance", move |tx| {
                 let referral = tx.get::<Referral>(Referral::TOP, id)?.ok_or(DeskError::NotFound)?;

@@ -6,10 +6,11 @@ use crate::indicators;
 use crate::policy::Ask;
 use crate::records::{Referral, StaffRole};
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Class, Codes, Column, Columns, Indicator, Measure, Source, compute};
+use casemesh_protocol::indicators::{Cell, Class, Codes, Column, Columns, Indicator, Measure, Source, compute};
 use casemesh_protocol::referral::{Side, Step};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Period};
+use casemesh_protocol::timers::URGENCIES;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use utoipa::ToSchema;
@@ -132,12 +133,7 @@ impl Tables {
             first.map(|(event, _)| self.zone.day(event.event.at))
         });
         let sent: Vec<Option<Day>> = sent.collect();
-        let states: Vec<Option<Code>> =
-            rows.iter().map(|referral| word("referral_state", self.stands(referral).state.as_str())).collect();
-        let urgencies: Vec<Option<Code>> = rows
-            .iter()
-            .map(|referral| word("urgency", ["routine", "urgent", "emergency"].get(usize::from(referral.urgency))?))
-            .collect();
+        let urgency = |referral: &&Referral| URGENCIES.get(usize::from(referral.urgency)).copied();
         let reasons: Vec<Option<Code>> = threads
             .iter()
             .map(|thread| {
@@ -167,8 +163,11 @@ impl Tables {
             columns: BTreeMap::from([
                 ("outgoing", Column::Flag(rows.iter().map(|referral| referral.outgoing).collect())),
                 ("service", codes(rows.iter().map(|referral| Some(&referral.preview.service)))),
-                ("state", codes(states.iter().map(Option::as_ref))),
-                ("urgency", codes(urgencies.iter().map(Option::as_ref))),
+                (
+                    "state",
+                    words("referral_state", rows.iter().map(|referral| Some(self.stands(referral).state.as_str()))),
+                ),
+                ("urgency", words("urgency", rows.iter().map(urgency))),
                 ("reason", codes(reasons.iter().map(Option::as_ref))),
                 ("days_to_answer", Column::Number(answered.collect())),
                 ("sent", Column::Day(sent)),
@@ -215,7 +214,6 @@ impl Tables {
     fn payment_columns(&self, counts: impl Fn(&CaseRow) -> bool) -> Columns {
         let is_in = |case: &RecordId| self.cases.get(case).is_none_or(|case| counts(case));
         let rows: Vec<_> = self.payments.values().filter(|payment| is_in(&payment.case)).collect();
-        let kinds: Vec<Option<Code>> = rows.iter().map(|payment| word("payment", payment.kind.as_str())).collect();
         let currencies: Vec<Option<Code>> =
             rows.iter().map(|payment| word("currency", &payment.money.currency.to_string())).collect();
         Columns {
@@ -225,7 +223,7 @@ impl Tables {
                 .collect(),
             columns: BTreeMap::from([
                 ("paid", Column::Day(rows.iter().map(|payment| payment.paid).collect())),
-                ("kind", codes(kinds.iter().map(Option::as_ref))),
+                ("kind", words("payment", rows.iter().map(|payment| Some(payment.kind.as_str())))),
                 ("currency", codes(currencies.iter().map(Option::as_ref))),
                 ("amount", Column::Number(rows.iter().map(|payment| Some(payment.money.minor)).collect())),
                 ("recovered_here", Column::Flag(rows.iter().map(|payment| payment.recovered_here).collect())),
@@ -238,9 +236,9 @@ fn view(indicator: &Indicator, columns: &Columns, period: Period) -> IndicatorVi
     let found = compute(indicator, columns, period);
     let longest = found.cells.iter().map(|cell| cell.value).max().unwrap_or_default().max(1);
     let is_money = matches!(indicator.measure, Measure::Sum(_)) && indicator.source.0 == Source::Payments;
-    let cell = |cell: &casemesh_protocol::indicators::Cell| {
+    let cell = |cell: &Cell| {
         let currency = cell.classes.iter().find_map(|class| match class {
-            Class::Code(_, code) if code.list.as_str() == "currency" => code.code.as_str().parse().ok(),
+            Class::Code(code) if code.list.as_str() == "currency" => code.code.as_str().parse().ok(),
             _ => None,
         });
         IndicatorCellView {
@@ -248,7 +246,7 @@ fn view(indicator: &Indicator, columns: &Columns, period: Period) -> IndicatorVi
                 .classes
                 .iter()
                 .map(|class| match class {
-                    Class::Code(_, code) => ClassView::Code(CodeView::from(code)),
+                    Class::Code(code) => ClassView::Code(CodeView::from(code)),
                     Class::From(from, to) => ClassView::From { from: *from, to: *to },
                 })
                 .collect(),

@@ -23,6 +23,7 @@ use casemesh_protocol::packet::{self, Preview};
 use casemesh_protocol::referral::{Fate, Side, Step, Thread};
 use casemesh_protocol::terms::Purpose;
 use casemesh_protocol::timers;
+use casemesh_protocol::timers::URGENCIES;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -261,15 +262,14 @@ impl Desk {
 
 /// How urgent, as it is written in forms.
 pub(super) fn urgency_of(problems: &mut Problems, word: &str) -> u8 {
-    match word {
-        "" | "routine" => 0,
-        "urgent" => 1,
-        "emergency" => 2,
-        other => {
-            problems.with("urgency", "unknown-value", other);
-            0
-        }
+    if word.is_empty() {
+        return 0;
     }
+    let number = (0u8..).zip(URGENCIES).find(|(_, known)| *known == word).map(|(number, _)| number);
+    number.unwrap_or_else(|| {
+        problems.with("urgency", "unknown-value", word);
+        0
+    })
 }
 
 /// Somebody has to tell an office without a node what we decided.

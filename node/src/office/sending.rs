@@ -25,7 +25,7 @@ use casemesh_protocol::referral::{Side, Step, Thread};
 use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{Code, FieldGroup, Line, Purpose};
 use casemesh_protocol::time::{Day, Timestamp};
-use casemesh_protocol::timers;
+use casemesh_protocol::timers::{self, URGENCIES};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError};
 use utoipa::ToSchema;
@@ -694,7 +694,7 @@ impl Desk {
         if !is_service || !referral.thread().state.is_at_work() {
             return Err(DeskError::Invalid(vec![FieldProblem::new("consent", "more-not-now")]));
         }
-        let urgency = ["routine", "urgent", "emergency"].get(usize::from(referral.urgency));
+        let urgency = URGENCIES.get(usize::from(referral.urgency));
         let request = ReferralInput {
             to: referral.partner.to_string(),
             service: referral.preview.service.code.to_string(),

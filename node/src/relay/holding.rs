@@ -8,7 +8,7 @@ use casemesh_crypto::hash::Digest;
 use casemesh_crypto::wire;
 use casemesh_protocol::claim::Claim;
 use casemesh_protocol::delivery::{HUB_AGAIN_MS, Input};
-use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest};
+use casemesh_protocol::frame::{MailboxAnswer, MailboxRequest, PacketAnswer};
 use casemesh_protocol::id::{OfficeId, ThreadId};
 use casemesh_protocol::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,15 +145,12 @@ impl Thread {
         waiting.sort_by_key(|(_, next)| next.in_vain);
         let mut room = HOLDS_OUT_MAX.saturating_sub(on_its_way.len());
         for (row, next) in waiting {
-            let Some(Hold { hub, thread }) = row.hold.filter(|hold| self.present.contains_key(&hold.hub)) else {
-                continue;
-            };
+            let can_go = |hold: &Hold| self.present.contains_key(&hold.hub) && !busy.contains(&hold.thread);
+            let Some(Hold { hub, thread }) = row.hold.filter(can_go).filter(|_| room > 0) else { continue };
             let Ok(packet) = self.spool.read_out(&row.packet) else { continue };
-            if room > 0 && !busy.contains(&thread) {
-                room -= 1;
-                *next = next.again(now);
-                due.push((hub, MailboxRequest::Hold { to: row.to, thread, packet }, Asked::Hold(row.packet)));
-            }
+            room -= 1;
+            *next = next.again(now);
+            due.push((hub, MailboxRequest::Hold { to: row.to, thread, packet }, Asked::Hold(row.packet)));
         }
         for (thread, (row, next)) in self.holding.claims.iter_mut().filter(|(_, (_, next))| next.at <= now) {
             if self.present.contains_key(&row.hold.hub) {
@@ -226,7 +223,7 @@ impl Thread {
         let Some(MailboxAnswer::Packet(packet)) = answer else { return };
         match self.refuses(&packet, None) {
             None => self.arriving.push(Arriving { packet, by: None, then: Then::Delete { hub } }),
-            Some(casemesh_protocol::frame::PacketAnswer::Defer { .. }) => {}
+            Some(PacketAnswer::Defer { .. }) => {}
             Some(_) => {
                 tracing::warn!(
                     ?thread,

@@ -14,6 +14,7 @@ use casemesh_node::office::{ActionInput, ActionView, Desk, DeskError};
 use casemesh_node::records::Tier;
 use casemesh_node::vocabulary::Vocabulary;
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::timers::URGENCIES;
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
@@ -441,7 +442,7 @@ const SHEETS: &[Sheet] = &[
             ("refer-to", Asked::Line),
             ("refer-service", Asked::One("service_type")),
             ("refer-need", Asked::Tall),
-            ("refer-urgency", Asked::Of("urgency", &["routine", "urgent", "emergency"])),
+            ("refer-urgency", Asked::Of("urgency", &URGENCIES)),
         ],
     ),
 ];

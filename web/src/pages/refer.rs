@@ -13,6 +13,7 @@ use casemesh_node::policy::Ask;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::template::Template;
 use casemesh_protocol::terms::{FieldGroup, Ground};
+use casemesh_protocol::timers::URGENCIES;
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
@@ -165,7 +166,7 @@ async fn refer_form(
         let desk = signed.desk.clone();
         match app.run(move || desk.referral(before)).await {
             Ok(before) if before.summary.case == Some(id) => {
-                let urgency = ["routine", "urgent", "emergency"].get(usize::from(before.summary.urgency));
+                let urgency = URGENCIES.get(usize::from(before.summary.urgency));
                 form.set("service", before.summary.service.code);
                 form.set("need", before.preview.need.as_str());
                 form.set("urgency", urgency.copied().unwrap_or_default());

@@ -16,7 +16,7 @@ use casemesh_node::packs::HIDEABLE;
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::id::StaffId;
 use casemesh_protocol::statistics::Indicator;
-use casemesh_protocol::timers::{Hours, Rules};
+use casemesh_protocol::timers::{Hours, Rules, URGENCIES};
 use std::collections::BTreeMap;
 
 pub(crate) fn routes() -> Router<App> {
@@ -66,7 +66,7 @@ struct TimerCell {
 fn timers(rules: &BTreeMap<String, Hours>, own: &BTreeMap<String, Hours>) -> Vec<(&'static str, Vec<TimerCell>)> {
     let of_rule = |rule: &'static str| {
         let own = own.get(rule).copied().unwrap_or_default();
-        let cells = ["routine", "urgent", "emergency"].into_iter().zip(*rules.get(rule)?).zip(own).enumerate();
+        let cells = URGENCIES.into_iter().zip(*rules.get(rule)?).zip(own).enumerate();
         let cells = cells.map(|(number, ((urgency, holds), own))| TimerCell {
             name: format!("timer_{rule}_{number}"),
             urgency,
