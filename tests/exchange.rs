@@ -74,10 +74,16 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
     for secret in ["Nomvula", "Dlamini", "555", "Canary", "1994"] {
         assert!(!seen.contains(secret), "{secret} in the preview");
     }
+    let way = &view.summary;
+    assert!(way.sent.is_some() && way.read.is_some(), "when they asked, and when it was opened here");
+    assert_eq!((way.arrived, way.answered), (None, None), "the receipt is the sender's, and nobody answered yet");
     wait_for(&advice, sent, "it is read", |v| v.summary.read.is_some());
     step(&shelter, received, "acknowledged", "", "");
+    let answered = shelter.referral(received).unwrap().summary.answered;
+    assert!(answered.is_some(), "we answered");
     step(&shelter, received, "accepted", "", "Come to the back gate at six");
     let view = wait_for(&shelter, received, "the full packet comes", |v| v.full.is_some());
+    assert_eq!(view.summary.answered, answered, "the first answer counts");
     let full = serde_json::to_string(&view.full).unwrap();
     assert!(full.contains("Nomvula") && full.contains("082 555 0101") && full.contains("safe place tonight"));
     assert!(!full.contains("Canary"), "the address is withheld");

@@ -341,7 +341,7 @@ fn a_table_that_is_taken_along_has_no_formula_and_no_name() {
     assert_eq!((table.status, table.header("content-type").as_deref()), (200, Some("text/csv; charset=utf-8")));
     assert!(table.header("content-disposition").unwrap().contains("referrals-"));
     let mut read = table.body.trim_start_matches('\u{feff}').lines();
-    assert!(read.next().unwrap().contains("To which office"));
+    assert!(read.next().unwrap().contains("Other office"));
     let row = read.next().unwrap();
     assert!(row.contains("\"'\u{200b}=HYPERLINK(\"\"http://evil.test\"\")\""), "{row}");
     assert!(!table.body.contains("Nomvula") && !table.body.contains("Dlamini"));

@@ -1170,7 +1170,7 @@ pub struct Referral {
     /// Every event, in the order in which they came to us.
     #[n(11)]
     pub events: Vec<HeldEvent>,
-    /// What is known of the way of our request (at the sender), or of our last answer (at the receiver).
+    /// At the sender: what is known of the way of our request.
     #[n(12)]
     pub facts: Facts,
     /// How urgent: 0 routine, 1 urgent, 2 emergency.
@@ -1375,7 +1375,7 @@ impl Referral {
         }
         if standing.state == State::Sent && (!self.outgoing || self.facts.arrived.is_some()) {
             standing.state = State::Delivered;
-            standing.since = self.facts.arrived.filter(|_| self.outgoing).unwrap_or(standing.since);
+            standing.since = self.facts.arrived.unwrap_or(standing.since);
         }
         standing
     }

@@ -285,6 +285,7 @@ referrals-out = منّا
 referrals-none-out = لم نُحِل أحداً بعد.
 table-save = حفظ كجدول
 table-direction = الاتجاه
+table-office = المكتب الآخر
 table-respond-by = موعد الرد
 referral-next = ما يمكنك فعله الآن
 referral-open-case = فتح قضية بناءً عليها

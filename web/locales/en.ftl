@@ -277,6 +277,7 @@ referrals-out = From us
 referrals-none-out = We have not referred anybody yet.
 table-save = Save as a table
 table-direction = Direction
+table-office = Other office
 table-respond-by = Answer due
 referral-next = What you can do now
 referral-open-case = Open a case from it

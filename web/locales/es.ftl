@@ -277,6 +277,7 @@ referrals-out = Desde nosotros
 referrals-none-out = Todavía no hemos derivado a nadie.
 table-save = Guardar como tabla
 table-direction = Dirección
+table-office = La otra oficina
 table-respond-by = Respuesta hasta
 referral-next = Lo que usted puede hacer ahora
 referral-open-case = Abrir un caso a partir de ella

@@ -277,6 +277,7 @@ referrals-out = Envoyées
 referrals-none-out = Nous n’avons encore orienté personne.
 table-save = Enregistrer en tableau
 table-direction = Sens
+table-office = L’autre structure
 table-respond-by = Réponse attendue
 referral-next = Ce que vous pouvez faire maintenant
 referral-open-case = Ouvrir un dossier à partir de cette orientation

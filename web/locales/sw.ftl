@@ -277,6 +277,7 @@ referrals-out = Kutoka kwetu
 referrals-none-out = Bado hatujatoa rufaa ya mtu yeyote.
 table-save = Hifadhi kama jedwali
 table-direction = Mwelekeo
+table-office = Ofisi nyingine
 table-respond-by = Jibu linatakiwa
 referral-next = Unachoweza kufanya sasa
 referral-open-case = Fungua kesi kutokana na rufaa hii

@@ -655,7 +655,9 @@ impl Office {
             let before: Vec<Digest> = referral.thread().applied().map(|(event, _)| event.hash).collect();
             referral.events.push(HeldEvent { signed, ours: false, at: tx.now(), by: None, told: None });
             let after = referral.thread();
-            referral.facts.answered.get_or_insert(tx.now());
+            if referral.outgoing {
+                referral.facts.answered.get_or_insert(tx.now());
+            }
             // Before acceptance only where the sender let everything go at once.
             let at_once = after.state.is_before_acceptance() && !referral.preview.is_transfer();
             if let Some(full) = full.filter(|_| (after.state.is_at_work() || at_once) && !referral.outgoing) {
@@ -915,8 +917,7 @@ fn show_on_referral(tx: &mut Tx<'_>, row: &Outbox) -> Result<(), DeskError> {
     if row.packet_hash.is_some() && row.state == OutboxState::Released {
         referral.last_packet = row.packet_hash.unwrap_or(Digest::ZERO);
     }
-    let is_request = row.kind == PacketKind::ReferralPreview.number();
-    if referral.outgoing == is_request {
+    if referral.outgoing && row.kind == PacketKind::ReferralPreview.number() {
         let answered = referral.facts.answered;
         referral.facts = Facts { answered, ..row.facts };
     }

@@ -1,5 +1,6 @@
 //! The office's own report: the indicators of the set that this program brings and of its own, over the cases that the asker counts.
 
+use super::referrals::way_of;
 use super::{CodeView, Desk, DeskError};
 use crate::index::{CaseRow, PersonRow, Tables, Traits};
 use crate::indicators;
@@ -147,7 +148,7 @@ impl Tables {
             })
             .collect();
         let answered = rows.iter().zip(&sent).map(|(referral, sent)| {
-            let answered = referral.facts.answered.map(|at| self.zone.day(at));
+            let answered = way_of(referral).answered.map(|at| self.zone.day(at));
             sent.zip(answered).and_then(|(sent, answered)| days(sent, answered))
         });
         Columns {

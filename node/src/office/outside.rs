@@ -166,8 +166,10 @@ impl Desk {
                 let signed = next_event(tx, &ours.keys, referral.thread, side, &thread, step.clone())?;
                 let held = HeldEvent { signed, ours: false, at: tx.now(), by: tx.staff(), told: Some(told) };
                 referral.events.push(held);
-                referral.facts.arrived.get_or_insert(tx.now());
-                referral.facts.answered.get_or_insert(tx.now());
+                if referral.outgoing {
+                    referral.facts.arrived.get_or_insert(tx.now());
+                    referral.facts.answered.get_or_insert(tx.now());
+                }
                 after_event(tx, &ours, referral, &step)?;
             } else if referral.heard.len() >= HEARD_MAX {
                 return Err(crate::vault::VaultError::Conflict.into());

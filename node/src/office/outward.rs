@@ -158,9 +158,6 @@ pub(super) fn add_own_event(
     step: Step,
 ) -> Result<(), DeskError> {
     let signed = author(tx, keys, referral, step)?;
-    if !referral.outgoing {
-        referral.facts = Facts { answered: referral.facts.answered, ..Default::default() };
-    }
     match referral.outside {
         // Somebody has to say it to them.
         Some(_) => super::outside::tell(tx, referral),

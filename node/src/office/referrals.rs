@@ -255,6 +255,7 @@ impl Desk {
         let client = case.and(referral.client).and_then(|client| tables.persons.get(&client)).map(|p| p.name.clone());
         let standing = tables.stands(referral);
         let state = standing.state;
+        let way = way_of(referral);
         ReferralSummary {
             wait: self.wait_view(tables, referral, &standing),
             id: referral.id,
@@ -266,10 +267,10 @@ impl Desk {
             pseudonym: referral.preview.pseudonym.to_string(),
             client,
             case,
-            sent: referral.facts.sent,
-            arrived: referral.facts.arrived,
-            read: referral.facts.read,
-            answered: referral.facts.answered,
+            sent: way.sent,
+            arrived: way.arrived,
+            read: way.read,
+            answered: way.answered,
             respond_by: referral.respond_by,
         }
     }
@@ -464,6 +465,22 @@ pub(super) const fn other_side(side: Side) -> Side {
 }
 
 /// The packet with which a referral of ours begins.
+/// The way of a request. Of one that came to us we know when it was made, when it was opened here, and when we answered; its stored
+/// receipt is the sender's to show.
+pub(super) fn way_of(referral: &Referral) -> Facts {
+    if referral.outgoing {
+        return referral.facts;
+    }
+    let at = |event: &HeldEvent| event.signed.read().ok().map(|event| event.at);
+    let asked = referral.events.iter().find(|event| !event.ours);
+    Facts {
+        sent: asked.and_then(at),
+        read: asked.map(|event| event.at),
+        answered: referral.events.iter().find(|event| event.ours).map(|event| event.at),
+        ..Facts::default()
+    }
+}
+
 fn preview_row(tables: &Tables, id: RecordId) -> Option<&crate::index::OutboxRow> {
     let kind = PacketKind::ReferralPreview.number();
     tables.outbox.values().find(|row| row.referral == Some(id) && row.kind == kind)

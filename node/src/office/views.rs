@@ -1118,10 +1118,10 @@ pub struct ReferralSummary {
     /// When it was sent.
     #[schema(value_type = Option<String>)]
     pub sent: Option<Timestamp>,
-    /// Stored by the other node.
+    /// Stored by the other node; of one that came to us, the sender alone knows it.
     #[schema(value_type = Option<String>)]
     pub arrived: Option<Timestamp>,
-    /// Opened by the other office.
+    /// Opened by the office that it went to.
     #[schema(value_type = Option<String>)]
     pub read: Option<Timestamp>,
     /// A person there answered.

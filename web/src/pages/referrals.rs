@@ -61,7 +61,7 @@ async fn table(State(app): State<App>, signed: Signed) -> Response {
     let page = &signed.page;
     let head = [
         "table-direction",
-        "refer-to",
+        "table-office",
         "refer-service",
         "refer-urgency",
         "state-label",
