@@ -168,7 +168,7 @@ fn two_records_of_one_person_become_one_and_can_be_taken_apart() {
     let third = desk.register_person(PersonInput { birth: known("1994"), ..named("Mahmood", "Yasif") }).unwrap();
     let (first, second) = (case_of(&desk, one), case_of(&desk, other));
     let pairs = desk.duplicates().unwrap();
-    assert!(pairs.iter().any(|pair| (pair.one, pair.other) == (one, other)));
+    assert!(pairs.iter().any(|pair| [(one, other), (other, one)].contains(&(pair.one, pair.other))));
     let with_third =
         |desk: &Desk| desk.duplicates().unwrap().iter().filter(|p| p.one == third || p.other == third).count();
     let before = with_third(&desk);

@@ -20,7 +20,23 @@ byte_newtype!(
     StoreEpoch, 8
 );
 
+/// Where the milliseconds stand in the number that an id is, and how many of its last bits are random.
+const STAMP_AT: u32 = 80;
+const RANDOM_BITS: u32 = 62;
+
 impl RecordId {
+    /// A fresh id after the store's last one, above it also within one millisecond (RFC 9562 section 6.2, method 2).
+    pub fn after(last: Self, now: Timestamp, rng: &mut impl CryptoRng) -> Self {
+        let fresh = Self::fresh(now, rng);
+        let (before, after) = (u128::from_be_bytes(*last.as_bytes()), u128::from_be_bytes(*fresh.as_bytes()));
+        if before >> STAMP_AT != after >> STAMP_AT || before < after {
+            return fresh;
+        }
+        let next = before + u128::from(u32::from_be_bytes(random::array(rng))) + 1;
+        // What would run over into the variant, once in some 2^30 such ids, is left to chance instead.
+        if next >> RANDOM_BITS == before >> RANDOM_BITS { Self::new(next.to_be_bytes()) } else { fresh }
+    }
+
     /// A fresh id (RFC 9562 section 5.7).
     pub fn fresh(now: Timestamp, rng: &mut impl CryptoRng) -> Self {
         let mut bytes: [u8; 16] = random::array(rng);
@@ -62,5 +78,14 @@ mod tests {
         assert_eq!(early.as_bytes()[6] >> 4, 7);
         assert_eq!(early.as_bytes()[8] >> 6, 2);
         assert_eq!(&early.to_string()[..12], "01a1ee565e00");
+        let mut last = early;
+        for _ in 0..1_000 {
+            let next = RecordId::after(last, Timestamp::from_ms(1_795_000_000_000), &mut os_rng());
+            assert!(last < next && next < late);
+            assert_eq!((next.as_bytes()[6] >> 4, next.as_bytes()[8] >> 6), (7, 2));
+            last = next;
+        }
+        // A clock that was set back is followed.
+        assert!(RecordId::after(late, Timestamp::from_ms(1_795_000_000_000), &mut os_rng()) < late);
     }
 }

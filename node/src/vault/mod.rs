@@ -120,6 +120,8 @@ pub(crate) struct Shared {
     epoch: RwLock<Epoch>,
     /// Held while the key file is read and replaced.
     key_file: Mutex<()>,
+    /// The record id that was given out last.
+    last_id: Mutex<RecordId>,
     observer: Arc<dyn Observer>,
     clock: Clock,
     counters: Counters,

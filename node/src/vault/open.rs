@@ -10,6 +10,7 @@ use crate::journal::{EntryKind, Journal, ReadError, Reader};
 use crate::keys::Keys;
 use crate::store::{Applied, Manifest, SledStore, Store, StoreError};
 use casemesh_crypto::shred::{KeyHandle, KeyRing};
+use casemesh_protocol::id::RecordId;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, RwLock};
@@ -88,6 +89,7 @@ impl Vault {
             keys,
             ring: RwLock::new(ring),
             epoch: RwLock::new(epoch),
+            last_id: Mutex::new(RecordId::new([0; 16])),
             key_file: Mutex::default(),
             observer,
             clock,

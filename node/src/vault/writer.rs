@@ -137,9 +137,11 @@ impl Tx<'_> {
         self.shared.keys.subkey(name)
     }
 
-    /// A fresh record id.
+    /// A fresh record id, above the one before it.
     pub fn fresh_id(&self) -> RecordId {
-        RecordId::fresh(self.about.at, &mut random::os_rng())
+        let mut last = self.shared.last_id.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = RecordId::after(*last, self.about.at, &mut random::os_rng());
+        *last
     }
 
     /// A key for a new person.
