@@ -7,6 +7,7 @@ use crate::bounded::List;
 use crate::coded_enum;
 use crate::id::OfficeId;
 use crate::limits::{DIRECTORY_BYTES_MAX, DIRECTORY_OFFICES_MAX, LIST_MAX, PREKEYS_MAX};
+use crate::statistics::{AGREEMENTS_MAX, AgreementText, agreement_hash};
 use crate::terms::{Code, Line};
 use crate::time::{Day, Timestamp};
 use crate::timers::Rules;
@@ -350,6 +351,9 @@ pub struct NetworkFile {
     /// What the offices say of themselves.
     #[n(3)]
     pub cards: List<Card, DIRECTORY_OFFICES_MAX>,
+    /// The texts of what the stewards agreed that offices tell; those whose hash stands in their decision are believed.
+    #[n(4)]
+    pub agreements: List<AgreementText, AGREEMENTS_MAX>,
 }
 
 impl NetworkFile {
@@ -359,7 +363,7 @@ impl NetworkFile {
         admissions: List<SignedAdmission, ADMISSIONS_MAX>,
         cards: List<Card, DIRECTORY_OFFICES_MAX>,
     ) -> Self {
-        Self { version: 2, roots, admissions, cards }
+        Self { version: 3, roots, admissions, cards, agreements: List::default() }
     }
 
     /// Reads a file; nothing in it is believed yet.
@@ -370,7 +374,7 @@ impl NetworkFile {
         if bytes.len() > DIRECTORY_BYTES_MAX {
             return Err(DirectoryError::TooLong);
         }
-        wire::decode(bytes).ok().filter(|file: &Self| file.version == 2).ok_or(DirectoryError::Unreadable)
+        wire::decode(bytes).ok().filter(|file: &Self| file.version == 3).ok_or(DirectoryError::Unreadable)
     }
 }
 
@@ -394,6 +398,8 @@ pub struct Directory {
     members: BTreeMap<OfficeId, Arc<Member>>,
     /// Offices whose card is known and who do not belong to the network, any more or yet.
     others: BTreeMap<OfficeId, Arc<Member>>,
+    /// The agreements that hold, as far as their texts are known.
+    agreements: Vec<Arc<AgreementText>>,
     doubts: Vec<DirectoryError>,
 }
 
@@ -415,6 +421,7 @@ impl Directory {
             cards: BTreeMap::new(),
             members: BTreeMap::new(),
             others: BTreeMap::new(),
+            agreements: Vec::new(),
             doubts: Vec::new(),
         };
         Ok(begun.with_statements(&file).0)
@@ -458,10 +465,32 @@ impl Directory {
             }
         }
         is_new |= self.settle(&changed);
+        is_new |= self.take_agreements(file.agreements.as_slice());
         (self, is_new)
     }
 
     /// Takes a registrar's word, if it is the last that this one said of the office. Whether it is.
+    /// Keeps the texts whose hash the stewards signed, in their order, and no others. Whether there is a new one.
+    fn take_agreements(&mut self, texts: &[AgreementText]) -> bool {
+        let known = std::mem::take(&mut self.agreements);
+        let mut is_new = false;
+        for agreed in &self.roots.current().agreements {
+            let is_it = |text: &AgreementText| agreement_hash(text) == *agreed;
+            if let Some(text) = known.iter().find(|text| is_it(text)) {
+                self.agreements.push(Arc::clone(text));
+            } else if let Some(text) = texts.iter().find(|text| is_it(text)) {
+                self.agreements.push(Arc::new(text.clone()));
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// The texts of the agreements that hold.
+    pub fn agreements(&self) -> impl Iterator<Item = &AgreementText> {
+        self.agreements.iter().map(AsRef::as_ref)
+    }
+
     fn take_admission(&mut self, signed: &SignedAdmission) -> Result<bool, DirectoryError> {
         let said = signed.read()?;
         let place = (said.office, said.by);
@@ -585,11 +614,12 @@ impl Directory {
     pub fn file_about(&self, is_meant: impl Fn(&OfficeId) -> bool) -> NetworkFile {
         let said = self.said.iter().filter(|((office, _), _)| is_meant(office));
         let cards = self.cards.iter().filter(|(office, _)| is_meant(office));
-        NetworkFile::new(
+        let file = NetworkFile::new(
             List::new(self.roots.signed().to_vec()).unwrap_or_default(),
             List::new(said.map(|(_, (_, signed))| signed.clone()).collect()).unwrap_or_default(),
             List::new(cards.map(|(_, card)| card.as_ref().clone()).collect()).unwrap_or_default(),
-        )
+        );
+        NetworkFile { agreements: List::new(self.agreements().cloned().collect()).unwrap_or_default(), ..file }
     }
 
     /// What the stewards decided.

@@ -9,7 +9,8 @@ use crate::packet::{
     MovedTask, Preview, ReadReceipt, SharedDocument, SharedField,
 };
 use crate::referral::{Event, SignedEvent, Step};
-use crate::statistics::Table;
+use crate::indicators::Class;
+use crate::statistics::{Agreement, Cell, Figure, Rhythm, Table, Terms, Word};
 use crate::template::Template;
 use crate::terms::{
     Answer, Code, FieldGroup, FieldState, Ground, Line, Money, Never, Purpose, SafeContact, Value, Withheld,
@@ -158,6 +159,32 @@ fn news() -> NetworkFile {
     NetworkFile::new(List::new(vec![signed]).unwrap(), admissions, List::default())
 }
 
+/// A table with a number that is shown and one that is withheld.
+fn table(day: Day) -> Table {
+    let terms = Terms { every: Rhythm::Month, from: None, until: None, due_days: 15, threshold: 11 };
+    let id = Word::new("network").unwrap();
+    let agreement = Agreement { id, version: 1, terms, indicators: vec![] };
+    let cell = |class, value| Cell { classes: List::new(vec![class]).unwrap(), value, of: None };
+    let sex = |word, label| Class::Code(code("sex", word, label));
+    let cells = vec![
+        cell(sex("female", "Female"), Some(40)),
+        cell(sex("male", "Male"), None),
+        cell(sex("other", "Other"), None),
+        cell(Class::All, Some(55)),
+    ];
+    let figure = Figure {
+        indicator: Word::new("new_people").unwrap(),
+        cells: List::new(cells).unwrap(),
+        covered: Some(57),
+        missing: Some(2),
+        excluded: Some(3),
+        withheld: 2,
+    };
+    let period = Period::new(day, day).unwrap();
+    let figures = List::new(vec![figure]).unwrap();
+    Table::new(&agreement, (OfficeId::new([1; 32]), period, 1), Timestamp::from_s(1_795_000_000), figures)
+}
+
 /// A body of each kind but the card, which keys alone fill.
 fn bodies() -> Vec<Body> {
     let sent = Step::Sent {
@@ -176,14 +203,7 @@ fn bodies() -> Vec<Body> {
             packet_id: PacketId::new([6; 16]),
             opened: Timestamp::from_s(1_795_000_100),
         }),
-        Body::StatisticsTable(Table {
-            set_version: 1,
-            office: OfficeId::new([1; 32]),
-            period: Period::new(day, day).unwrap(),
-            release: 1,
-            made: Timestamp::from_s(1_795_000_000),
-            figures: List::default(),
-        }),
+        Body::StatisticsTable(table(day)),
         Body::ConflictNames { event: signed(2, Step::ConflictAsked { names: names().hash() }), names: names() },
         Body::News(news()),
         Body::CapacityQuestion(CapacityQuestion {

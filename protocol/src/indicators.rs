@@ -8,6 +8,7 @@
 use crate::coded_enum;
 use crate::terms::Code;
 use crate::time::{Day, Period};
+use minicbor::{Decode, Encode};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -51,6 +52,9 @@ impl Source {
                 ("days_open", Number),
                 ("handed_over", Flag),
                 ("has_owner", Flag),
+                ("client_sex", Code),
+                ("client_age_band", Code),
+                ("client_nationality", Code),
             ],
             Self::Referrals => &[
                 ("sent", Day),
@@ -69,17 +73,43 @@ impl Source {
                 ("nationality", Code),
                 ("cases", Number),
             ],
-            Self::Payments => {
-                &[("paid", Day), ("kind", Code), ("currency", Code), ("amount", Number), ("recovered_here", Flag)]
-            }
+            Self::Payments => &[
+                ("paid", Day),
+                ("kind", Code),
+                ("currency", Code),
+                ("amount", Number),
+                ("recovered_here", Flag),
+                ("case_type", Code),
+            ],
         }
     }
 
-    /// What a column of it holds.
+    /// What a column of it holds. A case has a column for each list of coded facts: `fact:` and the list.
     pub fn kind_of(self, column: &str) -> Option<ColumnKind> {
+        if self == Self::Cases && column.strip_prefix(FACT).is_some_and(|list| !list.is_empty()) {
+            return Some(ColumnKind::Code);
+        }
         self.columns().iter().find(|(name, _)| *name == column).map(|(_, kind)| *kind)
     }
+
+    /// What a column tells of a person, if it does: sums of people by it are small, and somebody can be known by it. The same trait
+    /// may stand in columns of several sources.
+    pub fn trait_of(self, column: &str) -> Option<&str> {
+        match self {
+            Self::People => Some(column),
+            Self::Cases if column.starts_with(FACT) => Some(column),
+            Self::Cases => column.strip_prefix("client_"),
+            // What one person got, by what for.
+            Self::Payments => Some(column).filter(|column| *column == "case_type"),
+            Self::Referrals => None,
+        }
+    }
 }
+
+/// How the columns of coded facts begin.
+pub const FACT: &str = "fact:";
+/// The code of who or what has several values where one is asked for.
+pub const SEVERAL: &str = "several";
 
 /// One column: a value for each row, or none where nothing was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,8 +162,10 @@ impl Codes {
 pub struct Columns {
     /// For each row, whether there is a basis for counting whom it is about.
     pub counts: Vec<bool>,
+    /// For each row, which of the people or cases it belongs to; empty where each row is its own.
+    pub units: Vec<u32>,
     /// The columns, by name.
-    pub columns: BTreeMap<&'static str, Column>,
+    pub columns: BTreeMap<String, Column>,
 }
 
 /// A rule for rows.
@@ -339,6 +371,18 @@ impl Indicator {
         self.title.get(language).or_else(|| self.title.get("en")).map_or(self.id.as_str(), String::as_str)
     }
 
+    /// The traits of people by which it tells them apart, or chooses whom it speaks of.
+    pub fn traits(&self) -> impl Iterator<Item = &str> {
+        let columns = self.by.iter().map(|by| &by.column);
+        let rules = self.of.iter().chain(&self.share).map(|rule| &rule.column);
+        columns.chain(rules).filter_map(|column| self.source.0.trait_of(column))
+    }
+
+    /// Whether small numbers of it would tell of somebody: it is about people, or tells them apart.
+    pub fn is_protected(&self) -> bool {
+        self.source.0 == Source::People || self.traits().next().is_some()
+    }
+
     /// Whether it is a share of what it speaks of.
     pub fn is_share(&self) -> bool {
         !self.share.is_empty()
@@ -346,12 +390,17 @@ impl Indicator {
 }
 
 /// What one class of a column is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Class {
     /// A code.
-    Code(Code),
+    #[n(0)]
+    Code(#[n(0)] Code),
     /// From that number until before the next.
-    From(i64, Option<i64>),
+    #[n(1)]
+    From(#[n(0)] i64, #[n(1)] Option<i64>),
+    /// All of them together.
+    #[n(2)]
+    All,
 }
 
 /// One cell: its classes, what was computed, and of how many.
@@ -361,8 +410,10 @@ pub struct Cell {
     pub classes: Vec<Class>,
     /// What was computed.
     pub value: i64,
-    /// Of how many it speaks: what a share is a share of.
+    /// Of how many it speaks: what a share is a share of, and of a sum the units that it is made of.
     pub of: u64,
+    /// The most that one unit adds to a sum.
+    pub largest: i64,
 }
 
 /// The result of an indicator in a period.
@@ -498,6 +549,8 @@ struct Sum {
     of: u64,
     count: i64,
     values: Vec<i64>,
+    /// What each unit adds to it, where rows belong to units.
+    units: BTreeMap<u32, i64>,
 }
 
 /// The place of a class where nothing is told apart.
@@ -553,12 +606,19 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
         if is_shared == Some(true) {
             sum.count += 1;
             sum.values.extend(value.flatten());
+            if let (Some(unit), Some(value)) = (columns.units.get(row), value.flatten()) {
+                let all = sum.units.entry(*unit).or_default();
+                *all = all.saturating_add(value);
+            }
         }
     }
     if indicator.by.is_empty() {
         cells.entry([WHOLE; 2]).or_default();
     }
     let cell = |(key, mut sum): ([u32; 2], Sum)| {
+        let by_unit = sum.units.values().copied().max();
+        let largest = by_unit.or(sum.values.iter().copied().max()).unwrap_or_default();
+        let of = if sum.units.is_empty() { sum.of } else { u64::try_from(sum.units.len()).unwrap_or(u64::MAX) };
         let value = match indicator.measure {
             Measure::Count => sum.count,
             Measure::Sum(_) => sum.values.iter().fold(0i64, |all, value| all.saturating_add(*value)),
@@ -569,7 +629,7 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
             }
         };
         let classes = apart.iter().zip(key).filter_map(|(apart, place)| apart.class(place)).collect();
-        Cell { classes, value, of: sum.of }
+        Cell { classes, value, of, largest }
     };
     outcome.cells = cells.into_iter().map(cell).collect();
     outcome.cells.sort_by(|one, other| one.classes.cmp(&other.classes));
@@ -594,10 +654,11 @@ mod tests {
         rows.iter().for_each(|(_, _, word, _)| types.push(code(word).as_ref()));
         Columns {
             counts: rows.iter().map(|(.., counts)| *counts).collect(),
+            units: Vec::new(),
             columns: BTreeMap::from([
-                ("opened", Column::Day(rows.iter().map(|(opened, ..)| day(opened)).collect())),
-                ("closed", Column::Day(rows.iter().map(|(_, closed, ..)| day(closed)).collect())),
-                ("case_type", Column::Code(types)),
+                ("opened".into(), Column::Day(rows.iter().map(|(opened, ..)| day(opened)).collect())),
+                ("closed".into(), Column::Day(rows.iter().map(|(_, closed, ..)| day(closed)).collect())),
+                ("case_type".into(), Column::Code(types)),
             ]),
         }
     }
@@ -647,9 +708,10 @@ mod tests {
     fn classes_medians_and_sums_are_what_they_say() {
         let rows = Columns {
             counts: vec![true; 5],
+            units: Vec::new(),
             columns: BTreeMap::from([
-                ("opened", Column::Day(vec![day("2026-01-01"); 5])),
-                ("days_open", Column::Number(vec![Some(3), Some(29), Some(30), Some(400), None])),
+                ("opened".into(), Column::Day(vec![day("2026-01-01"); 5])),
+                ("days_open".into(), Column::Number(vec![Some(3), Some(29), Some(30), Some(400), None])),
             ]),
         };
         let by = By { column: "days_open".into(), from: vec![0, 30, 90] };

@@ -13,6 +13,7 @@ pub mod claim;
 pub mod consent;
 pub mod delivery;
 pub mod directory;
+pub mod disclosure;
 pub mod frame;
 #[cfg(test)]
 mod golden;

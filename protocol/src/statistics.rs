@@ -1,298 +1,666 @@
-//! The first three numbers that the network asked for: cases by type, referrals by state, amount
-//! recovered. One pure computation gives the office's own figures and the table that may leave.
+//! What a network asks of its offices, and what an office answers: figures of a period, as a table that staff see cell by cell.
 //!
-//! Every figure says how many could not be told apart (*missing*), how many were left out because nobody
-//! may count them (*excluded*), and how many cells were withheld (*suppressed*; none in this set, whose
-//! cells cross no attribute of a person). Amounts of two currencies are never added. Money is counted by
-//! the office that recovered it, by the date of payment, once.
+//! An *agreement* is a set of indicators that the network's stewards signed (its hash stands in their decision, [`crate::trust`]), with
+//! how often it is due. Numbers that tell nothing of a person leave as they are. Where people are told apart, small numbers are
+//! withheld, and as many others as it takes ([`crate::disclosure`]). What left once binds what leaves later ([`next_release`]): nobody
+//! can subtract two answers and be left with a person.
+//!
+//! Every figure says how many could not be told apart (*missing*), how many were left out because nobody may count them (*excluded*),
+//! and how many numbers are withheld. Amounts of two currencies are never added.
 
-use crate::bounded::List;
+use crate::bounded::{List, Text};
 use crate::coded_enum;
+use crate::disclosure::{Grid, Place};
 use crate::id::OfficeId;
-use crate::limits::TABLE_CELLS_MAX;
-use crate::referral::State;
-use crate::terms::{Code, Money};
+use crate::indicators::{self, Class, Columns, Indicator, Measure, Outcome, Source, compute};
+use crate::limits::{CODE_BYTES_MAX, TABLE_CELLS_MAX};
+use crate::terms::Code;
 use crate::time::{Day, Period, Timestamp};
+use casemesh_crypto::hash::{Digest, sha256};
 use minicbor::{Decode, Encode};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Longest text of an agreement, in bytes: thirty indicators in five languages.
+pub const AGREEMENT_BYTES_MAX: usize = 16 * 1024;
+/// Agreements that hold at one time.
+pub const AGREEMENTS_MAX: usize = 8;
+/// Figures of one table.
+pub const FIGURES_MAX: usize = indicators::INDICATORS_MAX;
+/// The threshold where an agreement names no other: that of CTDC, CMS and PCORnet.
+pub const THRESHOLD: u16 = 11;
+/// The share of a sum, of a hundred, above which one payment would be known from it.
+const DOMINANCE_PERCENT: i64 = 80;
+
+/// The name of a set or an indicator.
+pub type Word = Text<CODE_BYTES_MAX>;
+/// The text of an agreement, as the stewards read and signed it.
+pub type AgreementText = Text<AGREEMENT_BYTES_MAX>;
+
+/// What the stewards sign of an agreement.
+pub fn agreement_hash(text: &AgreementText) -> Digest {
+    sha256(&[b"casemesh/1/agreement\0", text.as_str().as_bytes()])
+}
 
 coded_enum!(
-    /// A number that the network agreed to see of each office.
-    Indicator {
-        /// Cases by type: cases opened in the period.
-        CasesByType = 1 "cases_by_type",
-        /// Referrals by state: referrals sent in the period, by where they stand.
-        ReferralsByState = 2 "referrals_by_state",
-        /// Amount recovered: money paid to clients in the period, by currency.
-        AmountRecovered = 3 "amount_recovered",
+    /// How often an agreement is due.
+    Rhythm {
+        /// For a period that the office chooses.
+        Chosen = 1 "chosen",
+        /// Each calendar month.
+        Month = 2 "month",
+        /// Each quarter of a calendar year.
+        Quarter = 3 "quarter",
+        /// Each calendar year.
+        Year = 4 "year",
     }
 );
 
-/// The version of this set of indicators.
-pub const SET_VERSION: u16 = 1;
+impl Rhythm {
+    /// The period that a day lies in; none where the office chooses.
+    pub fn around(self, day: Day) -> Option<Period> {
+        let months = match self {
+            Self::Chosen => return None,
+            Self::Month => 1,
+            Self::Quarter => 3,
+            Self::Year => 12,
+        };
+        let first = (day.month() - 1) / months * months + 1;
+        let from = Day::new(day.year(), first, 1)?;
+        let next = match first + months {
+            month @ 1..=12 => Day::new(day.year(), month, 1),
+            _ => Day::new(day.year() + 1, 1, 1),
+        };
+        Period::new(from, next?.plus_days(-1))
+    }
+}
 
-/// A case, as far as statistics see it.
+/// How and when an agreement is due.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// How often.
+    pub every: Rhythm,
+    /// The first day of the first period.
+    #[serde(default)]
+    pub from: Option<Day>,
+    /// The last day of the last one, if there is a last one.
+    #[serde(default)]
+    pub until: Option<Day>,
+    /// Days after the end of a period by which it is due.
+    #[serde(default = "due_days")]
+    pub due_days: u16,
+    /// Numbers of people below it are withheld.
+    #[serde(default = "threshold")]
+    pub threshold: u16,
+}
+
+const fn due_days() -> u16 {
+    15
+}
+
+const fn threshold() -> u16 {
+    THRESHOLD
+}
+
+/// Periods before today that are shown as due.
+const PERIODS_MAX: usize = 8;
+
+impl Terms {
+    /// The periods that ended before a day, the last one first, as far as they are of this agreement.
+    pub fn ended(&self, today: Day) -> Vec<Period> {
+        let mut all = Vec::new();
+        let mut day = today;
+        while all.len() < PERIODS_MAX {
+            let Some(period) = self.every.around(day) else { break };
+            let is_of = self.from.is_none_or(|from| period.from >= from);
+            if !is_of {
+                break;
+            }
+            if period.to < today && self.until.is_none_or(|until| period.to <= until) {
+                all.push(period);
+            }
+            day = period.from.plus_days(-1);
+        }
+        all
+    }
+
+    /// By when the answer for a period is due.
+    pub fn due(&self, period: Period) -> Day {
+        period.to.plus_days(i32::from(self.due_days))
+    }
+
+    /// Whether a period is one of this agreement.
+    pub fn has(&self, period: Period) -> bool {
+        let is_regular = self.every == Rhythm::Chosen || self.every.around(period.from) == Some(period);
+        is_regular
+            && self.from.is_none_or(|from| period.from >= from)
+            && self.until.is_none_or(|until| period.to <= until)
+    }
+}
+
+/// What the stewards agreed that offices tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaseFact {
-    /// The day it was opened.
-    pub opened: Day,
-    /// Its type, if recorded.
-    pub case_type: Option<Code>,
-    /// Whether there is a basis for counting its client.
-    pub counted: bool,
+pub struct Agreement {
+    /// Its name; a new version of the same name takes its place.
+    pub id: Word,
+    /// Its version.
+    pub version: u16,
+    /// How and when.
+    pub terms: Terms,
+    /// Which numbers.
+    pub indicators: Vec<Indicator>,
 }
 
-/// A referral that the office sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReferralFact {
-    /// The day it was sent.
-    pub sent: Day,
-    /// Where it stands.
-    pub state: State,
-    /// Whether there is a basis for counting its client.
-    pub counted: bool,
+impl Agreement {
+    /// Whether all of it can be told without telling of a person.
+    ///
+    /// # Errors
+    /// What to change, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if self.terms.threshold < 3 {
+            return Err("a threshold below 3 withholds nothing: a pair is told apart by each of the two".into());
+        }
+        if self.terms.every != Rhythm::Chosen
+            && self.terms.from.is_some_and(|from| self.terms.every.around(from).is_none_or(|first| first.from != from))
+        {
+            return Err(format!("from is no first day of a {}", self.terms.every));
+        }
+        let mut told: BTreeMap<&str, &str> = BTreeMap::new();
+        for one in self.indicators.iter().filter(|one| one.is_protected()) {
+            let named = |why: &str| Err(format!("{}: {why}", one.id));
+            if !matches!(one.when, indicators::When::In(_)) {
+                return named(
+                    "people who are told apart are counted in one period alone: when = { in = ... }; stocks of two periods could be subtracted",
+                );
+            }
+            if one.is_share() || matches!(one.measure, Measure::Median(_)) {
+                return named("of people who are told apart, leave only numbers and sums, no shares and no medians");
+            }
+            for by in one.traits() {
+                if let Some(other) = told.insert(by, &one.id).filter(|other| *other != one.id) {
+                    return named(&format!(
+                        "{other} tells people apart by {by} as well: two tables with one trait could be subtracted; put them into one"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Money that was recovered for a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PaymentFact {
-    /// The day of payment, if recorded.
-    pub paid: Option<Day>,
-    /// How much.
-    pub money: Money,
-    /// Whether this office recovered it. What a partner reports back is the partner's to count.
-    pub recovered_here: bool,
-    /// Whether there is a basis for counting its client.
-    pub counted: bool,
-}
-
-/// One cell: a coded value and its number (or its sum in the minor unit of the currency).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+/// One number: its class in each column, and what was computed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Cell {
-    /// Which value.
+    /// Its classes; [`Class::All`] in a total.
     #[n(0)]
-    pub key: Code,
-    /// How many, or how much.
+    pub classes: List<Class, 2>,
+    /// How many, or how much in the minor unit of the currency; none where it is withheld.
     #[n(1)]
-    pub value: i64,
+    pub value: Option<i64>,
+    /// Of a share: of how many.
+    #[n(2)]
+    pub of: Option<u64>,
 }
 
-/// One indicator in one period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+/// One indicator of a period.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Figure {
     /// Which.
     #[n(0)]
-    pub indicator: Indicator,
-    /// Its cells, by code.
+    pub indicator: Word,
+    /// Its cells; none where the figure is withheld altogether.
     #[n(1)]
     pub cells: List<Cell, TABLE_CELLS_MAX>,
-    /// How many things it covers: cases, referrals, payments.
+    /// How many things it covers: cases, referrals, payments, people. None where that is withheld.
     #[n(2)]
-    pub covered: u64,
+    pub covered: Option<u64>,
     /// How many of them lack what the cells are told apart by.
     #[n(3)]
-    pub missing: u64,
+    pub missing: Option<u64>,
     /// How many more there are that nobody may count.
     #[n(4)]
-    pub excluded: u64,
-    /// How many cells are withheld.
+    pub excluded: Option<u64>,
+    /// How many numbers are withheld.
     #[n(5)]
-    pub suppressed: u64,
+    pub withheld: u64,
 }
 
 /// What one office says of one period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Table {
-    /// The version of the set.
     #[n(0)]
-    pub set_version: u16,
-    /// Which office.
+    version: u8,
+    /// Which agreement.
     #[n(1)]
+    pub agreement: Word,
+    /// Its version.
+    #[n(2)]
+    pub agreement_version: u16,
+    /// Which office.
+    #[n(3)]
     pub office: OfficeId,
     /// Which period.
-    #[n(2)]
+    #[n(4)]
     pub period: Period,
     /// Which release for this period, from 1; a later one corrects the earlier.
-    #[n(3)]
+    #[n(5)]
     pub release: u32,
     /// When it was made.
-    #[n(4)]
+    #[n(6)]
     pub made: Timestamp,
-    /// The figures, in the order of [`Indicator::ALL`].
-    #[n(5)]
-    pub figures: List<Figure, 8>,
+    /// The figures, in the order of the agreement.
+    #[n(7)]
+    pub figures: List<Figure, FIGURES_MAX>,
 }
 
-/// All that the three numbers are computed from.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// Cases that the office opened.
-    pub cases: Vec<CaseFact>,
-    /// Referrals that it sent.
-    pub referrals: Vec<ReferralFact>,
-    /// Money that was recovered.
-    pub payments: Vec<PaymentFact>,
+const TABLE_VERSION: u8 = 2;
+
+impl Table {
+    /// Whether this program knows what it says.
+    pub fn is_known(&self) -> bool {
+        self.version == TABLE_VERSION
+    }
+
+    /// A table of an agreement.
+    pub fn new(
+        agreement: &Agreement,
+        (office, period, release): (OfficeId, Period, u32),
+        made: Timestamp,
+        figures: List<Figure, FIGURES_MAX>,
+    ) -> Self {
+        let (id, agreement_version) = (agreement.id.clone(), agreement.version);
+        Self { version: TABLE_VERSION, agreement: id, agreement_version, office, period, release, made, figures }
+    }
 }
 
-#[derive(Default)]
-struct Count {
-    cells: BTreeMap<String, (Code, i64)>,
-    covered: u64,
-    missing: u64,
-    excluded: u64,
+/// An indicator of a period as the office itself sees it: nothing is withheld.
+pub fn whole(indicator: &Indicator, columns: &Columns, period: Period) -> Figure {
+    let outcome = compute(indicator, columns, period);
+    let cell = |cell: &indicators::Cell| Cell {
+        classes: List::new(cell.classes.clone()).unwrap_or_default(),
+        value: Some(cell.value),
+        of: indicator.is_share().then_some(cell.of),
+    };
+    figure(indicator, &outcome, outcome.cells.iter().map(cell).collect())
 }
 
-impl Count {
-    fn add(&mut self, counted: bool, key: Option<Code>, value: i64) {
-        if !counted {
-            self.excluded += 1;
-            return;
+fn figure(indicator: &Indicator, outcome: &Outcome, cells: Vec<Cell>) -> Figure {
+    let withheld = cells.iter().filter(|cell| cell.value.is_none()).count();
+    Figure {
+        indicator: Word::cut(&indicator.id),
+        cells: List::new(cells).unwrap_or_default(),
+        covered: Some(outcome.covered),
+        missing: Some(outcome.missing),
+        excluded: Some(outcome.excluded),
+        withheld: u64::try_from(withheld).unwrap_or(u64::MAX),
+    }
+}
+
+/// An indicator of a period as it may leave the office.
+pub fn released(indicator: &Indicator, columns: &Columns, period: Period, threshold: u16) -> Figure {
+    if !indicator.is_protected() {
+        return whole(indicator, columns, period);
+    }
+    let outcome = compute(indicator, columns, period);
+    let is_sum = matches!(indicator.measure, Measure::Sum(_));
+    let mut cells = Vec::new();
+    let mut is_whole_withheld = false;
+    // Amounts stay in their currency: each is a table of its own.
+    for part in parts(indicator, &outcome) {
+        match protect(&part, is_sum, i64::from(threshold)) {
+            Some(shown) => cells.extend(shown),
+            // Of a currency it may be said that there is some.
+            None if part.within.is_some() => cells.push(part.cell(&Class::All, &Class::All, None)),
+            None => is_whole_withheld = true,
         }
-        self.covered += 1;
-        match key {
-            None => self.missing += 1,
-            Some(key) => {
-                let cell = self.cells.entry(key.code.as_str().to_owned()).or_insert((key, 0));
-                cell.1 = cell.1.saturating_add(value);
+    }
+    let said = figure(indicator, &outcome, cells);
+    // Who knows how many there are and how many of them are missing knows the total.
+    match is_whole_withheld {
+        true => Figure { covered: None, missing: None, excluded: None, withheld: 1, ..said },
+        false => said,
+    }
+}
+
+/// A table with its total: cells by the class of row and column.
+struct Part {
+    /// What stands before the classes of rows: the currency of a sum.
+    within: Option<Class>,
+    rows: Vec<Class>,
+    columns: Vec<Class>,
+    cells: BTreeMap<(Class, Class), indicators::Cell>,
+}
+
+impl Part {
+    /// A number of it. A table of one row has no rows to name.
+    fn cell(&self, row: &Class, column: &Class, value: Option<i64>) -> Cell {
+        let mut classes: Vec<Class> = self.within.iter().cloned().collect();
+        if self.is_crossed() {
+            classes.push(row.clone());
+        }
+        classes.push(column.clone());
+        Cell { classes: List::new(classes).unwrap_or_default(), value, of: None }
+    }
+
+    fn is_crossed(&self) -> bool {
+        self.rows.as_slice() != [Class::All]
+    }
+
+    /// Whether it is a single number.
+    fn is_one(&self) -> bool {
+        !self.is_crossed() && self.columns.as_slice() == [Class::All]
+    }
+}
+
+fn parts(indicator: &Indicator, outcome: &Outcome) -> Vec<Part> {
+    let is_money = matches!(indicator.measure, Measure::Sum(_)) && indicator.source.0 == Source::Payments;
+    let currency_at = indicator.by.iter().position(|by| by.column == "currency").filter(|_| is_money);
+    let mut parts: BTreeMap<Option<Class>, BTreeMap<(Class, Class), indicators::Cell>> = BTreeMap::new();
+    for cell in &outcome.cells {
+        let mut classes = cell.classes.clone();
+        let within = currency_at.filter(|at| *at < classes.len()).map(|at| classes.remove(at));
+        let mut classes = classes.into_iter();
+        let key = match (classes.next(), classes.next()) {
+            (Some(row), Some(column)) => (row, column),
+            (Some(column), None) => (Class::All, column),
+            _ => (Class::All, Class::All),
+        };
+        parts.entry(within).or_default().insert(key, cell.clone());
+    }
+    let part = |(within, cells): (Option<Class>, BTreeMap<(Class, Class), indicators::Cell>)| {
+        let rows: BTreeSet<Class> = cells.keys().map(|(row, _)| row.clone()).collect();
+        let columns: BTreeSet<Class> = cells.keys().map(|(_, column)| column.clone()).collect();
+        Part { within, rows: rows.into_iter().collect(), columns: columns.into_iter().collect(), cells }
+    };
+    parts.into_iter().map(part).collect()
+}
+
+/// What a number is made of: how many things, and the largest of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Makeup {
+    value: i64,
+    of: i64,
+    largest: i64,
+}
+
+impl Makeup {
+    fn with(self, cell: &indicators::Cell) -> Self {
+        Self {
+            value: self.value.saturating_add(cell.value),
+            of: self.of.saturating_add(i64::try_from(cell.of).unwrap_or(i64::MAX)),
+            largest: self.largest.max(cell.largest),
+        }
+    }
+
+    /// How wide the range must be in which others can place it; none where they may know it.
+    fn need(self, is_sum: bool, threshold: i64) -> Option<i64> {
+        let is_few = (1..threshold).contains(&self.of);
+        if !is_sum {
+            return is_few.then_some(threshold);
+        }
+        let is_dominated = self.largest.saturating_mul(100) > self.value.saturating_mul(DOMINANCE_PERCENT);
+        (self.of > 0 && (is_few || is_dominated)).then_some(self.value.max(1))
+    }
+}
+
+/// The numbers of a table as they may leave, totals included; none where not even its total may.
+fn protect(part: &Part, is_sum: bool, threshold: i64) -> Option<Vec<Cell>> {
+    let makeup = |is_in: &dyn Fn(&(Class, Class)) -> bool| {
+        part.cells.iter().filter(|(key, _)| is_in(key)).fold(Makeup::default(), |sum, (_, cell)| sum.with(cell))
+    };
+    let cells: Vec<Makeup> = part
+        .rows
+        .iter()
+        .flat_map(|row| part.columns.iter().map(move |column| (row, column)))
+        .map(|(row, column)| {
+            let cell = part.cells.get(&(row.clone(), column.clone()));
+            cell.map(|cell| Makeup::default().with(cell)).unwrap_or_default()
+        })
+        .collect();
+    let rows: Vec<Makeup> = part.rows.iter().map(|row| makeup(&|key| key.0 == *row)).collect();
+    let columns: Vec<Makeup> = part.columns.iter().map(|column| makeup(&|key| key.1 == *column)).collect();
+    let total = makeup(&|_| true);
+    let values: Vec<i64> = cells.iter().map(|cell| cell.value).collect();
+    let need = |place: Place| {
+        let made = match place {
+            Place::Cell(at) => cells.get(at),
+            Place::Row(at) => rows.get(at),
+            Place::Column(at) => columns.get(at),
+            Place::Total => Some(&total),
+        };
+        made.and_then(|made| made.need(is_sum, threshold))
+    };
+    let withheld = Grid::new(part.columns.len(), &values, need).protect();
+    if withheld.total {
+        return None;
+    }
+    let shown = |row: &Class, column: &Class, made: &Makeup, is_hidden: bool| {
+        part.cell(row, column, (!is_hidden).then_some(made.value))
+    };
+    let mut all = Vec::new();
+    let keys = part.rows.iter().flat_map(|row| part.columns.iter().map(move |column| (row, column)));
+    for (((row, column), made), is_hidden) in keys.zip(&cells).zip(&withheld.cells) {
+        // A zero that is shown need not stand there; one that is withheld must, or its absence would tell.
+        if !part.is_one() && (*is_hidden || made.value != 0) {
+            all.push(shown(row, column, made, *is_hidden));
+        }
+    }
+    if part.is_crossed() {
+        let of_rows = part.rows.iter().zip(&rows).zip(&withheld.rows);
+        all.extend(of_rows.map(|((row, made), is_hidden)| shown(row, &Class::All, made, *is_hidden)));
+        let of_columns = part.columns.iter().zip(&columns).zip(&withheld.columns);
+        all.extend(of_columns.map(|((column, made), is_hidden)| shown(&Class::All, column, made, *is_hidden)));
+    }
+    all.push(shown(&Class::All, &Class::All, &total, false));
+    Some(all)
+}
+
+/// What left earlier, as far as it binds what leaves next.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// What left.
+    pub table: &'a Table,
+    /// The agreement that it was of, if it is still known.
+    pub agreement: Option<&'a Agreement>,
+}
+
+/// Why a table may not leave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Withhold {
+    /// The period is not over.
+    #[error("the period is not over yet")]
+    Open,
+    /// It is none of the agreement.
+    #[error("the agreement is not about this period")]
+    OtherPeriod,
+    /// An overlapping period was answered: the difference would tell what neither does.
+    #[error("an answer was given for {0}, which overlaps: the difference of the two would tell what neither does")]
+    Overlaps(Period),
+    /// The period was answered under another version of the agreement.
+    #[error("this period was answered under version {0} of the agreement")]
+    OtherVersion(u16),
+    /// Another agreement told people apart by the same trait for an overlapping period.
+    #[error("{0} told people apart by {1} for a period that overlaps")]
+    Finer(Word, String),
+    /// Nothing changed since the last release, but for what waits.
+    #[error("nothing that may leave changed since the last release; {0} corrected figures wait until more changed")]
+    Unchanged(usize),
+}
+
+/// What may leave next for a period, after all that left: the figures, and how many of them stay as they were because a correction of
+/// so few would tell of somebody.
+///
+/// # Errors
+/// Why nothing may leave.
+pub fn next_release<'a>(
+    agreement: &Agreement,
+    period: Period,
+    today: Day,
+    figures: Vec<Figure>,
+    past: impl Iterator<Item = Past<'a>> + Clone,
+) -> Result<(Vec<Figure>, usize), Withhold> {
+    if period.to >= today {
+        return Err(Withhold::Open);
+    }
+    if !agreement.terms.has(period) {
+        return Err(Withhold::OtherPeriod);
+    }
+    let own = past.clone().filter(|past| past.table.agreement == agreement.id);
+    if let Some(other) = own.clone().find(|past| past.table.period != period && past.table.period.overlaps(&period)) {
+        return Err(Withhold::Overlaps(other.table.period));
+    }
+    let protected = || agreement.indicators.iter().filter(|one| one.is_protected());
+    for other in past.filter(|past| past.table.agreement != agreement.id && past.table.period.overlaps(&period)) {
+        // Of an agreement that nobody knows any more, each figure may have told apart by anything.
+        let Some(known) = other.agreement else {
+            if protected().next().is_some() {
+                return Err(Withhold::Finer(other.table.agreement.clone(), "?".into()));
             }
+            continue;
+        };
+        let told: BTreeSet<&str> =
+            known.indicators.iter().filter(|one| one.is_protected()).flat_map(Indicator::traits).collect();
+        if let Some(both) = protected().flat_map(Indicator::traits).find(|one| told.contains(one)) {
+            return Err(Withhold::Finer(other.table.agreement.clone(), both.to_owned()));
         }
     }
+    let Some(last) = own.filter(|past| past.table.period == period).max_by_key(|past| past.table.release) else {
+        return Ok((figures, 0));
+    };
+    if last.table.agreement_version != agreement.version {
+        return Err(Withhold::OtherVersion(last.table.agreement_version));
+    }
+    let mut waiting = 0;
+    let next: Vec<Figure> = figures
+        .into_iter()
+        .map(|figure| {
+            let is_protected = protected().any(|one| one.id == figure.indicator.as_str());
+            match last.table.figures.iter().find(|before| before.indicator == figure.indicator) {
+                Some(before) if is_protected && !corrects(before, &figure, i64::from(agreement.terms.threshold)) => {
+                    waiting += usize::from(*before != figure);
+                    before.clone()
+                }
+                _ => figure,
+            }
+        })
+        .collect();
+    if next.as_slice() == last.table.figures.as_slice() {
+        return Err(Withhold::Unchanged(waiting));
+    }
+    Ok((next, waiting))
+}
 
-    fn figure(self, indicator: Indicator) -> Figure {
-        let cells: Vec<Cell> =
-            self.cells.into_values().take(TABLE_CELLS_MAX).map(|(key, value)| Cell { key, value }).collect();
-        Figure {
-            indicator,
-            cells: List::new(cells).unwrap_or_default(),
-            covered: self.covered,
-            missing: self.missing,
-            excluded: self.excluded,
-            suppressed: 0,
-        }
+/// Whether a corrected figure may follow one that left: every number that both show, and what is withheld in every line, is the same
+/// or differs by the threshold or more; and nothing is withheld that was shown or shown that was withheld, for the one of the two that
+/// is known would tell of the other.
+fn corrects(before: &Figure, after: &Figure, threshold: i64) -> bool {
+    let is_apart = |one: i64, other: i64| one == other || one.saturating_sub(other).saturating_abs() >= threshold;
+    let are_apart = |one: Option<i64>, other: Option<i64>| match (one, other) {
+        (Some(one), Some(other)) => is_apart(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    };
+    let counts = |figure: &Figure| {
+        let number = |count: Option<u64>| count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        [number(figure.covered), number(figure.missing), number(figure.excluded)]
+    };
+    let (earlier, later) = (Shown::of(before), Shown::of(after));
+    let keys: BTreeSet<&[Class]> = earlier.0.keys().chain(later.0.keys()).copied().collect();
+    counts(before).into_iter().zip(counts(after)).all(|(before, after)| are_apart(before, after))
+        && keys.iter().all(|key| are_apart(earlier.value(key), later.value(key)))
+        && keys.iter().flat_map(|total| lines_of(total)).all(|line| are_apart(earlier.hidden(&line), later.hidden(&line)))
+}
+
+/// The numbers of a figure by their classes.
+struct Shown<'a>(BTreeMap<&'a [Class], Option<i64>>);
+
+/// A total, and which of its classes stand for all in the numbers that it is the sum of.
+struct Line<'a> {
+    total: &'a [Class],
+    is_all: Vec<bool>,
+}
+
+/// The lines that a number is the total of: where it says *all*, each other class, or all again.
+fn lines_of<'a>(total: &'a &[Class]) -> Vec<Line<'a>> {
+    let is_all: Vec<bool> = total.iter().map(|class| *class == Class::All).collect();
+    let many = is_all.iter().filter(|is_all| **is_all).count();
+    let line = |is_all: Vec<bool>| Line { total, is_all };
+    match many {
+        0 => Vec::new(),
+        1 => vec![line(vec![false; is_all.len()])],
+        // The total of all is the sum of the cells, of the totals of rows, and of those of columns.
+        _ => vec![line(vec![false, false]), line(vec![false, true]), line(vec![true, false])],
     }
 }
 
-/// Computes the three figures of a period.
-pub fn compute(facts: &Facts, period: Period) -> Vec<Figure> {
-    let mut cases = Count::default();
-    for case in facts.cases.iter().filter(|case| period.contains(case.opened)) {
-        cases.add(case.counted, case.case_type.clone(), 1);
+impl<'a> Shown<'a> {
+    fn of(figure: &'a Figure) -> Self {
+        Self(figure.cells.iter().map(|cell| (cell.classes.as_slice(), cell.value)).collect())
     }
-    let mut referrals = Count::default();
-    for referral in facts.referrals.iter().filter(|referral| period.contains(referral.sent)) {
-        referrals.add(referral.counted, word_code("referral_state", referral.state.as_str()), 1);
+
+    /// What it says there: a class that is not named is a zero that is shown, where anything is.
+    fn value(&self, key: &[Class]) -> Option<i64> {
+        self.0.get(key).copied().unwrap_or(Some(0).filter(|_| !self.0.is_empty()))
     }
-    let mut amounts = Count::default();
-    // A payment without a date belongs to no period; it is shown as missing in each.
-    let paid_in_period = |payment: &&PaymentFact| payment.paid.is_none_or(|day| period.contains(day));
-    for payment in facts.payments.iter().filter(|payment| payment.recovered_here).filter(paid_in_period) {
-        let currency = payment.paid.and_then(|_| word_code("currency", &payment.money.currency.to_string()));
-        amounts.add(payment.counted, currency, payment.money.minor);
+
+    /// What is withheld in a line together; none where its total is withheld.
+    fn hidden(&self, line: &Line<'_>) -> Option<i64> {
+        let is_in = |key: &[Class]| {
+            key.len() == line.total.len()
+                && key.iter().zip(line.total).zip(&line.is_all).all(|((class, total), is_all)| {
+                    if *total == Class::All { (*class == Class::All) == *is_all } else { class == total }
+                })
+        };
+        let shown = self.0.iter().filter(|(key, _)| is_in(key)).filter_map(|(_, value)| *value);
+        self.value(line.total).map(|total| total.saturating_sub(shown.fold(0, i64::saturating_add)))
     }
-    vec![
-        cases.figure(Indicator::CasesByType),
-        referrals.figure(Indicator::ReferralsByState),
-        amounts.figure(Indicator::AmountRecovered),
-    ]
 }
 
-/// Adds the figures of several offices, code by code.
+/// Adds the figures of several offices, class by class. What an office withheld is in no sum: the sum of such a class is at least
+/// what stands there.
 pub fn total<'a>(tables: impl IntoIterator<Item = &'a [Figure]>) -> Vec<Figure> {
-    let mut sums: BTreeMap<Indicator, (Count, u64)> =
-        Indicator::ALL.iter().map(|indicator| (*indicator, Default::default())).collect();
+    let mut order: Vec<Word> = Vec::new();
+    let mut sums: BTreeMap<Word, (BTreeMap<Vec<Class>, Cell>, Figure)> = BTreeMap::new();
     for figure in tables.into_iter().flatten() {
-        let Some((count, suppressed)) = sums.get_mut(&figure.indicator) else { continue };
+        let (cells, sum) = sums.entry(figure.indicator.clone()).or_insert_with(|| {
+            order.push(figure.indicator.clone());
+            let empty = Figure { cells: List::default(), covered: None, missing: None, excluded: None, ..figure.clone() };
+            (BTreeMap::new(), Figure { withheld: 0, ..empty })
+        });
         for cell in &figure.cells {
-            let sum = count.cells.entry(cell.key.code.as_str().to_owned()).or_insert((cell.key.clone(), 0));
-            sum.1 = sum.1.saturating_add(cell.value);
+            let key = cell.classes.as_slice().to_vec();
+            let known = cells.entry(key).or_insert_with(|| Cell { value: None, of: None, ..cell.clone() });
+            known.value = both(known.value, cell.value, i64::saturating_add);
+            known.of = both(known.of, cell.of, u64::saturating_add);
         }
-        count.covered = count.covered.saturating_add(figure.covered);
-        count.missing = count.missing.saturating_add(figure.missing);
-        count.excluded = count.excluded.saturating_add(figure.excluded);
-        *suppressed = suppressed.saturating_add(figure.suppressed);
+        sum.covered = both(sum.covered, figure.covered, u64::saturating_add);
+        sum.missing = both(sum.missing, figure.missing, u64::saturating_add);
+        sum.excluded = both(sum.excluded, figure.excluded, u64::saturating_add);
+        sum.withheld = sum.withheld.saturating_add(figure.withheld);
     }
-    sums.into_iter().map(|(indicator, (count, suppressed))| Figure { suppressed, ..count.figure(indicator) }).collect()
+    let done = |indicator: Word| {
+        let (cells, sum) = sums.remove(&indicator)?;
+        let cells: Vec<Cell> = cells.into_values().take(TABLE_CELLS_MAX).collect();
+        Some(Figure { cells: List::new(cells).unwrap_or_default(), ..sum })
+    };
+    order.into_iter().filter_map(done).collect()
 }
 
-fn word_code(list: &str, word: &str) -> Option<Code> {
+fn both<T>(one: Option<T>, other: Option<T>, add: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(add(one, other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
+
+/// A word of one of this program's own lists, as a code.
+pub fn word_code(list: &str, word: &str) -> Option<Code> {
     Code::new(list, 1, word, word).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn day(text: &str) -> Day {
-        text.parse().unwrap()
-    }
-
-    fn year() -> Period {
-        Period::year(2026).unwrap()
-    }
-
-    fn eviction() -> Option<Code> {
-        Some(Code::new("case_type", 1, "eviction", "Eviction").unwrap())
-    }
-
-    fn payment(paid: Option<&str>, minor: i64, currency: &str, recovered_here: bool) -> PaymentFact {
-        let money = Money { minor, currency: currency.parse().unwrap() };
-        PaymentFact { paid: paid.map(day), money, recovered_here, counted: true }
-    }
-
-    fn cells(figure: &Figure) -> Vec<(&str, i64)> {
-        figure.cells.iter().map(|cell| (cell.key.code.as_str(), cell.value)).collect()
-    }
-
-    #[test]
-    fn every_figure_says_what_is_missing_and_what_is_excluded() {
-        let case = |case_type, counted| CaseFact { opened: day("2026-03-01"), case_type, counted };
-        let facts = Facts {
-            cases: vec![
-                case(eviction(), true),
-                case(eviction(), true),
-                case(None, true),
-                case(eviction(), false),
-                CaseFact { opened: day("2025-12-31"), case_type: eviction(), counted: true },
-            ],
-            ..Facts::default()
-        };
-        let figures = compute(&facts, year());
-        let figure = &figures[0];
-        assert_eq!(cells(figure), [("eviction", 2)]);
-        assert_eq!((figure.covered, figure.missing, figure.excluded), (3, 1, 1));
-    }
-
-    #[test]
-    fn money_counts_once_where_it_was_recovered_by_the_date_of_payment() {
-        let facts = Facts {
-            payments: vec![
-                payment(Some("2026-01-01"), 100, "ZAR", true),
-                payment(Some("2026-12-31"), 50, "ZAR", true),
-                payment(Some("2026-06-01"), 7, "KES", true),
-                payment(Some("2026-06-01"), 999, "ZAR", false),
-                payment(Some("2027-01-01"), 999, "ZAR", true),
-                payment(None, 999, "ZAR", true),
-            ],
-            ..Facts::default()
-        };
-        let figures = compute(&facts, year());
-        let figure = &figures[2];
-        assert_eq!(cells(figure), [("KES", 7), ("ZAR", 150)]);
-        assert_eq!((figure.covered, figure.missing), (4, 1));
-    }
-
-    #[test]
-    fn the_total_is_the_sum_of_the_offices() {
-        let referral = |state| ReferralFact { sent: day("2026-03-01"), state, counted: true };
-        let facts = Facts { referrals: vec![referral(State::Accepted), referral(State::Declined)], ..Facts::default() };
-        let one = compute(&facts, year());
-        let sum = total([one.as_slice(), one.as_slice()]);
-        assert_eq!(cells(&sum[1]), [("accepted", 2), ("declined", 2)]);
-        assert_eq!(sum[1].covered, 4);
-        assert_eq!(total([]).len(), 3);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 use crate::bounded::List;
 use crate::coded_enum;
 use crate::id::OfficeId;
+use crate::statistics::AGREEMENTS_MAX;
 use crate::terms::Line;
 use crate::time::Timestamp;
 use crate::timers::Rules;
@@ -70,6 +71,9 @@ pub struct Root {
     /// How long the answers to a referral may take; as [`Rules::DEFAULT`] says where nothing is set.
     #[n(9)]
     pub rules: Option<Rules>,
+    /// What offices are asked to tell of their work: the hashes of the agreements that hold.
+    #[n(10)]
+    pub agreements: List<Digest, AGREEMENTS_MAX>,
 }
 
 /// Why the stewards' or registrars' word is not believed.
@@ -108,14 +112,14 @@ impl Root {
         rules: Option<Rules>,
         made: Timestamp,
     ) -> Self {
-        let (network, retired) = (Digest::ZERO, List::default());
-        Self { version: 1, network, number: 1, name, made, stewards, needed, registrars, retired, rules }
+        let (network, retired, agreements) = (Digest::ZERO, List::default(), List::default());
+        Self { version: 2, network, number: 1, name, made, stewards, needed, registrars, retired, rules, agreements }
     }
 
     /// Whether some of its stewards can sign, and all of them are needed for nothing but what they can reach.
     fn is_sound(&self) -> bool {
         let distinct: BTreeSet<&VerifyingKey> = self.stewards.iter().collect();
-        self.version == 1
+        self.version == 2
             && distinct.len() == self.stewards.as_slice().len()
             && (1..=distinct.len()).contains(&usize::from(self.needed))
             && self.rules.is_none_or(|rules| rules.is_sound())
