@@ -16,7 +16,8 @@ use casemesh_node::journal::JournalError;
 use casemesh_node::keys::{KeyError, KeyFile};
 use casemesh_node::node::{self, Config, FirstStaff, NewNode, Node, NodeError, OfflineFolder, Reach, SignInError};
 use casemesh_node::office::{
-    FILE_BYTES_MAX, ImportError, ImportReport, ImportView, LISTINGS_BYTES_MAX, LISTS_BYTES_MAX, password_problem,
+    ClassView, FILE_BYTES_MAX, FigureView, ImportError, ImportReport, ImportView, LISTINGS_BYTES_MAX, LISTS_BYTES_MAX,
+    password_problem,
 };
 use casemesh_node::packs;
 use casemesh_node::records::StaffRole;
@@ -300,6 +301,11 @@ enum ImportWhat {
 
 #[derive(Debug, Subcommand)]
 enum StatsWhat {
+    /// As a steward: read an agreement before it is signed, and see what of it would be withheld
+    Check {
+        /// The agreement file
+        file: PathBuf,
+    },
     /// Show the three numbers of a period
     Show {
         /// The office's or collector's folder
@@ -413,6 +419,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bundle { step } => bundle(step)?,
         Command::Verify { folder, name, json } => verify(&folder, name.as_deref(), json)?,
         Command::Import { what } => import(what)?,
+        Command::Stats { what: StatsWhat::Check { file } } => network::check_agreement(&file)?,
         Command::Stats { what: StatsWhat::Show { folder, name, from, to, json } } => {
             let today = Clock::system().now().day();
             let from = from.or_else(|| Day::new(today.year(), 1, 1)).unwrap_or(today);
@@ -811,8 +818,8 @@ fn show_stats(numbers: &Numbers, json: bool) -> Result<()> {
             figures.figures.iter().for_each(show_figure);
             for fact in &figures.facts {
                 say(format_args!("{} ({} missing)", fact.list, fact.missing));
-                for cell in &fact.cells {
-                    say(format_args!("  {:>10}  {}", cell.value, cell.key.label));
+                for (code, count) in &fact.cells {
+                    say(format_args!("  {count:>10}  {}", code.label));
                 }
             }
         }
@@ -820,13 +827,26 @@ fn show_stats(numbers: &Numbers, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn show_figure(figure: &casemesh_node::office::FigureView) {
+fn show_figure(figure: &FigureView) {
+    let number = |count: Option<u64>| count.map_or_else(|| "withheld".to_owned(), |count| count.to_string());
     say(format_args!(
         "{} ({} covered, {} missing, {} excluded, {} withheld)",
-        figure.indicator, figure.covered, figure.missing, figure.excluded, figure.suppressed
+        figure.id,
+        number(figure.covered),
+        number(figure.missing),
+        number(figure.excluded),
+        figure.withheld
     ));
     for cell in &figure.cells {
-        say(format_args!("  {:>14}  {}", cell.value, cell.key.label));
+        let class = |class: &ClassView| match class {
+            ClassView::Code(code) => code.label.clone(),
+            ClassView::From { from, to: Some(to) } => format!("{from}-{}", to - 1),
+            ClassView::From { from, to: None } => format!("{from}+"),
+            ClassView::All => "all".into(),
+        };
+        let classes: Vec<String> = cell.classes.iter().map(class).collect();
+        let value = cell.value.as_deref().unwrap_or("withheld");
+        say(format_args!("  {value:>14}  {}", classes.join(" · ")));
     }
 }
 

@@ -7,6 +7,7 @@ use casemesh_crypto::share::{self, Share, ShareError, Split};
 use casemesh_crypto::sign::{SigningKey, VerifyingKey};
 use casemesh_crypto::wire;
 use casemesh_node::clock::Clock;
+use casemesh_node::indicators;
 use casemesh_node::lobby::{self, Reception};
 use casemesh_node::node::{self, Founding, NodeError, OfflineFolder};
 use casemesh_node::office::spoken;
@@ -14,6 +15,7 @@ use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::{Card, Directory, NetworkFile};
 use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
+use casemesh_protocol::statistics::{AgreementText, agreement_hash};
 use casemesh_protocol::timers::Rules;
 use casemesh_protocol::trust::{EndReason, Registrar, Root, Roots, SignedRoot};
 use clap::Subcommand;
@@ -92,6 +94,12 @@ pub(crate) enum JoinStep {
         /// How long an answer may take from now on, as for `found`; can be repeated
         #[arg(long = "hours", value_name = "decide=168/72/8")]
         hours: Vec<String>,
+        /// What offices are to tell from now on: an agreement file (`casemesh stats check` reads it first); can be repeated
+        #[arg(long)]
+        agree: Vec<PathBuf>,
+        /// The id of an agreement that ends; can be repeated
+        #[arg(long)]
+        end_agreement: Vec<String>,
     },
     /// As a steward: sign what the others decided, in their file
     Endorse {
@@ -232,6 +240,8 @@ pub(crate) fn join(step: JoinStep) -> Result<()> {
             retire_registrar,
             strike_registrar,
             hours,
+            agree,
+            end_agreement,
         } => {
             let mut file = NetworkFile::read(&read(&network)?)?;
             let directory = Directory::read(&wire::encode(&file), None)?;
@@ -257,6 +267,13 @@ pub(crate) fn join(step: JoinStep) -> Result<()> {
             past.extend(retired.iter().map(|one| (*one, now)));
             next.retired = List::new(past)?;
             next.rules = rules.or(next.rules);
+            if !agree.is_empty() || !end_agreement.is_empty() {
+                let texts = agree.iter().map(|file| agreement_text(file)).collect::<Result<Vec<_>>>()?;
+                let (before, _) = indicators::agreements(directory.agreements());
+                let all = indicators::changed(&before, &texts, &end_agreement).map_err(NodeError::Input)?;
+                next.agreements = List::new(all.iter().map(agreement_hash).collect())?;
+                file.agreements = List::new(all)?;
+            }
             let proposed = keys.iter().fold(SignedRoot::proposed(&next), |root, key| root.endorsed(key));
             let mut roots = file.roots.into_vec();
             roots.push(proposed);
@@ -270,7 +287,12 @@ pub(crate) fn join(step: JoinStep) -> Result<()> {
             let key = key_file(&steward)?;
             let mut roots = file.roots.into_vec();
             let last = roots.pop().context("this file holds no decision of stewards")?;
-            say_root(&last.read()?);
+            let root = last.read()?;
+            say_root(&root);
+            for text in file.agreements.iter().filter(|text| root.agreements.as_slice().contains(&agreement_hash(text)))
+            {
+                say_agreement(text.as_str())?;
+            }
             roots.push(last.endorsed(&key));
             file.roots = List::new(roots)?;
             write(&network, &wire::encode(&file))?;
@@ -413,6 +435,7 @@ fn ask_shares() -> Result<casemesh_crypto::secret::Secret> {
 fn show(bytes: &[u8]) -> Result<()> {
     let directory = Directory::read(bytes, None)?;
     say_root(directory.roots().current());
+    directory.agreements().try_for_each(|text| say_agreement(text.as_str()))?;
     for (office, member) in directory.members() {
         let registers = directory.roots().current().registrars.as_slice().contains(&Registrar::Office(*office));
         let mark = if registers { "  (registrar)" } else { "" };
@@ -443,6 +466,35 @@ fn say_root(root: &Root) {
             Registrar::Office(office) => say(format_args!("  lets offices in: the office {office}")),
         }
     }
+}
+
+fn agreement_text(file: &Path) -> Result<AgreementText> {
+    let bytes = read(file)?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is no text in UTF-8", file.display()))?;
+    AgreementText::new(text).with_context(|| format!("{} is too long for an agreement", file.display()))
+}
+
+/// Reads an agreement before anybody signs it.
+pub(crate) fn check_agreement(file: &Path) -> Result<()> {
+    say_agreement(agreement_text(file)?.as_str())
+}
+
+/// What an agreement asks, and what of it is withheld where numbers are small.
+fn say_agreement(text: &str) -> Result<()> {
+    let agreement = indicators::read_agreement(text).map_err(NodeError::Input)?;
+    let from = agreement.terms.from.map(|from| format!(", from {from}")).unwrap_or_default();
+    say(format_args!(
+        "  offices tell: {} version {}, {}{from}, due {} days later",
+        agreement.id, agreement.version, agreement.terms.every, agreement.terms.due_days
+    ));
+    for one in &agreement.indicators {
+        let kept = match one.is_protected() {
+            true => format!("numbers of people below {} withheld", agreement.terms.threshold),
+            false => "exact".to_owned(),
+        };
+        say(format_args!("    {} ({kept})", one.title_in("en")));
+    }
+    Ok(())
 }
 
 fn say_next(file: &Path, is_signed: bool, needed: u8) -> Result<()> {

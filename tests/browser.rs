@@ -888,7 +888,14 @@ async fn walk(tools: (String, PathBuf)) {
     walk.check("cases").await;
     walk.go(&format!("{advice_base}figures?from=2020-01-01&to={today}")).await;
     walk.check("figures").await;
-    walk.press("form[action='/figures'][method='post']").await;
+    walk.go(&format!("{advice_base}tables")).await;
+    walk.check("tables").await;
+    let table = format!("{advice_base}tables/show?from=2020-01-01&to={today}");
+    walk.go(&table).await;
+    walk.check("table").await;
+    walk.press("form[action='/tables/show'][method='post']").await;
+    walk.shows("Release 1").await;
+    walk.go(&table).await;
     walk.shows("Nothing has changed since the last table").await;
     walk.go(&format!("{advice_base}manual")).await;
     walk.check("manual").await;

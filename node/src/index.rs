@@ -9,9 +9,9 @@ pub use ids::Ids;
 
 use crate::names;
 use crate::records::{
-    CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link, Listing, Member,
-    Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef, Referral, RegisterLine, Release,
-    Request, Seen, Settings, Staff, Task, TaskKind, TaskState, TaskTitle,
+    AgreementChoice, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link,
+    Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef, Referral,
+    RegisterLine, Release, Request, Seen, Settings, Staff, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -19,8 +19,6 @@ use crate::zone::Zone;
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::claim::{Claim, Claimed};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
-use casemesh_protocol::referral::{Side, Step};
-use casemesh_protocol::statistics::{CaseFact, Facts, PaymentFact, ReferralFact};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Standing;
@@ -257,6 +255,8 @@ pub struct Tables {
     pub releases: BTreeMap<RecordId, Arc<Release>>,
     /// Tables that came in.
     pub collected: BTreeMap<RecordId, Arc<Collected>>,
+    /// What was decided about what the network asks.
+    pub choices: BTreeMap<RecordId, Arc<AgreementChoice>>,
     /// Imports.
     pub imports: BTreeMap<RecordId, Import>,
     /// Imported rows, and the persons they became.
@@ -761,51 +761,6 @@ impl Tables {
         case.clients.iter().all(|client| self.persons.get(client).is_some_and(|person| person.counting.counts()))
     }
 
-    /// What the figures are computed from: of all cases, or of those that somebody may see.
-    pub fn facts(&self, is_in: impl Fn(&CaseRow) -> bool) -> Facts {
-        let is_case_in = |case: &RecordId| self.cases.get(case).is_none_or(|case| is_in(case));
-        let cases = self
-            .cases
-            .values()
-            .filter(|case| is_in(case))
-            .map(|case| CaseFact {
-                opened: case.opened,
-                case_type: case.case_type.as_deref().cloned(),
-                counted: self.counted(case),
-            })
-            .collect();
-        let referrals = self
-            .referrals
-            .values()
-            .filter(|referral| referral.outgoing && referral.case.as_ref().is_none_or(is_case_in))
-            .filter_map(|referral| {
-                let thread = referral.thread();
-                let sent = thread.applied().find_map(|(event, _)| {
-                    (event.side == Side::Sender && matches!(event.event.step, Step::Sent { .. }))
-                        .then_some(event.event.at)
-                })?;
-                let client = referral.client.and_then(|client| self.persons.get(&client));
-                Some(ReferralFact {
-                    sent: self.zone.day(sent),
-                    state: self.stands(referral).state,
-                    counted: client.is_none_or(|client| client.counting.counts()),
-                })
-            })
-            .collect();
-        let payments = self
-            .payments
-            .values()
-            .filter(|payment| payment.kind == PaymentKind::Recovered && is_case_in(&payment.case))
-            .map(|payment| PaymentFact {
-                paid: payment.paid,
-                money: payment.money,
-                recovered_here: payment.recovered_here,
-                counted: self.cases.get(&payment.case).is_none_or(|case| self.counted(case)),
-            })
-            .collect();
-        Facts { cases, referrals, payments }
-    }
-
     fn remove(&mut self, kind: Kind, id: RecordId) {
         match kind {
             Kind::Person => {
@@ -908,6 +863,10 @@ impl Tables {
             Kind::Release => {
                 let release: Release = minicbor::decode(plain)?;
                 self.releases.insert(release.id, Arc::new(release));
+            }
+            Kind::AgreementChoice => {
+                let choice: AgreementChoice = minicbor::decode(plain)?;
+                self.choices.insert(choice.id, Arc::new(choice));
             }
             Kind::Collected => {
                 let collected: Collected = minicbor::decode(plain)?;

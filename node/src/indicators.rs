@@ -1,6 +1,7 @@
-//! Indicator sets as files: the one that this program brings, and what an office writes beside it.
+//! Indicator sets as files: those that this program brings, what an office writes beside them, and what a network agreed on.
 
 use casemesh_protocol::indicators::{INDICATORS_MAX, Indicator};
+use casemesh_protocol::statistics::{AGREEMENTS_MAX, Agreement, AgreementText, Rhythm, THRESHOLD, Terms, Word};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub struct Set {
     pub version: u16,
     /// What is computed.
     pub indicators: Vec<Indicator>,
+    /// When it is due, where a network agreed on it.
+    pub terms: Option<Terms>,
 }
 
 #[derive(Deserialize)]
@@ -28,6 +31,8 @@ pub struct Set {
 struct File {
     id: String,
     version: u16,
+    #[serde(default)]
+    terms: Option<Terms>,
     indicator: Vec<Spanned<Indicator>>,
 }
 
@@ -53,22 +58,109 @@ pub fn read(text: &str) -> Result<Set, String> {
         }
     }
     let indicators = file.indicator.into_iter().map(Spanned::into_inner).collect();
-    Ok(Set { id: file.id, version: file.version, indicators })
+    Ok(Set { id: file.id, version: file.version, indicators, terms: file.terms })
+}
+
+/// Reads what a network agrees on: a set with its terms.
+///
+/// # Errors
+/// With the line where there is one, and what to change.
+pub fn read_agreement(text: &str) -> Result<Agreement, String> {
+    let Set { id, version, indicators, terms } = read(text)?;
+    let terms = terms.ok_or("it does not say when it is due: [terms] with every = \"quarter\"")?;
+    let id = Word::new(id).ok().filter(|id| !id.is_empty()).ok_or("the id has no letter, or more than 64")?;
+    let agreement = Agreement { id, version, terms, indicators };
+    agreement.check()?;
+    Ok(agreement)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The set that this program brings.
+/// The set that this program brings for an office's own report.
 pub fn shipped() -> &'static Set {
     static SET: LazyLock<Set> = LazyLock::new(|| {
         read(include_str!("../packs/indicators.toml")).unwrap_or_else(|error| {
             tracing::error!(error, "the indicators of this program cannot be read");
-            Set { id: String::new(), version: 0, indicators: Vec::new() }
+            Set { id: String::new(), version: 0, indicators: Vec::new(), terms: None }
         })
     });
     &SET
+}
+
+/// The text of what a network asks until its stewards agree on something else.
+pub const NATIONAL: &str = include_str!("../packs/national.toml");
+
+/// What a network asks until its stewards agree on something else: the three national numbers.
+pub fn national() -> &'static Agreement {
+    static NUMBERS: LazyLock<Agreement> = LazyLock::new(|| {
+        read_agreement(NATIONAL).unwrap_or_else(|error| {
+            tracing::error!(error, "the national numbers of this program cannot be read");
+            let terms = Terms { every: Rhythm::Chosen, from: None, until: None, due_days: 0, threshold: THRESHOLD };
+            Agreement { id: Word::default(), version: 0, terms, indicators: Vec::new() }
+        })
+    });
+    &NUMBERS
+}
+
+/// The agreements of a network, read; those that this program cannot compute are named with why.
+pub fn agreements<'a>(texts: impl Iterator<Item = &'a AgreementText>) -> (Vec<Agreed>, Vec<String>) {
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for text in texts {
+        match read_agreement(text.as_str()) {
+            Ok(agreement) => all.push(Agreed { agreement, text: text.clone() }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (all, problems)
+}
+
+/// What a network asks: its agreements, or the national numbers where its stewards agreed on nothing.
+pub fn asked<'a>(texts: impl Iterator<Item = &'a AgreementText>) -> (Vec<Agreed>, Vec<String>) {
+    let (mut all, problems) = agreements(texts);
+    if all.is_empty() && problems.is_empty() {
+        all.push(Agreed { agreement: national().clone(), text: AgreementText::cut(NATIONAL) });
+    }
+    (all, problems)
+}
+
+/// The agreements that hold after a change: those of before but for the ended, and the new ones; a new version takes the place of an
+/// older one.
+///
+/// # Errors
+/// When a text cannot be an agreement, an older version would follow a newer one, or there is nothing to end.
+pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Result<Vec<AgreementText>, String> {
+    if let Some(unknown) = ended.iter().find(|id| before.iter().all(|known| known.agreement.id.as_str() != **id)) {
+        return Err(format!("the network has no agreement {unknown:?} that could end"));
+    }
+    let stays = before.iter().filter(|known| !ended.iter().any(|id| known.agreement.id.as_str() == id));
+    let mut all: Vec<Agreed> = stays.cloned().collect();
+    for text in new {
+        let agreement = read_agreement(text.as_str())?;
+        let older = all.iter().position(|known| known.agreement.id == agreement.id);
+        if let Some(older) = older.map(|at| all.remove(at)).filter(|older| older.agreement.version >= agreement.version)
+        {
+            return Err(format!(
+                "{} version {} holds already; give the changed agreement a higher version",
+                agreement.id, older.agreement.version
+            ));
+        }
+        all.push(Agreed { agreement, text: text.clone() });
+    }
+    if all.len() > AGREEMENTS_MAX {
+        return Err(format!("a network has at most {AGREEMENTS_MAX} agreements at one time; end one"));
+    }
+    Ok(all.into_iter().map(|agreed| agreed.text).collect())
+}
+
+/// An agreement, and the text that the stewards signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    /// What it says.
+    pub agreement: Agreement,
+    /// The text.
+    pub text: AgreementText,
 }
 
 /// What the office wrote into its folder; none where it wrote nothing.
@@ -96,6 +188,41 @@ mod tests {
                 assert!(indicator.title.contains_key(language), "{} in {language}", indicator.id);
             }
         }
+    }
+
+    #[test]
+    fn the_national_numbers_are_an_agreement_that_tells_nobody_apart() {
+        let numbers = read_agreement(NATIONAL).unwrap();
+        assert_eq!(numbers.indicators.len(), 3);
+        assert!(numbers.indicators.iter().all(|one| !one.is_protected()));
+        let (all, problems) = asked(std::iter::empty());
+        assert_eq!((all.len(), problems.len()), (1, 0));
+        let none = AgreementText::new("id = \"x\"\nversion = 1\nindicator = []").unwrap();
+        let (all, problems) = asked([&none].into_iter());
+        assert!(
+            all.is_empty() && problems[0].contains("[terms]"),
+            "what cannot be read does not become something else"
+        );
+    }
+
+    #[test]
+    fn stewards_change_what_they_agreed_on() {
+        let text = |id: &str, version: u16| {
+            let own = NATIONAL
+                .replace("\"national\"", &format!("{id:?}"))
+                .replace("version = 1", &format!("version = {version}"));
+            AgreementText::new(own).unwrap()
+        };
+        let (before, _) = agreements([&text("one", 1)].into_iter());
+        let ids = |texts: Vec<AgreementText>| -> Vec<(String, u16)> {
+            let (all, _) = agreements(texts.iter());
+            all.iter().map(|agreed| (agreed.agreement.id.to_string(), agreed.agreement.version)).collect()
+        };
+        let found = ids(changed(&before, &[text("one", 2), text("two", 1)], &[]).unwrap());
+        assert_eq!(found, [("one".to_owned(), 2), ("two".to_owned(), 1)]);
+        assert!(changed(&before, &[text("one", 1)], &[]).unwrap_err().contains("higher version"));
+        assert!(changed(&before, &[], &["two".into()]).unwrap_err().contains("\"two\""));
+        assert!(changed(&before, &[], &["one".into()]).unwrap().is_empty());
     }
 
     #[test]

@@ -31,7 +31,6 @@ use casemesh_protocol::directory::{
 use casemesh_protocol::id::{OfficeId, StaffId};
 use casemesh_protocol::join::Invitation;
 use casemesh_protocol::limits::{DIRECTORY_BYTES_MAX, LIST_MAX};
-use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::{Code, Currency, Line};
 use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::timers::Rules;
@@ -301,6 +300,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
     let observer: Arc<dyn crate::vault::Observer> = Arc::new(crate::index::Index::default());
     let (vault, _) = Vault::open(folder, office.keys.clone(), observer, clock.clone())?;
     let pack = crate::packs::pack(&new.pack);
+    let numbers = crate::indicators::national().indicators.iter().map(|one| one.id.clone());
     let settings = Settings {
         name: new.config.name.clone(),
         code: new.code.clone(),
@@ -319,7 +319,7 @@ pub fn init(folder: &Path, new: &NewNode, clock: &Clock) -> Result<Printed, Node
         timers: None,
         hidden_fields: pack.map(|pack| pack.hidden_fields.clone()).unwrap_or_default(),
         hidden_figures: match pack {
-            Some(pack) => Indicator::ALL.iter().copied().filter(|one| !pack.indicators.contains(one)).collect(),
+            Some(pack) => numbers.filter(|one| !pack.indicators.contains(one)).collect(),
             None => Vec::new(),
         },
     };

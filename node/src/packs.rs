@@ -1,8 +1,7 @@
 //! Packs: what an office of one kind starts with. Modules are off until the pack, or an administrator, switches them on:
 //! a new office sees a small tool.
 
-use crate::{codes, forms};
-use casemesh_protocol::statistics::Indicator;
+use crate::{codes, forms, indicators};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -26,7 +25,7 @@ pub struct Pack {
     pub hidden_fields: Vec<String>,
     /// The figures that the office's page shows.
     #[serde(default)]
-    pub indicators: Vec<Indicator>,
+    pub indicators: Vec<String>,
     /// The codes that forms offer, by list.
     #[serde(default)]
     pub lists: BTreeMap<String, Vec<String>>,
@@ -52,6 +51,10 @@ pub fn read(text: &str) -> Result<Vec<Pack>, String> {
         }
         if let Some(field) = pack.hidden_fields.iter().find(|field| !HIDEABLE.contains(&field.as_str())) {
             return wrong(format!("a person has no field {field:?} that can be left out"));
+        }
+        let numbers = || indicators::national().indicators.iter().map(|one| &one.id);
+        if let Some(number) = pack.indicators.iter().find(|number| numbers().all(|known| known != *number)) {
+            return wrong(format!("there is no figure {number:?}"));
         }
         for (list, codes) in &pack.lists {
             let Some(known) = codes::list(list) else { return wrong(format!("there is no list {list:?}")) };

@@ -15,7 +15,7 @@ use casemesh_protocol::delivery::Resends;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{CapacityAnswer, CapacityQuestion, Full, Moved, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
-use casemesh_protocol::statistics::{Indicator, Table};
+use casemesh_protocol::statistics::{AgreementText, Table, Word};
 use casemesh_protocol::terms::{
     Answer, Code, ConsentTerms, Currency, FieldState, Money, Never, PartialDate, Purpose, SafeContact, Value,
 };
@@ -266,7 +266,7 @@ pub struct Settings {
     pub hidden_fields: Vec<String>,
     /// Figures that the office's page leaves out.
     #[cbor(n(13), default)]
-    pub hidden_figures: Vec<Indicator>,
+    pub hidden_figures: Vec<String>,
     /// For so many minutes a referral that is not urgent can be taken back before it goes.
     #[cbor(n(14), default)]
     pub recall_minutes: u16,
@@ -1570,6 +1570,51 @@ pub struct Release {
     /// Who saw it cell by cell and approved.
     #[n(3)]
     pub approved_by: Option<StaffId>,
+    /// The agreement under which it left, as the stewards signed it.
+    #[n(4)]
+    pub agreed: AgreementText,
+    /// The packet that carries it.
+    #[n(5)]
+    pub outbox: RecordId,
+}
+
+coded_enum!(
+    /// How an office answers what its network asks.
+    Answering {
+        /// Somebody looks at each table and sends it.
+        Asked = 1 "asked",
+        /// Each table goes by itself when its period is over, as long as nothing stands against it.
+        ByItself = 2 "by_itself",
+        /// Nothing goes.
+        Refused = 3 "refused",
+    }
+);
+
+/// What an office decided about an agreement of its network.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AgreementChoice {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The agreement.
+    #[n(1)]
+    pub agreement: Word,
+    /// For which version: a later one is decided anew.
+    #[n(2)]
+    pub version: u16,
+    /// How it is answered.
+    #[n(3)]
+    pub answering: Answering,
+    /// Why, in words.
+    #[n(4)]
+    pub reason: String,
+    /// Who decided.
+    #[n(5)]
+    pub by: Option<StaffId>,
+    /// When.
+    #[n(6)]
+    pub at: Timestamp,
 }
 
 /// A table of statistics that came in, at a collector.
@@ -2041,6 +2086,7 @@ record!(Seen, Seen, |seen| seen.id, vec![]);
 record!(RegisterLine, RegisterLine, |line| line.id, vec![line.key]);
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
+record!(AgreementChoice, AgreementChoice, |choice| choice.id, vec![]);
 record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
 record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
 record!(Grant, Grant, |grant| grant.id, vec![]);

@@ -79,9 +79,8 @@ impl Grid {
         };
         let mut arcs = Vec::with_capacity((rows + 1) * (columns + 1));
         for row in 0..rows {
-            let cell = |column| {
-                arc(row_node(row), column_node(column), at(row, column), Place::Cell(row * columns + column))
-            };
+            let cell =
+                |column| arc(row_node(row), column_node(column), at(row, column), Place::Cell(row * columns + column));
             arcs.extend((0..columns).map(cell));
         }
         for row in 0..rows {
@@ -102,7 +101,8 @@ impl Grid {
         while let Some(weak) = (0..self.arcs.len()).find(|arc| self.is_weak(*arc)) {
             let Some((need, value)) = self.arcs.get(weak).and_then(|arc| Some((arc.need?, arc.value))) else { break };
             // What it can shrink by itself need not come from others; where that is not enough, all of it must.
-            let is_done = [need.saturating_sub(value).max(1), need].into_iter().any(|step| self.hide_around(weak, step));
+            let is_done =
+                [need.saturating_sub(value).max(1), need].into_iter().any(|step| self.hide_around(weak, step));
             let mut rest = self.arcs.iter_mut().filter(|arc| !arc.is_hidden);
             if !is_done && rest.by_ref().map(|arc| arc.is_hidden = true).count() == 0 {
                 break;

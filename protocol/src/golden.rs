@@ -4,12 +4,12 @@
 use crate::bounded::{List, Text};
 use crate::directory::{Capacity, NetworkFile};
 use crate::id::{EventId, OfficeId, PacketId, StoreEpoch, ThreadId};
+use crate::indicators::Class;
 use crate::packet::{
     Body, CapacityAnswer, CapacityQuestion, Chain, ConflictNames, Full, Kind, Moved, MovedEntry, MovedPayment,
     MovedTask, Preview, ReadReceipt, SharedDocument, SharedField,
 };
 use crate::referral::{Event, SignedEvent, Step};
-use crate::indicators::Class;
 use crate::statistics::{Agreement, Cell, Figure, Rhythm, Table, Terms, Word};
 use crate::template::Template;
 use crate::terms::{

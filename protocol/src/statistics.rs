@@ -503,7 +503,10 @@ pub fn next_release<'a>(
     figures: Vec<Figure>,
     past: impl Iterator<Item = Past<'a>> + Clone,
 ) -> Result<(Vec<Figure>, usize), Withhold> {
-    if period.to >= today {
+    // Of people who are told apart, the last day counts too: what came in the evening would be a correction of one.
+    let is_open =
+        if agreement.indicators.iter().any(Indicator::is_protected) { period.to >= today } else { period.to > today };
+    if is_open {
         return Err(Withhold::Open);
     }
     if !agreement.terms.has(period) {
@@ -571,7 +574,10 @@ fn corrects(before: &Figure, after: &Figure, threshold: i64) -> bool {
     let keys: BTreeSet<&[Class]> = earlier.0.keys().chain(later.0.keys()).copied().collect();
     counts(before).into_iter().zip(counts(after)).all(|(before, after)| are_apart(before, after))
         && keys.iter().all(|key| are_apart(earlier.value(key), later.value(key)))
-        && keys.iter().flat_map(|total| lines_of(total)).all(|line| are_apart(earlier.hidden(&line), later.hidden(&line)))
+        && keys
+            .iter()
+            .flat_map(|total| lines_of(total))
+            .all(|line| are_apart(earlier.hidden(&line), later.hidden(&line)))
 }
 
 /// The numbers of a figure by their classes.
@@ -627,7 +633,8 @@ pub fn total<'a>(tables: impl IntoIterator<Item = &'a [Figure]>) -> Vec<Figure> 
     for figure in tables.into_iter().flatten() {
         let (cells, sum) = sums.entry(figure.indicator.clone()).or_insert_with(|| {
             order.push(figure.indicator.clone());
-            let empty = Figure { cells: List::default(), covered: None, missing: None, excluded: None, ..figure.clone() };
+            let empty =
+                Figure { cells: List::default(), covered: None, missing: None, excluded: None, ..figure.clone() };
             (BTreeMap::new(), Figure { withheld: 0, ..empty })
         });
         for cell in &figure.cells {

@@ -365,7 +365,8 @@ async fn totals(story: &mut Story, world: &World, today: Day) -> Result<()> {
     let figure = |number: usize| collected.pointer(&format!("/total/{number}")).cloned().unwrap_or_default();
     let cell = |figure: &Value, code: &str| -> Option<String> {
         let cells = figure.get("cells")?.as_array()?;
-        let cell = cells.iter().find(|cell| cell.pointer("/key/code").and_then(Value::as_str) == Some(code))?;
+        let cell =
+            cells.iter().find(|cell| cell.pointer("/classes/0/code/code").and_then(Value::as_str) == Some(code))?;
         text(cell, "value").ok()
     };
     let (cases, referrals, amounts) = (figure(0), figure(1), figure(2));

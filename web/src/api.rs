@@ -23,11 +23,12 @@ use axum::{Json, Router};
 use casemesh_crypto::passphrase::Cost;
 use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
-    ActionInput, ActionView, AnswerInput, CaseChange, CaseFilter, CaseInput, CaseSummary, CaseView, ClosureInput,
-    CollectedView, ConsentInput, Desk, DeskError, FieldProblem, FiguresView, HomeView, ImportError, ImportReport,
-    ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit, PersonInput, PersonView,
-    ReferralInput, ReferralSummary, ReferralView, ReportView, SettingsInput, SharePreview, StaffInput, StaffView,
-    StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView, Undone,
+    ActionInput, ActionView, AgreementView, AnswerInput, AnsweringInput, CaseChange, CaseFilter, CaseInput,
+    CaseSummary, CaseView, ClosureInput, CollectedView, ConsentInput, Desk, DeskError, FieldProblem, FiguresView,
+    HomeView, ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput,
+    PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, ReportView, SettingsInput,
+    SharePreview, StaffInput, StaffView, StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView,
+    Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::TaskState;
@@ -133,7 +134,7 @@ fn part_of(path: &str) -> Option<Part> {
         "people" | "families" | "duplicates" => Some(Part::People),
         "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
         "referrals" | "partners" | "network" => Some(Part::Referrals),
-        "figures" | "tables" | "collected" => Some(Part::Figures),
+        "figures" | "agreements" | "tables" | "collected" => Some(Part::Figures),
         free if FOR_ANY_TOKEN.contains(&free) => None,
         _ => Some(Part::Office),
     }
@@ -306,6 +307,9 @@ pub(crate) struct Days {
     /// The last day.
     #[schema(value_type = String)]
     pub(crate) to: Day,
+    /// Of which agreement; of the first where none is named.
+    #[serde(default)]
+    pub(crate) agreement: String,
 }
 
 impl Days {
@@ -646,19 +650,29 @@ async fn report(State(app): State<App>, caller: Caller, Query(days): Query<Days>
 #[utoipa::path(get, path = "/api/v1/tables", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = TablePreview), (status = 403, body = Problem)))]
 async fn table_preview(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<TablePreview> {
     let period = days.period()?;
-    at_desk(&app, move || caller.desk.table_preview(period)).await
+    at_desk(&app, move || caller.desk.table_preview(&days.agreement, period)).await
+}
+
+#[utoipa::path(get, path = "/api/v1/agreements", responses((status = 200, body = Vec<AgreementView>), (status = 403, body = Problem)))]
+async fn agreements(State(app): State<App>, caller: Caller) -> Answer<Vec<AgreementView>> {
+    at_desk(&app, move || caller.desk.agreements().map(|(all, _)| all)).await
+}
+
+#[utoipa::path(post, path = "/api/v1/agreements", request_body = AnsweringInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn answer_agreement(State(app): State<App>, caller: Caller, Body(input): Body<AnsweringInput>) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.answer_agreement(&input).map(|()| Done { done: true })).await
 }
 
 #[utoipa::path(post, path = "/api/v1/tables", request_body = Days, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn approve_table(State(app): State<App>, caller: Caller, Body(days): Body<Days>) -> Answer<Made> {
     let period = days.period()?;
-    at_desk(&app, move || caller.desk.approve_table(period).map(|id| Made { id })).await
+    at_desk(&app, move || caller.desk.approve_table(&days.agreement, period).map(|id| Made { id })).await
 }
 
 #[utoipa::path(get, path = "/api/v1/collected", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = CollectedView), (status = 403, body = Problem)))]
 async fn collected(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<CollectedView> {
     let period = days.period()?;
-    at_desk(&app, move || caller.desk.collected(Some(period))).await
+    at_desk(&app, move || caller.desk.collected(&days.agreement, Some(period))).await
 }
 
 #[utoipa::path(get, path = "/api/v1/staff", responses((status = 200, body = Vec<StaffView>), (status = 403, body = Problem)))]
@@ -812,6 +826,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/partners", get(partners))
         .route("/figures", get(figures))
         .route("/figures/report", get(report))
+        .route("/agreements", get(agreements).post(answer_agreement))
         .route("/tables", get(table_preview).post(approve_table))
         .route("/collected", get(collected))
         .route("/staff", get(staff).post(add_staff))
@@ -886,6 +901,8 @@ pub(crate) fn long_routes() -> Router<App> {
         partners,
         figures,
         report,
+        agreements,
+        answer_agreement,
         table_preview,
         approve_table,
         collected,

@@ -8,12 +8,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use casemesh_node::node::Config;
-use casemesh_node::office::{CodeView, Desk, DeskError, Field, FieldProblem, RequestView, RequestedView, WaitView};
+use casemesh_node::office::{
+    ClassView, CodeView, Desk, DeskError, Field, FieldProblem, FigureView, RequestView, RequestedView, WaitView,
+};
 use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
 use casemesh_node::vocabulary::{Term, Vocabulary};
 use casemesh_node::zone::Zone;
+use casemesh_protocol::indicators::SEVERAL;
 use casemesh_protocol::terms::{Code, Never};
 use casemesh_protocol::time::{Day, Timestamp};
 use fluent_bundle::FluentValue;
@@ -163,6 +166,32 @@ impl Page {
     /// The texts of words of an enumeration, with commas between.
     fn words(&self, prefix: &str, words: &str) -> String {
         words.split(", ").map(|word| self.word(prefix, word)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The text of a word under a prefix, if there is one.
+    pub(crate) fn maybe(&self, prefix: &str, word: &str) -> Option<String> {
+        self.language.maybe(&format!("{prefix}-{}", word.replace('_', "-")))
+    }
+
+    /// What a class of a figure is called.
+    pub(crate) fn class(&self, class: &ClassView) -> String {
+        match class {
+            ClassView::All => self.t("class-all"),
+            ClassView::Code(code) if code.code == SEVERAL => self.t("class-several"),
+            // Words of ours are in the catalogues; codes have their own texts.
+            ClassView::Code(code) if ["referral_state", "payment"].contains(&code.list.as_str()) => {
+                self.word(&code.list.replace('_', "-"), &code.code)
+            }
+            ClassView::Code(code) => self.code(code),
+            ClassView::From { from, to: Some(to) } => format!("{from}–{}", to - 1),
+            ClassView::From { from, to: None } => format!("≥ {from}"),
+        }
+    }
+
+    /// What a figure is called.
+    pub(crate) fn figure_title<'a>(&self, figure: &'a FigureView) -> &'a str {
+        let said = figure.title.get(self.language.code).or_else(|| figure.title.get("en"));
+        said.map_or(figure.id.as_str(), String::as_str)
     }
 
     pub(crate) fn wire_code(&self, code: &Code) -> String {
@@ -470,6 +499,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["cases"] => "cases",
         ["cases", _, "refer"] => "refer",
         ["review"] => "review",
+        ["tables", ..] => "tables",
         ["links"] => "links",
         ["places"] => "places",
         ["cases", ..] => "case",

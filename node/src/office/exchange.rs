@@ -124,6 +124,7 @@ impl Office {
             self.remind();
             self.shed_referrals();
             self.renew();
+            self.release_by_itself();
         }
         self.tell_news();
         self.part_from_gone();
@@ -718,7 +719,7 @@ impl Office {
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
         let collects = directory.member(&self.keys.office).is_some_and(|member| member.has_role(Role::Collector));
-        if !collects || table.office != from {
+        if !collects || table.office != from || !table.is_known() {
             return Ok(Taken::Aside("a table that is not for us"));
         }
         self.vault.write(None, "receive_table", move |tx| {

@@ -1,48 +1,136 @@
-//! The three numbers: the office's own, the table that may leave, and what a collector holds.
+//! What an office sees of its own work: the numbers that its network asks for, its report, and who its cases are about.
 
-use super::outward::Outward;
+use super::columns::Wanted;
 use super::{CodeView, Desk, DeskError};
 use crate::index::{CaseRow, Tables};
+use crate::indicators;
 use crate::policy::Ask;
-use crate::records::{Collected, Release, StaffRole};
-use crate::vault::Record;
-use casemesh_protocol::bounded::List;
-use casemesh_protocol::directory::Role;
-use casemesh_protocol::id::{OfficeId, RecordId};
-use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::statistics::{self, Figure, Indicator, SET_VERSION, Table};
-use casemesh_protocol::time::{Period, Timestamp};
+use crate::records::StaffRole;
+use casemesh_protocol::id::RecordId;
+use casemesh_protocol::indicators::{Class, Indicator, Measure, Source};
+use casemesh_protocol::statistics::{self, Cell, Figure};
+use casemesh_protocol::terms::Money;
+use casemesh_protocol::time::Period;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
+/// One class of a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassView {
+    /// A code.
+    Code(CodeView),
+    /// From a number until before another.
+    From {
+        /// The first.
+        from: i64,
+        /// Before which; none for all above.
+        to: Option<i64>,
+    },
+    /// All together.
+    All,
+}
+
 /// One cell of a figure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CellView {
-    /// Which value.
-    pub key: CodeView,
-    /// How many, or how much with a decimal point.
-    pub value: String,
+    /// Its class in each column that it is told apart by.
+    pub classes: Vec<ClassView>,
+    /// What was computed; money with a decimal point. None where it is withheld.
+    pub value: Option<String>,
+    /// Of a share: of how many.
+    pub of: Option<u64>,
+    /// How long its bar is, of a hundred: the longest of the figure has a hundred.
+    pub percent: u8,
 }
 
-/// One of the three numbers.
+impl CellView {
+    /// The code by which it is told apart, where it is told apart by one.
+    pub fn code(&self) -> Option<&str> {
+        match self.classes.as_slice() {
+            [ClassView::Code(code)] => Some(&code.code),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the sum of others.
+    pub fn is_total(&self) -> bool {
+        self.classes.contains(&ClassView::All)
+    }
+}
+
+/// One indicator of a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FigureView {
-    /// Which.
-    pub indicator: Indicator,
-    /// Its cells.
+    /// Its name in the set.
+    pub id: String,
+    /// What it is called, by language; empty where its definition is not known here.
+    pub title: BTreeMap<String, String>,
+    /// Whether each value is a share of what the cell speaks of.
+    pub is_share: bool,
+    /// The cells; none where the figure is withheld altogether.
     pub cells: Vec<CellView>,
-    /// How many things it covers.
-    pub covered: u64,
-    /// How many of them lack what the cells are told apart by.
-    pub missing: u64,
+    /// How many things it covers; none where that is withheld.
+    pub covered: Option<u64>,
+    /// How many of them lack something that it needs.
+    pub missing: Option<u64>,
     /// How many more there are that nobody may count.
-    pub excluded: u64,
-    /// How many cells are withheld.
-    pub suppressed: u64,
+    pub excluded: Option<u64>,
+    /// How many numbers are withheld.
+    pub withheld: u64,
 }
 
-/// The three numbers of a period.
+impl FigureView {
+    /// What a figure says, in the words of its definition.
+    pub(super) fn of(figure: &Figure, known: Option<&Indicator>) -> Self {
+        let is_money =
+            known.is_some_and(|one| matches!(one.measure, Measure::Sum(_)) && one.source.0 == Source::Payments);
+        let is_total = |cell: &Cell| cell.classes.iter().any(|class| *class == Class::All);
+        let parts = figure.cells.iter().filter(|cell| !is_total(cell));
+        let longest = parts.filter_map(|cell| cell.value).max().unwrap_or_default().max(1);
+        let value = |cell: &Cell| {
+            let currency = cell.classes.iter().find_map(|class| match class {
+                Class::Code(code) if code.list.as_str() == "currency" => code.code.as_str().parse().ok(),
+                _ => None,
+            });
+            cell.value.map(|minor| match currency.filter(|_| is_money) {
+                Some(currency) => Money { minor, currency }.amount(),
+                None => minor.to_string(),
+            })
+        };
+        let cell = |cell: &Cell| CellView {
+            classes: cell.classes.iter().map(ClassView::from).collect(),
+            value: value(cell),
+            of: cell.of,
+            percent: cell
+                .value
+                .map_or(0, |value| u8::try_from(value.max(0).saturating_mul(100) / longest).unwrap_or(100)),
+        };
+        Self {
+            id: figure.indicator.to_string(),
+            title: known.map(|one| one.title.clone()).unwrap_or_default(),
+            is_share: known.is_some_and(Indicator::is_share),
+            cells: figure.cells.iter().map(cell).collect(),
+            covered: figure.covered,
+            missing: figure.missing,
+            excluded: figure.excluded,
+            withheld: figure.withheld,
+        }
+    }
+}
+
+impl From<&Class> for ClassView {
+    fn from(class: &Class) -> Self {
+        match class {
+            Class::Code(code) => Self::Code(CodeView::from(code)),
+            Class::From(from, to) => Self::From { from: *from, to: *to },
+            Class::All => Self::All,
+        }
+    }
+}
+
+/// The numbers that the network asks for, of a period, and whom the cases are about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FiguresView {
     /// The first and last day.
@@ -61,80 +149,24 @@ pub struct FiguresView {
 pub struct FactView {
     /// The list.
     pub list: String,
-    /// Its cells.
-    pub cells: Vec<CellView>,
+    /// Its codes, and how many cases have each.
+    pub cells: Vec<(CodeView, u64)>,
     /// Cases without it.
     pub missing: u64,
 }
 
-/// What would leave, cell by cell.
+/// The indicators of a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TablePreview {
+pub struct ReportView {
     /// The first and last day.
     #[schema(value_type = Object)]
     pub period: Period,
-    /// Which release for this period it would be.
-    pub release: u32,
-    /// To whom.
-    pub to: Option<String>,
-    /// The figures.
+    /// Name and version of the sets that they are of.
+    pub sets: Vec<(String, u16)>,
+    /// The indicators, in the order of the sets.
     pub figures: Vec<FigureView>,
-    /// The last release for this period, when it left.
-    #[schema(value_type = Option<String>)]
-    pub last: Option<Timestamp>,
-    /// Whether nothing changed since.
-    pub unchanged: bool,
-}
-
-/// What a collector shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CollectedView {
-    /// The first and last day.
-    #[schema(value_type = Object)]
-    pub period: Period,
-    /// All offices together.
-    pub total: Vec<FigureView>,
-    /// Each office.
-    pub offices: Vec<OfficeFigures>,
-    /// Offices of the network that sent nothing for this period.
-    pub silent: Vec<String>,
-    /// Periods for which something came.
-    #[schema(value_type = Vec<Object>)]
-    pub periods: Vec<Period>,
-}
-
-/// What one office sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OfficeFigures {
-    /// Its name.
-    pub name: String,
-    /// Which release.
-    pub release: u32,
-    /// When it came.
-    #[schema(value_type = String)]
-    pub at: Timestamp,
-    /// The figures.
-    pub figures: Vec<FigureView>,
-}
-
-fn figure_view(figure: &Figure) -> FigureView {
-    let is_money = figure.indicator == Indicator::AmountRecovered;
-    let value = |cell: &statistics::Cell| match cell.key.code.as_str().parse() {
-        Ok(currency) if is_money => casemesh_protocol::terms::Money { minor: cell.value, currency }.amount(),
-        _ => cell.value.to_string(),
-    };
-    FigureView {
-        indicator: figure.indicator,
-        cells: figure
-            .cells
-            .iter()
-            .map(|cell| CellView { key: CodeView::from(&cell.key), value: value(cell) })
-            .collect(),
-        covered: figure.covered,
-        missing: figure.missing,
-        excluded: figure.excluded,
-        suppressed: figure.suppressed,
-    }
+    /// What is wrong with what the office wrote itself: the file, the line, and what to change.
+    pub problem: Option<String>,
 }
 
 /// The cases of a period that are counted: of people who may be, and that the asker counts.
@@ -157,13 +189,12 @@ fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) 
             lists.entry(list).or_default().0 += 1;
         }
     }
-    lists
-        .into_iter()
-        .map(|(list, (known, cells))| {
-            let cells = cells.into_iter().map(|(key, count)| CellView { key, value: count.to_string() }).collect();
-            FactView { list, cells, missing: cases.saturating_sub(known) }
-        })
-        .collect()
+    let view = |(list, (known, cells)): (String, (u64, BTreeMap<CodeView, u64>))| FactView {
+        list,
+        cells: cells.into_iter().collect(),
+        missing: cases.saturating_sub(known),
+    };
+    lists.into_iter().map(view).collect()
 }
 
 /// The people whom the cases of a period are about: each once, and for a group all on its roll.
@@ -181,7 +212,22 @@ impl Desk {
         self.has_role(StaffRole::Reporting) || self.sees(tables, case)
     }
 
-    /// The three numbers, of the cases that this account counts.
+    /// Indicators of a period, over the cases that this account counts.
+    fn whole(&self, all: &[&Indicator], period: Period) -> Vec<FigureView> {
+        let today = self.today();
+        let wanted = Wanted::by(all.iter().copied());
+        let tables = self.office.index.read();
+        let counts_incoming = self.answers_referrals() || self.has_role(StaffRole::Reporting);
+        let columns = tables.columns(&wanted, |case| self.counts(&tables, case), counts_incoming, today);
+        drop(tables);
+        let view = |one: &&Indicator| {
+            let figure = statistics::whole(one, columns.of(one.source.0), period);
+            FigureView::of(&figure, Some(one))
+        };
+        all.iter().map(view).collect()
+    }
+
+    /// The national numbers, and whom the cases are about, as far as this account counts them.
     ///
     /// # Errors
     /// When the account may not see figures.
@@ -189,146 +235,32 @@ impl Desk {
         self.allow(Ask::SeeFigures)?;
         let tables = self.office.index.read();
         let counts = |case: &CaseRow| self.counts(&tables, case);
-        let figures = statistics::compute(&tables.facts(counts), period);
         let facts = facts_of(&tables, period, counts);
         let persons = persons_of(&tables, period, counts);
         let hidden = tables.settings.as_ref().map(|settings| settings.hidden_figures.clone()).unwrap_or_default();
         drop(tables);
+        let shown: Vec<&Indicator> =
+            indicators::national().indicators.iter().filter(|one| !hidden.contains(&one.id)).collect();
+        let figures = self.whole(&shown, period);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
-        let figures = figures.iter().filter(|figure| !hidden.contains(&figure.indicator)).map(figure_view).collect();
         Ok(FiguresView { period, figures, persons, facts })
     }
 
-    fn collector(&self) -> Option<(OfficeId, String)> {
-        let directory = self.office.around.directory()?;
-        directory
-            .members()
-            .find(|(office, member)| **office != self.office.keys.office && member.has_role(Role::Collector))
-            .map(|(office, member)| (*office, member.record.name.to_string()))
-    }
-
-    /// What would leave for a period, cell by cell, before anybody approves it.
+    /// The indicators of a period, over the cases that this account counts.
     ///
     /// # Errors
-    /// When the account may not approve tables.
-    pub fn table_preview(&self, period: Period) -> Result<TablePreview, DeskError> {
-        self.allow(Ask::ApproveTable)?;
-        let tables = self.office.index.read();
-        let figures = statistics::compute(&tables.facts(|_| true), period);
-        let earlier = tables.releases.values().filter(|release| release.table.period == period);
-        let last = earlier.max_by_key(|release| release.table.release);
-        Ok(TablePreview {
-            period,
-            release: last.map_or(1, |release| release.table.release + 1),
-            to: self.collector().map(|(_, name)| name),
-            unchanged: last.is_some_and(|release| release.table.figures.as_slice() == figures),
-            last: last.map(|release| release.table.made),
-            figures: figures.iter().map(figure_view).collect(),
-        })
-    }
-
-    /// Approves the table of a period and sends it to the collector. Two different periods that overlap are
-    /// refused: their difference would tell what neither does.
-    ///
-    /// # Errors
-    /// When there is no collector, an overlapping period was released, or nothing changed.
-    pub fn approve_table(&self, period: Period) -> Result<RecordId, DeskError> {
-        self.allow(Ask::ApproveTable)?;
-        let Some((to, _)) = self.collector() else {
-            return Err(DeskError::Partner("the network has no collector".into()));
+    /// When the account may not see figures.
+    pub fn report(&self, period: Period) -> Result<ReportView, DeskError> {
+        self.allow(Ask::SeeFigures)?;
+        let (own, problem) = match indicators::own(&self.office.around.folder) {
+            Ok(own) => (own, None),
+            Err(problem) => (None, Some(problem)),
         };
-        let mut problems = self.problems();
-        if period.to > self.today() {
-            problems.add("to", "period-open");
-        }
-        problems.done()?;
-        let figures = statistics::compute(&self.office.index.read().facts(|_| true), period);
-        let office = self.office.keys.office;
-        let id = self.write("approve_table", move |tx| {
-            let releases = tx.list::<Release>(Release::TOP)?;
-            let clash = releases
-                .iter()
-                .map(|release| release.record.table.period)
-                .find(|other| *other != period && other.overlaps(&period));
-            if let Some(other) = clash {
-                let problem = super::FieldProblem::with("from", "period-overlaps", other);
-                return Err(DeskError::Invalid(vec![problem]));
-            }
-            let last = releases.iter().map(|release| &release.record.table).filter(|table| table.period == period);
-            let last = last.max_by_key(|table| table.release);
-            if last.is_some_and(|table| table.figures.as_slice() == figures) {
-                return Err(DeskError::Invalid(vec![super::FieldProblem::new("from", "table-unchanged")]));
-            }
-            let table = Table {
-                set_version: SET_VERSION,
-                office,
-                period,
-                release: last.map_or(1, |table| table.release + 1),
-                made: tx.now(),
-                figures: List::new(figures).map_err(|_| DeskError::NotFound)?,
-            };
-            let release = Release { id: tx.fresh_id(), table: table.clone(), to, approved_by: tx.staff() };
-            tx.insert(&release)?;
-            Outward::control(Control::table(to, table)).queue(tx)?;
-            tx.about(release.id);
-            Ok(release.id)
-        })?;
-        self.office.release_outbox();
-        Ok(id)
-    }
-
-    /// What the collector holds for a period; without one, for the latest period that anything came for.
-    ///
-    /// # Errors
-    /// When the account may not see it.
-    pub fn collected(&self, period: Option<Period>) -> Result<CollectedView, DeskError> {
-        self.allow(Ask::SeeCollected)?;
-        let today = self.today();
-        let tables = self.office.index.read();
-        let mut periods: Vec<Period> = tables.collected.values().map(|collected| collected.table.period).collect();
-        periods.sort_unstable();
-        periods.dedup();
-        let this_year = || Period::year(today.year());
-        let period = period.or(periods.last().copied()).or_else(this_year).ok_or(DeskError::NotFound)?;
-        let mut latest: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
-        for collected in tables.collected.values().filter(|collected| collected.table.period == period) {
-            let current = latest.entry(collected.table.office).or_insert(collected);
-            if collected.table.release >= current.table.release {
-                *current = collected;
-            }
-        }
-        let total = statistics::total(latest.values().map(|collected| collected.table.figures.as_slice()));
-        let silent = self.office.around.directory().map_or_else(Vec::new, |directory| {
-            directory
-                .members()
-                .filter(|(office, member)| member.has_role(Role::Office) && !latest.contains_key(office))
-                .map(|(_, member)| member.record.name.to_string())
-                .collect()
-        });
-        Ok(CollectedView {
-            period,
-            total: total.iter().map(figure_view).collect(),
-            offices: latest
-                .values()
-                .map(|collected| OfficeFigures {
-                    name: collected.office_name.clone(),
-                    release: collected.table.release,
-                    at: collected.at,
-                    figures: collected.table.figures.iter().map(figure_view).collect(),
-                })
-                .collect(),
-            silent,
-            periods,
-        })
-    }
-
-    /// Whether this node collects.
-    pub fn is_collector(&self) -> bool {
-        let directory = self.office.around.directory();
-        directory
-            .and_then(|directory| {
-                directory.member(&self.office.keys.office).map(|member| member.has_role(Role::Collector))
-            })
-            .unwrap_or(false)
+        let sets: Vec<&indicators::Set> = std::iter::once(indicators::shipped()).chain(&own).collect();
+        let all: Vec<&Indicator> = sets.iter().flat_map(|set| &set.indicators).collect();
+        let figures = self.whole(&all, period);
+        self.office.vault.note(Some(self.actor.staff), "figures", None);
+        let sets = sets.iter().map(|set| (set.id.clone(), set.version)).collect();
+        Ok(ReportView { period, sets, figures, problem })
     }
 }

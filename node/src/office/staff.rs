@@ -12,7 +12,6 @@ use crate::zone::Zone;
 use casemesh_crypto::passphrase::{Cost, PasswordHash};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::terms::Currency;
 use casemesh_protocol::time::Timestamp;
 use casemesh_protocol::timers::{self, Hours, Rules};
@@ -109,7 +108,7 @@ impl From<Settings> for SettingsInput {
             factor_to_administer: settings.factor_to_administer,
             zone: settings.zone,
             hidden_fields: settings.hidden_fields,
-            hidden_figures: settings.hidden_figures.iter().map(ToString::to_string).collect(),
+            hidden_figures: settings.hidden_figures,
             recall_minutes: settings.recall_minutes,
             timers: settings.timers.map(hours_of).unwrap_or_default(),
         }
@@ -495,8 +494,11 @@ impl Desk {
         if let Some(unknown) = input.hidden_fields.iter().find(|field| !packs::HIDEABLE.contains(&field.as_str())) {
             problems.with("hidden_fields", "unknown-value", unknown);
         }
-        let hidden_figures: Vec<Indicator> =
-            input.hidden_figures.iter().filter_map(|figure| problems.word("hidden_figures", figure)).collect();
+        let hidden_figures = input.hidden_figures.clone();
+        let numbers = || crate::indicators::national().indicators.iter().map(|one| &one.id);
+        if let Some(unknown) = hidden_figures.iter().find(|figure| numbers().all(|known| known != *figure)) {
+            problems.with("hidden_figures", "unknown-value", unknown);
+        }
         let mut timers = NO_TIMERS;
         for (name, hours) in &input.timers {
             match timers.named_mut(name) {

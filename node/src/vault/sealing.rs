@@ -80,6 +80,8 @@ casemesh_protocol::coded_enum!(
         PartnerCheck = 27 "partner_check",
         /// Whether there is room, asked without a person.
         CapacityAsked = 28 "capacity_asked",
+        /// What was decided about what the network asks.
+        AgreementChoice = 29 "agreement_choice",
     }
 );
 

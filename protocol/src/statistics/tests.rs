@@ -68,11 +68,15 @@ fn by_nationality() -> Indicator {
 
 #[test]
 fn periods_follow_the_calendar() {
-    let terms = Terms { every: Rhythm::Quarter, from: Some(day("2026-01-01")), until: None, due_days: 15, threshold: 11 };
+    let terms =
+        Terms { every: Rhythm::Quarter, from: Some(day("2026-01-01")), until: None, due_days: 15, threshold: 11 };
     let ended: Vec<String> = terms.ended(day("2026-10-05")).iter().map(ToString::to_string).collect();
     assert_eq!(ended, ["2026-07-01/2026-09-30", "2026-04-01/2026-06-30", "2026-01-01/2026-03-31"]);
     let last = terms.ended(day("2027-01-01"))[0];
-    assert_eq!((last.to_string().as_str(), terms.due(last).to_string().as_str()), ("2026-10-01/2026-12-31", "2027-01-15"));
+    assert_eq!(
+        (last.to_string().as_str(), terms.due(last).to_string().as_str()),
+        ("2026-10-01/2026-12-31", "2027-01-15")
+    );
     assert!(terms.has(last) && !terms.has(Period::new(last.from, last.to.plus_days(1)).unwrap()));
 }
 
@@ -175,7 +179,12 @@ fn what_left_binds_what_leaves() {
     let own = agreement(Rhythm::Chosen, vec![by_sex_and_age()]);
     let figures = |all: &[Somebody], period| vec![released(&by_sex_and_age(), &people(all), period, THRESHOLD_HERE)];
     let table = |agreement: &Agreement, period, release, figures: Vec<Figure>| {
-        Table::new(agreement, (OfficeId::new([1; 32]), period, release), Timestamp::from_s(0), List::new(figures).unwrap())
+        Table::new(
+            agreement,
+            (OfficeId::new([1; 32]), period, release),
+            Timestamp::from_s(0),
+            List::new(figures).unwrap(),
+        )
     };
     let next = |agreement: &Agreement, period, figures, past: &[(Table, Option<&Agreement>)]| {
         let past = past.iter().map(|(table, agreement)| Past { table, agreement: *agreement });
@@ -319,7 +328,8 @@ mod attacker {
                     let (low, high) = bounds[*at];
                     assert!(high - low >= threshold, "{name} of version {version} is {value}, in {low}..={high}");
                 }
-                if let Some(before) = version.checked_sub(1).and_then(|before| self.names.get(&(before, name.clone()))) {
+                if let Some(before) = version.checked_sub(1).and_then(|before| self.names.get(&(before, name.clone())))
+                {
                     let told = Self::told(&rows, width, &[(*at, 1), (*before, -1)]);
                     let by = told.unwrap_or_default().abs();
                     assert!(by == 0 || by >= threshold, "{name} changed by {by} in version {version}");
@@ -467,9 +477,12 @@ fn attack_figure(tables: &[&Table], truths: &[Vec<Somebody>], figure: usize) {
             let at = known.number(version, key.join("|"));
             let is_it = |one: &&Somebody| match (key.as_slice(), figure) {
                 ([sex, age], 0) => {
-                    one.sex.map(|sex| format!("sex{sex}")).as_ref() == Some(sex) && format!("age_band{}", one.age) == *age
+                    one.sex.map(|sex| format!("sex{sex}")).as_ref() == Some(sex)
+                        && format!("age_band{}", one.age) == *age
                 }
-                ([nationality], _) => one.nationality.map(|one| format!("nationality{one}")).as_ref() == Some(nationality),
+                ([nationality], _) => {
+                    one.nationality.map(|one| format!("nationality{one}")).as_ref() == Some(nationality)
+                }
                 _ => false,
             };
             truth.insert(at, i64::try_from(people.iter().filter(is_it).count()).unwrap());
@@ -478,8 +491,7 @@ fn attack_figure(tables: &[&Table], truths: &[Vec<Somebody>], figure: usize) {
             let Some(value) = cell.value else { continue };
             let wanted: Vec<String> = cell.classes.iter().map(word).collect();
             let fits = |key: &&Vec<String>| key.iter().zip(&wanted).all(|(one, wanted)| wanted == "*" || wanted == one);
-            let of: Vec<usize> =
-                keys.iter().filter(fits).map(|key| known.number(version, key.join("|"))).collect();
+            let of: Vec<usize> = keys.iter().filter(fits).map(|key| known.number(version, key.join("|"))).collect();
             known.sum(of, value);
         }
         // What waited is the same as before, and the attacker knows that it is.

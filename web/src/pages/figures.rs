@@ -1,26 +1,22 @@
-//! The office's figures, the table that may leave, and what a collector holds.
+//! The office's own figures and its report.
 
 use crate::App;
 use crate::documents::handed_out;
 use crate::form::Form;
-use crate::page::{Page, Sent, Signed, go, html_with};
+use crate::page::{Page, Signed, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::{
-    ClassView, CollectedView, DeskError, FieldProblem, FiguresView, HandedOut, IndicatorView, ReportView, TablePreview,
-};
+use casemesh_node::office::{DeskError, FieldProblem, FigureView, FiguresView, HandedOut, ReportView};
+use casemesh_node::policy::Ask;
 use casemesh_protocol::time::{Day, Period};
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/figures", get(show).post(approve))
-        .route("/figures/table", get(report_table))
-        .route("/collector", get(collected))
+    Router::new().route("/figures", get(show)).route("/figures/table", get(report_table))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,36 +59,8 @@ struct FiguresPage {
     form: Form,
     figures: Option<FiguresView>,
     report: Option<ReportView>,
-    table: Option<TablePreview>,
-}
-
-impl FiguresPage {
-    /// What an indicator is called in the language of the page.
-    fn title<'a>(&self, one: &'a IndicatorView) -> &'a str {
-        title(&self.page, one)
-    }
-
-    /// What a class of a cell is called.
-    fn class(&self, class: &ClassView) -> String {
-        class_name(&self.page, class)
-    }
-}
-
-fn title<'a>(page: &Page, one: &'a IndicatorView) -> &'a str {
-    let said = one.title.get(page.language.code).or_else(|| one.title.get("en"));
-    said.map_or(one.id.as_str(), String::as_str)
-}
-
-fn class_name(page: &Page, class: &ClassView) -> String {
-    match class {
-        // Words of ours are in the catalogues; codes have their own texts.
-        ClassView::Code(code) if ["referral_state", "payment"].contains(&code.list.as_str()) => {
-            page.word(&code.list.replace('_', "-"), &code.code)
-        }
-        ClassView::Code(code) => page.code(code),
-        ClassView::From { from, to: Some(to) } => format!("{from}–{}", to - 1),
-        ClassView::From { from, to: None } => format!("≥ {from}"),
-    }
+    /// Whether the tables that leave may be looked at.
+    approves: bool,
 }
 
 /// The report as a table for a spreadsheet: a line for each cell, with what is missing and excluded beside it.
@@ -105,6 +73,11 @@ async fn report_table(State(app): State<App>, signed: Signed, Query(days): Query
         Ok(report) => report,
         Err(error) => return signed.refused(&error),
     };
+    saved(&signed, &report.figures, &format!("figures-{}-{}.csv", period.from, period.to))
+}
+
+/// Figures as a file for a spreadsheet.
+pub(crate) fn saved(signed: &Signed, figures: &[FigureView], name: &str) -> Response {
     let page = &signed.page;
     let head = [
         "report-number",
@@ -117,30 +90,25 @@ async fn report_table(State(app): State<App>, signed: Signed, Query(days): Query
         "report-excluded",
     ];
     let head: Vec<String> = head.into_iter().map(|key| page.t(key)).collect();
-    let rows: Vec<Vec<String>> = report
-        .indicators
-        .iter()
-        .flat_map(|one| {
-            one.cells.iter().map(move |cell| {
-                let mut classes = cell.classes.iter().map(|class| class_name(page, class));
-                vec![
-                    title(page, one).to_owned(),
-                    classes.next().unwrap_or_default(),
-                    classes.next().unwrap_or_default(),
-                    cell.value.clone(),
-                    cell.of.to_string(),
-                    one.covered.to_string(),
-                    one.missing.to_string(),
-                    one.excluded.to_string(),
-                ]
-            })
-        })
-        .collect();
-    match casemesh_node::table::csv(&head, &rows) {
-        Ok(bytes) => {
-            let name = format!("figures-{}-{}.csv", period.from, period.to);
-            handed_out(HandedOut { name, media_type: "text/csv; charset=utf-8", bytes })
+    let number = |count: Option<u64>| count.map_or_else(|| page.t("withheld"), |count| count.to_string());
+    let mut rows = Vec::new();
+    for one in figures {
+        let counts = [one.covered, one.missing, one.excluded].map(number);
+        for cell in &one.cells {
+            let mut classes = cell.classes.iter().map(|class| page.class(class));
+            let (first, second) = (classes.next().unwrap_or_default(), classes.next().unwrap_or_default());
+            let value = cell.value.clone().unwrap_or_else(|| page.t("withheld"));
+            let of = cell.of.map(|of| of.to_string()).unwrap_or_default();
+            rows.push([vec![page.figure_title(one).to_owned(), first, second, value, of], counts.to_vec()].concat());
         }
+        if one.cells.is_empty() {
+            let nothing = if one.covered.is_some() { "0".to_owned() } else { page.t("withheld") };
+            let head = vec![page.figure_title(one).to_owned(), String::new(), String::new(), nothing, String::new()];
+            rows.push([head, counts.to_vec()].concat());
+        }
+    }
+    match casemesh_node::table::csv(&head, &rows) {
+        Ok(bytes) => handed_out(HandedOut { name: name.to_owned(), media_type: "text/csv; charset=utf-8", bytes }),
         Err(error) => signed.refused(&DeskError::Partner(error.to_string())),
     }
 }
@@ -153,68 +121,18 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
         Err(wrong) => (None, wrong),
     };
     let desk = signed.desk.clone();
-    let loaded = app
-        .run(move || {
-            period.map(|period| {
-                let table = match desk.table_preview(period) {
-                    Ok(table) => Some(table),
-                    Err(DeskError::Denied(_)) => None,
-                    Err(error) => return Err(error),
-                };
-                Ok((desk.figures(period)?, desk.report(period)?, table))
-            })
-        })
-        .await;
-    let (figures, report, table) = match loaded {
-        None => (None, None, None),
-        Some(Ok((figures, report, table))) => (Some(figures), Some(report), table),
-        Some(Err(error)) => return signed.refused(&error),
+    let loaded = app.run(move || period.map(|period| Ok((desk.figures(period)?, desk.report(period)?)))).await;
+    let (figures, report) = match loaded.transpose() {
+        Ok(loaded) => loaded.unzip(),
+        Err(error) => return signed.refused(&error),
     };
     let form = days.shown(period);
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let form = form.with_problems(std::mem::take(&mut problems));
-    html_with(status, &FiguresPage { page: signed.page, form, figures, report, table })
+    let approves = signed.desk.may(Ask::ApproveTable);
+    html_with(status, &FiguresPage { page: signed.page, form, figures, report, approves })
 }
 
 async fn show(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
     figures_page(&app, signed, days, Vec::new()).await
-}
-
-async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
-    let days = Days { from: form.text("from"), to: form.text("to") };
-    let Ok(Some(period)) = period(&days.from, &days.to) else {
-        return figures_page(&app, signed, days, Vec::new()).await;
-    };
-    let desk = signed.desk.clone();
-    match app.run(move || desk.approve_table(period)).await {
-        Ok(_) => go(&format!("/figures?from={}&to={}", period.from, period.to)),
-        Err(DeskError::Invalid(problems)) => figures_page(&app, signed, days, problems).await,
-        Err(error) => signed.refused(&error),
-    }
-}
-
-#[derive(Template)]
-#[template(path = "collector.html")]
-struct CollectorPage {
-    page: Page,
-    form: Form,
-    collected: CollectedView,
-}
-
-async fn collected(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
-    let (asked, problems) = match period(&days.from, &days.to) {
-        Ok(period) => (period, Vec::new()),
-        Err(problems) => (None, problems),
-    };
-    let desk = signed.desk.clone();
-    match app.run(move || desk.collected(asked)).await {
-        Ok(collected) => {
-            let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-            let mut form = Form::default();
-            form.set("from", if problems.is_empty() { collected.period.from.to_string() } else { days.from });
-            form.set("to", if problems.is_empty() { collected.period.to.to_string() } else { days.to });
-            html_with(status, &CollectorPage { page: signed.page, form: form.with_problems(problems), collected })
-        }
-        Err(error) => signed.refused(&error),
-    }
 }

@@ -50,6 +50,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/grants", Some(Ask::SeeFigures)),
     ("/requests", None),
     ("/emergency", Some(Ask::BreakGlass)),
+    ("/tables", Some(Ask::ApproveTable)),
     ("/collector", Some(Ask::SeeCollected)),
     ("/places", Some(Ask::SeeFigures)),
     ("/review", Some(Ask::HandOver)),

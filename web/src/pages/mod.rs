@@ -23,6 +23,7 @@ mod referrals;
 mod register;
 mod session;
 mod staff;
+mod tables;
 mod tasks;
 mod vocabulary;
 
@@ -65,6 +66,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(refer::routes())
         .merge(referrals::routes())
         .merge(figures::routes())
+        .merge(tables::routes())
         .merge(log::routes())
         .merge(staff::routes())
 }

@@ -15,7 +15,6 @@ use casemesh_node::office::{DeskError, RolesInput, SettingsInput, StaffInput, St
 use casemesh_node::packs::HIDEABLE;
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::id::StaffId;
-use casemesh_protocol::statistics::Indicator;
 use casemesh_protocol::timers::{Hours, Rules, URGENCIES};
 use std::collections::BTreeMap;
 
@@ -45,7 +44,7 @@ struct StaffPage {
     /// Rules on how long answers may take: the name, what holds, and what is set here.
     timers: Vec<(&'static str, Vec<TimerCell>)>,
     hidden_fields: Vec<(&'static str, bool)>,
-    hidden_figures: Vec<(Indicator, bool)>,
+    hidden_figures: Vec<(String, bool)>,
     small_office: bool,
     approve_closure: bool,
     factor_to_administer: bool,
@@ -109,9 +108,10 @@ async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
                         .iter()
                         .map(|field| (*field, settings.hidden_fields.iter().any(|hidden| hidden == field)))
                         .collect(),
-                    hidden_figures: Indicator::ALL
+                    hidden_figures: casemesh_node::indicators::national()
+                        .indicators
                         .iter()
-                        .map(|figure| (*figure, settings.hidden_figures.contains(figure)))
+                        .map(|one| (one.id.clone(), settings.hidden_figures.contains(&one.id)))
                         .collect(),
                     small_office: settings.small_office,
                     approve_closure: settings.approve_closure,

@@ -1,0 +1,528 @@
+//! What the network asks of this office and what leaves: agreements, the exact table before it goes, the ledger of what left, and what
+//! a collector holds.
+
+use super::columns::{AllColumns, Wanted};
+use super::figures::FigureView;
+use super::outward::Outward;
+use super::{Desk, DeskError, FieldProblem, Office};
+use crate::indicators::{self, Agreed};
+use crate::policy::Ask;
+use crate::records::{AgreementChoice, Answering, Collected, Release};
+use crate::vault::{Record, Tx};
+use casemesh_protocol::bounded::List;
+use casemesh_protocol::directory::Role;
+use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::outgoing::Control;
+use casemesh_protocol::statistics::{self, Agreement, Figure, Past, Rhythm, Table, Withhold, next_release};
+use casemesh_protocol::time::{Day, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// What a network asks, and how it is answered here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgreementView {
+    /// Its name.
+    pub id: String,
+    /// Its version.
+    pub version: u16,
+    /// How often it is due.
+    pub every: Rhythm,
+    /// Numbers of people below it are withheld.
+    pub threshold: u16,
+    /// What each of its figures is called, by language.
+    pub titles: Vec<BTreeMap<String, String>>,
+    /// How it is answered.
+    pub answering: Answering,
+    /// Why, where somebody said so.
+    pub reason: String,
+    /// The periods that are over, the last one first; those that left where the office chooses them.
+    pub periods: Vec<DueView>,
+}
+
+/// One period of an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DueView {
+    /// The first and last day.
+    #[schema(value_type = Object)]
+    pub period: Period,
+    /// By when it is due; none where the office chooses the period.
+    #[schema(value_type = Option<String>)]
+    pub due: Option<Day>,
+    /// Whether that day is over and nothing left.
+    pub is_late: bool,
+    /// What left.
+    pub left: Option<LeftView>,
+}
+
+/// A table that left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LeftView {
+    /// Which release for its period.
+    pub release: u32,
+    /// When it was made.
+    #[schema(value_type = String)]
+    pub made: Timestamp,
+    /// When the collector's computer had it.
+    #[schema(value_type = Option<String>)]
+    pub arrived: Option<Timestamp>,
+    /// When the collector opened it.
+    #[schema(value_type = Option<String>)]
+    pub read: Option<Timestamp>,
+}
+
+/// What would leave, number by number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TablePreview {
+    /// Under which agreement.
+    pub agreement: String,
+    /// Its version.
+    pub version: u16,
+    /// Numbers of people below it are withheld.
+    pub threshold: u16,
+    /// The first and last day.
+    #[schema(value_type = Object)]
+    pub period: Period,
+    /// Which release for this period it would be.
+    pub release: u32,
+    /// To whom.
+    pub to: Option<String>,
+    /// The figures.
+    pub figures: Vec<FigureView>,
+    /// Corrected figures that stay as they left, because so small a change would tell of somebody.
+    pub waiting: usize,
+    /// The last release for this period, when it was made.
+    #[schema(value_type = Option<String>)]
+    pub last: Option<Timestamp>,
+    /// Why nothing may leave now.
+    pub refused: Option<FieldProblem>,
+}
+
+/// What a collector shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CollectedView {
+    /// Under which agreement.
+    pub agreement: String,
+    /// Its version.
+    pub version: u16,
+    /// The first and last day.
+    #[schema(value_type = Object)]
+    pub period: Period,
+    /// By when it was due; none where offices choose.
+    #[schema(value_type = Option<String>)]
+    pub due: Option<Day>,
+    /// Numbers of people below it are withheld.
+    pub threshold: u16,
+    /// All offices together.
+    pub total: Vec<FigureView>,
+    /// Each office.
+    pub offices: Vec<OfficeFigures>,
+    /// Offices of the network that sent nothing for this period.
+    pub silent: Vec<String>,
+    /// Agreements and periods for which something came or is due.
+    #[schema(value_type = Vec<Object>)]
+    pub periods: Vec<(String, Period)>,
+}
+
+impl CollectedView {
+    /// How many offices told in time.
+    pub fn in_time(&self) -> usize {
+        self.offices.iter().filter(|office| office.is_in_time).count()
+    }
+}
+
+/// What one office sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OfficeFigures {
+    /// Its name.
+    pub name: String,
+    /// Which release.
+    pub release: u32,
+    /// When it came.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Whether its first release came by the day on which it was due.
+    pub is_in_time: bool,
+    /// The figures.
+    pub figures: Vec<FigureView>,
+}
+
+/// How an agreement is to be answered.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct AnsweringInput {
+    /// Which agreement.
+    pub agreement: String,
+    /// `asked`, `by_itself` or `refused`.
+    pub answering: String,
+    /// Why; needed to refuse.
+    pub reason: String,
+}
+
+/// What stands against a table, as a problem of the form.
+fn problem_of(why: &Withhold) -> FieldProblem {
+    match why {
+        Withhold::Open => FieldProblem::new("to", "period-open"),
+        Withhold::OtherPeriod => FieldProblem::new("from", "period-of-other"),
+        Withhold::Overlaps(other) => FieldProblem::with("from", "period-overlaps", *other),
+        Withhold::OtherVersion(version) => FieldProblem::with("from", "period-answered", version),
+        Withhold::Finer(other, _) => FieldProblem::with("from", "period-told-apart", other),
+        Withhold::Unchanged(0) => FieldProblem::new("from", "table-unchanged"),
+        Withhold::Unchanged(waiting) => FieldProblem::with("from", "table-waits", waiting),
+    }
+}
+
+/// The largest table that a packet carries.
+const TABLE_BYTES_MAX: usize = 200 * 1024;
+
+/// What left, with the agreements that it left under.
+struct Ledger(Vec<(Table, Option<Agreement>)>);
+
+impl Ledger {
+    fn of<'a>(releases: impl Iterator<Item = &'a Release>) -> Self {
+        let read = |release: &Release| indicators::read_agreement(release.agreed.as_str()).ok();
+        Self(releases.map(|release| (release.table.clone(), read(release))).collect())
+    }
+
+    fn past(&self) -> impl Iterator<Item = Past<'_>> + Clone {
+        self.0.iter().map(|(table, agreement)| Past { table, agreement: agreement.as_ref() })
+    }
+
+    fn last(&self, agreement: &Agreement, period: Period) -> Option<&Table> {
+        let own = self.0.iter().map(|(table, _)| table);
+        own.filter(|table| table.agreement == agreement.id && table.period == period).max_by_key(|table| table.release)
+    }
+}
+
+impl Office {
+    /// What the network asks; what of it cannot be read, and why.
+    fn agreements(&self) -> (Vec<Agreed>, Vec<String>) {
+        match self.around.directory() {
+            Some(directory) => indicators::asked(directory.agreements()),
+            None => indicators::asked(std::iter::empty()),
+        }
+    }
+
+    fn collector(&self) -> Option<(OfficeId, String)> {
+        let directory = self.around.directory()?;
+        directory
+            .members()
+            .find(|(office, member)| **office != self.keys.office && member.has_role(Role::Collector))
+            .map(|(office, member)| (*office, member.record.name.to_string()))
+    }
+
+    /// How an agreement is answered: what was decided last about this version of it.
+    fn choice(&self, agreement: &Agreement) -> Option<AgreementChoice> {
+        let tables = self.index.read();
+        let of = |choice: &&AgreementChoice| choice.agreement == agreement.id && choice.version == agreement.version;
+        tables.choices.values().map(AsRef::as_ref).filter(of).max_by_key(|choice| choice.id).cloned()
+    }
+
+    fn all_columns<'a>(&self, agreements: impl Iterator<Item = &'a Agreement>, today: Day) -> AllColumns {
+        let wanted = Wanted::by(agreements.flat_map(|agreement| &agreement.indicators));
+        self.index.read().columns(&wanted, |_| true, true, today)
+    }
+
+    /// Sends what goes by itself: tables of periods that are over, under agreements that somebody said yes to for good.
+    pub(super) fn release_by_itself(&self) {
+        let Some((to, _)) = self.collector() else { return };
+        let is_said = |choice: &Arc<AgreementChoice>| choice.answering == Answering::ByItself;
+        if !self.index.read().choices.values().any(is_said) {
+            return;
+        }
+        let (all, _) = self.agreements();
+        let by_itself = |agreed: &&Agreed| {
+            self.choice(&agreed.agreement).is_some_and(|choice| choice.answering == Answering::ByItself)
+        };
+        let today = self.index.read().zone.day(self.around.clock.now());
+        let ledger = Ledger::of(self.index.read().releases.values().map(AsRef::as_ref));
+        let mut has_left = false;
+        for agreed in all.iter().filter(by_itself) {
+            let agreement = &agreed.agreement;
+            // What stands against it is known before anything is counted; corrections are somebody's to send.
+            let may_leave = |period: &Period| {
+                ledger.last(agreement, *period).is_none()
+                    && next_release(agreement, *period, today, Vec::new(), ledger.past()).is_ok()
+            };
+            for period in agreement.terms.ended(today).into_iter().filter(may_leave) {
+                let columns = self.all_columns(std::iter::once(agreement), today);
+                let figures = figures_of(agreement, &columns, period);
+                let (agreed, office) = (agreed.clone(), self.keys.office);
+                let done = self.vault.write(None, "approve_table", move |tx| {
+                    release(tx, (&agreed, period, today), (office, to), figures)
+                });
+                match done {
+                    Ok(_) => has_left = true,
+                    Err(error) => tracing::warn!(%error, %period, "a table that goes by itself stays here"),
+                }
+            }
+        }
+        if has_left {
+            self.release_outbox();
+        }
+    }
+}
+
+/// Sends the table of a period, inside a command, after all that left before.
+fn release(
+    tx: &mut Tx<'_>,
+    (agreed, period, today): (&Agreed, Period, Day),
+    (office, to): (OfficeId, OfficeId),
+    figures: Vec<Figure>,
+) -> Result<RecordId, DeskError> {
+    let refused = |problem: FieldProblem| DeskError::Invalid(vec![problem]);
+    let releases: Vec<Release> = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record).collect();
+    let ledger = Ledger::of(releases.iter());
+    let next = next_release(&agreed.agreement, period, today, figures, ledger.past());
+    let (figures, _) = next.map_err(|why| refused(problem_of(&why)))?;
+    let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
+    let figures = List::new(figures).map_err(|_| refused(FieldProblem::new("from", "table-too-large")))?;
+    let table = Table::new(&agreed.agreement, (office, period, release), tx.now(), figures);
+    if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
+        return Err(refused(FieldProblem::new("from", "table-too-large")));
+    }
+    let outbox = Outward::control(Control::table(to, table.clone())).queue_row(tx)?;
+    let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
+    tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
+    tx.about(id);
+    Ok(id)
+}
+
+/// The figures of an agreement as they may leave.
+fn figures_of(agreement: &Agreement, columns: &AllColumns, period: Period) -> Vec<Figure> {
+    let threshold = agreement.terms.threshold;
+    let released = |one| statistics::released(one, columns.of(one.source.0), period, threshold);
+    agreement.indicators.iter().map(released).collect()
+}
+
+fn views(figures: &[Figure], agreement: Option<&Agreement>) -> Vec<FigureView> {
+    let known = |figure: &Figure| agreement?.indicators.iter().find(|one| one.id == figure.indicator.as_str());
+    figures.iter().map(|figure| FigureView::of(figure, known(figure))).collect()
+}
+
+impl Desk {
+    /// The agreement of that name; where no name is given, the first.
+    fn agreed(&self, id: &str) -> Result<Agreed, DeskError> {
+        let (all, _) = self.office.agreements();
+        let is_it = |agreed: &&Agreed| id.is_empty() || agreed.agreement.id.as_str() == id;
+        all.iter().find(is_it).cloned().ok_or(DeskError::NotFound)
+    }
+
+    /// What the network asks, and how it is answered here; what of it this program cannot read, and why.
+    ///
+    /// # Errors
+    /// When the account may not approve tables.
+    pub fn agreements(&self) -> Result<(Vec<AgreementView>, Vec<String>), DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let (all, problems) = self.office.agreements();
+        let today = self.today();
+        let view = |agreed: &Agreed| {
+            let agreement = &agreed.agreement;
+            let choice = self.office.choice(agreement);
+            let tables = self.office.index.read();
+            let own = || tables.releases.values().filter(|release| release.table.agreement == agreement.id);
+            let mut periods = agreement.terms.ended(today);
+            periods.extend(own().map(|release| release.table.period));
+            periods.sort_unstable_by(|one, other| other.cmp(one));
+            periods.dedup();
+            let due = |period: Period| {
+                let due = Some(agreement.terms.due(period)).filter(|_| agreement.terms.every != Rhythm::Chosen);
+                let last = own().filter(|release| release.table.period == period);
+                let last = last.max_by_key(|release| release.table.release);
+                let left = last.map(|release| {
+                    let row = tables.outbox.get(&release.outbox);
+                    LeftView {
+                        release: release.table.release,
+                        made: release.table.made,
+                        arrived: row.and_then(|row| row.facts.arrived),
+                        read: row.and_then(|row| row.facts.read),
+                    }
+                });
+                DueView { period, is_late: left.is_none() && due.is_some_and(|due| due < today), due, left }
+            };
+            AgreementView {
+                id: agreement.id.to_string(),
+                version: agreement.version,
+                every: agreement.terms.every,
+                threshold: agreement.terms.threshold,
+                titles: agreement.indicators.iter().map(|one| one.title.clone()).collect(),
+                answering: choice.as_ref().map_or(Answering::Asked, |choice| choice.answering),
+                reason: choice.map(|choice| choice.reason).unwrap_or_default(),
+                periods: periods.into_iter().map(due).collect(),
+            }
+        };
+        Ok((all.iter().map(view).collect(), problems))
+    }
+
+    /// Decides how an agreement is answered from now on.
+    ///
+    /// # Errors
+    /// When the account may not approve tables, there is no such agreement, or a refusal has no reason.
+    pub fn answer_agreement(&self, input: &AnsweringInput) -> Result<(), DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let agreement = self.agreed(&input.agreement)?.agreement;
+        let mut problems = self.problems();
+        let answering: Option<Answering> = problems.word("answering", &input.answering);
+        let reason = input.reason.trim().to_owned();
+        if answering == Some(Answering::Refused) && reason.is_empty() {
+            problems.add("reason", "required");
+        }
+        if answering == Some(Answering::ByItself) && agreement.terms.every == Rhythm::Chosen {
+            problems.add("answering", "period-chosen");
+        }
+        problems.done()?;
+        let Some(answering) = answering else { return Err(DeskError::NotFound) };
+        self.write("answer_agreement", move |tx| {
+            let (id, by, at) = (tx.fresh_id(), tx.staff(), tx.now());
+            let (agreement, version) = (agreement.id, agreement.version);
+            tx.insert(&AgreementChoice { id, agreement, version, answering, reason, by, at })?;
+            tx.about(id);
+            Ok::<_, DeskError>(())
+        })?;
+        self.office.release_by_itself();
+        Ok(())
+    }
+
+    /// What would leave for a period, number by number, before anybody approves it.
+    ///
+    /// # Errors
+    /// When the account may not approve tables, or there is no such agreement.
+    pub fn table_preview(&self, agreement: &str, period: Period) -> Result<TablePreview, DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let Agreed { agreement, .. } = self.agreed(agreement)?;
+        let today = self.today();
+        let columns = self.office.all_columns(std::iter::once(&agreement), today);
+        let figures = figures_of(&agreement, &columns, period);
+        let ledger = Ledger::of(self.office.index.read().releases.values().map(AsRef::as_ref));
+        let last = ledger.last(&agreement, period);
+        let choice = self.office.choice(&agreement);
+        let (figures, waiting, mut refused) =
+            match next_release(&agreement, period, today, figures.clone(), ledger.past()) {
+                Ok((figures, waiting)) => (figures, waiting, None),
+                Err(why) => (figures, 0, Some(problem_of(&why))),
+            };
+        if choice.is_some_and(|choice| choice.answering == Answering::Refused) {
+            refused = Some(FieldProblem::new("answering", "agreement-refused"));
+        }
+        Ok(TablePreview {
+            agreement: agreement.id.to_string(),
+            version: agreement.version,
+            threshold: agreement.terms.threshold,
+            period,
+            release: last.map_or(1, |last| last.release + 1),
+            to: self.office.collector().map(|(_, name)| name),
+            figures: views(&figures, Some(&agreement)),
+            waiting,
+            last: last.map(|last| last.made),
+            refused,
+        })
+    }
+
+    /// Approves the table of a period and sends it to the collector. What stands against it is said as a problem of the period.
+    ///
+    /// # Errors
+    /// When there is no collector, the office refuses the agreement, or what left before stands against it.
+    pub fn approve_table(&self, agreement: &str, period: Period) -> Result<RecordId, DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let Some((to, _)) = self.office.collector() else {
+            return Err(DeskError::Partner("the network has no collector".into()));
+        };
+        let agreed = self.agreed(agreement)?;
+        if self.office.choice(&agreed.agreement).is_some_and(|choice| choice.answering == Answering::Refused) {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("answering", "agreement-refused")]));
+        }
+        let today = self.today();
+        let columns = self.office.all_columns(std::iter::once(&agreed.agreement), today);
+        let figures = figures_of(&agreed.agreement, &columns, period);
+        let office = self.office.keys.office;
+        let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), figures))?;
+        self.office.release_outbox();
+        Ok(id)
+    }
+
+    /// What the collector holds for a period of an agreement; without a period, for the latest that anything came for.
+    ///
+    /// # Errors
+    /// When the account may not see it, or there is no such agreement.
+    pub fn collected(&self, agreement: &str, period: Option<Period>) -> Result<CollectedView, DeskError> {
+        self.allow(Ask::SeeCollected)?;
+        let (all, _) = self.office.agreements();
+        let today = self.today();
+        let tables = self.office.index.read();
+        let mut periods: Vec<(String, Period)> = tables
+            .collected
+            .values()
+            .map(|collected| (collected.table.agreement.to_string(), collected.table.period))
+            .chain(all.iter().flat_map(|agreed| {
+                agreed.agreement.terms.ended(today).into_iter().map(|period| (agreed.agreement.id.to_string(), period))
+            }))
+            .collect();
+        periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
+        periods.dedup();
+        let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
+        let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
+        let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == id);
+        let latest = of_it.clone().map(|collected| collected.table.period).max();
+        let this_year = || Period::year(today.year());
+        let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
+        let mut last: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
+        let mut first: BTreeMap<OfficeId, Timestamp> = BTreeMap::new();
+        for collected in of_it.filter(|collected| collected.table.period == period) {
+            let office = collected.table.office;
+            let came = first.entry(office).or_insert(collected.at);
+            *came = (*came).min(collected.at);
+            let current = last.entry(office).or_insert(collected);
+            if collected.table.release >= current.table.release {
+                *current = collected;
+            }
+        }
+        // The newest version that anybody answered is what is added up; older answers are of other questions.
+        let version = last.values().map(|collected| collected.table.agreement_version).max();
+        let known = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id.as_str() == id);
+        let version = version.or(known.map(|known| known.version)).unwrap_or_default();
+        last.retain(|_, collected| collected.table.agreement_version == version);
+        let known = known.filter(|known| known.version == version);
+        let due = known.filter(|known| known.terms.every != Rhythm::Chosen).map(|known| known.terms.due(period));
+        let total = statistics::total(last.values().map(|collected| collected.table.figures.as_slice()));
+        let silent = self.office.around.directory().map_or_else(Vec::new, |directory| {
+            directory
+                .members()
+                .filter(|(office, member)| member.has_role(Role::Office) && !last.contains_key(office))
+                .map(|(_, member)| member.record.name.to_string())
+                .collect()
+        });
+        let in_time = |office: &OfficeId| {
+            let came = first.get(office).map(|at| tables.zone.day(*at));
+            due.is_none_or(|due| came.is_some_and(|came| came <= due))
+        };
+        let offices = last.iter().map(|(office, collected)| OfficeFigures {
+            name: collected.office_name.clone(),
+            release: collected.table.release,
+            at: collected.at,
+            is_in_time: in_time(office),
+            figures: views(collected.table.figures.as_slice(), known),
+        });
+        Ok(CollectedView {
+            agreement: id,
+            version,
+            period,
+            due,
+            threshold: known.map_or(statistics::THRESHOLD, |known| known.terms.threshold),
+            total: views(&total, known),
+            offices: offices.collect(),
+            silent,
+            periods,
+        })
+    }
+
+    /// Whether this node collects.
+    pub fn is_collector(&self) -> bool {
+        let directory = self.office.around.directory();
+        directory
+            .and_then(|directory| {
+                directory.member(&self.office.keys.office).map(|member| member.has_role(Role::Collector))
+            })
+            .unwrap_or(false)
+    }
+}
