@@ -301,6 +301,11 @@ enum ImportWhat {
 
 #[derive(Debug, Subcommand)]
 enum StatsWhat {
+    /// Write out a set that this program brings, to change it and agree on it: community_advice, anti_trafficking, child_protection
+    Set {
+        /// Its name
+        name: String,
+    },
     /// As a steward: read an agreement before it is signed, and see what of it would be withheld
     Check {
         /// The agreement file
@@ -419,6 +424,12 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bundle { step } => bundle(step)?,
         Command::Verify { folder, name, json } => verify(&folder, name.as_deref(), json)?,
         Command::Import { what } => import(what)?,
+        Command::Stats { what: StatsWhat::Set { name } } => {
+            let all = casemesh_node::indicators::SHIPPED;
+            let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+            let set = all.iter().find(|(known, _)| *known == name);
+            say(set.with_context(|| format!("there is no set {name:?}; choose one of {}", names.join(", ")))?.1);
+        }
         Command::Stats { what: StatsWhat::Check { file } } => network::check_agreement(&file)?,
         Command::Stats { what: StatsWhat::Show { folder, name, from, to, json } } => {
             let today = Clock::system().now().day();

@@ -54,6 +54,8 @@ mod offers;
 mod people;
 /// What stories about referrals begin with.
 mod referring;
+/// What a network asks, and what leaves.
+mod statistics;
 /// Code lists and forms of the office.
 mod vocabulary;
 /// Real processes under power cuts, sleep and bad lines.

@@ -118,6 +118,9 @@ pub struct CaseRow {
     pub handed_over: bool,
 }
 
+/// Lists of a case's own codes, which stand among its coded facts.
+pub const CASE_LISTS: [&str; 4] = ["case_source", "forum", "closure_reason", "level_of_help"];
+
 /// A case in which nothing happened for so long is stale.
 const STALE_DAYS: u64 = 30;
 
@@ -400,7 +403,11 @@ impl Tables {
             self.last_by.insert(case.id, staff);
         }
         let case_type = case.case_type.value().map(|code| self.share(code));
-        let facts = case.facts.iter().map(|code| self.share(code)).collect();
+        let closure = case.closed.as_ref();
+        let own = [case.source.as_ref(), case.forum.as_ref(), closure.map(|closure| &closure.reason)];
+        let level = closure.and_then(|closure| closure.help.as_ref());
+        let coded = case.facts.iter().chain(own.into_iter().chain([level]).flatten());
+        let facts = coded.map(|code| self.share(code)).collect();
         self.cases.insert(
             case.id,
             Box::new(CaseRow {

@@ -78,15 +78,27 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The set that this program brings for an office's own report.
-pub fn shipped() -> &'static Set {
-    static SET: LazyLock<Set> = LazyLock::new(|| {
-        read(include_str!("../packs/indicators.toml")).unwrap_or_else(|error| {
-            tracing::error!(error, "the indicators of this program cannot be read");
-            Set { id: String::new(), version: 0, indicators: Vec::new(), terms: None }
-        })
+/// The sets that this program brings, by name. The first is every office's; the others are of offices whose pack has their name.
+pub const SHIPPED: [(&str, &str); 3] = [
+    ("community_advice", include_str!("../packs/sets/community_advice.toml")),
+    ("anti_trafficking", include_str!("../packs/sets/anti_trafficking.toml")),
+    ("child_protection", include_str!("../packs/sets/child_protection.toml")),
+];
+
+/// The sets of the report of an office with that pack.
+pub fn shipped(pack: &str) -> Vec<&'static Set> {
+    static SETS: LazyLock<Vec<Set>> = LazyLock::new(|| {
+        let read_one = |(name, text): &(&str, &str)| match read(text) {
+            Ok(set) => Some(set),
+            Err(error) => {
+                tracing::error!(error, name, "a set of this program cannot be read");
+                None
+            }
+        };
+        SHIPPED.iter().filter_map(read_one).collect()
     });
-    &SET
+    let is_own = |(at, set): &(usize, &Set)| *at == 0 || set.id == pack;
+    SETS.iter().enumerate().filter(is_own).map(|(_, set)| set).collect()
 }
 
 /// The text of what a network asks until its stewards agree on something else.
@@ -180,14 +192,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_set_holds_and_speaks_five_languages() {
-        let set = read(include_str!("../packs/indicators.toml")).unwrap();
-        assert!(set.indicators.len() >= 10);
-        for indicator in &set.indicators {
-            for language in ["en", "es", "fr", "sw", "ar"] {
-                assert!(indicator.title.contains_key(language), "{} in {language}", indicator.id);
+    fn the_shipped_sets_hold_and_speak_five_languages() {
+        for (name, text) in SHIPPED {
+            let set = read(text).unwrap();
+            assert_eq!(set.id, name);
+            for indicator in &set.indicators {
+                for language in ["en", "es", "fr", "sw", "ar"] {
+                    assert!(indicator.title.contains_key(language), "{} in {language}", indicator.id);
+                }
             }
+            // Those that have terms can be agreed on as they are.
+            assert!(set.terms.is_none() || read_agreement(text).is_ok(), "{:?}", read_agreement(text));
         }
+        assert_eq!(shipped("community_advice").len(), 1);
+        assert_eq!(shipped("anti_trafficking").len(), 2);
     }
 
     #[test]

@@ -97,8 +97,14 @@ impl Source {
     pub fn trait_of(self, column: &str) -> Option<&str> {
         match self {
             Self::People => Some(column),
-            Self::Cases if column.starts_with(FACT) => Some(column),
-            Self::Cases => column.strip_prefix("client_"),
+            Self::Cases => match column.strip_prefix(FACT) {
+                // Imported cases have facts about their client, in the lists of their source.
+                Some("gender") => Some("sex"),
+                Some("citizenship") => Some("nationality"),
+                Some("age_band") => Some("age_band"),
+                Some(_) => Some(column),
+                None => column.strip_prefix("client_"),
+            },
             // What one person got, by what for.
             Self::Payments => Some(column).filter(|column| *column == "case_type"),
             Self::Referrals => None,

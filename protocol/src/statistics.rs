@@ -574,10 +574,7 @@ fn corrects(before: &Figure, after: &Figure, threshold: i64) -> bool {
     let keys: BTreeSet<&[Class]> = earlier.0.keys().chain(later.0.keys()).copied().collect();
     counts(before).into_iter().zip(counts(after)).all(|(before, after)| are_apart(before, after))
         && keys.iter().all(|key| are_apart(earlier.value(key), later.value(key)))
-        && keys
-            .iter()
-            .flat_map(|total| lines_of(total))
-            .all(|line| are_apart(earlier.hidden(&line), later.hidden(&line)))
+        && keys.iter().flat_map(lines_of).all(|line| are_apart(earlier.hidden(&line), later.hidden(&line)))
 }
 
 /// The numbers of a figure by their classes.

@@ -2,14 +2,14 @@
 
 use super::columns::Wanted;
 use super::{CodeView, Desk, DeskError};
-use crate::index::{CaseRow, Tables};
+use crate::index::{CASE_LISTS, CaseRow, Tables};
 use crate::indicators;
 use crate::policy::Ask;
 use crate::records::StaffRole;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::{Class, Indicator, Measure, Source};
 use casemesh_protocol::statistics::{self, Cell, Figure};
-use casemesh_protocol::terms::Money;
+use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::Period;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,11 +181,12 @@ fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) 
     let mut cases = 0u64;
     for case in counted(tables, period, counts) {
         cases += 1;
-        for code in &case.facts {
+        let is_imported = |code: &&std::sync::Arc<Code>| !CASE_LISTS.contains(&code.list.as_str());
+        for code in case.facts.iter().filter(is_imported) {
             *lists.entry(code.list.to_string()).or_default().1.entry(CodeView::from(code.as_ref())).or_default() += 1;
         }
         // A case with two facts of one list is one case that has it.
-        for list in case.facts.iter().map(|code| code.list.to_string()).collect::<BTreeSet<_>>() {
+        for list in case.facts.iter().filter(is_imported).map(|code| code.list.to_string()).collect::<BTreeSet<_>>() {
             lists.entry(list).or_default().0 += 1;
         }
     }
@@ -256,8 +257,17 @@ impl Desk {
             Ok(own) => (own, None),
             Err(problem) => (None, Some(problem)),
         };
-        let sets: Vec<&indicators::Set> = std::iter::once(indicators::shipped()).chain(&own).collect();
-        let all: Vec<&Indicator> = sets.iter().flat_map(|set| &set.indicators).collect();
+        let pack = self.office.index.read().settings.as_ref().map(|settings| settings.pack.clone()).unwrap_or_default();
+        let sets: Vec<&indicators::Set> = indicators::shipped(&pack).into_iter().chain(&own).collect();
+        // What two sets ask in the same words is told once.
+        let mut all: Vec<&Indicator> = Vec::new();
+        for one in sets.iter().flat_map(|set| &set.indicators) {
+            if all.iter().all(|known| {
+                (known.source, &known.when, &known.by, &known.of) != (one.source, &one.when, &one.by, &one.of)
+            }) {
+                all.push(one);
+            }
+        }
         let figures = self.whole(&all, period);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         let sets = sets.iter().map(|set| (set.id.clone(), set.version)).collect();

@@ -1,0 +1,400 @@
+//! What a network asks, what leaves an office, and what its collector holds.
+
+use crate::cli::casemesh;
+use crate::harness::{TestNode, eventually, new_node};
+use casemesh_node::indicators::SHIPPED;
+use casemesh_node::office::{
+    AnsweringInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
+};
+use casemesh_node::records::Answering;
+use casemesh_node::vocabulary::Vocabulary;
+use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::time::Period;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+const MAPPING: &str = include_str!("mappings/trafficking.toml");
+
+/// A network whose stewards have their keys in files, as they do.
+struct Network {
+    files: tempfile::TempDir,
+    offices: Vec<TestNode>,
+    collector: TestNode,
+}
+
+impl Network {
+    fn new(offices: usize) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let office = |at| {
+            let mut new = new_node(&format!("Office {at}"), OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
+            new.pack = "anti_trafficking".into();
+            TestNode::new(&new)
+        };
+        let offices: Vec<TestNode> = (0..offices).map(office).collect();
+        let collector = TestNode::new(&new_node("Collector", OfficeKind::Coordination, vec![Role::Collector], vec![]));
+        let network = Self { files, offices, collector };
+        let mut cards = Vec::new();
+        for (at, node) in network.nodes().enumerate() {
+            let card = network.file(&format!("{at}.card"));
+            std::fs::write(&card, node.card()).unwrap();
+            cards.push(card);
+        }
+        let (one, net) = (network.file("one.key"), network.file("the.net"));
+        let found = ["join", "found", "--name", "Net", "--steward", &one, "--out", &net];
+        let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
+        network.does(&[&found[..], &cards].concat());
+        network
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &TestNode> {
+        self.offices.iter().chain([&self.collector])
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.files.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    fn does(&self, arguments: &[&str]) -> String {
+        let ran = casemesh(arguments, "");
+        assert_eq!(ran.code, 0, "{}", ran.error);
+        ran.out
+    }
+
+    /// Its stewards agree on a text.
+    #[track_caller]
+    fn agree(&self, text: &str) -> String {
+        let (file, net, key) = (self.file("agreed.toml"), self.file("the.net"), self.file("one.key"));
+        std::fs::write(&file, text).unwrap();
+        self.does(&["join", "change", "--network", &net, "--steward", &key, "--agree", &file])
+    }
+
+    /// Every node learns what the network file says.
+    fn tell(&self) {
+        let bytes = std::fs::read(self.file("the.net")).unwrap();
+        for node in self.nodes() {
+            node.node().join(&bytes).unwrap();
+        }
+    }
+
+    fn start(&mut self) {
+        self.offices.iter_mut().chain([&mut self.collector]).for_each(TestNode::start);
+        self.tell();
+    }
+}
+
+/// Loads a table of cases into an office.
+fn load(desk: &Desk, table: &str) {
+    let reading = Mapping::parse(MAPPING).unwrap().read(table.as_bytes(), &Vocabulary::default()).unwrap();
+    let report = desk.run_import(reading, |_| ()).unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+const HEAD: &str = "yearOfRegistration,Datasource,gender,citizenship,isForcedLabour,ControlCategory,RecruiterCategory,ExploitType,Labor_Type,ageCategories";
+
+/// Rows about people of a year who differ by sex alone.
+fn people(year: i16, women: usize, men: usize, unknown: usize) -> String {
+    let row = |sex: &str, count: usize| {
+        format!("{year},Hotline,{sex},UA,0,Threats,Other,Sexual Exploitation,Unknown,Age 9-17\n").repeat(count)
+    };
+    format!("{HEAD}\n{}{}{}", row("Female", women), row("Male", men), row("Unknown", unknown))
+}
+
+fn year(year: i16) -> Period {
+    Period::year(year).unwrap()
+}
+
+fn problem<T: std::fmt::Debug>(result: Result<T, DeskError>) -> String {
+    match result {
+        Err(DeskError::Invalid(problems)) => problems[0].problem.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn code_of(class: &ClassView) -> &str {
+    match class {
+        ClassView::Code(code) => &code.code,
+        ClassView::All => "*",
+        ClassView::From { .. } => "?",
+    }
+}
+
+fn figure<'a>(figures: &'a [FigureView], id: &str) -> &'a FigureView {
+    figures.iter().find(|figure| figure.id == id).unwrap()
+}
+
+fn cells(figure: &FigureView) -> BTreeMap<String, Option<String>> {
+    let key = |cell: &CellView| cell.classes.iter().map(code_of).collect::<Vec<_>>().join("|");
+    figure.cells.iter().map(|cell| (key(cell), cell.value.clone())).collect()
+}
+
+const YEARLY: &str = r#"
+id = "yearly"
+version = 1
+[terms]
+every = "year"
+due_days = 30
+[[indicator]]
+id = "opened"
+title = { en = "Cases opened" }
+source = "cases"
+when = { in = "opened" }
+[[indicator]]
+id = "sex"
+title = { en = "People who came for the first time, by sex" }
+source = "people"
+when = { in = "first_case" }
+by = [{ column = "sex" }]
+"#;
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn stewards_agree_on_what_is_asked_and_small_numbers_stay_in_the_office() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut network = Network::new(2);
+    network.start();
+    let (large, small) = (network.offices[0].desk("worker"), network.offices[1].desk("worker"));
+    let collector = network.collector.desk("worker");
+    assert_eq!(large.agreements().unwrap().0[0].id, "national", "until the stewards agree on something");
+
+    // What tells too much is refused before anybody signs it.
+    let file = network.file("bad.toml");
+    std::fs::write(&file, YEARLY.replace("in = \"first_case\"", "at_end = [\"first_case\", \"last_case\"]")).unwrap();
+    let refused = casemesh(&["stats", "check", &file], "");
+    assert!(refused.code != 0 && refused.error.contains("sex: people who are told apart"), "{}", refused.error);
+    std::fs::write(&file, YEARLY).unwrap();
+    let checked = network.does(&["stats", "check", &file]);
+    assert!(
+        checked.contains("Cases opened (exact)") && checked.contains("by sex (numbers of people below 11"),
+        "{checked}"
+    );
+    network.agree(YEARLY);
+    network.tell();
+    let agreed = large.agreements().unwrap().0;
+    assert_eq!((agreed.len(), agreed[0].id.as_str(), agreed[0].threshold), (1, "yearly", 11));
+    assert!(agreed[0].periods.iter().all(|due| due.left.is_none()));
+
+    load(&large, &people(2019, 40, 17, 0));
+    load(&small, &people(2019, 4, 1, 0));
+    let preview = large.table_preview("", year(2019)).unwrap();
+    assert_eq!(cells(figure(&preview.figures, "sex"))["female"], some("40"));
+    large.approve_table("", year(2019)).unwrap();
+    let preview = small.table_preview("", year(2019)).unwrap();
+    let own = figure(&preview.figures, "sex");
+    assert_eq!((own.covered, own.cells.len(), own.withheld), (None, 0, 1), "five people: nothing of them leaves");
+    assert_eq!(cells(figure(&preview.figures, "opened"))[""], some("5"), "what tells of nobody does");
+    small.approve_table("", year(2019)).unwrap();
+    let both = || collector.collected("yearly", Some(year(2019))).unwrap();
+    let collected = eventually("both tables come", || Some(both()).filter(|view| view.offices.len() == 2));
+    assert_eq!(cells(figure(&collected.total, "opened"))[""], some("62"));
+    assert_eq!(cells(figure(&collected.total, "sex"))["*"], some("57"), "of the office that told");
+    assert_eq!(figure(&collected.total, "sex").withheld, 1);
+    assert!(collected.offices.iter().all(|office| !office.is_in_time), "2019 was due in January 2020");
+
+    // A correction leaves when it changes enough people, and not before.
+    load(&large, &people(2019, 43, 17, 0));
+    let preview = large.table_preview("", year(2019)).unwrap();
+    assert_eq!((preview.release, preview.waiting), (2, 1), "the cases are told, the three women wait");
+    large.approve_table("", year(2019)).unwrap();
+    assert_eq!(problem(large.approve_table("", year(2019))), "table-waits");
+    let first = collector.collected("yearly", Some(year(2019))).unwrap();
+    assert_eq!(cells(figure(&first.total, "sex"))["female"], some("40"));
+    load(&large, &people(2019, 60, 17, 0));
+    large.approve_table("", year(2019)).unwrap();
+    let third = || collector.collected("yearly", Some(year(2019))).unwrap();
+    let third = eventually("the third release comes", || {
+        Some(third()).filter(|view| view.offices.iter().any(|office| office.release == 3))
+    });
+    assert_eq!(cells(figure(&third.total, "sex"))["female"], some("60"));
+
+    // An office may say no, with a reason; or yes for good.
+    assert_eq!(problem(small.answer_agreement(&answer("refused", ""))), "required");
+    small.answer_agreement(&answer("refused", "The board decides in May")).unwrap();
+    assert_eq!(problem(small.approve_table("", year(2018))), "agreement-refused");
+    large.answer_agreement(&answer("by_itself", "")).unwrap();
+    let agreed = &large.agreements().unwrap().0[0];
+    assert_eq!(agreed.answering, Answering::ByItself);
+    assert!(agreed.periods.iter().all(|due| due.left.is_some()), "each year that is over left: {agreed:?}");
+    let last_year = year(large.today().year() - 1);
+    eventually("it comes by itself", || {
+        Some(collector.collected("yearly", Some(last_year)).unwrap()).filter(|view| view.offices.len() == 1)
+    });
+
+    // What left binds what leaves: not under another version, and not told apart the same way by another agreement.
+    network.agree(&YEARLY.replace("version = 1", "version = 2"));
+    network.agree(&YEARLY.replace("\"yearly\"", "\"other\"").replace("every = \"year\"", "every = \"chosen\""));
+    network.tell();
+    assert_eq!(problem(large.approve_table("yearly", year(2019))), "period-answered");
+    let spring = Period::new("2019-01-01".parse().unwrap(), "2019-05-31".parse().unwrap()).unwrap();
+    assert_eq!(problem(large.approve_table("other", spring)), "period-told-apart");
+    let shown = network.does(&["join", "show", &network.file("the.net")]);
+    assert!(shown.contains("yearly version 2") && shown.contains("other version 1"), "{shown}");
+    let key = network.file("one.key");
+    let end = ["join", "change", "--network", &network.file("the.net"), "--steward", &key, "--end-agreement", "other"];
+    network.does(&end);
+    network.tell();
+    assert!(large.table_preview("other", spring).is_err());
+    let older =
+        casemesh(&["join", "change", "--network", &network.file("the.net"), "--steward", &key, "--agree", &file], "");
+    assert!(older.code != 0 && older.error.contains("higher version"), "{}", older.error);
+}
+
+fn answer(answering: &str, reason: &str) -> AnsweringInput {
+    AnsweringInput { agreement: "yearly".into(), answering: answering.into(), reason: reason.into() }
+}
+
+/// The public set of trafficking cases where its file is at hand (`CASEMESH_TRAFFICKING`); else rows with its columns and the same
+/// share of what is not recorded.
+fn trafficking() -> String {
+    if let Some(file) = std::env::var_os("CASEMESH_TRAFFICKING") {
+        return std::fs::read_to_string(PathBuf::from(file)).unwrap();
+    }
+    let mut state = 1u64;
+    let mut pick = |all: &[(&'static str, u64)]| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut at = (state >> 33) % all.iter().map(|(_, weight)| weight).sum::<u64>();
+        let found = all.iter().find(|(_, weight)| {
+            let is_it = at < *weight;
+            at = at.saturating_sub(*weight);
+            is_it
+        });
+        found.unwrap().0
+    };
+    let mut table = String::from(HEAD);
+    for _ in 0..1_500 {
+        let row = [
+            pick(&[("2016", 3), ("2017", 3), ("2018", 4)]),
+            pick(&[("Hotline", 6), ("Case Management", 1)]),
+            pick(&[("Female", 62), ("Male", 9), ("Unknown", 4)]),
+            pick(&[("0", 42), ("US", 18), ("UA", 5), ("BY", 2), ("NG", 1)]),
+            pick(&[("0", 60), ("1", 11)]),
+            pick(&[("Other", 29), ("Threats", 20), ("Financial", 13), ("Physical", 8), ("Survival", 1)]),
+            pick(&[("Not Specified", 41), ("Other", 11), ("Intimate Partner", 8), ("Family/Relative", 6)]),
+            pick(&[("Sexual Exploitation", 60), ("Forced Labor", 11), ("Other", 1), ("Forced Marriage", 1)]),
+            pick(&[("Unknown", 63), ("Construction", 4), ("Manufacturing", 2), ("Domestic Work", 1)]),
+            pick(&[("Age 9-17", 25), ("Age 30-38", 11), ("Age 18-20", 10), ("Age 48+", 2), ("Unknown", 2)]),
+        ];
+        table.push('\n');
+        table.push_str(&row.join(","));
+    }
+    table
+}
+
+/// What a figure must say of rows, counted without any of our code: by the value of a column, or of two.
+fn counted(rows: &[&str], columns: &[usize], year: &str) -> BTreeMap<Vec<String>, i64> {
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let values: Vec<&str> = row.split(',').collect();
+        let own: Vec<String> = columns.iter().map(|column| values[*column].to_owned()).collect();
+        let is_missing = |value: &String| ["0", "-99", "Unknown", "Not Specified"].contains(&value.as_str());
+        if values[0] == year && !own.iter().any(is_missing) {
+            *all.entry(own).or_default() += 1;
+        }
+    }
+    all
+}
+
+/// Seven offices hold the rows of the set by a fixed rule; their tables, and the totals, are the file's own counts wherever they are
+/// shown, and no small number is.
+#[test]
+fn seven_offices_with_the_trafficking_set_tell_its_own_counts_and_no_small_number() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let table = trafficking();
+    let (head, rows) = table.trim_end().split_once('\n').unwrap();
+    let rows: Vec<&str> = rows.lines().map(|row| row.trim_end_matches('\r')).collect();
+    let mut network = Network::new(7);
+    network.agree(SHIPPED[1].1);
+    network.start();
+    let period = year(2017);
+    let mut own_rows: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (at, node) in network.offices.iter().enumerate() {
+        let own: Vec<&str> = rows.iter().skip(at).step_by(7).copied().collect();
+        let desk = node.desk("worker");
+        load(&desk, &format!("{head}\n{}", own.join("\n")));
+        desk.approve_table("anti_trafficking", period).unwrap();
+        own_rows.insert(format!("Office {at}"), own);
+    }
+    let collector = network.collector.desk("worker");
+    let collected = eventually("all tables come", || {
+        let view = collector.collected("anti_trafficking", Some(period)).unwrap();
+        (view.offices.len() == 7).then_some(view)
+    });
+    let asked: [(&str, &[usize]); 7] = [
+        ("sex_age", &[2, 9]),
+        ("nationality", &[3]),
+        ("exploitation", &[7]),
+        ("sector", &[8]),
+        ("control", &[5]),
+        ("recruiter", &[6]),
+        ("found_by", &[1]),
+    ];
+    let (mut shown, mut withheld) = (0, 0);
+    for office in &collected.offices {
+        for (id, columns) in asked {
+            let truth = counted(&own_rows[&office.name], columns, "2017");
+            let (some, none) = compare(office, id, &truth);
+            shown += some;
+            withheld += none;
+        }
+    }
+    assert!(shown > 50 && withheld > 10, "{shown} numbers shown, {withheld} withheld");
+    totals_are_the_files(&collected, &rows, &asked);
+    println!("{shown} numbers shown and equal to the file's own counts, {withheld} withheld");
+}
+
+/// How many numbers of an office's figure are shown, each as in the file, and how many are not.
+fn compare(office: &OfficeFigures, id: &str, truth: &BTreeMap<Vec<String>, i64>) -> (usize, usize) {
+    let figure = figure(&office.figures, id);
+    // Codes are of our lists: their labels are compared by what is in them.
+    let mut values: Vec<i64> = truth.values().copied().collect();
+    let all: i64 = values.iter().sum();
+    let (mut shown, mut withheld) = (0, 0);
+    for cell in &figure.cells {
+        let Some(value) = cell.value.as_deref().map(|value| value.parse::<i64>().unwrap()) else {
+            withheld += 1;
+            continue;
+        };
+        shown += 1;
+        assert!(value == 0 || value >= 11, "{}: {id} shows {value}", office.name);
+        if cell.classes.iter().all(|class| *class == ClassView::All) {
+            assert_eq!(value, all, "{}: all of {id}", office.name);
+        } else if !cell.is_total() {
+            let at = values.iter().position(|known| *known == value);
+            assert!(at.is_some(), "{}: {id} shows {value}, the file has {truth:?}", office.name);
+            values.remove(at.unwrap());
+        }
+    }
+    // Every number of the file is there, shown or withheld.
+    let small = truth.values().filter(|value| **value < 11).count();
+    assert!(figure.covered.is_none() || withheld >= small, "{}: {id} withholds {withheld} of {small}", office.name);
+    (shown, withheld)
+}
+
+/// Where all offices show a class, its total is the file's own.
+fn totals_are_the_files(collected: &CollectedView, rows: &[&str], asked: &[(&str, &[usize])]) {
+    let by_type = cells(figure(&collected.total, "cases_by_type"));
+    let all = rows.iter().filter(|row| row.starts_with("2017,")).count();
+    assert_eq!(by_type["trafficking"], Some(all.to_string()), "an exact number of all offices");
+    let mut compared = 0;
+    for (id, columns) in asked {
+        let truth = counted(rows, columns, "2017");
+        for (key, value) in cells(figure(&collected.total, id)) {
+            let is_everywhere = collected
+                .offices
+                .iter()
+                .all(|office| matches!(cells(figure(&office.figures, id)).get(&key), Some(Some(_))));
+            if !is_everywhere || key.contains('*') {
+                continue;
+            }
+            let value: i64 = value.unwrap().parse().unwrap();
+            assert!(truth.values().any(|known| *known == value), "{id} {key}: {value} of {truth:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 5, "{compared} totals compared");
+}
