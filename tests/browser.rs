@@ -894,7 +894,7 @@ async fn walk(tools: (String, PathBuf)) {
     walk.go(&table).await;
     walk.check("table").await;
     walk.press("form[action='/tables/show'][method='post']").await;
-    walk.shows("Release 1").await;
+    walk.shows("Last sent").await;
     walk.go(&table).await;
     walk.shows("Nothing has changed since the last table").await;
     walk.go(&format!("{advice_base}manual")).await;
