@@ -28,6 +28,7 @@ pub mod policy;
 pub mod records;
 pub mod relay;
 mod rotation;
+pub mod secure_sum;
 pub mod session;
 pub mod spool;
 pub mod store;
