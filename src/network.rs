@@ -15,7 +15,8 @@ use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::{Card, Directory, NetworkFile};
 use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::limits::DIRECTORY_BYTES_MAX;
-use casemesh_protocol::statistics::{AgreementText, agreement_hash};
+use casemesh_protocol::statistics::{AgreementText, Way, agreement_hash};
+use casemesh_protocol::tally::error_bar;
 use casemesh_protocol::timers::Rules;
 use casemesh_protocol::trust::{EndReason, Registrar, Root, Roots, SignedRoot};
 use clap::Subcommand;
@@ -487,6 +488,14 @@ fn say_agreement(text: &str) -> Result<()> {
         "  offices tell: {} version {}, {}{from}, due {} days later",
         agreement.id, agreement.version, agreement.terms.every, agreement.terms.due_days
     ));
+    if agreement.terms.way != Way::Plain {
+        let [leader, helper] = agreement.terms.aggregators.as_slice() else { return Ok(()) };
+        say(format_args!("    the sum of at least {} offices alone, added by", agreement.terms.least_offices));
+        say(format_args!("    {leader} and\n    {helper}"));
+        if let Some(noise) = agreement.noise_permille() {
+            say(format_args!("    with noise: 95 of 100 numbers are off by at most {}", error_bar(noise)));
+        }
+    }
     for one in &agreement.indicators {
         let kept = match one.is_protected() {
             true => format!("numbers of people below {} withheld", agreement.terms.threshold),

@@ -265,9 +265,9 @@ fn trafficking() -> String {
         found.unwrap().0
     };
     let mut table = String::from(HEAD);
-    for _ in 0..1_500 {
+    for _ in 0..3_000 {
         let row = [
-            pick(&[("2016", 3), ("2017", 3), ("2018", 4)]),
+            pick(&[("2016", 1), ("2017", 7), ("2018", 2)]),
             pick(&[("Hotline", 6), ("Case Management", 1)]),
             pick(&[("Female", 62), ("Male", 9), ("Unknown", 4)]),
             pick(&[("0", 42), ("US", 18), ("UA", 5), ("BY", 2), ("NG", 1)]),
@@ -397,4 +397,160 @@ fn totals_are_the_files(collected: &CollectedView, rows: &[&str], asked: &[(&str
         }
     }
     assert!(compared > 5, "{compared} totals compared");
+}
+
+/// An agreement on sums of a year over these two aggregators.
+fn sums(id: &str, terms: &str, aggregators: [&TestNode; 2]) -> String {
+    let [leader, helper] = aggregators.map(|node| node.office.to_string());
+    format!(
+        r#"
+id = "{id}"
+version = 1
+[terms]
+every = "year"
+due_days = 30
+aggregators = ["{leader}", "{helper}"]
+least_offices = 3
+{terms}
+[[indicator]]
+id = "sex"
+title = {{ en = "People who came for the first time, by sex" }}
+source = "people"
+when = {{ in = "first_case" }}
+by = [{{ column = "sex", codes = ["female", "male"] }}]
+"#
+    )
+}
+
+/// The network with two more nodes that add, at work; four offices with people of 2019.
+fn with_aggregators() -> (Network, [TestNode; 2], Vec<Desk>) {
+    let adders = ["First adder", "Second adder"]
+        .map(|name| TestNode::new(&new_node(name, OfficeKind::Coordination, vec![], vec![])));
+    let mut network = Network::new(4);
+    let (net, key) = (network.file("the.net"), network.file("one.key"));
+    for (at, adder) in adders.iter().enumerate() {
+        let card = network.file(&format!("adder{at}.card"));
+        std::fs::write(&card, adder.card()).unwrap();
+        network.does(&["join", "grant", "--network", &net, "--key", &key, &card]);
+    }
+    network.start();
+    let mut adders = adders;
+    let bytes = std::fs::read(&net).unwrap();
+    for adder in &mut adders {
+        adder.start();
+        adder.node().join(&bytes).unwrap();
+        drop(adder.desk("worker"));
+    }
+    let desks: Vec<Desk> = network.offices.iter().map(|node| node.desk("worker")).collect();
+    for (desk, (women, men)) in desks.iter().zip([(30, 4), (7, 1), (2, 0), (3, 9)]) {
+        load(desk, &people(2019, women, men, 1));
+    }
+    (network, adders, desks)
+}
+
+/// What the collector sees of a sum, once it is there.
+fn summed(collector: &Desk, id: &str) -> CollectedView {
+    eventually("the sum comes", || {
+        let view = collector.collected(id, Some(year(2019))).unwrap();
+        (!view.offices.is_empty()).then_some(view)
+    })
+}
+
+#[test]
+fn a_secure_sum_tells_the_total_and_no_office() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (network, mut adders, desks) = with_aggregators();
+    let agreed = network.agree(&sums("sums", "way = \"secure_sum\"\nmost = 1000", [&adders[0], &adders[1]]));
+    assert!(agreed.contains("holds"), "{agreed}");
+    network.tell();
+    let bytes = std::fs::read(network.file("the.net")).unwrap();
+    for adder in &adders {
+        adder.node().join(&bytes).unwrap();
+    }
+    let collector = network.collector.desk("worker");
+    // The office sees its own numbers, and that they are split.
+    let preview = desks[1].table_preview("sums", year(2019)).unwrap();
+    assert_eq!(cells(figure(&preview.figures, "sex"))["male"], some("1"), "one man: seen here, and nowhere else");
+    // One aggregator sleeps while offices tell.
+    adders[1].stop();
+    for desk in &desks {
+        desk.approve_table("sums", year(2019)).unwrap();
+    }
+    assert_eq!(problem(desks[0].approve_table("sums", year(2019))), "sum-answered");
+    adders[1].start();
+    drop(adders[1].desk("worker"));
+    let view = summed(&collector, "sums");
+    assert_eq!((view.offices.len(), view.silent.len(), view.error_bar), (4, 0, None));
+    let told = cells(figure(&view.total, "sex"));
+    assert_eq!((told["female"].clone(), told["male"].clone(), told["*"].clone()), (some("42"), some("14"), some("56")));
+    assert_eq!(figure(&view.total, "sex").missing, Some(4));
+    assert!(view.offices.iter().all(|office| office.figures.is_empty()));
+    drop(network);
+}
+
+#[test]
+fn an_office_that_tells_twice_or_not_at_all_harms_no_sum_and_noise_hides_a_person() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (mut network, adders, desks) = with_aggregators();
+    network.agree(&sums("noisy", "way = \"noisy_sum\"\nepsilon_percent = 300\nmost = 1000", [&adders[0], &adders[1]]));
+    network.tell();
+    let bytes = std::fs::read(network.file("the.net")).unwrap();
+    for adder in &adders {
+        adder.node().join(&bytes).unwrap();
+    }
+    // An office tells, is put back to what it was before, and tells again.
+    let before = tempfile::tempdir().unwrap();
+    drop(desks);
+    network.offices[0].stop();
+    copy(network.offices[0].folder.path(), before.path());
+    network.offices[0].start();
+    let first = network.offices[0].desk("worker");
+    first.approve_table("noisy", year(2019)).unwrap();
+    eventually("its report arrives", || {
+        let agreed = &first.agreements().unwrap().0[0];
+        agreed.periods.iter().any(|due| due.left.as_ref().is_some_and(|left| left.read.is_some())).then_some(())
+    });
+    // What may be told of a person in one year is spent by what left, whatever restarts.
+    network.agree(
+        &sums("more", "way = \"noisy_sum\"\nepsilon_percent = 200\nmost = 1000", [&adders[0], &adders[1]])
+            .replace("first_case", "last_case")
+            .replace("column = \"sex\"", "column = \"age_band\""),
+    );
+    network.tell();
+    assert_eq!(problem(first.approve_table("more", year(2019))), "sum-spent");
+    drop(first);
+    network.offices[0].stop();
+    for entry in std::fs::read_dir(network.offices[0].folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+    }
+    copy(before.path(), network.offices[0].folder.path());
+    network.offices[0].start();
+    network.offices[0].desk("worker").approve_table("noisy", year(2019)).unwrap();
+    // The last one never tells: the sum is closed when it had time.
+    for node in &network.offices[1..3] {
+        node.desk("worker").approve_table("noisy", year(2019)).unwrap();
+    }
+    let collector = network.collector.desk("worker");
+    assert!(collector.collected("noisy", Some(year(2019))).unwrap().offices.is_empty());
+    network.offices[3].desk("worker").approve_table("noisy", year(2019)).unwrap();
+    let view = summed(&collector, "noisy");
+    assert_eq!((view.offices.len(), view.error_bar), (4, Some(2)), "each once");
+    let women: i64 = cells(figure(&view.total, "sex"))["female"].clone().unwrap().parse().unwrap();
+    assert!((women - 42).abs() < 12, "{women}");
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -11,7 +11,8 @@ use crate::names;
 use crate::records::{
     AgreementChoice, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link,
     Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef, Referral,
-    RegisterLine, Release, Request, Seen, Settings, Staff, Task, TaskKind, TaskState, TaskTitle,
+    RegisterLine, Release, ReportState, Request, Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, Task,
+    TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -258,6 +259,12 @@ pub struct Tables {
     pub releases: BTreeMap<RecordId, Arc<Release>>,
     /// Tables that came in.
     pub collected: BTreeMap<RecordId, Arc<Collected>>,
+    /// At an aggregator, each office's report of each sum: its record, and where it stands.
+    pub tally_reports: BTreeMap<(Digest, OfficeId), (RecordId, ReportState)>,
+    /// At an aggregator, the sums.
+    pub tallies: BTreeMap<Digest, Arc<TallyKept>>,
+    /// At a collector, what aggregators added.
+    pub tally_parts: BTreeMap<RecordId, Arc<TallyPart>>,
     /// What was decided about what the network asks.
     pub choices: BTreeMap<RecordId, Arc<AgreementChoice>>,
     /// Imports.
@@ -870,6 +877,18 @@ impl Tables {
             Kind::Release => {
                 let release: Release = minicbor::decode(plain)?;
                 self.releases.insert(release.id, Arc::new(release));
+            }
+            Kind::TallyReport => {
+                let report: TallyReport = minicbor::decode(plain)?;
+                self.tally_reports.insert((report.tally, report.office), (report.id, report.state));
+            }
+            Kind::TallyKept => {
+                let kept: TallyKept = minicbor::decode(plain)?;
+                self.tallies.insert(kept.tally, Arc::new(kept));
+            }
+            Kind::TallyPart => {
+                let part: TallyPart = minicbor::decode(plain)?;
+                self.tally_parts.insert(part.id, Arc::new(part));
             }
             Kind::AgreementChoice => {
                 let choice: AgreementChoice = minicbor::decode(plain)?;

@@ -1,7 +1,7 @@
 //! Indicator sets as files: those that this program brings, what an office writes beside them, and what a network agreed on.
 
 use casemesh_protocol::indicators::{INDICATORS_MAX, Indicator};
-use casemesh_protocol::statistics::{AGREEMENTS_MAX, Agreement, AgreementText, Rhythm, THRESHOLD, Terms, Word};
+use casemesh_protocol::statistics::{AGREEMENTS_MAX, Agreement, AgreementText, Rhythm, Terms, Word};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -109,7 +109,7 @@ pub fn national() -> &'static Agreement {
     static NUMBERS: LazyLock<Agreement> = LazyLock::new(|| {
         read_agreement(NATIONAL).unwrap_or_else(|error| {
             tracing::error!(error, "the national numbers of this program cannot be read");
-            let terms = Terms { every: Rhythm::Chosen, from: None, until: None, due_days: 0, threshold: THRESHOLD };
+            let terms = Terms::plain(Rhythm::Chosen);
             Agreement { id: Word::default(), version: 0, terms, indicators: Vec::new() }
         })
     });

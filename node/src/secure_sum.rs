@@ -219,7 +219,8 @@ fn encoded(numbers: &[Field128]) -> Result<Vec<u8>, SumError> {
 /// Discrete Laplace noise of a scale in thousandths (Canonne, Kamath, Steinke 2020), exact, as a number of the field.
 fn noise(permille: u32) -> Result<Field128, SumError> {
     let scale = Rational::from_unsigned(permille, 1_000u32).map_err(|_| SumError::Range)?;
-    let drawn = DiscreteLaplace::new(scale).map_err(|_| SumError::Range)?.sample(&mut casemesh_crypto::random::os_rng());
+    let drawn =
+        DiscreteLaplace::new(scale).map_err(|_| SumError::Range)?.sample(&mut casemesh_crypto::random::os_rng());
     let number = i64::try_from(drawn).map_err(|_| SumError::Range)?;
     let size = Field128::from(u128::from(number.unsigned_abs()));
     Ok(if number < 0 { -size } else { size })
@@ -325,7 +326,10 @@ mod tests {
             let joined = |shares: &serde_json::Value| -> Vec<u8> {
                 shares.as_array().map_or_else(|| hex(shares), |all| all.iter().flat_map(&hex).collect())
             };
-            assert_eq!((joined(&report["out_shares"][0]), joined(&report["out_shares"][1])), (lead.clone(), help.clone()));
+            assert_eq!(
+                (joined(&report["out_shares"][0]), joined(&report["out_shares"][1])),
+                (lead.clone(), help.clone())
+            );
             leads.push(lead);
             helps.push(help);
         }
@@ -352,7 +356,8 @@ mod tests {
             *counts.entry(signed).or_insert(0u32) += 1;
         }
         let step = (-1.0 / scale).exp();
-        let expected = |at: i64| f64::from(draws) * (1.0 - step) / (1.0 + step) * step.powi(i32::try_from(at.abs()).unwrap());
+        let expected =
+            |at: i64| f64::from(draws) * (1.0 - step) / (1.0 + step) * step.powi(i32::try_from(at.abs()).unwrap());
         let squared: f64 = (-10..=10)
             .map(|at| (f64::from(counts.get(&at).copied().unwrap_or_default()) - expected(at)).powi(2) / expected(at))
             .sum();

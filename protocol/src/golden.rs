@@ -11,6 +11,7 @@ use crate::packet::{
 };
 use crate::referral::{Event, SignedEvent, Step};
 use crate::statistics::{Agreement, Cell, Figure, Rhythm, Table, Terms, Word};
+use crate::tally::{Tally, TallyStep};
 use crate::template::Template;
 use crate::terms::{
     Answer, Code, FieldGroup, FieldState, Ground, Line, Money, Never, Purpose, SafeContact, Value, Withheld,
@@ -161,7 +162,7 @@ fn news() -> NetworkFile {
 
 /// A table with a number that is shown and one that is withheld.
 fn table(day: Day) -> Table {
-    let terms = Terms { every: Rhythm::Month, from: None, until: None, due_days: 15, threshold: 11 };
+    let terms = Terms::plain(Rhythm::Month);
     let id = Word::new("network").unwrap();
     let agreement = Agreement { id, version: 1, terms, indicators: vec![] };
     let cell = |class, value| Cell { classes: List::new(vec![class]).unwrap(), value, of: None };
@@ -219,6 +220,11 @@ fn bodies() -> Vec<Body> {
             from: Some(day),
         }),
         Body::HeldFull(Full { moved: None, documents: None, ..full() }),
+        Body::Tally(Box::new(Tally {
+            agreement: Digest::new([5; 32]),
+            period: Period::new(day, day).unwrap(),
+            step: TallyStep::Share { nonce: [7; 16], public: vec![1, 2, 3], share: vec![4, 5, 6] },
+        })),
     ]
 }
 

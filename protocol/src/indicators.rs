@@ -114,6 +114,8 @@ impl Source {
 
 /// How the columns of coded facts begin.
 pub const FACT: &str = "fact:";
+/// The code of those whose code an agreement does not name.
+pub const OTHERS: &str = "others";
 /// The code of who or what has several values where one is asked for.
 pub const SEVERAL: &str = "several";
 
@@ -206,6 +208,9 @@ pub struct By {
     /// A number: where each next class begins, in order.
     #[serde(default)]
     pub from: Vec<i64>,
+    /// A code, in a secure sum: those that are told apart; all others are one class.
+    #[serde(default)]
+    pub codes: Vec<String>,
 }
 
 /// When a row belongs to a period.
@@ -699,7 +704,10 @@ mod tests {
             ("2025-12-31", "", "wages", true),
             ("", "", "wages", true),
         ]);
-        let by_type = Indicator { by: vec![By { column: "case_type".into(), from: vec![] }], ..indicator(opened()) };
+        let by_type = Indicator {
+            by: vec![By { column: "case_type".into(), from: vec![], codes: vec![] }],
+            ..indicator(opened())
+        };
         by_type.check().unwrap();
         let found = compute(&by_type, &rows, year());
         assert_eq!((found.covered, found.missing, found.excluded), (3, 2, 1));
@@ -720,7 +728,7 @@ mod tests {
                 ("days_open".into(), Column::Number(vec![Some(3), Some(29), Some(30), Some(400), None])),
             ]),
         };
-        let by = By { column: "days_open".into(), from: vec![0, 30, 90] };
+        let by = By { column: "days_open".into(), from: vec![0, 30, 90], codes: vec![] };
         let classes = Indicator { by: vec![by], ..indicator(opened()) };
         let found = compute(&classes, &rows, year());
         let cells: Vec<_> = found.cells.iter().map(|cell| (cell.classes[0].clone(), cell.value)).collect();
@@ -743,7 +751,10 @@ mod tests {
         assert!(wrong(&|one| one.title.clear()).contains("English"));
         assert!(wrong(&|one| one.when = When::In("born".into())).contains("opened, closed"));
         assert!(wrong(&|one| one.when = When::In("case_type".into())).contains("no day"));
-        assert!(wrong(&|one| one.by = vec![By { column: "days_open".into(), from: vec![] }]).contains("classes"));
+        assert!(
+            wrong(&|one| one.by = vec![By { column: "days_open".into(), from: vec![], codes: vec![] }])
+                .contains("classes")
+        );
         assert!(
             wrong(&|one| one.of = vec![Rule { column: "opened".into(), ..Rule::default() }]).contains("does not fit")
         );
@@ -781,7 +792,7 @@ mod tests {
         #[test]
         fn cells_and_what_is_missing_are_all(words in prop::collection::vec("[abc]{0,1}", 0..40)) {
             let rows: Vec<(&str, &str, &str, bool)> = words.iter().map(|word| ("2026-05-05", "", word.as_str(), true)).collect();
-            let by_type = Indicator { by: vec![By { column: "case_type".into(), from: vec![] }], ..indicator(opened()) };
+            let by_type = Indicator { by: vec![By { column: "case_type".into(), from: vec![], codes: vec![] }], ..indicator(opened()) };
             let found = compute(&by_type, &cases(&rows), year());
             let counted: i64 = found.cells.iter().map(|cell| cell.value).sum();
             prop_assert_eq!(u64::try_from(counted).unwrap() + found.missing, found.covered);

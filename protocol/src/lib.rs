@@ -29,6 +29,7 @@ pub mod referral;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod statistics;
+pub mod tally;
 pub mod template;
 pub mod terms;
 pub mod time;

@@ -11,6 +11,7 @@ use crate::id::{OfficeId, ThreadId};
 use crate::packet::{Body, CapacityAnswer, CapacityQuestion, ConflictNames, Full, Preview, ReadReceipt};
 use crate::referral::{SignedEvent, Step};
 use crate::statistics::Table;
+use crate::tally::Tally;
 use crate::template::Template;
 use crate::terms::{FieldGroup, Purpose};
 use casemesh_crypto::hash::Digest;
@@ -247,6 +248,11 @@ impl Control {
     /// Whether there is room here.
     pub fn capacity_answer(to: OfficeId, answer: CapacityAnswer) -> Self {
         Self { to, body: Body::CapacityAnswer(answer) }
+    }
+
+    /// Part of a secure sum: shares, and what aggregators say of them, tell nothing by themselves.
+    pub fn tally(to: OfficeId, tally: Tally) -> Self {
+        Self { to, body: Body::Tally(Box::new(tally)) }
     }
 
     /// A table that staff saw cell by cell and approved.

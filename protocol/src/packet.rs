@@ -11,6 +11,7 @@ use crate::limits::{
 };
 use crate::referral::SignedEvent;
 use crate::statistics::Table;
+use crate::tally::Tally;
 use crate::template::Template;
 use crate::terms::{Answer, Code, FieldGroup, Ground, Line, Money, Never, Purpose, SafeContact, Withheld};
 use crate::time::{Day, Timestamp};
@@ -45,6 +46,8 @@ coded_enum!(
         CapacityAnswer = 10 "capacity_answer",
         /// A full packet that waits at a hub until its recipient accepted: a disclosure.
         HeldFull = 11 "held_full",
+        /// Part of a secure sum: a control packet.
+        Tally = 12 "tally",
     }
 );
 
@@ -478,6 +481,8 @@ pub enum Body {
     ReadReceipt(ReadReceipt),
     /// A table of statistics.
     StatisticsTable(Table),
+    /// Part of a secure sum.
+    Tally(Box<Tally>),
     /// The sender's new card.
     Card(Card),
     /// Names to compare.
@@ -523,6 +528,7 @@ impl Body {
             Self::ReferralEvent(_) => Kind::ReferralEvent,
             Self::ReadReceipt(_) => Kind::ReadReceipt,
             Self::StatisticsTable(_) => Kind::StatisticsTable,
+            Self::Tally(_) => Kind::Tally,
             Self::Card(_) => Kind::Card,
             Self::ConflictNames { .. } => Kind::ConflictNames,
             Self::News(_) => Kind::News,
@@ -540,6 +546,7 @@ impl Body {
             Self::ReferralEvent(event) => wire::encode(event),
             Self::ReadReceipt(receipt) => wire::encode(receipt),
             Self::StatisticsTable(table) => wire::encode(table),
+            Self::Tally(tally) => wire::encode(tally.as_ref()),
             Self::Card(card) => wire::encode(card),
             Self::ConflictNames { event, names } => wire::encode(&(event, names)),
             Self::News(news) => wire::encode(news),
@@ -566,6 +573,7 @@ impl Body {
             Kind::ReferralEvent => Self::ReferralEvent(wire::decode(bytes)?),
             Kind::ReadReceipt => Self::ReadReceipt(wire::decode(bytes)?),
             Kind::StatisticsTable => Self::StatisticsTable(wire::decode(bytes)?),
+            Kind::Tally => Self::Tally(Box::new(wire::decode(bytes)?)),
             Kind::Card => Self::Card(wire::decode(bytes)?),
             Kind::ConflictNames => {
                 let (event, names) = wire::decode(bytes)?;

@@ -75,6 +75,18 @@ impl Rhythm {
     }
 }
 
+coded_enum!(
+    /// How numbers leave.
+    Way {
+        /// Each office's table, with small numbers withheld.
+        Plain = 1 "plain",
+        /// The sum of all offices alone, through two aggregators.
+        SecureSum = 2 "secure_sum",
+        /// The same, with noise that hides each person.
+        NoisySum = 3 "noisy_sum",
+    }
+);
+
 /// How and when an agreement is due.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +105,37 @@ pub struct Terms {
     /// Numbers of people below it are withheld.
     #[serde(default = "threshold")]
     pub threshold: u16,
+    /// How it leaves.
+    #[serde(default = "way")]
+    pub way: Way,
+    /// Of a sum: the two offices that add, the leader first; of different organisations.
+    #[serde(default)]
+    pub aggregators: Vec<OfficeId>,
+    /// Of a sum: how much one office may count in all, over all numbers.
+    #[serde(default = "most")]
+    pub most: u32,
+    /// Of a sum: with fewer offices there is none.
+    #[serde(default = "least_offices")]
+    pub least_offices: u16,
+    /// Of a noisy sum: how much one answer may tell of a person (epsilon), in hundredths.
+    #[serde(default = "epsilon_percent")]
+    pub epsilon_percent: u16,
+}
+
+const fn way() -> Way {
+    Way::Plain
+}
+
+const fn most() -> u32 {
+    10_000
+}
+
+const fn least_offices() -> u16 {
+    10
+}
+
+const fn epsilon_percent() -> u16 {
+    100
 }
 
 const fn due_days() -> u16 {
@@ -107,6 +150,22 @@ const fn threshold() -> u16 {
 const PERIODS_MAX: usize = 8;
 
 impl Terms {
+    /// Terms of tables that leave plainly.
+    pub const fn plain(every: Rhythm) -> Self {
+        Self {
+            every,
+            from: None,
+            until: None,
+            due_days: due_days(),
+            threshold: threshold(),
+            way: Way::Plain,
+            aggregators: Vec::new(),
+            most: most(),
+            least_offices: least_offices(),
+            epsilon_percent: epsilon_percent(),
+        }
+    }
+
     /// The periods that ended before a day, the last one first, as far as they are of this agreement.
     pub fn ended(&self, today: Day) -> Vec<Period> {
         let mut all = Vec::new();
@@ -166,6 +225,9 @@ impl Agreement {
         {
             return Err(format!("from is no first day of a {}", self.terms.every));
         }
+        if self.terms.way != Way::Plain {
+            self.check_sum()?;
+        }
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();
         for one in self.indicators.iter().filter(|one| one.is_protected()) {
             let named = |why: &str| Err(format!("{}: {why}", one.id));
@@ -186,6 +248,50 @@ impl Agreement {
             }
         }
         Ok(())
+    }
+}
+
+impl Agreement {
+    /// Whether every office can fill the same row, and the two can add it.
+    fn check_sum(&self) -> Result<(), String> {
+        let named: BTreeSet<&OfficeId> = self.terms.aggregators.iter().collect();
+        if self.terms.aggregators.len() != 2 || named.len() != 2 {
+            return Err("a sum needs two aggregators, by their office ids: aggregators = [\"...\", \"...\"]".into());
+        }
+        if self.terms.least_offices < 3 {
+            return Err("least_offices below 3 would let two offices learn each other's numbers".into());
+        }
+        if self.terms.every == Rhythm::Chosen {
+            return Err("a sum is of one period of all offices: every = \"quarter\"".into());
+        }
+        if !(1..=1_000_000).contains(&self.terms.most) {
+            return Err("most is how much one office may count: from 1 to 1000000".into());
+        }
+        if self.terms.way == Way::NoisySum && !(10..=400).contains(&self.terms.epsilon_percent) {
+            return Err("epsilon_percent is from 10 to 400: how much one answer may tell of a person".into());
+        }
+        for one in &self.indicators {
+            if one.measure != Measure::Count || one.is_share() || !matches!(one.when, indicators::When::In(_)) {
+                return Err(format!("{}: only counts of what lies in the period can be summed", one.id));
+            }
+            if let Some(by) = one.by.iter().find(|by| by.codes.is_empty() && by.from.is_empty()) {
+                return Err(format!(
+                    "{}: say which codes of {} are told apart: codes = [\"...\"]; every office must fill the same row",
+                    one.id, by.column
+                ));
+            }
+        }
+        match crate::tally::width(self) {
+            1..=crate::tally::SLOTS_MAX => Ok(()),
+            many => Err(format!("it has {many} numbers; a report holds {}", crate::tally::SLOTS_MAX)),
+        }
+    }
+
+    /// The scale of the noise of each aggregator, in thousandths: each person adds to one number of each figure.
+    pub fn noise_permille(&self) -> Option<u32> {
+        let figures = u32::try_from(self.indicators.len()).unwrap_or(u32::MAX);
+        let epsilon = u32::from(self.terms.epsilon_percent.max(1));
+        (self.terms.way == Way::NoisySum).then(|| figures.saturating_mul(100_000).div_ceil(epsilon))
     }
 }
 
@@ -279,13 +385,16 @@ impl Table {
 
 /// An indicator of a period as the office itself sees it: nothing is withheld.
 pub fn whole(indicator: &Indicator, columns: &Columns, period: Period) -> Figure {
-    let outcome = compute(indicator, columns, period);
+    as_is(indicator, &compute(indicator, columns, period))
+}
+
+fn as_is(indicator: &Indicator, outcome: &Outcome) -> Figure {
     let cell = |cell: &indicators::Cell| Cell {
         classes: List::new(cell.classes.clone()).unwrap_or_default(),
         value: Some(cell.value),
         of: indicator.is_share().then_some(cell.of),
     };
-    figure(indicator, &outcome, outcome.cells.iter().map(cell).collect())
+    figure(indicator, outcome, outcome.cells.iter().map(cell).collect())
 }
 
 fn figure(indicator: &Indicator, outcome: &Outcome, cells: Vec<Cell>) -> Figure {
@@ -302,15 +411,19 @@ fn figure(indicator: &Indicator, outcome: &Outcome, cells: Vec<Cell>) -> Figure 
 
 /// An indicator of a period as it may leave the office.
 pub fn released(indicator: &Indicator, columns: &Columns, period: Period, threshold: u16) -> Figure {
+    withheld(indicator, &compute(indicator, columns, period), threshold)
+}
+
+/// An outcome as it may be told.
+pub fn withheld(indicator: &Indicator, outcome: &Outcome, threshold: u16) -> Figure {
     if !indicator.is_protected() {
-        return whole(indicator, columns, period);
+        return as_is(indicator, outcome);
     }
-    let outcome = compute(indicator, columns, period);
     let is_sum = matches!(indicator.measure, Measure::Sum(_));
     let mut cells = Vec::new();
     let mut is_whole_withheld = false;
     // Amounts stay in their currency: each is a table of its own.
-    for part in parts(indicator, &outcome) {
+    for part in parts(indicator, outcome) {
         match protect(&part, is_sum, i64::from(threshold)) {
             Some(shown) => cells.extend(shown),
             // Of a currency it may be said that there is some.
@@ -318,7 +431,7 @@ pub fn released(indicator: &Indicator, columns: &Columns, period: Period, thresh
             None => is_whole_withheld = true,
         }
     }
-    let said = figure(indicator, &outcome, cells);
+    let said = figure(indicator, outcome, cells);
     // Who knows how many there are and how many of them are missing knows the total.
     match is_whole_withheld {
         true => Figure { covered: None, missing: None, excluded: None, withheld: 1, ..said },
@@ -459,6 +572,9 @@ fn protect(part: &Part, is_sum: bool, threshold: i64) -> Option<Vec<Cell>> {
     Some(all)
 }
 
+/// What noisy answers may tell of a person in one calendar year, in hundredths of epsilon.
+pub const EPSILON_PERCENT_A_YEAR: u32 = 400;
+
 /// What left earlier, as far as it binds what leaves next.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
@@ -486,6 +602,12 @@ pub enum Withhold {
     /// Another agreement told people apart by the same trait for an overlapping period.
     #[error("{0} told people apart by {1} for a period that overlaps")]
     Finer(Word, String),
+    /// A sum is answered once: what changed later cannot be taken out of it.
+    #[error("this period was answered; a sum is answered once")]
+    Answered,
+    /// Another noisy answer of that year would tell more of a person than is allowed.
+    #[error("the noisy answers of {0} have used up what may be told of a person in one year")]
+    Spent(i16),
     /// Nothing changed since the last release, but for what waits.
     #[error("nothing that may leave changed since the last release; {0} corrected figures wait until more changed")]
     Unchanged(usize),
@@ -516,6 +638,8 @@ pub fn next_release<'a>(
     if let Some(other) = own.clone().find(|past| past.table.period != period && past.table.period.overlaps(&period)) {
         return Err(Withhold::Overlaps(other.table.period));
     }
+    let past_sums =
+        past.clone().filter(|past| past.agreement.is_some_and(|agreement| agreement.terms.way == Way::NoisySum));
     let protected = || agreement.indicators.iter().filter(|one| one.is_protected());
     for other in past.filter(|past| past.table.agreement != agreement.id && past.table.period.overlaps(&period)) {
         // Of an agreement that nobody knows any more, each figure may have told apart by anything.
@@ -531,9 +655,22 @@ pub fn next_release<'a>(
             return Err(Withhold::Finer(other.table.agreement.clone(), both.to_owned()));
         }
     }
+    let is_spent = || {
+        // What each answer of the year tells adds up; the ledger is what left, so that nothing forgets it.
+        let year = period.to.year();
+        let spent = past_sums.filter(|past| past.table.period.to.year() == year);
+        let spent = spent.filter_map(|past| past.agreement).map(|agreement| u32::from(agreement.terms.epsilon_percent));
+        spent.sum::<u32>() + u32::from(agreement.terms.epsilon_percent) > EPSILON_PERCENT_A_YEAR
+    };
+    if agreement.terms.way == Way::NoisySum && own.clone().all(|past| past.table.period != period) && is_spent() {
+        return Err(Withhold::Spent(period.to.year()));
+    }
     let Some(last) = own.filter(|past| past.table.period == period).max_by_key(|past| past.table.release) else {
         return Ok((figures, 0));
     };
+    if agreement.terms.way != Way::Plain {
+        return Err(Withhold::Answered);
+    }
     if last.table.agreement_version != agreement.version {
         return Err(Withhold::OtherVersion(last.table.agreement_version));
     }

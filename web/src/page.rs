@@ -16,7 +16,7 @@ use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
 use casemesh_node::vocabulary::{Term, Vocabulary};
 use casemesh_node::zone::Zone;
-use casemesh_protocol::indicators::SEVERAL;
+use casemesh_protocol::indicators::{OTHERS, SEVERAL};
 use casemesh_protocol::terms::{Code, Never};
 use casemesh_protocol::time::{Day, Timestamp};
 use fluent_bundle::FluentValue;
@@ -178,6 +178,7 @@ impl Page {
         match class {
             ClassView::All => self.t("class-all"),
             ClassView::Code(code) if code.code == SEVERAL => self.t("class-several"),
+            ClassView::Code(code) if code.code == OTHERS => self.t("class-others"),
             // Words of ours are in the catalogues; codes have their own texts.
             ClassView::Code(code) if ["referral_state", "payment"].contains(&code.list.as_str()) => {
                 self.word(&code.list.replace('_', "-"), &code.code)

@@ -125,6 +125,7 @@ impl Office {
             self.shed_referrals();
             self.renew();
             self.release_by_itself();
+            self.see_to_tallies();
         }
         self.tell_news();
         self.part_from_gone();
@@ -533,6 +534,7 @@ impl Office {
             | Body::ConflictNames { event, .. } => event.read().ok(),
             Body::ReadReceipt(_)
             | Body::StatisticsTable(_)
+            | Body::Tally(_)
             | Body::Card(_)
             | Body::News(_)
             | Body::CapacityQuestion(_)
@@ -566,6 +568,7 @@ impl Office {
             }
             Body::ReadReceipt(receipt) => self.take_receipt(from, receipt, seen),
             Body::StatisticsTable(table) => self.take_table(directory, from, name, table, seen),
+            Body::Tally(told) => self.take_tally(directory, from, *told, seen),
             Body::Card(card) => self.take_card(from, &card, seen),
             Body::News(news) => self.take_news(&news, seen),
             Body::CapacityQuestion(question) => self.take_capacity_question(from, question, seen),

@@ -53,6 +53,7 @@ mod staff;
 mod standing;
 mod steps;
 mod tables;
+mod tally;
 mod tasks;
 mod views;
 mod vocabulary;

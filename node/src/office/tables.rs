@@ -4,6 +4,7 @@
 use super::columns::{AllColumns, Wanted};
 use super::figures::FigureView;
 use super::outward::Outward;
+use super::tally::sum_of;
 use super::{Desk, DeskError, FieldProblem, Office};
 use crate::indicators::{self, Agreed};
 use crate::policy::Ask;
@@ -12,11 +13,15 @@ use crate::vault::{Record, Tx};
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::Role;
 use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::indicators::Indicator;
 use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::statistics::{self, Agreement, Figure, Past, Rhythm, Table, Withhold, next_release};
+use casemesh_protocol::statistics::{
+    self, Agreement, Figure, Past, Rhythm, Table, Way, Withhold, agreement_hash, next_release,
+};
+use casemesh_protocol::tally::{self, Tally, TallyStep, tally_of};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -31,6 +36,8 @@ pub struct AgreementView {
     pub every: Rhythm,
     /// Numbers of people below it are withheld.
     pub threshold: u16,
+    /// How it leaves.
+    pub way: Way,
     /// What each of its figures is called, by language.
     pub titles: Vec<BTreeMap<String, String>>,
     /// How it is answered.
@@ -81,6 +88,10 @@ pub struct TablePreview {
     pub version: u16,
     /// Numbers of people below it are withheld.
     pub threshold: u16,
+    /// How it leaves.
+    pub way: Way,
+    /// Whether people are told apart in it.
+    pub tells_apart: bool,
     /// The first and last day.
     #[schema(value_type = Object)]
     pub period: Period,
@@ -114,6 +125,10 @@ pub struct CollectedView {
     pub due: Option<Day>,
     /// Numbers of people below it are withheld.
     pub threshold: u16,
+    /// How it left the offices.
+    pub way: Way,
+    /// How far a number can be off for noise, 95 times of 100; none where there is no noise.
+    pub error_bar: Option<u32>,
     /// All offices together.
     pub total: Vec<FigureView>,
     /// Each office.
@@ -168,6 +183,8 @@ fn problem_of(why: &Withhold) -> FieldProblem {
         Withhold::Overlaps(other) => FieldProblem::with("from", "period-overlaps", *other),
         Withhold::OtherVersion(version) => FieldProblem::with("from", "period-answered", version),
         Withhold::Finer(other, _) => FieldProblem::with("from", "period-told-apart", other),
+        Withhold::Answered => FieldProblem::new("from", "sum-answered"),
+        Withhold::Spent(year) => FieldProblem::with("from", "sum-spent", year),
         Withhold::Unchanged(0) => FieldProblem::new("from", "table-unchanged"),
         Withhold::Unchanged(waiting) => FieldProblem::with("from", "table-waits", waiting),
     }
@@ -197,14 +214,14 @@ impl Ledger {
 
 impl Office {
     /// What the network asks; what of it cannot be read, and why.
-    fn agreements(&self) -> (Vec<Agreed>, Vec<String>) {
+    pub(super) fn agreements(&self) -> (Vec<Agreed>, Vec<String>) {
         match self.around.directory() {
             Some(directory) => indicators::asked(directory.agreements()),
             None => indicators::asked(std::iter::empty()),
         }
     }
 
-    fn collector(&self) -> Option<(OfficeId, String)> {
+    pub(super) fn collector(&self) -> Option<(OfficeId, String)> {
         let directory = self.around.directory()?;
         directory
             .members()
@@ -247,11 +264,11 @@ impl Office {
             };
             for period in agreement.terms.ended(today).into_iter().filter(may_leave) {
                 let columns = self.all_columns(std::iter::once(agreement), today);
-                let figures = figures_of(agreement, &columns, period);
+                let ready = prepared(agreement, &columns, period);
                 let (agreed, office) = (agreed.clone(), self.keys.office);
-                let done = self.vault.write(None, "approve_table", move |tx| {
-                    release(tx, (&agreed, period, today), (office, to), figures)
-                });
+                let done = self
+                    .vault
+                    .write(None, "approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), ready));
                 match done {
                     Ok(_) => has_left = true,
                     Err(error) => tracing::warn!(%error, %period, "a table that goes by itself stays here"),
@@ -264,12 +281,28 @@ impl Office {
     }
 }
 
+/// Sends a report to both aggregators: its row in the outbox, that of the leader.
+fn report(tx: &mut Tx<'_>, agreed: &Agreed, period: Period, row: &[u64]) -> Result<RecordId, DeskError> {
+    let refused = |problem: &str| DeskError::Invalid(vec![FieldProblem::new("from", problem)]);
+    let agreement = agreement_hash(&agreed.text);
+    let name = tally_of(&agreement, period);
+    let split = sum_of(&agreed.agreement, &name).and_then(|sum| sum.split(row));
+    let report = split.map_err(|_| refused("sum-too-many"))?;
+    let [leader, helper] = agreed.agreement.terms.aggregators.as_slice() else { return Err(DeskError::NotFound) };
+    let mut rows = Vec::new();
+    for (to, share) in [(*leader, report.leader), (*helper, report.helper)] {
+        let step = TallyStep::Share { nonce: report.nonce, public: report.public.clone(), share };
+        rows.push(Outward::control(Control::tally(to, Tally { agreement, period, step })).queue_row(tx)?);
+    }
+    rows.first().copied().ok_or(DeskError::NotFound)
+}
+
 /// Sends the table of a period, inside a command, after all that left before.
 fn release(
     tx: &mut Tx<'_>,
     (agreed, period, today): (&Agreed, Period, Day),
     (office, to): (OfficeId, OfficeId),
-    figures: Vec<Figure>,
+    Prepared { figures, row }: Prepared,
 ) -> Result<RecordId, DeskError> {
     let refused = |problem: FieldProblem| DeskError::Invalid(vec![problem]);
     let releases: Vec<Release> = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record).collect();
@@ -282,18 +315,33 @@ fn release(
     if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
         return Err(refused(FieldProblem::new("from", "table-too-large")));
     }
-    let outbox = Outward::control(Control::table(to, table.clone())).queue_row(tx)?;
+    // Of a sum the numbers stay here: shares of them leave.
+    let outbox = match &row {
+        None => Outward::control(Control::table(to, table.clone())).queue_row(tx)?,
+        Some(row) => report(tx, agreed, period, row)?,
+    };
     let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
     tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
     tx.about(id);
     Ok(id)
 }
 
-/// The figures of an agreement as they may leave.
-fn figures_of(agreement: &Agreement, columns: &AllColumns, period: Period) -> Vec<Figure> {
-    let threshold = agreement.terms.threshold;
-    let released = |one| statistics::released(one, columns.of(one.source.0), period, threshold);
-    agreement.indicators.iter().map(released).collect()
+/// What may leave for a period: the figures, and of a sum the row of numbers that is split.
+struct Prepared {
+    figures: Vec<Figure>,
+    row: Option<Vec<u64>>,
+}
+
+fn prepared(agreement: &Agreement, columns: &AllColumns, period: Period) -> Prepared {
+    let (threshold, is_sum) = (agreement.terms.threshold, agreement.terms.way != Way::Plain);
+    let figure = |one: &Indicator| match is_sum {
+        true => statistics::whole(one, columns.of(one.source.0), period),
+        false => statistics::released(one, columns.of(one.source.0), period, threshold),
+    };
+    Prepared {
+        figures: agreement.indicators.iter().map(figure).collect(),
+        row: is_sum.then(|| tally::row(agreement, |source| columns.of(source), period)),
+    }
 }
 
 fn views(figures: &[Figure], agreement: Option<&Agreement>) -> Vec<FigureView> {
@@ -346,6 +394,7 @@ impl Desk {
                 version: agreement.version,
                 every: agreement.terms.every,
                 threshold: agreement.terms.threshold,
+                way: agreement.terms.way,
                 titles: agreement.indicators.iter().map(|one| one.title.clone()).collect(),
                 answering: choice.as_ref().map_or(Answering::Asked, |choice| choice.answering),
                 reason: choice.map(|choice| choice.reason).unwrap_or_default(),
@@ -393,7 +442,7 @@ impl Desk {
         let Agreed { agreement, .. } = self.agreed(agreement)?;
         let today = self.today();
         let columns = self.office.all_columns(std::iter::once(&agreement), today);
-        let figures = figures_of(&agreement, &columns, period);
+        let figures = prepared(&agreement, &columns, period).figures;
         let ledger = Ledger::of(self.office.index.read().releases.values().map(AsRef::as_ref));
         let last = ledger.last(&agreement, period);
         let choice = self.office.choice(&agreement);
@@ -409,6 +458,8 @@ impl Desk {
             agreement: agreement.id.to_string(),
             version: agreement.version,
             threshold: agreement.terms.threshold,
+            way: agreement.terms.way,
+            tells_apart: agreement.indicators.iter().any(Indicator::is_protected),
             period,
             release: last.map_or(1, |last| last.release + 1),
             to: self.office.collector().map(|(_, name)| name),
@@ -434,9 +485,9 @@ impl Desk {
         }
         let today = self.today();
         let columns = self.office.all_columns(std::iter::once(&agreed.agreement), today);
-        let figures = figures_of(&agreed.agreement, &columns, period);
+        let ready = prepared(&agreed.agreement, &columns, period);
         let office = self.office.keys.office;
-        let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), figures))?;
+        let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), ready))?;
         self.office.release_outbox();
         Ok(id)
     }
@@ -449,7 +500,19 @@ impl Desk {
         self.allow(Ask::SeeCollected)?;
         let (all, _) = self.office.agreements();
         let today = self.today();
+        let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
+        let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
+        let is_it = |collected: &&Arc<Collected>| collected.table.agreement.as_str() == id;
+        let latest = {
+            let tables = self.office.index.read();
+            tables.collected.values().filter(is_it).map(|collected| collected.table.period).max()
+        };
+        let this_year = || Period::year(today.year());
+        let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
+        let is_sum = |agreed: &&Agreed| agreed.agreement.id.as_str() == id && agreed.agreement.terms.way != Way::Plain;
+        let summed = all.iter().find(is_sum).map(|agreed| self.office.summed(agreed, period));
         let tables = self.office.index.read();
+        let of_it = tables.collected.values().filter(is_it);
         let mut periods: Vec<(String, Period)> = tables
             .collected
             .values()
@@ -460,12 +523,6 @@ impl Desk {
             .collect();
         periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
         periods.dedup();
-        let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
-        let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
-        let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == id);
-        let latest = of_it.clone().map(|collected| collected.table.period).max();
-        let this_year = || Period::year(today.year());
-        let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
         let mut last: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
         let mut first: BTreeMap<OfficeId, Timestamp> = BTreeMap::new();
         for collected in of_it.filter(|collected| collected.table.period == period) {
@@ -484,24 +541,49 @@ impl Desk {
         last.retain(|_, collected| collected.table.agreement_version == version);
         let known = known.filter(|known| known.version == version);
         let due = known.filter(|known| known.terms.every != Rhythm::Chosen).map(|known| known.terms.due(period));
-        let total = statistics::total(last.values().map(|collected| collected.table.figures.as_slice()));
-        let silent = self.office.around.directory().map_or_else(Vec::new, |directory| {
-            directory
-                .members()
-                .filter(|(office, member)| member.has_role(Role::Office) && !last.contains_key(office))
-                .map(|(_, member)| member.record.name.to_string())
-                .collect()
-        });
-        let in_time = |office: &OfficeId| {
-            let came = first.get(office).map(|at| tables.zone.day(*at));
+        let in_time = |at: Option<&Timestamp>| {
+            let came = at.map(|at| tables.zone.day(*at));
             due.is_none_or(|due| came.is_some_and(|came| came <= due))
         };
-        let offices = last.iter().map(|(office, collected)| OfficeFigures {
-            name: collected.office_name.clone(),
-            release: collected.table.release,
-            at: collected.at,
-            is_in_time: in_time(office),
-            figures: views(collected.table.figures.as_slice(), known),
+        let of_tables = || -> Vec<OfficeFigures> {
+            let view = |(office, collected): (&OfficeId, &&Collected)| OfficeFigures {
+                name: collected.office_name.clone(),
+                release: collected.table.release,
+                at: collected.at,
+                is_in_time: in_time(first.get(office)),
+                figures: views(collected.table.figures.as_slice(), known),
+            };
+            last.iter().map(view).collect()
+        };
+        let directory = self.office.around.directory();
+        let (told, total, offices): (BTreeSet<OfficeId>, Vec<Figure>, Vec<OfficeFigures>) = match summed {
+            None => {
+                let total = statistics::total(last.values().map(|collected| collected.table.figures.as_slice()));
+                (last.keys().copied().collect(), total, of_tables())
+            }
+            Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
+            Some(Some(summed)) => {
+                let name = |office: &OfficeId| {
+                    let member = directory.as_ref().and_then(|directory| directory.member(office));
+                    member.map(|member| member.record.name.to_string()).unwrap_or_default()
+                };
+                let view = |office: &OfficeId| OfficeFigures {
+                    name: name(office),
+                    release: 1,
+                    at: summed.at,
+                    is_in_time: true,
+                    figures: Vec::new(),
+                };
+                let offices = summed.offices.iter().map(view).collect();
+                (summed.offices.iter().copied().collect(), summed.figures, offices)
+            }
+        };
+        let silent = directory.as_ref().map_or_else(Vec::new, |directory| {
+            directory
+                .members()
+                .filter(|(office, member)| member.has_role(Role::Office) && !told.contains(office))
+                .map(|(_, member)| member.record.name.to_string())
+                .collect()
         });
         Ok(CollectedView {
             agreement: id,
@@ -509,8 +591,10 @@ impl Desk {
             period,
             due,
             threshold: known.map_or(statistics::THRESHOLD, |known| known.terms.threshold),
+            way: known.map_or(Way::Plain, |known| known.terms.way),
+            error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
             total: views(&total, known),
-            offices: offices.collect(),
+            offices,
             silent,
             periods,
         })

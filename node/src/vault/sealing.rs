@@ -82,6 +82,12 @@ casemesh_protocol::coded_enum!(
         CapacityAsked = 28 "capacity_asked",
         /// What was decided about what the network asks.
         AgreementChoice = 29 "agreement_choice",
+        /// At an aggregator, what it got of one office's report.
+        TallyReport = 30 "tally_report",
+        /// At an aggregator, a sum that it adds up.
+        TallyKept = 31 "tally_kept",
+        /// At a collector, what one aggregator added.
+        TallyPart = 32 "tally_part",
     }
 );
 

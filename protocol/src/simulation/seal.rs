@@ -275,6 +275,7 @@ fn content_of(body: Body, keys: &[VerifyingKey]) -> Option<Content> {
         Body::ReferralEvent(event) => Content::Event(read(&event)?),
         Body::ReadReceipt(receipt) => Content::Read(receipt.packet_hash),
         Body::StatisticsTable(_)
+        | Body::Tally(_)
         | Body::Card(_)
         | Body::ConflictNames { .. }
         | Body::News(_)

@@ -13,7 +13,7 @@ fn code(list: &str, word: &str) -> Code {
 }
 
 fn indicator(id: &str, source: Source, when: &str, by: &[&str]) -> Indicator {
-    let by = by.iter().map(|column| By { column: (*column).into(), from: vec![] }).collect();
+    let by = by.iter().map(|column| By { column: (*column).into(), from: vec![], codes: vec![] }).collect();
     Indicator {
         id: id.into(),
         title: BTreeMap::from([("en".into(), id.into())]),
@@ -27,7 +27,7 @@ fn indicator(id: &str, source: Source, when: &str, by: &[&str]) -> Indicator {
 }
 
 fn agreement(every: Rhythm, indicators: Vec<Indicator>) -> Agreement {
-    let terms = Terms { every, from: None, until: None, due_days: 15, threshold: THRESHOLD_HERE };
+    let terms = Terms { threshold: THRESHOLD_HERE, ..Terms::plain(every) };
     Agreement { id: Word::new("network").unwrap(), version: 1, terms, indicators }
 }
 
@@ -68,8 +68,7 @@ fn by_nationality() -> Indicator {
 
 #[test]
 fn periods_follow_the_calendar() {
-    let terms =
-        Terms { every: Rhythm::Quarter, from: Some(day("2026-01-01")), until: None, due_days: 15, threshold: 11 };
+    let terms = Terms { from: Some(day("2026-01-01")), ..Terms::plain(Rhythm::Quarter) };
     let ended: Vec<String> = terms.ended(day("2026-10-05")).iter().map(ToString::to_string).collect();
     assert_eq!(ended, ["2026-07-01/2026-09-30", "2026-04-01/2026-06-30", "2026-01-01/2026-03-31"]);
     let last = terms.ended(day("2027-01-01"))[0];
