@@ -3,6 +3,7 @@
 //! Wall times say how busy the machine was; the ratios are what to quote.
 
 mod network;
+mod statistics;
 
 use crate::cli::say;
 use crate::serve::Served;
@@ -98,7 +99,7 @@ fn wait_for(holds: impl Fn() -> Result<bool>) -> Result<()> {
 ///
 /// # Errors
 /// When something that is measured fails.
-pub fn run(json: bool, sizes: &[usize], with_network: bool) -> Result<()> {
+pub fn run(json: bool, sizes: &[usize], with_network: bool, with_statistics: bool) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _guard = runtime.enter();
     let folder = tempfile::tempdir()?;
@@ -112,6 +113,9 @@ pub fn run(json: bool, sizes: &[usize], with_network: bool) -> Result<()> {
         figures.extend(network::run(folder.path(), pair)?);
     } else {
         pair.stop();
+    }
+    if with_statistics {
+        figures.extend(statistics::run()?);
     }
     for size in sizes {
         figures.extend(desk(*size)?);

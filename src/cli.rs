@@ -98,6 +98,9 @@ enum Command {
         /// Also measure what goes over a line: packets a second, a long file, a hub with a thousand offices, a large directory
         #[arg(long)]
         network: bool,
+        /// Also measure statistics: indicators over a million cases, a table that is protected, secure sums of up to 10,000 offices
+        #[arg(long)]
+        statistics: bool,
         /// Also measure the desk with so many cases in the office
         #[arg(long)]
         cases: Vec<usize>,
@@ -439,7 +442,9 @@ fn run(command: Command) -> Result<ExitCode> {
             show_stats(&numbers, json)?;
         }
         Command::Bench { resident: Some(folder), .. } => bench::tell_resident(&folder)?,
-        Command::Bench { json, cases, network, resident: None } => bench::run(json, &cases, network)?,
+        Command::Bench { json, cases, network, statistics, resident: None } => {
+            bench::run(json, &cases, network, statistics)?;
+        }
         Command::Doctor { folder, json } => doctor(&folder, json)?,
         Command::Openapi => say(casemesh_web::openapi()),
     }

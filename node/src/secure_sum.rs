@@ -202,6 +202,30 @@ impl SecureSum {
         total.into_iter().map(|number| signed(number).map_err(|_| SumError::Unreadable)).collect()
     }
 
+    /// The bare calls that check one report at both aggregators, what they say to each other unread and unwritten: for the bench.
+    ///
+    /// # Errors
+    /// When the report does not hold.
+    #[doc(hidden)]
+    pub fn bare(&self, key: &[u8; VERIFY_KEY_BYTES], report: &Report) -> Result<(), SumError> {
+        let mut states = Vec::with_capacity(2);
+        let mut shares = Vec::with_capacity(2);
+        for (at, share) in [&report.leader, &report.helper].into_iter().enumerate() {
+            let received = Received { nonce: &report.nonce, public: &report.public, share };
+            let (public, share) = self.read(at, received)?;
+            let begun = self.vdaf.verify_init(key, &self.context, at, &(), &report.nonce, &public, &share);
+            let (state, share) = begun.map_err(|_| SumError::Refused)?;
+            states.push(state);
+            shares.push(share);
+        }
+        let message =
+            self.vdaf.verifier_shares_to_message(&self.context, &(), shares).map_err(|_| SumError::Refused)?;
+        for state in states {
+            self.vdaf.verify_next(&self.context, state, message.clone()).map_err(|_| SumError::Refused)?;
+        }
+        Ok(())
+    }
+
     fn numbers(&self, bytes: &[u8]) -> Result<Vec<Field128>, SumError> {
         let mut cursor = std::io::Cursor::new(bytes);
         let numbers: Result<Vec<Field128>, _> = (0..self.cells).map(|_| Field128::decode(&mut cursor)).collect();

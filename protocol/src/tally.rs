@@ -161,7 +161,9 @@ fn classes(indicator: &Indicator) -> Vec<Vec<Class>> {
     };
     let begin = vec![Vec::new()];
     indicator.by.iter().map(of_column).fold(begin, |all, column| {
-        all.iter().flat_map(|row| column.iter().map(|class| [row.as_slice(), &[class.clone()]].concat())).collect()
+        all.iter()
+            .flat_map(|row| column.iter().map(|class| [row.as_slice(), std::slice::from_ref(class)].concat()))
+            .collect()
     })
 }
 
