@@ -1,6 +1,8 @@
 //! Tables that leave as files and are opened in a spreadsheet. What somebody typed stays text there: a cell that a spreadsheet would
 //! take for a formula, also behind characters that nobody sees, gets an apostrophe in front (ASVS 1.2.10).
 
+use rust_xlsxwriter::{Format, Workbook, XlsxError};
+
 /// The mark by which spreadsheets know that a CSV file is UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -42,6 +44,30 @@ pub fn csv(head: &[String], rows: &[Vec<String>]) -> Result<Vec<u8>, csv::Error>
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
+/// A table as a workbook (XLSX): numbers are numbers, everything else is text in which nothing calculates.
+///
+/// # Errors
+/// When there is more than a sheet holds.
+pub fn workbook(head: &[String], rows: &[Vec<String>]) -> Result<Vec<u8>, XlsxError> {
+    let mut workbook = Workbook::new();
+    let bold = Format::new().set_bold();
+    let sheet = workbook.add_worksheet();
+    for (column, text) in (0..).zip(head) {
+        sheet.write_string_with_format(0, column, text, &bold)?;
+    }
+    for (row, texts) in (1..).zip(rows) {
+        for (column, text) in (0..).zip(texts) {
+            match text.parse::<f64>().ok().filter(|number| number.is_finite()) {
+                Some(number) => sheet.write_number(row, column, number)?,
+                None => sheet.write_string(row, column, text)?,
+            };
+        }
+    }
+    sheet.set_freeze_panes(1, 0)?;
+    sheet.autofit();
+    workbook.save_to_buffer()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +86,14 @@ mod tests {
         for plain in ["", "Nomvula", "-12.5", "+3", "2026-11-29", "a=b", "'=1", "ندا"] {
             assert_eq!(cell(plain), plain);
         }
+    }
+
+    #[test]
+    fn a_workbook_is_one_and_says_when_it_is_too_large() {
+        let bytes = workbook(&["Name".into()], &[vec!["=1+1".into()], vec!["42".into()]]).unwrap();
+        assert!(bytes.starts_with(b"PK") && bytes.len() > 2_000);
+        let wide = vec!["x".to_owned(); 20_000];
+        assert!(workbook(&wide, &[]).is_err());
     }
 
     proptest! {

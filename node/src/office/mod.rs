@@ -523,7 +523,8 @@ impl Desk {
         self.actor.roles.contains(&role)
     }
 
-    fn now(&self) -> Timestamp {
+    /// The time of the office's clock.
+    pub fn now(&self) -> Timestamp {
         self.office.around.clock.now()
     }
 

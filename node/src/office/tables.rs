@@ -113,6 +113,8 @@ pub struct TablePreview {
 /// What a collector shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CollectedView {
+    /// Which network, as its id.
+    pub network: String,
     /// Under which agreement.
     pub agreement: String,
     /// Its version.
@@ -150,6 +152,8 @@ impl CollectedView {
 /// What one office sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OfficeFigures {
+    /// Its id.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// Which release.
@@ -547,6 +551,7 @@ impl Desk {
         };
         let of_tables = || -> Vec<OfficeFigures> {
             let view = |(office, collected): (&OfficeId, &&Collected)| OfficeFigures {
+                id: office.to_string(),
                 name: collected.office_name.clone(),
                 release: collected.table.release,
                 at: collected.at,
@@ -568,6 +573,7 @@ impl Desk {
                     member.map(|member| member.record.name.to_string()).unwrap_or_default()
                 };
                 let view = |office: &OfficeId| OfficeFigures {
+                    id: office.to_string(),
                     name: name(office),
                     release: 1,
                     at: summed.at,
@@ -586,6 +592,7 @@ impl Desk {
                 .collect()
         });
         Ok(CollectedView {
+            network: directory.as_ref().map(|directory| directory.network().to_string()).unwrap_or_default(),
             agreement: id,
             version,
             period,

@@ -19,12 +19,17 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/figures", get(show)).route("/figures/table", get(report_table))
 }
 
+const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Days {
     #[serde(default)]
     pub(crate) from: String,
     #[serde(default)]
     pub(crate) to: String,
+    /// As which file: `xlsx`, or else CSV.
+    #[serde(default)]
+    pub(crate) format: String,
 }
 
 impl Days {
@@ -73,11 +78,11 @@ async fn report_table(State(app): State<App>, signed: Signed, Query(days): Query
         Ok(report) => report,
         Err(error) => return signed.refused(&error),
     };
-    saved(&signed, &report.figures, &format!("figures-{}-{}.csv", period.from, period.to))
+    saved(&signed, &report.figures, &format!("figures-{}-{}", period.from, period.to), days.format == "xlsx")
 }
 
 /// Figures as a file for a spreadsheet.
-pub(crate) fn saved(signed: &Signed, figures: &[FigureView], name: &str) -> Response {
+pub(crate) fn saved(signed: &Signed, figures: &[FigureView], name: &str, is_workbook: bool) -> Response {
     let page = &signed.page;
     let head = [
         "report-number",
@@ -107,9 +112,17 @@ pub(crate) fn saved(signed: &Signed, figures: &[FigureView], name: &str) -> Resp
             rows.push([head, counts.to_vec()].concat());
         }
     }
-    match casemesh_node::table::csv(&head, &rows) {
-        Ok(bytes) => handed_out(HandedOut { name: name.to_owned(), media_type: "text/csv; charset=utf-8", bytes }),
-        Err(error) => signed.refused(&DeskError::Partner(error.to_string())),
+    let made = match is_workbook {
+        true => casemesh_node::table::workbook(&head, &rows)
+            .map(|bytes| HandedOut { name: format!("{name}.xlsx"), media_type: WORKBOOK, bytes })
+            .map_err(|error| error.to_string()),
+        false => casemesh_node::table::csv(&head, &rows)
+            .map(|bytes| HandedOut { name: format!("{name}.csv"), media_type: "text/csv; charset=utf-8", bytes })
+            .map_err(|error| error.to_string()),
+    };
+    match made {
+        Ok(made) => handed_out(made),
+        Err(error) => signed.refused(&DeskError::Partner(error)),
     }
 }
 

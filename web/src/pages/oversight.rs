@@ -121,7 +121,7 @@ fn sum(rows: &[ReviewRow]) -> ReviewRow {
 
 async fn review(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
     let today = signed.desk.today();
-    let days = Days { from: asked.from, to: asked.to };
+    let days = Days { from: asked.from, to: asked.to, ..Days::default() };
     let (period, problems) = match period(&days.from, &days.to) {
         Ok(period) => (period.or_else(|| quarter(today)), Vec::new()),
         Err(problems) => (None, problems),

@@ -1,6 +1,7 @@
 //! What the network asks and how this office answers it, the exact table before it goes, and what a collector holds.
 
 use crate::App;
+use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html_with};
 use crate::pages::figures::{Days, period, saved};
@@ -10,8 +11,12 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::{AgreementView, AnsweringInput, CollectedView, DeskError, FieldProblem, TablePreview};
-use casemesh_protocol::time::Period;
+use casemesh_node::office::{
+    AgreementView, AnsweringInput, ClassView, CollectedView, DeskError, FieldProblem, FigureView, HandedOut,
+    OfficeFigures, TablePreview,
+};
+use casemesh_protocol::statistics::{Rhythm, Way};
+use casemesh_protocol::time::{Day, Period};
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
@@ -108,7 +113,7 @@ async fn show(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>
 }
 
 async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
-    let days = Days { from: form.text("from"), to: form.text("to") };
+    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
     let asked = Asked { agreement: form.text("agreement"), days };
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
         return table_page(&app, signed, asked, Vec::new()).await;
@@ -166,15 +171,161 @@ async fn collected(State(app): State<App>, signed: Signed, Query(asked): Query<A
     }
 }
 
+/// What an office told, as DHIS2 imports it (ADX, urn:ihe:qrph:adx:2015).
+#[derive(Template)]
+#[template(path = "adx.xml")]
+struct Adx {
+    exported: String,
+    period: String,
+    data_set: String,
+    groups: Vec<AdxGroup>,
+}
+
+/// What one office told, or all together, and when.
+struct AdxGroup {
+    org_unit: String,
+    complete: Day,
+    values: Vec<AdxValue>,
+}
+
+/// One value: its data element, the categories that it is told apart by, and how much.
+struct AdxValue {
+    element: String,
+    categories: Vec<(String, String)>,
+    value: String,
+}
+
+/// A name as XML and DHIS2 take it: capitals, digits and `_`, a letter first.
+fn adx_name(text: &str) -> String {
+    let word: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    if word.starts_with(|c: char| c.is_ascii_alphabetic()) { word } else { format!("X_{word}") }
+}
+
+/// The values of figures. What is withheld is left out, for it is no zero; so are totals, which DHIS2 adds up itself; what is missing
+/// and excluded has elements of its own.
+fn adx_values(figures: &[FigureView]) -> Vec<AdxValue> {
+    let mut all = Vec::new();
+    for figure in figures {
+        let element = adx_name(&figure.id);
+        let counts = [("MISSING", figure.missing), ("EXCLUDED", figure.excluded)];
+        for cell in figure.cells.iter().filter(|cell| !cell.is_total()) {
+            let Some(value) = cell.value.clone() else { continue };
+            let category = |class: &ClassView| match class {
+                ClassView::Code(code) => (adx_name(&code.list), adx_name(&code.code)),
+                ClassView::From { from, to: Some(to) } => ("CLASS".into(), format!("{from}-{}", to - 1)),
+                ClassView::From { from, to: None } => ("CLASS".into(), format!("{from}+")),
+                ClassView::All => ("CLASS".into(), "ALL".into()),
+            };
+            let categories = cell.classes.iter().map(category).collect();
+            all.push(AdxValue { element: element.clone(), categories, value });
+        }
+        for (name, count) in counts {
+            if let Some(count) = count {
+                let element = format!("{element}_{name}");
+                all.push(AdxValue { element, categories: Vec::new(), value: count.to_string() });
+            }
+        }
+    }
+    all
+}
+
+/// A period as ISO 8601 has it: a month, a quarter, a year, or so many days.
+fn adx_period(period: &Period) -> String {
+    let long = [(Rhythm::Month, "P1M"), (Rhythm::Quarter, "P3M"), (Rhythm::Year, "P1Y")];
+    let long = long.iter().find(|(rhythm, _)| rhythm.around(period.from) == Some(*period));
+    let days = || format!("P{}D", period.from.days_to(period.to) + 1);
+    format!("{}/{}", period.from, long.map_or_else(days, |(_, long)| (*long).to_owned()))
+}
+
+fn adx(signed: &Signed, collected: &CollectedView, name: &str) -> Response {
+    let of_office = |office: &OfficeFigures| AdxGroup {
+        org_unit: office.id.clone(),
+        complete: office.at.day(),
+        values: adx_values(&office.figures),
+    };
+    // Of a sum there is nothing of one office.
+    let of_all = |complete: Day| AdxGroup {
+        org_unit: collected.network.clone(),
+        complete,
+        values: adx_values(&collected.total),
+    };
+    let groups = match collected.way {
+        Way::Plain => collected.offices.iter().map(of_office).collect(),
+        Way::SecureSum | Way::NoisySum => {
+            collected.offices.iter().map(|office| office.at.day()).max().map(of_all).into_iter().collect()
+        }
+    };
+    let (period, data_set) = (adx_period(&collected.period), adx_name(&collected.agreement));
+    let document = Adx { exported: signed.desk.now().to_string(), period, data_set, groups };
+    match document.render() {
+        Ok(text) => handed_out(HandedOut {
+            name: format!("{name}.xml"),
+            media_type: "application/xml; charset=utf-8",
+            bytes: text.into_bytes(),
+        }),
+        Err(error) => signed.refused(&DeskError::Partner(error.to_string())),
+    }
+}
+
 /// The totals as a table for a spreadsheet.
 async fn collected_table(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
     let named = period(&asked.days.from, &asked.days.to).ok().flatten();
-    let desk = signed.desk.clone();
-    match app.run(move || desk.collected(&asked.agreement, named)).await {
+    let (desk, agreement) = (signed.desk.clone(), asked.agreement.clone());
+    match app.run(move || desk.collected(&agreement, named)).await {
         Ok(collected) => {
-            let name = format!("{}-{}-{}.csv", collected.agreement, collected.period.from, collected.period.to);
-            saved(&signed, &collected.total, &name)
+            let name = format!("{}-{}-{}", collected.agreement, collected.period.from, collected.period.to);
+            match asked.days.format.as_str() {
+                "adx" => adx(&signed, &collected, &name),
+                format => saved(&signed, &collected.total, &name, format == "xlsx"),
+            }
         }
         Err(error) => signed.refused(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use casemesh_node::office::{CellView, CodeView};
+    use casemesh_protocol::terms::Code;
+
+    #[test]
+    fn adx_leaves_out_what_is_withheld_and_names_what_is_missing() {
+        let code = |code: &str| ClassView::Code(CodeView::from(&Code::new("sex", 1, code, code).unwrap()));
+        let cell = |class, value: Option<&str>| CellView {
+            classes: vec![class],
+            value: value.map(str::to_owned),
+            of: None,
+            percent: 0,
+        };
+        let figure = FigureView {
+            id: "new-people".into(),
+            title: std::collections::BTreeMap::new(),
+            is_share: false,
+            cells: vec![cell(code("female"), Some("40")), cell(code("male<"), None), cell(ClassView::All, Some("55"))],
+            covered: Some(57),
+            missing: Some(2),
+            excluded: None,
+            withheld: 2,
+        };
+        let group = AdxGroup {
+            org_unit: "a&b".into(),
+            complete: "2026-04-02".parse().unwrap(),
+            values: adx_values(std::slice::from_ref(&figure)),
+        };
+        let quarter = Period::new("2026-01-01".parse().unwrap(), "2026-03-31".parse().unwrap()).unwrap();
+        let text = Adx {
+            exported: "2026-04-03T00:00:00Z".into(),
+            period: adx_period(&quarter),
+            data_set: adx_name("3 numbers"),
+            groups: vec![group],
+        }
+        .render()
+        .unwrap();
+        assert!(text.contains("period=\"2026-01-01/P3M\"") && text.contains("dataSet=\"X_3_NUMBERS\""), "{text}");
+        assert!(text.contains("<dataValue dataElement=\"NEW_PEOPLE\" SEX=\"FEMALE\" value=\"40\"/>"), "{text}");
+        assert!(text.contains("dataElement=\"NEW_PEOPLE_MISSING\" value=\"2\""), "{text}");
+        assert!(!text.contains("MALE_\"") && !text.contains("55") && !text.contains("a&b"), "{text}");
     }
 }
