@@ -1111,6 +1111,7 @@ fn a_report_is_computed_from_data_and_says_what_is_missing() {
         (Some(1), Some("1")),
         "one person, whatever the number of cases"
     );
+    assert!(people.crossed().is_none(), "one person is no table");
     let nationality = number(&report, "nationality");
     assert_eq!((nationality.missing, nationality.cells.len()), (Some(1), 0));
     let silent = number(&report, "no_feedback");

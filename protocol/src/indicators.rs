@@ -236,6 +236,8 @@ pub enum Measure {
     Sum(String),
     /// The number in the middle of a column.
     Median(String),
+    /// Whether there is any: in a secure sum, in how many offices.
+    Offices,
 }
 
 /// One indicator.
@@ -577,7 +579,7 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
     let apart: Vec<Apart<'_>> =
         indicator.by.iter().map(|by| Apart { by, column: columns.columns.get(by.column.as_str()) }).collect();
     let measured = match &indicator.measure {
-        Measure::Count => None,
+        Measure::Count | Measure::Offices => None,
         Measure::Sum(column) | Measure::Median(column) => Some(match columns.columns.get(column.as_str()) {
             Some(Column::Number(numbers)) => numbers.as_slice(),
             _ => &[],
@@ -632,6 +634,7 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
         let of = if sum.units.is_empty() { sum.of } else { u64::try_from(sum.units.len()).unwrap_or(u64::MAX) };
         let value = match indicator.measure {
             Measure::Count => sum.count,
+            Measure::Offices => sum.count.min(1),
             Measure::Sum(_) => sum.values.iter().fold(0i64, |all, value| all.saturating_add(*value)),
             Measure::Median(_) => {
                 sum.values.sort_unstable();

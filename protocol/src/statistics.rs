@@ -227,6 +227,11 @@ impl Agreement {
         }
         if self.terms.way != Way::Plain {
             self.check_sum()?;
+        } else if let Some(one) = self.indicators.iter().find(|one| one.measure == Measure::Offices) {
+            return Err(format!(
+                "{}: in how many offices something is can only be summed: way = \"secure_sum\"",
+                one.id
+            ));
         }
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();
         for one in self.indicators.iter().filter(|one| one.is_protected()) {
@@ -271,7 +276,10 @@ impl Agreement {
             return Err("epsilon_percent is from 10 to 400: how much one answer may tell of a person".into());
         }
         for one in &self.indicators {
-            if one.measure != Measure::Count || one.is_share() || !matches!(one.when, indicators::When::In(_)) {
+            if !matches!(one.measure, Measure::Count | Measure::Offices)
+                || one.is_share()
+                || !matches!(one.when, indicators::When::In(_))
+            {
                 return Err(format!("{}: only counts of what lies in the period can be summed", one.id));
             }
             if let Some(by) = one.by.iter().find(|by| by.codes.is_empty() && by.from.is_empty()) {

@@ -8,7 +8,7 @@
 
 use crate::bounded::List;
 use crate::id::OfficeId;
-use crate::indicators::{self, Class, Columns, Indicator, OTHERS, Outcome, Source, compute};
+use crate::indicators::{self, Class, Columns, Indicator, Measure, OTHERS, Outcome, Source, compute};
 use crate::statistics::{Agreement, Cell, Figure, Way, Word, withheld};
 use crate::terms::Code;
 use crate::time::{Period, Timestamp};
@@ -194,6 +194,9 @@ pub fn row<'a>(agreement: &Agreement, columns: impl Fn(Source) -> &'a Columns, p
                 *number = number.saturating_add(u64::try_from(cell.value).unwrap_or_default());
             }
         }
+        if indicator.measure == Measure::Offices {
+            numbers.iter_mut().for_each(|number| *number = (*number).min(1));
+        }
         all.extend(numbers);
         all.extend([outcome.missing, outcome.excluded]);
     }
@@ -240,12 +243,32 @@ pub fn figures(agreement: &Agreement, sum: &[i64]) -> Vec<Figure> {
     let figure = |one: &Indicator| {
         let outcome = outcomes.remove(one.id.as_str()).unwrap_or_default();
         match agreement.terms.way {
+            // Whether something is in so many offices: what is in fewer is not told, and they are not added up.
+            _ if one.measure == Measure::Offices => alerts(one, outcome, agreement.terms.threshold),
             Way::NoisySum => noisy(one, outcome, agreement.terms.threshold),
             Way::Plain | Way::SecureSum => withheld(one, &outcome, agreement.terms.threshold),
         }
     };
     let mut figure = figure;
     agreement.indicators.iter().map(&mut figure).collect()
+}
+
+/// What is reported in as many offices as the threshold says.
+fn alerts(indicator: &Indicator, outcome: Outcome, threshold: u16) -> Figure {
+    let told = outcome.cells.into_iter().filter(|cell| cell.value >= i64::from(threshold));
+    let cell = |cell: indicators::Cell| Cell {
+        classes: List::new(cell.classes).unwrap_or_default(),
+        value: Some(cell.value),
+        of: None,
+    };
+    Figure {
+        indicator: Word::cut(&indicator.id),
+        cells: List::new(told.map(cell).collect()).unwrap_or_default(),
+        covered: Some(outcome.covered),
+        missing: Some(outcome.missing),
+        excluded: Some(outcome.excluded),
+        withheld: 0,
+    }
 }
 
 /// Noise hides each person: totals are the sums of the noisy cells, and nothing can be subtracted that is not noisy.
@@ -282,7 +305,7 @@ pub fn error_bar(permille: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::indicators::{By, Codes, Column, Measure, SourceName, When};
+    use crate::indicators::{By, Codes, Column, SourceName, When};
     use crate::statistics::{Rhythm, Terms};
 
     fn agreement(way: Way) -> Agreement {
@@ -343,6 +366,25 @@ mod tests {
         let noisy = super::figures(&agreement(Way::NoisySum), &[30, 20, -1, 2, 5, 55, 0, 5]);
         let values: Vec<Option<i64>> = noisy[0].cells.iter().map(|cell| cell.value).collect();
         assert_eq!(values, [Some(30), Some(20), None, Some(49)], "totals are those of the noisy cells");
+    }
+
+    /// The same thing in at least eleven offices: found without a number of any office (the deductions from grants that advice offices
+    /// found only when they compared their books).
+    #[test]
+    fn a_pattern_in_many_offices_is_found_and_one_in_few_is_not() {
+        let mut own = agreement(Way::SecureSum);
+        own.indicators.truncate(1);
+        own.indicators[0].measure = Measure::Offices;
+        own.check().unwrap();
+        let year = Period::year(2026).unwrap();
+        let office = people(&[Some("female"), Some("female"), Some("third"), Some("fourth")], 0);
+        assert_eq!(row(&own, |_| &office, year)[..3], [1, 0, 1], "whether, not how many");
+        let found = figures(&own, &[14, 10, 12, 0, 0]);
+        let told: Vec<_> = found[0].cells.iter().map(|cell| (cell.classes.as_slice()[0].clone(), cell.value)).collect();
+        assert_eq!(told.len(), 2);
+        assert!(matches!(&told[0], (Class::Code(code), Some(14)) if code.code.as_str() == "female"));
+        own.terms.way = Way::Plain;
+        assert!(own.check().unwrap_err().contains("secure_sum"));
     }
 
     #[test]

@@ -15,8 +15,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
-/// One class of a cell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// So many classes stand side by side.
+const CROSSED_MAX: usize = 9;
+
+/// One class of a cell. All together stands last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassView {
     /// A code.
@@ -54,6 +57,11 @@ impl CellView {
         }
     }
 
+    /// How dark it stands in a table, from 0 to 4: by its share of the largest.
+    pub fn heat(&self) -> u8 {
+        if self.is_total() { 0 } else { self.percent.div_ceil(25).min(4) }
+    }
+
     /// Whether it is the sum of others.
     pub fn is_total(&self) -> bool {
         self.classes.contains(&ClassView::All)
@@ -81,7 +89,36 @@ pub struct FigureView {
     pub withheld: u64,
 }
 
+/// A figure that is told apart by two columns, as rows and columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrossView<'a> {
+    /// The classes of the second column; the total last, where there is one.
+    pub columns: Vec<&'a ClassView>,
+    /// Each class of the first column, and its cells; none where nobody is.
+    pub rows: Vec<(&'a ClassView, Vec<Option<&'a CellView>>)>,
+}
+
 impl FigureView {
+    /// The figure as rows and columns, where it is told apart by two columns and has few enough of the second to stand side by side.
+    pub fn crossed<'a>(&'a self) -> Option<CrossView<'a>> {
+        let mut rows: BTreeMap<&'a ClassView, BTreeMap<&'a ClassView, &'a CellView>> = BTreeMap::new();
+        for cell in &self.cells {
+            let [row, column] = cell.classes.as_slice() else { return None };
+            rows.entry(row).or_default().insert(column, cell);
+        }
+        let columns: BTreeSet<&'a ClassView> = rows.values().flat_map(BTreeMap::keys).copied().collect();
+        let is_table = rows.len() > 1 && (2..=CROSSED_MAX).contains(&columns.len());
+        if !is_table {
+            return None;
+        }
+        let columns: Vec<&'a ClassView> = columns.into_iter().collect();
+        let row = |(class, cells): (&'a ClassView, BTreeMap<&'a ClassView, &'a CellView>)| {
+            (class, columns.iter().map(|column| cells.get(column).copied()).collect())
+        };
+        let rows = rows.into_iter().map(row).collect();
+        Some(CrossView { columns, rows })
+    }
+
     /// What a figure says, in the words of its definition.
     pub(super) fn of(figure: &Figure, known: Option<&Indicator>) -> Self {
         let is_money =

@@ -67,7 +67,7 @@ pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
 pub use family::{FAMILY_MAX, FamilyInput, FamilyPerson, LinkInput, MemberInput};
-pub use figures::{CellView, ClassView, FactView, FigureView, FiguresView, ReportView};
+pub use figures::{CellView, ClassView, CrossView, FactView, FigureView, FiguresView, ReportView};
 pub use grants::GrantInput;
 pub use history::{FieldChange, HistoryOf, HistoryView, VersionView};
 pub use import::{
