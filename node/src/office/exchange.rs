@@ -107,8 +107,8 @@ pub(super) enum Taken {
 pub(super) enum Awaited {
     /// The referral that it belongs to.
     Referral(ThreadId),
-    /// News of the key that signed it: the directory in which it was not found.
-    Key(Weak<Directory>),
+    /// News of the key that signed it, or of what it is about: the directory in which that was not found.
+    News(Weak<Directory>),
 }
 
 impl Office {
@@ -375,7 +375,7 @@ impl Office {
             }
         }
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_for_key = |hash: &&Digest| matches!(awaited.get(*hash), Some((Awaited::Key(_), ..)));
+        let is_for_key = |hash: &&Digest| matches!(awaited.get(*hash), Some((Awaited::News(_), ..)));
         let (mut for_key, for_referral): (Vec<&Digest>, Vec<&Digest>) = waiting.iter().partition(is_for_key);
         for_key.sort_by_key(|hash| awaited.get(*hash).map(|(_, _, turn)| *turn));
         // The oldest stay, and nobody brings more than a few; through hubs come those of many.
@@ -412,7 +412,7 @@ impl Office {
                 now <= *expires_h
                     && match awaited {
                         Awaited::Referral(thread) => !self.index.read().threads.contains_key(thread),
-                        Awaited::Key(known) => {
+                        Awaited::News(known) => {
                             self.around.directory().is_none_or(|now| Weak::ptr_eq(known, &Arc::downgrade(&now)))
                         }
                     }
@@ -477,7 +477,7 @@ impl Office {
             Ok(opened) => opened,
             // Its office changed keys, or joined, and the news of that come by another road.
             Err(refused) if refused.reason() == Reason::Sender => {
-                return Ok(Taken::Later(Awaited::Key(Arc::downgrade(&directory))));
+                return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
             }
             Err(refused) => {
                 tracing::warn!(reason = ?refused.reason(), "a packet does not open");

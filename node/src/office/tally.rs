@@ -1,7 +1,7 @@
 //! A secure sum at its parties: shares taken and checked at the two aggregators, closed when it is time, and put together at the
 //! collector. What happens when stands in `protocol::tally`, the mathematics in `secure_sum`.
 
-use super::exchange::Taken;
+use super::exchange::{Awaited, Taken};
 use super::outward::Outward;
 use super::{DeskError, Office};
 use crate::indicators::Agreed;
@@ -69,7 +69,12 @@ impl Office {
         told: Tally,
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
+        // The network file that names the agreement may come later than the packet.
+        let is_known = || directory.agreements().any(|text| agreement_hash(text) == told.agreement);
         let Some((work, agreement)) = self.work(&told.agreement, told.period) else {
+            if let Some(directory) = self.around.directory().filter(|_| !is_known()) {
+                return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+            }
             return Ok(Taken::Aside("part of a sum that this network has not agreed on"));
         };
         let ours = self.keys.office;
