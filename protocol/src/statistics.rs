@@ -236,6 +236,22 @@ impl Agreement {
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();
         for one in self.indicators.iter().filter(|one| one.is_protected()) {
             let named = |why: &str| Err(format!("{}: {why}", one.id));
+            if self.terms.every == Rhythm::Chosen {
+                return named(
+                    "people are counted for periods that all offices share: every = \"quarter\"; chosen ones could be subtracted",
+                );
+            }
+            let is_trait = |column: &str| one.source.0.trait_of(column).is_some();
+            if one.of.iter().chain(&one.share).any(|rule| is_trait(&rule.column)) {
+                return named(
+                    "a part of people leaves the rest to be subtracted: tell them apart with by, and leave the rule out",
+                );
+            }
+            if one.by.iter().any(|by| !is_trait(&by.column) && by.column != "currency") {
+                return named(
+                    "what tells of people stands in tables of its own: the other column could be told exactly elsewhere",
+                );
+            }
             if !matches!(one.when, indicators::When::In(_)) {
                 return named(
                     "people who are told apart are counted in one period alone: when = { in = ... }; stocks of two periods could be subtracted",
@@ -281,6 +297,12 @@ impl Agreement {
                 || !matches!(one.when, indicators::When::In(_))
             {
                 return Err(format!("{}: only counts of what lies in the period can be summed", one.id));
+            }
+            if self.terms.way == Way::NoisySum && one.source.0 != Source::People {
+                return Err(format!(
+                    "{}: noise hides a person who is counted once: only people are summed with it",
+                    one.id
+                ));
             }
             if let Some(by) = one.by.iter().find(|by| by.codes.is_empty() && by.from.is_empty()) {
                 return Err(format!(
@@ -429,10 +451,12 @@ pub fn withheld(indicator: &Indicator, outcome: &Outcome, threshold: u16) -> Fig
     }
     let is_sum = matches!(indicator.measure, Measure::Sum(_));
     let mut cells = Vec::new();
-    let mut is_whole_withheld = false;
+    // So few people altogether are not told, also where nothing is known of them that a table could be made of.
+    let mut is_whole_withheld = !is_sum && (1..u64::from(threshold)).contains(&outcome.covered);
     // Amounts stay in their currency: each is a table of its own.
-    for part in parts(indicator, outcome) {
-        match protect(&part, is_sum, i64::from(threshold)) {
+    let parts = if is_whole_withheld { Vec::new() } else { parts(indicator, outcome) };
+    for part in &parts {
+        match protect(part, is_sum, i64::from(threshold)) {
             Some(shown) => cells.extend(shown),
             // Of a currency it may be said that there is some.
             None if part.within.is_some() => cells.push(part.cell(&Class::All, &Class::All, None)),
@@ -455,6 +479,9 @@ struct Part {
     columns: Vec<Class>,
     cells: BTreeMap<(Class, Class), indicators::Cell>,
 }
+
+/// Numbers of a table of people: more classes would be a list of people, and no table.
+const GRID_MAX: usize = 2_048;
 
 impl Part {
     /// A number of it. A table of one row has no rows to name.
@@ -530,6 +557,9 @@ impl Makeup {
 
 /// The numbers of a table as they may leave, totals included; none where not even its total may.
 fn protect(part: &Part, is_sum: bool, threshold: i64) -> Option<Vec<Cell>> {
+    if part.rows.len() * part.columns.len() > GRID_MAX {
+        return None;
+    }
     let makeup = |is_in: &dyn Fn(&(Class, Class)) -> bool| {
         part.cells.iter().filter(|(key, _)| is_in(key)).fold(Makeup::default(), |sum, (_, cell)| sum.with(cell))
     };
@@ -555,7 +585,9 @@ fn protect(part: &Part, is_sum: bool, threshold: i64) -> Option<Vec<Cell>> {
         };
         made.and_then(|made| made.need(is_sum, threshold))
     };
-    let withheld = Grid::new(part.columns.len(), &values, need).protect();
+    // Who sees a class named may know that somebody is in it.
+    let least = |_| i64::from(!is_sum);
+    let withheld = Grid::new(part.columns.len(), &values, need, least).protect();
     if withheld.total {
         return None;
     }
@@ -643,63 +675,83 @@ pub fn next_release<'a>(
         return Err(Withhold::OtherPeriod);
     }
     let own = past.clone().filter(|past| past.table.agreement == agreement.id);
+    let mut around = past.clone().filter(|past| past.table.period.overlaps(&period));
     if let Some(other) = own.clone().find(|past| past.table.period != period && past.table.period.overlaps(&period)) {
         return Err(Withhold::Overlaps(other.table.period));
     }
-    let past_sums =
-        past.clone().filter(|past| past.agreement.is_some_and(|agreement| agreement.terms.way == Way::NoisySum));
-    let protected = || agreement.indicators.iter().filter(|one| one.is_protected());
-    for other in past.filter(|past| past.table.agreement != agreement.id && past.table.period.overlaps(&period)) {
-        // Of an agreement that nobody knows any more, each figure may have told apart by anything.
-        let Some(known) = other.agreement else {
-            if protected().next().is_some() {
-                return Err(Withhold::Finer(other.table.agreement.clone(), "?".into()));
-            }
-            continue;
-        };
-        let told: BTreeSet<&str> =
-            known.indicators.iter().filter(|one| one.is_protected()).flat_map(Indicator::traits).collect();
-        if let Some(both) = protected().flat_map(Indicator::traits).find(|one| told.contains(one)) {
-            return Err(Withhold::Finer(other.table.agreement.clone(), both.to_owned()));
-        }
+    // Another text of the same name is another question, whatever its version says.
+    if let Some(other) = own.clone().find(|past| past.table.period == period && past.agreement != Some(agreement)) {
+        return Err(Withhold::OtherVersion(other.table.agreement_version));
     }
-    let is_spent = || {
-        // What each answer of the year tells adds up; the ledger is what left, so that nothing forgets it.
-        let year = period.to.year();
-        let spent = past_sums.filter(|past| past.table.period.to.year() == year);
-        let spent = spent.filter_map(|past| past.agreement).map(|agreement| u32::from(agreement.terms.epsilon_percent));
-        spent.sum::<u32>() + u32::from(agreement.terms.epsilon_percent) > EPSILON_PERCENT_A_YEAR
-    };
-    if agreement.terms.way == Way::NoisySum && own.clone().all(|past| past.table.period != period) && is_spent() {
-        return Err(Withhold::Spent(period.to.year()));
+    if let Some((other, both)) = around.find_map(|other| told_apart(agreement, period, &other)) {
+        return Err(Withhold::Finer(other, both));
     }
-    let Some(last) = own.filter(|past| past.table.period == period).max_by_key(|past| past.table.release) else {
-        return Ok((figures, 0));
-    };
-    if agreement.terms.way != Way::Plain {
+    let earlier: Vec<&Table> = own.filter(|past| past.table.period == period).map(|past| past.table).collect();
+    if agreement.terms.way != Way::Plain && !earlier.is_empty() {
         return Err(Withhold::Answered);
     }
-    if last.table.agreement_version != agreement.version {
-        return Err(Withhold::OtherVersion(last.table.agreement_version));
+    // What each noisy answer of the year tells adds up; the ledger is what left, so that nothing forgets it.
+    let year = period.to.year();
+    let noisy = past.filter(|past| past.table.period.to.year() == year).filter_map(|past| past.agreement);
+    let noisy = noisy.filter(|agreement| agreement.terms.way == Way::NoisySum);
+    let spent: u32 = noisy.map(|agreement| u32::from(agreement.terms.epsilon_percent)).sum();
+    let is_noisy = agreement.terms.way == Way::NoisySum;
+    if is_noisy && spent + u32::from(agreement.terms.epsilon_percent) > EPSILON_PERCENT_A_YEAR {
+        return Err(Withhold::Spent(year));
     }
-    let mut waiting = 0;
-    let next: Vec<Figure> = figures
-        .into_iter()
-        .map(|figure| {
-            let is_protected = protected().any(|one| one.id == figure.indicator.as_str());
-            match last.table.figures.iter().find(|before| before.indicator == figure.indicator) {
-                Some(before) if is_protected && !corrects(before, &figure, i64::from(agreement.terms.threshold)) => {
-                    waiting += usize::from(*before != figure);
-                    before.clone()
-                }
-                _ => figure,
-            }
+    let Some(last) = earlier.iter().max_by_key(|table| table.release) else { return Ok((figures, 0)) };
+    let before = |table: &Table, figure: &Figure| -> Option<Figure> {
+        table.figures.iter().find(|before| before.indicator == figure.indicator).cloned()
+    };
+    let protected: Vec<&Indicator> = agreement.indicators.iter().filter(|one| one.is_protected()).collect();
+    let definition = |figure: &Figure| protected.iter().find(|one| one.id == figure.indicator.as_str());
+    // A correction must be wide enough beside every release of the period. The figures of people leave or wait together: each says
+    // how many there are. A sum of money is not corrected: what it differs by is somebody's.
+    let follows = |figure: &Figure, one: &Indicator| {
+        earlier.iter().all(|table| {
+            let before = before(table, figure);
+            let is_same = before.as_ref() == Some(figure);
+            let is_count = one.measure == Measure::Count;
+            is_same
+                || (is_count
+                    && before.is_some_and(|before| corrects(&before, figure, agreement.terms.threshold.into())))
         })
-        .collect();
-    if next.as_slice() == last.table.figures.as_slice() {
+    };
+    let may_follow = figures.iter().all(|figure| definition(figure).is_none_or(|one| follows(figure, one)));
+    let mut waiting = 0;
+    let mut next = Vec::with_capacity(figures.len());
+    for figure in figures {
+        match before(last, &figure).filter(|_| definition(&figure).is_some() && !may_follow) {
+            Some(before) => {
+                waiting += usize::from(before != figure);
+                next.push(before);
+            }
+            None => next.push(figure),
+        }
+    }
+    if next.as_slice() == last.figures.as_slice() {
         return Err(Withhold::Unchanged(waiting));
     }
     Ok((next, waiting))
+}
+
+/// Where another answer about an overlapping period, with this one, would tell people apart twice: by the same trait, or over another
+/// period.
+fn told_apart(agreement: &Agreement, period: Period, other: &Past<'_>) -> Option<(Word, String)> {
+    let protected = || agreement.indicators.iter().filter(|one| one.is_protected());
+    let id = other.table.agreement.clone();
+    if id == agreement.id || protected().next().is_none() {
+        return None;
+    }
+    // Of an agreement that cannot be read any more, each figure may have told apart by anything.
+    let Some(known) = other.agreement else { return Some((id, "?".into())) };
+    let told: Vec<&Indicator> = known.indicators.iter().filter(|one| one.is_protected()).collect();
+    let traits: BTreeSet<&str> = told.iter().flat_map(|one| one.traits()).collect();
+    if let Some(both) = protected().flat_map(Indicator::traits).find(|one| traits.contains(one)) {
+        return Some((id, both.to_owned()));
+    }
+    // The same people in a longer period, less those in a shorter one, are those in between.
+    (!told.is_empty() && other.table.period != period).then(|| (id, other.table.period.to_string()))
 }
 
 /// Whether a corrected figure may follow one that left: every number that both show, and what is withheld in every line, is the same
