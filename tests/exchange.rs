@@ -122,8 +122,8 @@ fn a_referral_goes_its_whole_way_and_the_totals_agree() {
     let period = Period::new(today.plus_days(-1), today).unwrap();
     let collector = world.collector.desk("worker");
     for desk in [&advice, &shelter] {
-        desk.approve_table("", period).unwrap();
-        assert!(desk.approve_table("", period).is_err(), "unchanged");
+        desk.approve_table("", period, None).unwrap();
+        assert!(desk.approve_table("", period, None).is_err(), "unchanged");
     }
     let totals = eventually("both tables come", || {
         let collected = collector.collected("", Some(period)).unwrap();

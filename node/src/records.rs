@@ -15,7 +15,7 @@ use casemesh_protocol::delivery::Resends;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{CapacityAnswer, CapacityQuestion, Full, Moved, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
-use casemesh_protocol::statistics::{AgreementText, Table, Word};
+use casemesh_protocol::statistics::{AgreementText, Table};
 use casemesh_protocol::terms::{
     Answer, Code, ConsentTerms, Currency, FieldState, Money, Never, PartialDate, Purpose, SafeContact, Value,
 };
@@ -1662,6 +1662,9 @@ pub struct TallyKept {
     /// When it was closed: from then on no noise is drawn and no report is taken.
     #[n(6)]
     pub closed: Option<Timestamp>,
+    /// The agreement, as the stewards signed it: a later one does not stop a sum that was begun.
+    #[n(7)]
+    pub text: AgreementText,
 }
 
 /// At a collector, what one aggregator added.
@@ -1686,12 +1689,15 @@ pub struct TallyPart {
     /// Whose reports are in it.
     #[n(5)]
     pub offices: Vec<OfficeId>,
-    /// The sum of shares; empty where too few told.
+    /// The sum of shares.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub sum: Vec<u8>,
     /// When it came.
     #[n(7)]
     pub at: Timestamp,
+    /// The agreement, as the stewards signed it.
+    #[n(8)]
+    pub text: AgreementText,
 }
 
 /// What an office decided about an agreement of its network.
@@ -1701,23 +1707,20 @@ pub struct AgreementChoice {
     /// Which.
     #[n(0)]
     pub id: RecordId,
-    /// The agreement.
+    /// The agreement's hash: another text is decided anew.
     #[n(1)]
-    pub agreement: Word,
-    /// For which version: a later one is decided anew.
-    #[n(2)]
-    pub version: u16,
+    pub agreement: Digest,
     /// How it is answered.
-    #[n(3)]
+    #[n(2)]
     pub answering: Answering,
     /// Why, in words.
-    #[n(4)]
+    #[n(3)]
     pub reason: String,
     /// Who decided.
-    #[n(5)]
+    #[n(4)]
     pub by: Option<StaffId>,
     /// When.
-    #[n(6)]
+    #[n(5)]
     pub at: Timestamp,
 }
 

@@ -285,6 +285,9 @@ impl Agreement {
         if self.terms.every == Rhythm::Chosen {
             return Err("a sum is of one period of all offices: every = \"quarter\"".into());
         }
+        if self.terms.from.is_none() {
+            return Err("a sum says from when on it is asked: from = \"2026-01-01\"".into());
+        }
         if !(1..=1_000_000).contains(&self.terms.most) {
             return Err("most is how much one office may count: from 1 to 1000000".into());
         }

@@ -97,7 +97,7 @@ pub enum TallyStep {
         /// Whose reports are in it.
         #[n(0)]
         offices: List<OfficeId, TALLY_OFFICES_MAX>,
-        /// The sum of the shares; empty where too few offices told.
+        /// The sum of the shares.
         #[cbor(n(1), with = "minicbor::bytes")]
         sum: Vec<u8>,
     },
@@ -118,13 +118,21 @@ pub struct TallyItem {
     pub message: Vec<u8>,
 }
 
-/// Days that a sum waits for late offices after its first report, or after it was due where that is later.
+/// Days that a sum waits for late offices after it was due, or after its first report where that is later.
 pub const PATIENCE_DAYS: u64 = 3;
 
-/// Whether a sum is closed now: it was due and offices had time, or all have told.
-pub fn is_to_close(due: Timestamp, first: Timestamp, now: Timestamp, told: usize, asked: usize) -> bool {
-    let last = due.max(first.plus_days(PATIENCE_DAYS));
-    told > 0 && (told >= asked || now > last)
+/// Whether a sum is closed now: all have told, or it was due (`due` is the end of that day) and offices had time. With fewer offices than
+/// the agreement asks for it stays open.
+pub fn is_to_close(
+    (due, first, now): (Timestamp, Timestamp, Timestamp),
+    (told, asked, least): (usize, usize, usize),
+) -> bool {
+    told >= least && (told >= asked || now > due.max(first).plus_days(PATIENCE_DAYS))
+}
+
+/// Whether each office is named once, in order: one that is named twice is one office and not two.
+pub fn is_in_order(offices: &[OfficeId]) -> bool {
+    offices.is_sorted_by(|one, next| one < next)
 }
 
 /// What one number of the row counts.
@@ -264,9 +272,10 @@ fn alerts(indicator: &Indicator, outcome: Outcome, threshold: u16) -> Figure {
     Figure {
         indicator: Word::cut(&indicator.id),
         cells: List::new(told.map(cell).collect()).unwrap_or_default(),
-        covered: Some(outcome.covered),
-        missing: Some(outcome.missing),
-        excluded: Some(outcome.excluded),
+        // Their sum would tell of those that are not told.
+        covered: None,
+        missing: None,
+        excluded: None,
         withheld: 0,
     }
 }
@@ -326,7 +335,12 @@ mod tests {
         };
         let all = Indicator { id: "all".into(), by: vec![], ..sex.clone() };
         let office = |byte| OfficeId::new([byte; 32]);
-        let terms = Terms { way, aggregators: vec![office(1), office(2)], ..Terms::plain(Rhythm::Year) };
+        let terms = Terms {
+            way,
+            aggregators: vec![office(1), office(2)],
+            from: "2026-01-01".parse().ok(),
+            ..Terms::plain(Rhythm::Year)
+        };
         Agreement { id: Word::new("sum").unwrap(), version: 1, terms, indicators: vec![sex, all] }
     }
 
@@ -395,6 +409,7 @@ mod tests {
             own.check().unwrap_err()
         };
         assert!(wrong(&|own| own.terms.aggregators.truncate(1)).contains("two aggregators"));
+        assert!(wrong(&|own| own.terms.from = None).contains("from when on"));
         assert!(wrong(&|own| own.indicators[0].by[0].codes.clear()).contains("codes = ["));
         assert!(wrong(&|own| own.indicators[0].measure = Measure::Sum("cases".into())).contains("only counts"));
         let many = (0..300).map(|at| format!("c{at}")).collect::<Vec<_>>();
@@ -407,6 +422,20 @@ mod tests {
             })
             .contains("epsilon_percent")
         );
+    }
+
+    #[test]
+    fn a_sum_is_closed_when_all_told_or_had_time_and_never_with_too_few() {
+        let day = |day: u64| Timestamp::default().plus_days(day);
+        // Due on day 10; the first report on day 2, or late on day 20.
+        let close = |now: u64, first: u64, told| is_to_close((day(10), day(first), day(now)), (told, 5, 3));
+        assert!(close(3, 2, 5), "all told");
+        assert!(!close(12, 2, 4) && close(14, 2, 4), "three days after it was due");
+        assert!(!close(22, 20, 4) && close(24, 20, 4), "three days after the first");
+        assert!(!close(100, 2, 2), "two are too few, however long");
+        let office = |byte| OfficeId::new([byte; 32]);
+        assert!(is_in_order(&[office(1), office(2)]) && !is_in_order(&[office(1), office(1)]));
+        assert!(!is_in_order(&[office(2), office(1)]));
     }
 
     #[test]

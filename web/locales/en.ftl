@@ -2638,3 +2638,6 @@ problem-sum-spent = The noisy answers of { $detail } have used up what may be to
 collector-sum = Only the sum of all offices was told. Numbers of people below { $threshold } are withheld, and others with them.
 collector-error = With noise: 95 of 100 numbers are off by no more than { $error }.
 collector-summed = Offices in the sum
+problem-sum-own = Your office adds up for this sum, so that it does not tell in it.
+problem-table-changed = The numbers have changed since you looked. Look at the table again.
+sum-read = Taken by the first of the two who add { $when }.

@@ -2639,3 +2639,6 @@ problem-sum-spent = Las respuestas con ruido de { $detail } han agotado lo que s
 collector-sum = Solo se dio la suma de todas las oficinas. Se retienen los números de personas menores de { $threshold }, y otros con ellos.
 collector-error = Con ruido: 95 de cada 100 números se desvían como mucho en { $error }.
 collector-summed = Oficinas en la suma
+problem-sum-own = Su oficina suma en esta suma, así que no responde en ella.
+problem-table-changed = Los números han cambiado desde que los vio. Mire la tabla otra vez.
+sum-read = Recibido por la primera de las dos que suman { $when }.

@@ -2639,3 +2639,6 @@ problem-sum-spent = Les réponses bruitées de { $detail } ont épuisé ce qui p
 collector-sum = Seule la somme de tous les bureaux a été donnée. Les nombres de personnes inférieurs à { $threshold } sont retenus, et d’autres avec eux.
 collector-error = Avec du bruit : 95 nombres sur 100 s’écartent d’au plus { $error }.
 collector-summed = Bureaux dans la somme
+problem-sum-own = Votre bureau additionne pour cette somme : il n’y répond pas.
+problem-table-changed = Les nombres ont changé depuis que vous les avez vus. Regardez de nouveau le tableau.
+sum-read = Reçu par le premier des deux qui additionnent { $when }.

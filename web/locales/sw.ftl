@@ -2639,3 +2639,6 @@ problem-sum-spent = Majibu yenye kelele ya { $detail } yametumia yote yanayoweza
 collector-sum = Jumla ya ofisi zote tu ndiyo iliyosemwa. Namba za watu chini ya { $threshold } huzuiwa, na nyingine pamoja nazo.
 collector-error = Kwa kelele: namba 95 kati ya 100 hazikosei zaidi ya { $error }.
 collector-summed = Ofisi zilizo katika jumla
+problem-sum-own = Ofisi yako inajumlisha kwa jumla hii, kwa hiyo haijibu ndani yake.
+problem-table-changed = Namba zimebadilika tangu ulipoziangalia. Angalia jedwali tena.
+sum-read = Imepokelewa na wa kwanza kati ya wawili wanaojumlisha { $when }.

@@ -310,6 +310,9 @@ pub(crate) struct Days {
     /// Of which agreement; of the first where none is named.
     #[serde(default)]
     pub(crate) agreement: String,
+    /// What the preview said in `seen`: that table leaves, and no other.
+    #[serde(default)]
+    pub(crate) seen: Option<String>,
 }
 
 impl Days {
@@ -666,7 +669,7 @@ async fn answer_agreement(State(app): State<App>, caller: Caller, Body(input): B
 #[utoipa::path(post, path = "/api/v1/tables", request_body = Days, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn approve_table(State(app): State<App>, caller: Caller, Body(days): Body<Days>) -> Answer<Made> {
     let period = days.period()?;
-    at_desk(&app, move || caller.desk.approve_table(&days.agreement, period).map(|id| Made { id })).await
+    at_desk(&app, move || caller.desk.approve_table(&days.agreement, period, days.seen).map(|id| Made { id })).await
 }
 
 #[utoipa::path(get, path = "/api/v1/collected", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = CollectedView), (status = 403, body = Problem)))]

@@ -75,8 +75,8 @@ fn words<'a>(list: &str, all: impl Iterator<Item = Option<&'a str>>) -> Column {
     Column::Code(codes)
 }
 
-/// First and last case of somebody, and how many.
-type Seen = (Day, Day, i64);
+/// First and last case of somebody, how many, and whether every record of theirs may be counted.
+type Seen = (Day, Day, i64, bool);
 
 fn days(from: Day, to: Day) -> Option<i64> {
     Some(i64::from(from.days_to(to)))
@@ -231,8 +231,10 @@ impl Tables {
         let mut people: HashMap<RecordId, Seen> = HashMap::new();
         for case in self.cases.values().filter(|case| counts(case)) {
             for client in &case.clients {
-                let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0));
-                *seen = (seen.0.min(case.opened), seen.1.max(case.opened), seen.2 + 1);
+                let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0, true));
+                // Who objected under one of two records that became one has objected.
+                let counts = self.persons.get(client).is_none_or(|person| person.counting.counts());
+                *seen = (seen.0.min(case.opened), seen.1.max(case.opened), seen.2 + 1, seen.3 && counts);
             }
         }
         let rows: Vec<(Option<&PersonRow>, Seen)> =
@@ -241,7 +243,7 @@ impl Tables {
         let column = |name: &str| {
             Some(match name {
                 "first_case" => Column::Day(rows.iter().map(|(_, (first, ..))| Some(*first)).collect()),
-                "last_case" => Column::Day(rows.iter().map(|(_, (_, last, _))| Some(*last)).collect()),
+                "last_case" => Column::Day(rows.iter().map(|(_, (_, last, ..))| Some(*last)).collect()),
                 "sex" => codes(traits().map(|traits| traits?.sex.as_deref())),
                 "age_band" => {
                     let mut bands = Codes::default();
@@ -250,12 +252,15 @@ impl Tables {
                     Column::Code(bands)
                 }
                 "nationality" => codes(traits().map(|traits| traits?.nationality.as_deref())),
-                "cases" => Column::Number(rows.iter().map(|(.., (_, _, cases))| Some(*cases)).collect()),
+                "cases" => Column::Number(rows.iter().map(|(_, (_, _, cases, _))| Some(*cases)).collect()),
                 _ => return None,
             })
         };
         Columns {
-            counts: rows.iter().map(|(person, _)| person.is_none_or(|person| person.counting.counts())).collect(),
+            counts: rows
+                .iter()
+                .map(|(person, (.., counts))| *counts && person.is_none_or(|person| person.counting.counts()))
+                .collect(),
             units: Vec::new(),
             columns: wanted.of(Source::People, column),
         }

@@ -722,7 +722,18 @@ impl Office {
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
         let collects = directory.member(&self.keys.office).is_some_and(|member| member.has_role(Role::Collector));
-        if !collects || table.office != from || !table.is_known() {
+        let tells = directory.member(&from).is_some_and(|member| member.has_role(Role::Office));
+        let (all, _) = self.agreements();
+        let agreed = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id == table.agreement);
+        if agreed.is_none_or(|known| known.version < table.agreement_version)
+            && let Some(directory) = self.around.directory()
+        {
+            // The network file that names the agreement may come later.
+            return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+        }
+        let is_asked =
+            agreed.is_some_and(|known| known.version == table.agreement_version && known.terms.has(table.period));
+        if !collects || !tells || !is_asked || table.office != from || !table.is_known() {
             return Ok(Taken::Aside("a table that is not for us"));
         }
         self.vault.write(None, "receive_table", move |tx| {

@@ -16,7 +16,7 @@ use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::indicators::Indicator;
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::statistics::{
-    self, Agreement, Figure, Past, Rhythm, Table, Way, Withhold, agreement_hash, next_release,
+    self, Agreement, AgreementText, Figure, Past, Rhythm, Table, Way, Withhold, agreement_hash, next_release,
 };
 use casemesh_protocol::tally::{self, Tally, TallyStep, tally_of};
 use casemesh_protocol::time::{Day, Period, Timestamp};
@@ -108,6 +108,8 @@ pub struct TablePreview {
     pub last: Option<Timestamp>,
     /// Why nothing may leave now.
     pub refused: Option<FieldProblem>,
+    /// What names exactly this table: who approves says what they saw.
+    pub seen: String,
 }
 
 /// What a collector shows.
@@ -219,10 +221,15 @@ impl Ledger {
 impl Office {
     /// What the network asks; what of it cannot be read, and why.
     pub(super) fn agreements(&self) -> (Vec<Agreed>, Vec<String>) {
-        match self.around.directory() {
-            Some(directory) => indicators::asked(directory.agreements()),
-            None => indicators::asked(std::iter::empty()),
+        let Some(directory) = self.around.directory() else { return indicators::asked(std::iter::empty()) };
+        let (known, agreed) = (directory.agreements().count(), directory.roots().current().agreements.as_slice().len());
+        if known == agreed {
+            return indicators::asked(directory.agreements());
         }
+        // What the stewards agreed on is not replaced by what they did not.
+        let (all, mut problems) = indicators::agreements(directory.agreements());
+        problems.push("the text of an agreement is missing; ask a registrar for the network file".into());
+        (all, problems)
     }
 
     pub(super) fn collector(&self) -> Option<(OfficeId, String)> {
@@ -233,10 +240,11 @@ impl Office {
             .map(|(office, member)| (*office, member.record.name.to_string()))
     }
 
-    /// How an agreement is answered: what was decided last about this version of it.
-    fn choice(&self, agreement: &Agreement) -> Option<AgreementChoice> {
+    /// How an agreement is answered: what was decided last about this text of it.
+    fn choice(&self, agreed: &Agreed) -> Option<AgreementChoice> {
         let tables = self.index.read();
-        let of = |choice: &&AgreementChoice| choice.agreement == agreement.id && choice.version == agreement.version;
+        let hash = agreement_hash(&agreed.text);
+        let of = |choice: &&AgreementChoice| choice.agreement == hash;
         tables.choices.values().map(AsRef::as_ref).filter(of).max_by_key(|choice| choice.id).cloned()
     }
 
@@ -253,9 +261,8 @@ impl Office {
             return;
         }
         let (all, _) = self.agreements();
-        let by_itself = |agreed: &&Agreed| {
-            self.choice(&agreed.agreement).is_some_and(|choice| choice.answering == Answering::ByItself)
-        };
+        let by_itself =
+            |agreed: &&Agreed| self.choice(agreed).is_some_and(|choice| choice.answering == Answering::ByItself);
         let today = self.index.read().zone.day(self.around.clock.now());
         let ledger = Ledger::of(self.index.read().releases.values().map(AsRef::as_ref));
         let mut has_left = false;
@@ -286,13 +293,21 @@ impl Office {
 }
 
 /// Sends a report to both aggregators: its row in the outbox, that of the leader.
-fn report(tx: &mut Tx<'_>, agreed: &Agreed, period: Period, row: &[u64]) -> Result<RecordId, DeskError> {
+fn report(
+    tx: &mut Tx<'_>,
+    agreed: &Agreed,
+    (ours, period): (OfficeId, Period),
+    row: &[u64],
+) -> Result<RecordId, DeskError> {
     let refused = |problem: &str| DeskError::Invalid(vec![FieldProblem::new("from", problem)]);
     let agreement = agreement_hash(&agreed.text);
     let name = tally_of(&agreement, period);
     let split = sum_of(&agreed.agreement, &name).and_then(|sum| sum.split(row));
     let report = split.map_err(|_| refused("sum-too-many"))?;
     let [leader, helper] = agreed.agreement.terms.aggregators.as_slice() else { return Err(DeskError::NotFound) };
+    if [leader, helper].contains(&&ours) {
+        return Err(refused("sum-own"));
+    }
     let mut rows = Vec::new();
     for (to, share) in [(*leader, report.leader), (*helper, report.helper)] {
         let step = TallyStep::Share { nonce: report.nonce, public: report.public.clone(), share };
@@ -306,13 +321,16 @@ fn release(
     tx: &mut Tx<'_>,
     (agreed, period, today): (&Agreed, Period, Day),
     (office, to): (OfficeId, OfficeId),
-    Prepared { figures, row }: Prepared,
+    Prepared { figures, row, approved }: Prepared,
 ) -> Result<RecordId, DeskError> {
     let refused = |problem: FieldProblem| DeskError::Invalid(vec![problem]);
     let releases: Vec<Release> = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record).collect();
     let ledger = Ledger::of(releases.iter());
     let next = next_release(&agreed.agreement, period, today, figures, ledger.past());
     let (figures, _) = next.map_err(|why| refused(problem_of(&why)))?;
+    if approved.is_some_and(|approved| approved != seen(&agreed.text, &figures)) {
+        return Err(refused(FieldProblem::new("from", "table-changed")));
+    }
     let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
     let figures = List::new(figures).map_err(|_| refused(FieldProblem::new("from", "table-too-large")))?;
     let table = Table::new(&agreed.agreement, (office, period, release), tx.now(), figures);
@@ -322,7 +340,7 @@ fn release(
     // Of a sum the numbers stay here: shares of them leave.
     let outbox = match &row {
         None => Outward::control(Control::table(to, table.clone())).queue_row(tx)?,
-        Some(row) => report(tx, agreed, period, row)?,
+        Some(row) => report(tx, agreed, (office, period), row)?,
     };
     let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
     tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
@@ -334,6 +352,18 @@ fn release(
 struct Prepared {
     figures: Vec<Figure>,
     row: Option<Vec<u64>>,
+    /// The table that somebody saw and approved.
+    approved: Option<String>,
+}
+
+/// What names a table: its agreement and its figures.
+fn seen(agreement: &AgreementText, figures: &[Figure]) -> String {
+    let figures: Vec<Vec<u8>> = figures.iter().map(casemesh_crypto::wire::encode).collect();
+    let parts: Vec<&[u8]> = figures.iter().map(Vec::as_slice).collect();
+    let hash = casemesh_crypto::hash::sha256(
+        &[&[b"casemesh/1/seen-table\0".as_slice(), agreement.as_str().as_bytes()], parts.as_slice()].concat(),
+    );
+    hash.to_string()
 }
 
 fn prepared(agreement: &Agreement, columns: &AllColumns, period: Period) -> Prepared {
@@ -345,6 +375,7 @@ fn prepared(agreement: &Agreement, columns: &AllColumns, period: Period) -> Prep
     Prepared {
         figures: agreement.indicators.iter().map(figure).collect(),
         row: is_sum.then(|| tally::row(agreement, |source| columns.of(source), period)),
+        approved: None,
     }
 }
 
@@ -371,7 +402,7 @@ impl Desk {
         let today = self.today();
         let view = |agreed: &Agreed| {
             let agreement = &agreed.agreement;
-            let choice = self.office.choice(agreement);
+            let choice = self.office.choice(agreed);
             let tables = self.office.index.read();
             let own = || tables.releases.values().filter(|release| release.table.agreement == agreement.id);
             let mut periods = agreement.terms.ended(today);
@@ -414,7 +445,8 @@ impl Desk {
     /// When the account may not approve tables, there is no such agreement, or a refusal has no reason.
     pub fn answer_agreement(&self, input: &AnsweringInput) -> Result<(), DeskError> {
         self.allow(Ask::ApproveTable)?;
-        let agreement = self.agreed(&input.agreement)?.agreement;
+        let Agreed { agreement, text } = self.agreed(&input.agreement)?;
+        let agreement_text = agreement_hash(&text);
         let mut problems = self.problems();
         let answering: Option<Answering> = problems.word("answering", &input.answering);
         let reason = input.reason.trim().to_owned();
@@ -428,8 +460,7 @@ impl Desk {
         let Some(answering) = answering else { return Err(DeskError::NotFound) };
         self.write("answer_agreement", move |tx| {
             let (id, by, at) = (tx.fresh_id(), tx.staff(), tx.now());
-            let (agreement, version) = (agreement.id, agreement.version);
-            tx.insert(&AgreementChoice { id, agreement, version, answering, reason, by, at })?;
+            tx.insert(&AgreementChoice { id, agreement: agreement_text, answering, reason, by, at })?;
             tx.about(id);
             Ok::<_, DeskError>(())
         })?;
@@ -443,13 +474,14 @@ impl Desk {
     /// When the account may not approve tables, or there is no such agreement.
     pub fn table_preview(&self, agreement: &str, period: Period) -> Result<TablePreview, DeskError> {
         self.allow(Ask::ApproveTable)?;
-        let Agreed { agreement, .. } = self.agreed(agreement)?;
+        let agreed = self.agreed(agreement)?;
+        let agreement = agreed.agreement.clone();
         let today = self.today();
         let columns = self.office.all_columns(std::iter::once(&agreement), today);
         let figures = prepared(&agreement, &columns, period).figures;
         let ledger = Ledger::of(self.office.index.read().releases.values().map(AsRef::as_ref));
         let last = ledger.last(&agreement, period);
-        let choice = self.office.choice(&agreement);
+        let choice = self.office.choice(&agreed);
         let (figures, waiting, mut refused) =
             match next_release(&agreement, period, today, figures.clone(), ledger.past()) {
                 Ok((figures, waiting)) => (figures, waiting, None),
@@ -471,25 +503,26 @@ impl Desk {
             waiting,
             last: last.map(|last| last.made),
             refused,
+            seen: seen(&agreed.text, &figures),
         })
     }
 
-    /// Approves the table of a period and sends it to the collector. What stands against it is said as a problem of the period.
+    /// Approves the table of a period and sends it to the collector; with what was seen of it, that table and no other. What stands against it is said as a problem of the period.
     ///
     /// # Errors
     /// When there is no collector, the office refuses the agreement, or what left before stands against it.
-    pub fn approve_table(&self, agreement: &str, period: Period) -> Result<RecordId, DeskError> {
+    pub fn approve_table(&self, agreement: &str, period: Period, seen: Option<String>) -> Result<RecordId, DeskError> {
         self.allow(Ask::ApproveTable)?;
         let Some((to, _)) = self.office.collector() else {
             return Err(DeskError::Partner("the network has no collector".into()));
         };
         let agreed = self.agreed(agreement)?;
-        if self.office.choice(&agreed.agreement).is_some_and(|choice| choice.answering == Answering::Refused) {
+        if self.office.choice(&agreed).is_some_and(|choice| choice.answering == Answering::Refused) {
             return Err(DeskError::Invalid(vec![FieldProblem::new("answering", "agreement-refused")]));
         }
         let today = self.today();
         let columns = self.office.all_columns(std::iter::once(&agreed.agreement), today);
-        let ready = prepared(&agreed.agreement, &columns, period);
+        let ready = Prepared { approved: seen, ..prepared(&agreed.agreement, &columns, period) };
         let office = self.office.keys.office;
         let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), ready))?;
         self.office.release_outbox();

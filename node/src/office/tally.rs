@@ -4,18 +4,20 @@
 use super::exchange::{Awaited, Taken};
 use super::outward::Outward;
 use super::{DeskError, Office};
-use crate::indicators::Agreed;
+use crate::indicators::{self, Agreed};
 use crate::records::{ReportState, Seen, TallyKept, TallyPart, TallyReport};
 use crate::secure_sum::{Received, SecureSum, SumError, VERIFY_KEY_BYTES};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::{self, os_rng};
 use casemesh_protocol::bounded::List;
-use casemesh_protocol::directory::{Directory, Role};
+use casemesh_protocol::directory::{Directory, Member, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::statistics::{Agreement, Figure, Way, agreement_hash};
-use casemesh_protocol::tally::{self, ITEMS_MAX, Tally, TallyItem, TallyStep, is_to_close, tally_of, width};
+use casemesh_protocol::statistics::{Agreement, AgreementText, Figure, Way, agreement_hash};
+use casemesh_protocol::tally::{
+    self, ITEMS_MAX, Tally, TallyItem, TallyStep, is_in_order, is_to_close, tally_of, width,
+};
 use casemesh_protocol::time::{Period, Timestamp};
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ pub(super) fn sum_of(agreement: &Agreement, tally: &Digest) -> Result<SecureSum,
 struct Work {
     sum: SecureSum,
     agreement: Digest,
+    text: AgreementText,
     period: Period,
     name: Digest,
     leader: OfficeId,
@@ -52,13 +55,26 @@ pub(super) struct Summed {
 
 impl Office {
     fn work(&self, agreement: &Digest, period: Period) -> Option<(Work, Agreement)> {
-        let (all, _) = self.agreements();
-        let Agreed { agreement: known, .. } = all.into_iter().find(|one| agreement_hash(&one.text) == *agreement)?;
+        let known = self.text_of(agreement)?;
+        let text = known.clone();
+        let known = indicators::read_agreement(known.as_str()).ok()?;
         let [leader, helper] = known.terms.aggregators.as_slice() else { return None };
         let (leader, helper, name) = (*leader, *helper, tally_of(agreement, period));
         let is_asked = known.terms.way != Way::Plain && known.terms.has(period);
         let sum = sum_of(&known, &name).ok().filter(|_| is_asked)?;
-        Some((Work { sum, agreement: *agreement, period, name, leader, helper }, known))
+        Some((Work { sum, agreement: *agreement, text, period, name, leader, helper }, known))
+    }
+
+    /// The text of an agreement: one that holds, or that a sum was begun under.
+    fn text_of(&self, agreement: &Digest) -> Option<AgreementText> {
+        let directory = self.around.directory()?;
+        if let Some(text) = directory.agreements().find(|text| agreement_hash(text) == *agreement) {
+            return Some(text.clone());
+        }
+        let tables = self.index.read();
+        let kept = tables.tallies.values().find(|kept| kept.agreement == *agreement).map(|kept| kept.text.clone());
+        let part = || tables.tally_parts.values().find(|part| part.agreement == *agreement);
+        kept.or_else(|| part().map(|part| part.text.clone()))
     }
 
     /// Takes what another party of a sum says.
@@ -81,7 +97,12 @@ impl Office {
         let is_aggregator = [work.leader, work.helper].contains(&ours);
         let member = directory.member(&from);
         let is_fine = match &told.step {
-            TallyStep::Share { .. } => is_aggregator && member.is_some_and(|member| member.has_role(Role::Office)),
+            TallyStep::Share { .. } => {
+                let today = self.index.read().zone.day(self.around.clock.now());
+                // The stewards said from when on: nobody fills the store with periods of long ago.
+                let is_over = agreement.terms.has(told.period) && told.period.to < today;
+                is_aggregator && is_over && member.is_some_and(|member| member.has_role(Role::Office))
+            }
             TallyStep::Questions { .. } | TallyStep::Close { .. } => ours == work.helper && from == work.leader,
             TallyStep::Answers { .. } => ours == work.leader && from == work.helper,
             TallyStep::Sum { .. } => {
@@ -92,7 +113,7 @@ impl Office {
         if !is_fine {
             return Ok(Taken::Aside("part of a sum from an office whose part it is not"));
         }
-        let collector = self.collector().map(|(collector, _)| collector);
+        let collector = self.tally_collector();
         self.vault.write(None, "tally", move |tx| {
             let aside = match told.step {
                 TallyStep::Share { nonce, public, share } => work.take_share(tx, from, nonce, (public, share))?,
@@ -126,6 +147,7 @@ impl Office {
     fn lead(&self, work: Work, agreement: &Agreement, kept: &TallyKept) -> Result<(), DeskError> {
         let Some(directory) = self.around.directory() else { return Ok(()) };
         let name = work.name;
+        let zone = self.index.read().zone.clone();
         let in_state = |wanted: ReportState| -> Vec<OfficeId> {
             let tables = self.index.read();
             let own = tables.tally_reports.range((name, OfficeId::new([0; 32]))..);
@@ -138,19 +160,33 @@ impl Office {
             self.vault.write(None, "tally", move |tx| work.ask(tx, &some))?;
         }
         let added = in_state(ReportState::Added);
-        let asked = directory.members().filter(|(_, member)| member.has_role(Role::Office)).count();
-        let due = agreement.terms.due(kept.period).start();
-        let is_settled = in_state(ReportState::Asked).is_empty() && in_state(ReportState::Waiting).is_empty();
-        if is_settled && is_to_close(due, kept.opened, self.around.clock.now(), added.len(), asked) {
-            let collector = self.collector().map(|(collector, _)| collector);
+        // Who adds does not tell in the same sum. What the helper has not answered by the end is left out.
+        let adds = |office: &OfficeId| [work.leader, work.helper].contains(office);
+        let is_asked = |(office, member): &(&OfficeId, &Member)| member.has_role(Role::Office) && !adds(office);
+        let asked = directory.members().filter(is_asked).count();
+        let due = zone.instant(agreement.terms.due(kept.period).plus_days(1), 0);
+        let least = usize::from(agreement.terms.least_offices);
+        let times = (due, kept.opened, self.around.clock.now());
+        if is_to_close(times, (added.len(), asked, least)) {
+            let collector = self.tally_collector();
             let agreement = agreement.clone();
             self.vault.write(None, "tally", move |tx| {
-                let offices = List::new(added.clone()).unwrap_or_default();
-                Outward::control(Control::tally(work.helper, work.tally(TallyStep::Close { offices }))).queue(tx)?;
-                work.close(tx, &agreement, added, collector).map(drop)
+                if let Some(why) = work.close(tx, &agreement, added.clone(), collector)? {
+                    tracing::warn!(why, "a secure sum cannot be closed");
+                    return Ok(());
+                }
+                let offices = List::new(added).unwrap_or_default();
+                Outward::control(Control::tally(work.helper, work.tally(TallyStep::Close { offices }))).queue(tx)
             })?;
         }
         Ok(())
+    }
+
+    /// The network's collector, which may be this office, and where it is.
+    fn tally_collector(&self) -> Option<(OfficeId, bool)> {
+        let directory = self.around.directory()?;
+        let collector = directory.members().find(|(_, member)| member.has_role(Role::Collector))?;
+        Some((*collector.0, *collector.0 == self.keys.office))
     }
 
     /// What the two aggregators told of a sum, put together.
@@ -164,7 +200,7 @@ impl Office {
         drop(tables);
         let at = leader.at.max(helper.at);
         // Two sums of different offices are no sum.
-        if leader.offices != helper.offices {
+        if leader.offices != helper.offices || !is_in_order(&leader.offices) {
             tracing::warn!(%period, "the aggregators added the reports of different offices");
             return Some(Summed { offices: Vec::new(), figures: Vec::new(), at });
         }
@@ -206,7 +242,8 @@ impl Work {
             return Ok(known);
         }
         let (tally, agreement, period, opened) = (self.name, self.agreement, self.period, tx.now());
-        let kept = TallyKept { id, tally, agreement, period, key: Vec::new(), opened, closed: None };
+        let text = self.text.clone();
+        let kept = TallyKept { id, tally, agreement, text, period, key: Vec::new(), opened, closed: None };
         tx.insert(&kept)?;
         Ok((kept, 1))
     }
@@ -308,11 +345,11 @@ impl Work {
         sum: Vec<u8>,
     ) -> Result<Aside, DeskError> {
         let id = id_of(&self.name, Some(&from));
-        if row_of::<TallyPart>(tx, id)?.is_some() {
-            return Ok(Some("a second sum of one aggregator"));
+        if row_of::<TallyPart>(tx, id)?.is_some() || !is_in_order(&offices) {
+            return Ok(Some("a second sum of one aggregator, or one that names an office twice"));
         }
         let (tally, agreement, period, at) = (self.name, self.agreement, self.period, tx.now());
-        tx.insert(&TallyPart { id, tally, agreement, period, from, offices, sum, at })?;
+        tx.insert(&TallyPart { id, tally, agreement, text: self.text.clone(), period, from, offices, sum, at })?;
         Ok(None)
     }
 
@@ -368,10 +405,13 @@ impl Work {
         tx: &mut Tx<'_>,
         agreement: &Agreement,
         offices: Vec<OfficeId>,
-        collector: Option<OfficeId>,
+        collector: Option<(OfficeId, bool)>,
     ) -> Result<Aside, DeskError> {
         let (mut kept, revision) = self.kept(tx)?;
-        let Some(collector) = collector.filter(|_| kept.closed.is_none()) else {
+        if !is_in_order(&offices) || offices.len() < usize::from(agreement.terms.least_offices) {
+            return Ok(Some("the end of a sum of too few offices, or of one that is named twice"));
+        }
+        let Some((collector, is_here)) = collector.filter(|_| kept.closed.is_none()) else {
             return Ok(Some("the end of a sum that has ended, or that nobody collects"));
         };
         let mut shares = Vec::with_capacity(offices.len());
@@ -381,14 +421,14 @@ impl Work {
                 _ => return Ok(Some("the end of a sum with a report that was not added here")),
             }
         }
-        let is_enough = offices.len() >= usize::from(agreement.terms.least_offices);
-        let sum = match is_enough {
-            true => self.sum.added(&shares, agreement.noise_permille()),
-            false => Ok(Vec::new()),
+        let Ok(sum) = self.sum.added(&shares, agreement.noise_permille()) else {
+            return Ok(Some("shares that cannot be added"));
         };
-        let Ok(sum) = sum else { return Ok(Some("shares that cannot be added")) };
         kept.closed = Some(tx.now());
         tx.update(&kept, revision)?;
+        if is_here {
+            return self.take_sum(tx, collector, offices, sum);
+        }
         let offices = List::new(offices).unwrap_or_default();
         Outward::control(Control::tally(collector, self.tally(TallyStep::Sum { offices, sum }))).queue(tx)?;
         Ok(None)

@@ -118,8 +118,8 @@ async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Respons
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
         return table_page(&app, signed, asked, Vec::new()).await;
     };
-    let (desk, agreement) = (signed.desk.clone(), asked.agreement.clone());
-    match app.run(move || desk.approve_table(&agreement, period)).await {
+    let (desk, agreement, seen) = (signed.desk.clone(), asked.agreement.clone(), form.text("seen"));
+    match app.run(move || desk.approve_table(&agreement, period, Some(seen))).await {
         Ok(_) => go("/tables"),
         Err(DeskError::Invalid(problems)) => table_page(&app, signed, asked, problems).await,
         Err(error) => signed.refused(&error),
