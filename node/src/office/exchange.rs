@@ -899,16 +899,16 @@ fn take_claim(tx: &mut Tx<'_>, mut sealed: Sealed<Outbox>, claim: Claim) -> Resu
     Ok(tx.update(&sealed.record, sealed.revision)?)
 }
 
-/// The same event in a packet of its own, where the one that carried it was lost: the other office would wait for it for ever.
-/// A disclosure is not sent again by itself: somebody looks first.
+/// The same event, or part of a sum, in a packet of its own, where the one that carried it was lost: others would wait for it for
+/// ever. A disclosure is not sent again by itself: somebody looks first.
 fn again(row: &Outbox, fact: Fact, id: RecordId, packet_id: PacketId, now: Timestamp) -> Option<Outbox> {
-    let is_event = row.kind == PacketKind::ReferralEvent.number() && !row.body.is_empty();
+    let goes_again = [PacketKind::ReferralEvent, PacketKind::Tally].iter().any(|kind| row.kind == kind.number());
     let lost = match fact {
         Fact::Expired => Lost::Expired,
         Fact::Refused => Lost::Refused,
         Fact::Arrived(_) => return None,
     };
-    let (wait_ms, resends) = row.resends.after(is_event, lost)?;
+    let (wait_ms, resends) = row.resends.after(goes_again && !row.body.is_empty(), lost)?;
     Some(Outbox {
         id,
         packet_id,
