@@ -888,6 +888,8 @@ async fn walk(tools: (String, PathBuf)) {
     walk.check("cases").await;
     walk.go(&format!("{advice_base}figures?from=2020-01-01&to={today}")).await;
     walk.check("figures").await;
+    walk.press("a[href*='/figures/cases?']").await;
+    walk.check("figures-cases").await;
     walk.go(&format!("{advice_base}tables")).await;
     walk.check("tables").await;
     let table = format!("{advice_base}tables/show?from=2020-01-01&to={today}");

@@ -1098,6 +1098,15 @@ fn a_report_is_computed_from_data_and_says_what_is_missing() {
         (Some(2), Some(1), 1),
         "one has no type, and it is said"
     );
+    let (_, behind, all) = desk.cases_behind("opened", period, Some(0)).unwrap();
+    assert_eq!((behind.len(), behind[0].id, all), (1, case, 1), "behind the number stands the case");
+    let (_, behind, _) = desk.cases_behind("opened", period, None).unwrap();
+    assert_eq!(
+        behind.iter().map(|case| case.id).collect::<Vec<_>>(),
+        [untyped],
+        "and behind what is missing, what lacks it"
+    );
+    assert!(desk.cases_behind("new_people", period, Some(0)).is_err(), "people are no cases");
     let value = |report: &casemesh_node::office::ReportView, id: &str| {
         number(report, id).cells[0].value.as_deref().unwrap().parse::<i64>().unwrap()
     };

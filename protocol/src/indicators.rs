@@ -569,57 +569,124 @@ struct Sum {
 /// The place of a class where nothing is told apart.
 const WHOLE: u32 = u32::MAX;
 
-/// Computes an indicator of a period.
-pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outcome {
-    let mut outcome = Outcome::default();
-    let mut cells: BTreeMap<[u32; 2], Sum> = BTreeMap::new();
-    let stands = Stands::of(&indicator.when, columns, period);
-    let of: Vec<Asked<'_>> = indicator.of.iter().map(|rule| Asked::of(rule, columns)).collect();
-    let share: Vec<Asked<'_>> = indicator.share.iter().map(|rule| Asked::of(rule, columns)).collect();
-    let apart: Vec<Apart<'_>> =
-        indicator.by.iter().map(|by| Apart { by, column: columns.columns.get(by.column.as_str()) }).collect();
-    let measured = match &indicator.measure {
-        Measure::Count | Measure::Offices => None,
-        Measure::Sum(column) | Measure::Median(column) => Some(match columns.columns.get(column.as_str()) {
-            Some(Column::Number(numbers)) => numbers.as_slice(),
-            _ => &[],
-        }),
-    };
-    for (row, counts) in columns.counts.iter().enumerate() {
+/// How a row stands to an indicator of a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is of another period, or not asked for.
+    Out,
+    /// Nobody may count it.
+    Excluded,
+    /// Something that the indicator needs was not recorded.
+    Missing,
+    /// It is in that cell, counts there or not, and has that number.
+    In([u32; 2], bool, Option<i64>),
+}
+
+/// An indicator with the columns and the period at hand.
+struct Look<'a> {
+    columns: &'a Columns,
+    stands: Stands<'a>,
+    of: Vec<Asked<'a>>,
+    share: Vec<Asked<'a>>,
+    apart: Vec<Apart<'a>>,
+    measured: Option<&'a [Option<i64>]>,
+}
+
+impl<'a> Look<'a> {
+    fn new(indicator: &'a Indicator, columns: &'a Columns, period: Period) -> Self {
+        let measured = match &indicator.measure {
+            Measure::Count | Measure::Offices => None,
+            Measure::Sum(column) | Measure::Median(column) => Some(match columns.columns.get(column.as_str()) {
+                Some(Column::Number(numbers)) => numbers.as_slice(),
+                _ => &[],
+            }),
+        };
+        let apart = |by: &'a By| Apart { by, column: columns.columns.get(by.column.as_str()) };
+        Self {
+            columns,
+            stands: Stands::of(&indicator.when, columns, period),
+            of: indicator.of.iter().map(|rule| Asked::of(rule, columns)).collect(),
+            share: indicator.share.iter().map(|rule| Asked::of(rule, columns)).collect(),
+            apart: indicator.by.iter().map(apart).collect(),
+            measured,
+        }
+    }
+
+    fn at(&self, row: usize) -> Standing {
         // A row whose day was not recorded belongs to no period; it is missing in each.
-        let day = stands.has(row);
+        let day = self.stands.has(row);
         if day == Some(false) {
-            continue;
+            return Standing::Out;
         }
-        let is_asked = all_hold(&of, row);
+        let is_asked = all_hold(&self.of, row);
         if is_asked == Some(false) {
-            continue;
+            return Standing::Out;
         }
-        if !counts {
-            outcome.excluded += 1;
-            continue;
+        if self.columns.counts.get(row) != Some(&true) {
+            return Standing::Excluded;
         }
-        outcome.covered += 1;
-        let is_shared = all_hold(&share, row);
-        let value = measured.map(|numbers| numbers.get(row).copied().flatten());
+        let is_shared = all_hold(&self.share, row);
+        let value = self.measured.map(|numbers| numbers.get(row).copied().flatten());
         let mut key = [WHOLE; 2];
         let mut is_known = day.is_some() && is_asked.is_some() && is_shared.is_some() && value != Some(None);
-        for (apart, place) in apart.iter().zip(&mut key) {
+        for (apart, place) in self.apart.iter().zip(&mut key) {
             match apart.place(row) {
                 Some(known) => *place = known,
                 None => is_known = false,
             }
         }
-        if !is_known || (cells.len() >= CELLS_MAX && !cells.contains_key(&key)) {
+        match is_known {
+            true => Standing::In(key, is_shared == Some(true), value.flatten()),
+            false => Standing::Missing,
+        }
+    }
+
+    fn classes(&self, key: [u32; 2]) -> Vec<Class> {
+        self.apart.iter().zip(key).filter_map(|(apart, place)| apart.class(place)).collect()
+    }
+}
+
+/// The rows behind a number: those that count in the cell of these classes, or, with none, those that lack something.
+pub fn rows_behind(indicator: &Indicator, columns: &Columns, period: Period, cell: Option<&[Class]>) -> Vec<usize> {
+    let look = Look::new(indicator, columns, period);
+    let is_behind = |row: &usize| match (look.at(*row), cell) {
+        (Standing::Missing, None) => true,
+        (Standing::In(key, true, _), Some(classes)) => look.classes(key) == classes,
+        _ => false,
+    };
+    (0..columns.counts.len()).filter(is_behind).collect()
+}
+
+/// Computes an indicator of a period.
+pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut cells: BTreeMap<[u32; 2], Sum> = BTreeMap::new();
+    let look = Look::new(indicator, columns, period);
+    for row in 0..columns.counts.len() {
+        let (key, is_shared, value) = match look.at(row) {
+            Standing::Out => continue,
+            Standing::Excluded => {
+                outcome.excluded += 1;
+                continue;
+            }
+            Standing::Missing => {
+                outcome.covered += 1;
+                outcome.missing += 1;
+                continue;
+            }
+            Standing::In(key, is_shared, value) => (key, is_shared, value),
+        };
+        outcome.covered += 1;
+        if cells.len() >= CELLS_MAX && !cells.contains_key(&key) {
             outcome.missing += 1;
             continue;
         }
         let sum = cells.entry(key).or_default();
         sum.of += 1;
-        if is_shared == Some(true) {
+        if is_shared {
             sum.count += 1;
-            sum.values.extend(value.flatten());
-            if let (Some(unit), Some(value)) = (columns.units.get(row), value.flatten()) {
+            sum.values.extend(value);
+            if let (Some(unit), Some(value)) = (columns.units.get(row), value) {
                 let all = sum.units.entry(*unit).or_default();
                 *all = all.saturating_add(value);
             }
@@ -642,8 +709,7 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
                 sum.values.get(sum.values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
             }
         };
-        let classes = apart.iter().zip(key).filter_map(|(apart, place)| apart.class(place)).collect();
-        Cell { classes, value, of, largest }
+        Cell { classes: look.classes(key), value, of, largest }
     };
     outcome.cells = cells.into_iter().map(cell).collect();
     outcome.cells.sort_by(|one, other| one.classes.cmp(&other.classes));
@@ -715,6 +781,9 @@ mod tests {
         let found = compute(&by_type, &rows, year());
         assert_eq!((found.covered, found.missing, found.excluded), (3, 2, 1));
         assert_eq!(found.cells.iter().map(|cell| cell.value).collect::<Vec<_>>(), [1]);
+        // Behind each number stand its rows, and behind what is missing those that lack it.
+        assert_eq!(rows_behind(&by_type, &rows, year(), Some(&found.cells[0].classes)), [0]);
+        assert_eq!(rows_behind(&by_type, &rows, year(), None), [1, 4]);
         let rule = Rule { column: "case_type".into(), is: vec!["eviction".into()], ..Rule::default() };
         let share = Indicator { share: vec![rule], ..indicator(opened()) };
         let found = compute(&share, &rows, year());

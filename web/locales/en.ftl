@@ -2641,3 +2641,6 @@ collector-summed = Offices in the sum
 problem-sum-own = Your office adds up for this sum, so that it does not tell in it.
 problem-table-changed = The numbers have changed since you looked. Look at the table again.
 sum-read = Taken by the first of the two who add { $when }.
+behind-missing = Something is not recorded
+behind-first = The newest { $count } are shown.
+behind-none = No case that you may see stands behind this number.

@@ -2642,3 +2642,6 @@ collector-summed = Oficinas en la suma
 problem-sum-own = Su oficina suma en esta suma, así que no responde en ella.
 problem-table-changed = Los números han cambiado desde que los vio. Mire la tabla otra vez.
 sum-read = Recibido por la primera de las dos que suman { $when }.
+behind-missing = Falta un dato
+behind-first = Se muestran los { $count } más recientes.
+behind-none = Detrás de este número no hay ningún caso que usted pueda ver.

@@ -2642,3 +2642,6 @@ collector-summed = Bureaux dans la somme
 problem-sum-own = Votre bureau additionne pour cette somme : il n’y répond pas.
 problem-table-changed = Les nombres ont changé depuis que vous les avez vus. Regardez de nouveau le tableau.
 sum-read = Reçu par le premier des deux qui additionnent { $when }.
+behind-missing = Une donnée manque
+behind-first = Les { $count } plus récents sont affichés.
+behind-none = Aucun dossier que vous puissiez voir ne se trouve derrière ce nombre.

@@ -2642,3 +2642,6 @@ collector-summed = Ofisi zilizo katika jumla
 problem-sum-own = Ofisi yako inajumlisha kwa jumla hii, kwa hiyo haijibu ndani yake.
 problem-table-changed = Namba zimebadilika tangu ulipoziangalia. Angalia jedwali tena.
 sum-read = Imepokelewa na wa kwanza kati ya wawili wanaojumlisha { $when }.
+behind-missing = Kuna kitu hakijaandikwa
+behind-first = { $count } mpya zaidi zinaonyeshwa.
+behind-none = Hakuna kesi unayoweza kuiona nyuma ya namba hii.

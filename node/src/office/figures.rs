@@ -1,13 +1,13 @@
 //! What an office sees of its own work: the numbers that its network asks for, its report, and who its cases are about.
 
 use super::columns::Wanted;
-use super::{CodeView, Desk, DeskError};
+use super::{CaseSummary, CodeView, Desk, DeskError};
 use crate::index::{CASE_LISTS, CaseRow, Tables};
 use crate::indicators;
 use crate::policy::Ask;
 use crate::records::StaffRole;
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Class, Indicator, Measure, Source};
+use casemesh_protocol::indicators::{Class, Indicator, Measure, Source, compute, rows_behind};
 use casemesh_protocol::statistics::{self, Cell, Figure};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::Period;
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
+/// So many cases behind a number are shown.
+const BEHIND_MAX: usize = 200;
 /// So many classes stand side by side.
 const CROSSED_MAX: usize = 9;
 
@@ -87,6 +89,8 @@ pub struct FigureView {
     pub excluded: Option<u64>,
     /// How many numbers are withheld.
     pub withheld: u64,
+    /// Whether cases stand behind its numbers.
+    pub is_of_cases: bool,
 }
 
 /// A figure that is told apart by two columns, as rows and columns.
@@ -153,6 +157,7 @@ impl FigureView {
             missing: figure.missing,
             excluded: figure.excluded,
             withheld: figure.withheld,
+            is_of_cases: known.is_some_and(|one| one.source.0 == Source::Cases),
         }
     }
 }
@@ -282,6 +287,46 @@ impl Desk {
         let figures = self.whole(&shown, period);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         Ok(FiguresView { period, figures, persons, facts })
+    }
+
+    /// The cases behind a number of the report, as far as this account may see them: those of its cell, or, without one, those that lack
+    /// something that the indicator needs. The indicator with them, and how many there are.
+    ///
+    /// # Errors
+    /// When the account may not see figures, or there is no such number.
+    pub fn cases_behind(
+        &self,
+        figure: &str,
+        period: Period,
+        cell: Option<usize>,
+    ) -> Result<(FigureView, Vec<CaseSummary>, usize), DeskError> {
+        self.allow(Ask::SeeFigures)?;
+        let report = self.report(period)?;
+        let view = report.figures.into_iter().find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
+        let own = indicators::own(&self.office.around.folder).ok().flatten();
+        let pack = self.office.index.read().settings.as_ref().map(|settings| settings.pack.clone()).unwrap_or_default();
+        let sets = indicators::shipped(&pack).into_iter().chain(&own);
+        let one = sets.flat_map(|set| &set.indicators).find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
+        if one.source.0 != Source::Cases {
+            return Err(DeskError::NotFound);
+        }
+        let today = self.today();
+        let tables = self.office.index.read();
+        let sees = |case: &CaseRow| self.sees(&tables, case);
+        let columns = tables.columns(&Wanted::by(std::iter::once(one)), sees, false, today);
+        let columns = columns.of(Source::Cases);
+        let outcome = compute(one, columns, period);
+        let classes = match cell {
+            None => None,
+            Some(at) => Some(outcome.cells.get(at).ok_or(DeskError::NotFound)?.classes.as_slice()),
+        };
+        // In the order of the columns, which is that of the index.
+        let rows: Vec<&CaseRow> = tables.cases.values().map(Box::as_ref).filter(|case| sees(case)).collect();
+        let behind = rows_behind(one, columns, period, classes);
+        let mut found: Vec<&CaseRow> = behind.iter().filter_map(|row| rows.get(*row).copied()).collect();
+        found.sort_unstable_by_key(|case| std::cmp::Reverse((case.opened, case.id)));
+        let shown = found.iter().take(BEHIND_MAX).map(|case| self.summary(&tables, case)).collect();
+        Ok((view, shown, found.len()))
     }
 
     /// The indicators of a period, over the cases that this account counts.

@@ -3,20 +3,25 @@
 use crate::App;
 use crate::documents::handed_out;
 use crate::form::Form;
-use crate::page::{Page, Signed, html_with};
+use crate::page::{Page, Signed, html, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use casemesh_node::office::{DeskError, FieldProblem, FigureView, FiguresView, HandedOut, ReportView};
+use casemesh_node::office::{
+    CaseSummary, CellView, DeskError, FieldProblem, FigureView, FiguresView, HandedOut, ReportView,
+};
 use casemesh_node::policy::Ask;
 use casemesh_protocol::time::{Day, Period};
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/figures", get(show)).route("/figures/table", get(report_table))
+    Router::new()
+        .route("/figures", get(show))
+        .route("/figures/table", get(report_table))
+        .route("/figures/cases", get(behind))
 }
 
 const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
@@ -66,6 +71,53 @@ struct FiguresPage {
     report: Option<ReportView>,
     /// Whether the tables that leave may be looked at.
     approves: bool,
+}
+
+impl FiguresPage {
+    /// What a link to the cases behind a number of the report says of the period.
+    fn behind(&self, report: &ReportView) -> String {
+        format!("from={}&to={}", report.period.from, report.period.to)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "behind.html")]
+struct BehindPage {
+    page: Page,
+    period: Period,
+    figure: FigureView,
+    cell: Option<CellView>,
+    cases: Vec<CaseSummary>,
+    /// How many are shown, and how many there are.
+    shown: usize,
+    total: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct Behind {
+    #[serde(flatten)]
+    days: Days,
+    #[serde(default)]
+    figure: String,
+    #[serde(default)]
+    cell: String,
+}
+
+/// The cases behind a number, for those who may see them.
+async fn behind(State(app): State<App>, signed: Signed, Query(asked): Query<Behind>) -> Response {
+    let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
+        return figures_page(&app, signed, asked.days, Vec::new()).await;
+    };
+    let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
+    // What is no number of a cell asks for what is missing.
+    let at: Option<usize> = asked.cell.parse().ok();
+    match app.run(move || desk.cases_behind(&figure, period, at)).await {
+        Ok((figure, cases, total)) => {
+            let cell = at.and_then(|at| figure.cells.get(at)).cloned();
+            html(&BehindPage { page: signed.page, period, figure, cell, shown: cases.len(), cases, total })
+        }
+        Err(error) => signed.refused(&error),
+    }
 }
 
 /// The report as a table for a spreadsheet: a line for each cell, with what is missing and excluded beside it.

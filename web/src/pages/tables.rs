@@ -308,6 +308,7 @@ mod tests {
             missing: Some(2),
             excluded: None,
             withheld: 2,
+            is_of_cases: false,
         };
         let group = AdxGroup {
             org_unit: "a&b".into(),
