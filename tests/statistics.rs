@@ -244,7 +244,10 @@ fn stewards_agree_on_what_is_asked_and_small_numbers_stay_in_the_office() {
     assert_eq!(problem(small.answer_agreement(&answer("refused", ""))), "required");
     small.answer_agreement(&answer("refused", "The board decides in May")).unwrap();
     assert_eq!(problem(small.approve_table("", year(2018), None)), "agreement-refused");
-    large.answer_agreement(&answer("by_itself", "")).unwrap();
+    // For good, but only to the text that was seen.
+    assert_eq!(problem(large.answer_agreement(&answer("by_itself", ""))), "agreement-changed");
+    let text = large.agreements().unwrap().0[0].text.clone();
+    large.answer_agreement(&AnsweringInput { text, ..answer("by_itself", "") }).unwrap();
     let agreed = &large.agreements().unwrap().0[0];
     assert_eq!(agreed.answering, Answering::ByItself);
     assert!(agreed.periods.iter().all(|due| due.left.is_some()), "each year that is over left: {agreed:?}");
@@ -273,7 +276,8 @@ fn stewards_agree_on_what_is_asked_and_small_numbers_stay_in_the_office() {
 }
 
 fn answer(answering: &str, reason: &str) -> AnsweringInput {
-    AnsweringInput { agreement: "yearly".into(), answering: answering.into(), reason: reason.into() }
+    let (agreement, answering, reason) = ("yearly".into(), answering.into(), reason.into());
+    AnsweringInput { agreement, answering, reason, text: String::new() }
 }
 
 /// The public set of trafficking cases where its file is at hand (`CASEMESH_TRAFFICKING`); else rows with its columns and the same

@@ -770,9 +770,18 @@ impl Tables {
         self.cases.values().map(Box::as_ref).find(|row| row.number.eq_ignore_ascii_case(&number))
     }
 
+    /// Whether somebody may be counted: every record of theirs says so. Who objected under one of two that became one has objected.
+    pub fn may_count(&self, person: RecordId) -> bool {
+        let counts = |id: RecordId| self.persons.get(&id).is_none_or(|row| row.counting.counts());
+        if !self.merged_into.contains_key(&person) && !self.merged_from.contains_key(&person) {
+            return counts(person);
+        }
+        self.records_of(person).into_iter().all(counts)
+    }
+
     /// Whether the client of a case may be counted.
     pub fn counted(&self, case: &CaseRow) -> bool {
-        case.clients.iter().all(|client| self.persons.get(client).is_some_and(|person| person.counting.counts()))
+        case.clients.iter().all(|client| self.persons.contains_key(client) && self.may_count(*client))
     }
 
     fn remove(&mut self, kind: Kind, id: RecordId) {

@@ -257,8 +257,9 @@ impl Agreement {
                     "people who are told apart are counted in one period alone: when = { in = ... }; stocks of two periods could be subtracted",
                 );
             }
-            if one.is_share() || matches!(one.measure, Measure::Median(_)) {
-                return named("of people who are told apart, leave only numbers and sums, no shares and no medians");
+            let is_money = matches!(one.measure, Measure::Sum(_)) && one.source.0 == Source::Payments;
+            if one.is_share() || !(is_money || matches!(one.measure, Measure::Count | Measure::Offices)) {
+                return named("of people who are told apart, leave only how many they are, and sums of money");
             }
             for by in one.traits() {
                 if let Some(other) = told.insert(by, &one.id).filter(|other| *other != one.id) {
@@ -455,7 +456,7 @@ pub fn withheld(indicator: &Indicator, outcome: &Outcome, threshold: u16) -> Fig
     let is_sum = matches!(indicator.measure, Measure::Sum(_));
     let mut cells = Vec::new();
     // So few people altogether are not told, also where nothing is known of them that a table could be made of.
-    let mut is_whole_withheld = !is_sum && (1..u64::from(threshold)).contains(&outcome.covered);
+    let mut is_whole_withheld = (1..u64::from(threshold)).contains(&outcome.covered);
     // Amounts stay in their currency: each is a table of its own.
     let parts = if is_whole_withheld { Vec::new() } else { parts(indicator, outcome) };
     for part in &parts {
@@ -669,9 +670,9 @@ pub fn next_release<'a>(
     past: impl Iterator<Item = Past<'a>> + Clone,
 ) -> Result<(Vec<Figure>, usize), Withhold> {
     // Of people who are told apart, the last day counts too: what came in the evening would be a correction of one.
-    let is_open =
-        if agreement.indicators.iter().any(Indicator::is_protected) { period.to >= today } else { period.to > today };
-    if is_open {
+    let is_whole = agreement.terms.way != Way::Plain || agreement.indicators.iter().any(Indicator::is_protected);
+    let last = if is_whole { today.plus_days(-1) } else { today };
+    if period.to > last {
         return Err(Withhold::Open);
     }
     if !agreement.terms.has(period) {
@@ -753,8 +754,10 @@ fn told_apart(agreement: &Agreement, period: Period, other: &Past<'_>) -> Option
     if let Some(both) = protected().flat_map(Indicator::traits).find(|one| traits.contains(one)) {
         return Some((id, both.to_owned()));
     }
-    // The same people in a longer period, less those in a shorter one, are those in between.
-    (!told.is_empty() && other.table.period != period).then(|| (id, other.table.period.to_string()))
+    // The same people in a longer period, less those in a shorter one, are those in between; and of the same period each says how many
+    // there are when it leaves. In a sum they are those of all offices.
+    let is_plain = agreement.terms.way == Way::Plain && known.terms.way == Way::Plain;
+    (!told.is_empty() && (is_plain || other.table.period != period)).then(|| (id, other.table.period.to_string()))
 }
 
 /// Whether a corrected figure may follow one that left: every number that both show, and what is withheld in every line, is the same
@@ -771,14 +774,14 @@ fn corrects(before: &Figure, after: &Figure, threshold: i64) -> bool {
         [number(figure.covered), number(figure.missing), number(figure.excluded)]
     };
     let (earlier, later) = (Shown::of(before), Shown::of(after));
-    let keys: BTreeSet<&[Class]> = earlier.0.keys().chain(later.0.keys()).copied().collect();
+    let keys: BTreeSet<&[Class]> = earlier.1.keys().chain(later.1.keys()).copied().collect();
     counts(before).into_iter().zip(counts(after)).all(|(before, after)| are_apart(before, after))
         && keys.iter().all(|key| are_apart(earlier.value(key), later.value(key)))
         && keys.iter().flat_map(lines_of).all(|line| are_apart(earlier.hidden(&line), later.hidden(&line)))
 }
 
-/// The numbers of a figure by their classes.
-struct Shown<'a>(BTreeMap<&'a [Class], Option<i64>>);
+/// The numbers of a figure by their classes, and whether it is of nobody.
+struct Shown<'a>(bool, BTreeMap<&'a [Class], Option<i64>>);
 
 /// A total, and which of its classes stand for all in the numbers that it is the sum of.
 struct Line<'a> {
@@ -801,12 +804,12 @@ fn lines_of<'a>(total: &'a &[Class]) -> Vec<Line<'a>> {
 
 impl<'a> Shown<'a> {
     fn of(figure: &'a Figure) -> Self {
-        Self(figure.cells.iter().map(|cell| (cell.classes.as_slice(), cell.value)).collect())
+        Self(figure.covered == Some(0), figure.cells.iter().map(|cell| (cell.classes.as_slice(), cell.value)).collect())
     }
 
     /// What it says there: a class that is not named is a zero that is shown, where anything is.
     fn value(&self, key: &[Class]) -> Option<i64> {
-        self.0.get(key).copied().unwrap_or(Some(0).filter(|_| !self.0.is_empty()))
+        self.1.get(key).copied().unwrap_or(Some(0).filter(|_| self.0 || !self.1.is_empty()))
     }
 
     /// What is withheld in a line together; none where its total is withheld.
@@ -817,7 +820,7 @@ impl<'a> Shown<'a> {
                     if *total == Class::All { (*class == Class::All) == *is_all } else { class == total }
                 })
         };
-        let shown = self.0.iter().filter(|(key, _)| is_in(key)).filter_map(|(_, value)| *value);
+        let shown = self.1.iter().filter(|(key, _)| is_in(key)).filter_map(|(_, value)| *value);
         self.value(line.total).map(|total| total.saturating_sub(shown.fold(0, i64::saturating_add)))
     }
 }

@@ -2644,3 +2644,5 @@ sum-read = Taken by the first of the two who add { $when }.
 behind-missing = Something is not recorded
 behind-first = The newest { $count } are shown.
 behind-none = No case that you may see stands behind this number.
+problem-agreement-changed = The text of this agreement has changed since you looked. Read it again.
+alert-none = in fewer offices than it takes to be told

@@ -2645,3 +2645,5 @@ sum-read = Recibido por la primera de las dos que suman { $when }.
 behind-missing = Falta un dato
 behind-first = Se muestran los { $count } más recientes.
 behind-none = Detrás de este número no hay ningún caso que usted pueda ver.
+problem-agreement-changed = El texto de este acuerdo ha cambiado desde que lo vio. Léalo otra vez.
+alert-none = en menos oficinas de las que hacen falta para decirlo

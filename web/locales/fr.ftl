@@ -2645,3 +2645,5 @@ sum-read = Reçu par le premier des deux qui additionnent { $when }.
 behind-missing = Une donnée manque
 behind-first = Les { $count } plus récents sont affichés.
 behind-none = Aucun dossier que vous puissiez voir ne se trouve derrière ce nombre.
+problem-agreement-changed = Le texte de cet accord a changé depuis que vous l’avez vu. Relisez-le.
+alert-none = dans moins de bureaux qu’il n’en faut pour le dire

@@ -2645,3 +2645,5 @@ sum-read = Imepokelewa na wa kwanza kati ya wawili wanaojumlisha { $when }.
 behind-missing = Kuna kitu hakijaandikwa
 behind-first = { $count } mpya zaidi zinaonyeshwa.
 behind-none = Hakuna kesi unayoweza kuiona nyuma ya namba hii.
+problem-agreement-changed = Maandishi ya makubaliano haya yamebadilika tangu ulipoyaangalia. Yasome tena.
+alert-none = katika ofisi chache kuliko zinazohitajika ili kusemwa

@@ -75,8 +75,8 @@ fn words<'a>(list: &str, all: impl Iterator<Item = Option<&'a str>>) -> Column {
     Column::Code(codes)
 }
 
-/// First and last case of somebody, how many, and whether every record of theirs may be counted.
-type Seen = (Day, Day, i64, bool);
+/// First and last case of somebody, and how many.
+type Seen = (Day, Day, i64);
 
 fn days(from: Day, to: Day) -> Option<i64> {
     Some(i64::from(from.days_to(to)))
@@ -215,10 +215,7 @@ impl Tables {
                 _ => return None,
             })
         };
-        let counted = |referral: &&Referral| {
-            let client = referral.client.and_then(|client| self.persons.get(&client));
-            client.is_none_or(|client| client.counting.counts())
-        };
+        let counted = |referral: &&Referral| referral.client.is_none_or(|client| self.may_count(client));
         Columns {
             counts: rows.iter().map(counted).collect(),
             units: Vec::new(),
@@ -231,19 +228,18 @@ impl Tables {
         let mut people: HashMap<RecordId, Seen> = HashMap::new();
         for case in self.cases.values().filter(|case| counts(case)) {
             for client in &case.clients {
-                let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0, true));
-                // Who objected under one of two records that became one has objected.
-                let counts = self.persons.get(client).is_none_or(|person| person.counting.counts());
-                *seen = (seen.0.min(case.opened), seen.1.max(case.opened), seen.2 + 1, seen.3 && counts);
+                let seen = people.entry(self.standing(*client)).or_insert((case.opened, case.opened, 0));
+                *seen = (seen.0.min(case.opened), seen.1.max(case.opened), seen.2 + 1);
             }
         }
+        let counts: Vec<bool> = people.keys().map(|id| self.may_count(*id)).collect();
         let rows: Vec<(Option<&PersonRow>, Seen)> =
-            people.into_iter().map(|(id, seen)| (self.persons.get(&id).map(AsRef::as_ref), seen)).collect();
+            people.iter().map(|(id, seen)| (self.persons.get(id).map(AsRef::as_ref), *seen)).collect();
         let traits = || rows.iter().map(|(person, _)| person.and_then(|person| person.traits.as_deref()));
         let column = |name: &str| {
             Some(match name {
                 "first_case" => Column::Day(rows.iter().map(|(_, (first, ..))| Some(*first)).collect()),
-                "last_case" => Column::Day(rows.iter().map(|(_, (_, last, ..))| Some(*last)).collect()),
+                "last_case" => Column::Day(rows.iter().map(|(_, (_, last, _))| Some(*last)).collect()),
                 "sex" => codes(traits().map(|traits| traits?.sex.as_deref())),
                 "age_band" => {
                     let mut bands = Codes::default();
@@ -252,18 +248,11 @@ impl Tables {
                     Column::Code(bands)
                 }
                 "nationality" => codes(traits().map(|traits| traits?.nationality.as_deref())),
-                "cases" => Column::Number(rows.iter().map(|(_, (_, _, cases, _))| Some(*cases)).collect()),
+                "cases" => Column::Number(rows.iter().map(|(_, (.., cases))| Some(*cases)).collect()),
                 _ => return None,
             })
         };
-        Columns {
-            counts: rows
-                .iter()
-                .map(|(person, (.., counts))| *counts && person.is_none_or(|person| person.counting.counts()))
-                .collect(),
-            units: Vec::new(),
-            columns: wanted.of(Source::People, column),
-        }
+        Columns { counts, units: Vec::new(), columns: wanted.of(Source::People, column) }
     }
 
     fn payment_columns(&self, wanted: &Wanted<'_>, counts: &impl Fn(&CaseRow) -> bool) -> Columns {

@@ -723,8 +723,13 @@ impl Office {
     ) -> Result<Taken, DeskError> {
         let collects = directory.member(&self.keys.office).is_some_and(|member| member.has_role(Role::Collector));
         let tells = directory.member(&from).is_some_and(|member| member.has_role(Role::Office));
+        if !collects || !tells || table.office != from || !table.is_known() {
+            return Ok(Taken::Aside("a table that is not for us"));
+        }
+        // The national numbers may be under way when the stewards agree on something; so may an earlier version.
         let (all, _) = self.agreements();
-        let agreed = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id == table.agreement);
+        let known = all.iter().map(|agreed| &agreed.agreement).chain([crate::indicators::national()]);
+        let agreed = known.into_iter().find(|known| known.id == table.agreement);
         if agreed.is_none_or(|known| known.version < table.agreement_version)
             && let Some(directory) = self.around.directory()
         {

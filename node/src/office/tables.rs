@@ -30,6 +30,8 @@ use utoipa::ToSchema;
 pub struct AgreementView {
     /// Its name.
     pub id: String,
+    /// Its text, as a hash: who decides says what they saw.
+    pub text: String,
     /// Its version.
     pub version: u16,
     /// How often it is due.
@@ -179,6 +181,8 @@ pub struct AnsweringInput {
     pub answering: String,
     /// Why; needed to refuse.
     pub reason: String,
+    /// The hash of the text that was seen.
+    pub text: String,
 }
 
 /// What stands against a table, as a problem of the form.
@@ -328,7 +332,7 @@ fn release(
     let ledger = Ledger::of(releases.iter());
     let next = next_release(&agreed.agreement, period, today, figures, ledger.past());
     let (figures, _) = next.map_err(|why| refused(problem_of(&why)))?;
-    if approved.is_some_and(|approved| approved != seen(&agreed.text, &figures)) {
+    if approved.is_some_and(|approved| approved != seen(&agreed.text, Some(&to), &figures)) {
         return Err(refused(FieldProblem::new("from", "table-changed")));
     }
     let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
@@ -357,13 +361,12 @@ struct Prepared {
 }
 
 /// What names a table: its agreement and its figures.
-fn seen(agreement: &AgreementText, figures: &[Figure]) -> String {
+fn seen(agreement: &AgreementText, to: Option<&OfficeId>, figures: &[Figure]) -> String {
     let figures: Vec<Vec<u8>> = figures.iter().map(casemesh_crypto::wire::encode).collect();
-    let parts: Vec<&[u8]> = figures.iter().map(Vec::as_slice).collect();
-    let hash = casemesh_crypto::hash::sha256(
-        &[&[b"casemesh/1/seen-table\0".as_slice(), agreement.as_str().as_bytes()], parts.as_slice()].concat(),
-    );
-    hash.to_string()
+    let begun: [&[u8]; 3] =
+        [b"casemesh/1/seen-table\0", agreement.as_str().as_bytes(), to.map_or(&[], |to| to.as_bytes().as_slice())];
+    let parts: Vec<&[u8]> = begun.into_iter().chain(figures.iter().map(Vec::as_slice)).collect();
+    casemesh_crypto::hash::sha256(&parts).to_string()
 }
 
 fn prepared(agreement: &Agreement, columns: &AllColumns, period: Period) -> Prepared {
@@ -398,8 +401,10 @@ impl Desk {
     /// When the account may not approve tables.
     pub fn agreements(&self) -> Result<(Vec<AgreementView>, Vec<String>), DeskError> {
         self.allow(Ask::ApproveTable)?;
-        let (all, problems) = self.office.agreements();
+        let (mut all, problems) = self.office.agreements();
         let today = self.today();
+        // Who adds up does not tell in the same sum.
+        all.retain(|agreed| !agreed.agreement.terms.aggregators.contains(&self.office.keys.office));
         let view = |agreed: &Agreed| {
             let agreement = &agreed.agreement;
             let choice = self.office.choice(agreed);
@@ -426,6 +431,7 @@ impl Desk {
             };
             AgreementView {
                 id: agreement.id.to_string(),
+                text: agreement_hash(&agreed.text).to_string(),
                 version: agreement.version,
                 every: agreement.terms.every,
                 threshold: agreement.terms.threshold,
@@ -449,6 +455,9 @@ impl Desk {
         let agreement_text = agreement_hash(&text);
         let mut problems = self.problems();
         let answering: Option<Answering> = problems.word("answering", &input.answering);
+        if answering == Some(Answering::ByItself) && input.text != agreement_text.to_string() {
+            problems.add("answering", "agreement-changed");
+        }
         let reason = input.reason.trim().to_owned();
         if answering == Some(Answering::Refused) && reason.is_empty() {
             problems.add("reason", "required");
@@ -503,7 +512,7 @@ impl Desk {
             waiting,
             last: last.map(|last| last.made),
             refused,
-            seen: seen(&agreed.text, &figures),
+            seen: seen(&agreed.text, self.office.collector().map(|(to, _)| to).as_ref(), &figures),
         })
     }
 
@@ -617,10 +626,11 @@ impl Desk {
                 (summed.offices.iter().copied().collect(), summed.figures, offices)
             }
         };
+        let adds = |office: &OfficeId| known.is_some_and(|known| known.terms.aggregators.contains(office));
         let silent = directory.as_ref().map_or_else(Vec::new, |directory| {
             directory
                 .members()
-                .filter(|(office, member)| member.has_role(Role::Office) && !told.contains(office))
+                .filter(|(office, member)| member.has_role(Role::Office) && !told.contains(office) && !adds(office))
                 .map(|(_, member)| member.record.name.to_string())
                 .collect()
         });

@@ -100,7 +100,7 @@ impl Office {
             TallyStep::Share { .. } => {
                 let today = self.index.read().zone.day(self.around.clock.now());
                 // The stewards said from when on: nobody fills the store with periods of long ago.
-                let is_over = agreement.terms.has(told.period) && told.period.to < today;
+                let is_over = agreement.terms.has(told.period) && told.period.to <= today.plus_days(1);
                 is_aggregator && is_over && member.is_some_and(|member| member.has_role(Role::Office))
             }
             TallyStep::Questions { .. } | TallyStep::Close { .. } => ours == work.helper && from == work.leader,

@@ -89,6 +89,8 @@ fn an_agreement_that_would_tell_of_people_is_refused_with_what_to_change() {
     assert!(refused(vec![stock]).contains("one period alone"));
     let share = Rule { column: "sex".into(), is: vec!["female".into()], ..Rule::default() };
     assert!(refused(vec![Indicator { share: vec![share.clone()], ..by_nationality() }]).contains("leave the rule out"));
+    let sum = Indicator { measure: Measure::Sum("cases".into()), ..by_nationality() };
+    assert!(refused(vec![sum]).contains("only how many"));
     // The rest of a part, a margin that is told exactly elsewhere, and periods of one's own.
     assert!(refused(vec![Indicator { of: vec![share], ..by_nationality() }]).contains("leave the rule out"));
     let crossed = indicator("crossed", Source::Cases, "opened", &["case_type", "client_sex"]);
@@ -202,6 +204,10 @@ fn what_left_binds_what_leaves() {
     assert_eq!(next(&own, first, figures(&all(3), first), &past), Err(Withhold::Unchanged(1)));
     let dozen = figures(&all(12), first);
     assert_eq!(next(&own, first, dozen.clone(), &past), Ok((dozen, 0)));
+    // What was nobody at first can become many, and not few.
+    let nobody = [(table(&own, first, 1, figures(&[], first)), Some(&own))];
+    assert_eq!(next(&own, first, one.clone(), &nobody), Ok((one.clone(), 0)));
+    assert_eq!(next(&own, first, figures(&all(0)[..5], first), &nobody), Err(Withhold::Unchanged(1)));
     // Back to nearly what it was first: the first release is not forgotten.
     let later = [past[0].clone(), (table(&own, first, 2, figures(&all(12), first)), Some(&own))];
     assert_eq!(next(&own, first, figures(&all(1), first), &later), Err(Withhold::Unchanged(1)));

@@ -74,6 +74,7 @@ async fn answer(State(app): State<App>, Sent { signed, form }: Sent) -> Response
         agreement: form.text("agreement"),
         answering: form.text("answering"),
         reason: form.text("reason"),
+        text: form.text("text"),
     };
     match app.run(move || desk.answer_agreement(&input)).await {
         Ok(()) => go("/tables"),
