@@ -208,7 +208,12 @@ struct Ledger(Vec<(Table, Option<Agreement>)>);
 
 impl Ledger {
     fn of<'a>(releases: impl Iterator<Item = &'a Release>) -> Self {
-        let read = |release: &Release| indicators::read_agreement(release.agreed.as_str()).ok();
+        // Many releases left under few texts.
+        let mut texts: BTreeMap<&str, Option<Agreement>> = BTreeMap::new();
+        let mut read = |release: &'a Release| {
+            let text = release.agreed.as_str();
+            texts.entry(text).or_insert_with(|| indicators::read_agreement(text).ok()).clone()
+        };
         Self(releases.map(|release| (release.table.clone(), read(release))).collect())
     }
 
