@@ -516,7 +516,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["requests", ..] => "requests",
         ["staff", ..] | ["settings"] => "staff",
         ["log"] => "log",
-        ["collector"] => "collector",
+        ["collector", ..] => "collector",
         ["sign-in"] | ["pin"] => "sign-in",
         ["drafts", ..] => "draft",
         _ => return None,
