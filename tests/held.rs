@@ -211,7 +211,7 @@ fn what_a_hub_gave_before_it_was_told_to_let_go_is_said_to_have_gone() {
     world.advice.start();
     let advice = world.advice.desk("worker");
     advice.withdraw_consent(person, agreed).unwrap();
-    assert_eq!(held_packet(&advice, sent).state, OutboxState::Cancelled);
+    called_off(&advice, sent);
     world.hub.start();
     eventually("it is told that it had gone", || {
         (held_packet(&advice, sent).state == OutboxState::Arrived).then_some(())
