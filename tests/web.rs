@@ -153,6 +153,14 @@ fn what_was_typed_survives_the_end_of_the_session_and_wrong_input() {
         let wrong = send(address, "POST", "/register", &[kind, ("Cookie", &cookie)], "visitor=Gogo&minutes=many");
         assert_eq!(wrong.status, 422);
         assert!(wrong.body.contains("value=\"Gogo\"") && wrong.body.contains("is not a number of minutes"));
+        let days = "/tables/show?agreement=national&from=2020-13-01&to=2020-12-31";
+        let days = send(address, "GET", days, &[("Cookie", &cookie)], "");
+        assert_eq!(days.status, 422);
+        assert!(days.body.contains("value=\"2020-13-01\"") && days.body.contains("is not a day"), "{}", days.body);
+        let answer = "agreement=national&answering=&reason=The+board+decides";
+        let answer = send(address, "POST", "/tables", &[kind, ("Cookie", &cookie)], answer);
+        assert_eq!(answer.status, 422);
+        assert!(answer.body.contains("value=\"The board decides\""), "{}", answer.body);
         let elsewhere =
             send(address, "POST", "/sign-in", &[kind], &form.replace("then=/register", "then=//evil.test/"));
         assert!(!elsewhere.body.contains("evil.test") && !elsewhere.head.contains("evil.test"));

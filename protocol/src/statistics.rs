@@ -431,7 +431,8 @@ fn as_is(indicator: &Indicator, outcome: &Outcome) -> Figure {
     figure(indicator, outcome, outcome.cells.iter().map(cell).collect())
 }
 
-fn figure(indicator: &Indicator, outcome: &Outcome, cells: Vec<Cell>) -> Figure {
+/// A figure of these cells, with what is covered, missing and excluded, and how many of the cells are withheld.
+pub(crate) fn figure(indicator: &Indicator, outcome: &Outcome, cells: Vec<Cell>) -> Figure {
     let withheld = cells.iter().filter(|cell| cell.value.is_none()).count();
     Figure {
         indicator: Word::cut(&indicator.id),

@@ -9,7 +9,7 @@
 use crate::bounded::List;
 use crate::id::OfficeId;
 use crate::indicators::{self, Class, Columns, Indicator, Measure, OTHERS, Outcome, Source, compute};
-use crate::statistics::{Agreement, Cell, Figure, Way, Word, withheld};
+use crate::statistics::{Agreement, Cell, Figure, Way, figure, withheld};
 use crate::terms::Code;
 use crate::time::{Period, Timestamp};
 use casemesh_crypto::hash::{Digest, sha256};
@@ -248,7 +248,7 @@ pub fn figures(agreement: &Agreement, sum: &[i64]) -> Vec<Figure> {
             What::Excluded => outcome.excluded = count,
         }
     }
-    let figure = |one: &Indicator| {
+    let mut read = |one: &Indicator| {
         let outcome = outcomes.remove(one.id.as_str()).unwrap_or_default();
         match agreement.terms.way {
             // Whether something is in so many offices: what is in fewer is not told, and they are not added up.
@@ -257,27 +257,20 @@ pub fn figures(agreement: &Agreement, sum: &[i64]) -> Vec<Figure> {
             Way::Plain | Way::SecureSum => withheld(one, &outcome, agreement.terms.threshold),
         }
     };
-    let mut figure = figure;
-    agreement.indicators.iter().map(&mut figure).collect()
+    agreement.indicators.iter().map(&mut read).collect()
 }
 
 /// What is reported in as many offices as the threshold says.
 fn alerts(indicator: &Indicator, outcome: Outcome, threshold: u16) -> Figure {
-    let told = outcome.cells.into_iter().filter(|cell| cell.value >= i64::from(threshold));
-    let cell = |cell: indicators::Cell| Cell {
-        classes: List::new(cell.classes).unwrap_or_default(),
+    let told = outcome.cells.iter().filter(|cell| cell.value >= i64::from(threshold));
+    let cell = |cell: &indicators::Cell| Cell {
+        classes: List::new(cell.classes.clone()).unwrap_or_default(),
         value: Some(cell.value),
         of: None,
     };
-    Figure {
-        indicator: Word::cut(&indicator.id),
-        cells: List::new(told.map(cell).collect()).unwrap_or_default(),
-        // Their sum would tell of those that are not told.
-        covered: None,
-        missing: None,
-        excluded: None,
-        withheld: 0,
-    }
+    let said = figure(indicator, &outcome, told.map(cell).collect());
+    // Their sum would tell of those that are not told.
+    Figure { covered: None, missing: None, excluded: None, ..said }
 }
 
 /// Noise hides each person: totals are the sums of the noisy cells, and nothing can be subtracted that is not noisy.
@@ -290,19 +283,11 @@ fn noisy(indicator: &Indicator, outcome: Outcome, threshold: u16) -> Figure {
         value: Some(value).filter(|value| is_told(*value)),
         of: None,
     };
-    let mut cells: Vec<Cell> = outcome.cells.into_iter().map(|cell| shown(cell.classes, cell.value)).collect();
+    let mut cells: Vec<Cell> = outcome.cells.iter().map(|cell| shown(cell.classes.clone(), cell.value)).collect();
     if !indicator.by.is_empty() {
         cells.push(shown(all, total));
     }
-    let withheld = cells.iter().filter(|cell| cell.value.is_none()).count();
-    Figure {
-        indicator: Word::cut(&indicator.id),
-        cells: List::new(cells).unwrap_or_default(),
-        covered: Some(outcome.covered),
-        missing: Some(outcome.missing),
-        excluded: Some(outcome.excluded),
-        withheld: u64::try_from(withheld).unwrap_or(u64::MAX),
-    }
+    figure(indicator, &outcome, cells)
 }
 
 /// How far a noisy number can be off, 95 times of 100: both aggregators add noise of a scale in thousandths.
@@ -315,7 +300,7 @@ pub fn error_bar(permille: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::indicators::{By, Codes, Column, SourceName, When};
-    use crate::statistics::{Rhythm, Terms};
+    use crate::statistics::{Rhythm, Terms, Word};
 
     fn agreement(way: Way) -> Agreement {
         let by = |column: &str, codes: &[&str]| By {

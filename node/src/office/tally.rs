@@ -167,8 +167,9 @@ impl Office {
         let due = zone.instant(agreement.terms.due(kept.period).plus_days(1), 0);
         let least = usize::from(agreement.terms.least_offices);
         let times = (due, kept.opened, self.around.clock.now());
-        if is_to_close(times, (added.len(), asked, least)) {
-            let collector = self.tally_collector();
+        // Without a collector it waits for one.
+        let collector = self.tally_collector();
+        if collector.is_some() && is_to_close(times, (added.len(), asked, least)) {
             let agreement = agreement.clone();
             self.vault.write(None, "tally", move |tx| {
                 if let Some(why) = work.close(tx, &agreement, added.clone(), collector)? {

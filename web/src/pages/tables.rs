@@ -49,6 +49,16 @@ struct TablesPage {
 }
 
 impl TablesPage {
+    /// What was typed about an agreement; what holds where nothing was.
+    fn typed(&self, agreement: &AgreementView, field: &str, holds: &str) -> String {
+        let is_its = self.form.get("agreement") == agreement.id;
+        if is_its && self.form.pairs().iter().any(|(name, _)| name == field) {
+            self.form.text(field)
+        } else {
+            holds.into()
+        }
+    }
+
     fn title<'a>(&self, titles: &'a std::collections::BTreeMap<String, String>) -> &'a str {
         let said = titles.get(self.page.language.code).or_else(|| titles.get("en"));
         said.map_or("", String::as_str)
@@ -93,16 +103,20 @@ struct TablePage {
 
 async fn table_page(app: &App, signed: Signed, asked: Asked, problems: Vec<FieldProblem>) -> Response {
     let (desk, agreement) = (signed.desk.clone(), asked.agreement.clone());
-    let today = desk.today();
-    let (named, wrong) = match period(&asked.days.from, &asked.days.to) {
-        Ok(period) => (period, problems),
-        Err(wrong) => (None, wrong),
+    // Days that are none are asked for again, as they were typed.
+    let shown = match period(&asked.days.from, &asked.days.to) {
+        Ok(Some(shown)) => shown,
+        Ok(None) => return tables_page(app, signed, Form::default()).await,
+        Err(wrong) => {
+            let mut form = asked.days.shown(None);
+            form.set("agreement", asked.agreement);
+            return tables_page(app, signed, form.with_problems(wrong)).await;
+        }
     };
-    let Some(shown) = named.or_else(|| Period::new(today, today)) else { return go("/tables") };
     match app.run(move || desk.table_preview(&agreement, shown)).await {
         Ok(table) => {
-            let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-            let form = asked.days.shown(named).with_problems(wrong);
+            let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let form = asked.days.shown(Some(shown)).with_problems(problems);
             html_with(status, &TablePage { page: signed.page, form, table })
         }
         Err(error) => signed.refused(&error),
