@@ -19,7 +19,7 @@ use casemesh_crypto::{bare, token};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{self, Config, FirstStaff, Knock, NewNode, Node, Reach};
 use casemesh_node::office::{
-    CaseFilter, CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput,
+    CaseFilter, CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput, Scope,
 };
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -556,13 +556,15 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
     let all = CaseFilter { closed: true, ..CaseFilter::default() };
     let first = Day::new(2020, 1, 1).context("a day")?;
     let years = Period::new(first, pair.desk.today()).context("a period")?;
+    let whole = Scope { whole: true, ..Scope::default() };
     let mut next = cases.iter().cycle();
     let figures = [
         ("open a case", spread_us(PAGES, || Ok(pair.desk.case(*next.next().context("a case")?).map(drop)?))?),
         ("list 25 of all cases", spread_us(PAGES, || Ok(pair.desk.cases(&all).map(drop)?))?),
         ("search by name", spread_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
         ("home", spread_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
-        ("report of thirteen indicators", spread_us(REPORTS, || Ok(pair.desk.report(years).map(drop)?))?),
+        ("first page of the report", spread_us(REPORTS, || Ok(pair.desk.report(years, Scope::default()).map(drop)?))?),
+        ("all sixty figures", spread_us(REPORTS, || Ok(pair.desk.report(years, whole).map(drop)?))?),
     ];
     pair.stop();
     let password = pair.password.clone();

@@ -12,12 +12,12 @@ use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
 use std::collections::BTreeMap;
 
-fn answers(pairs: &[(&str, &str)]) -> BTreeMap<String, FieldInput> {
+pub(crate) fn answers(pairs: &[(&str, &str)]) -> BTreeMap<String, FieldInput> {
     let known = |value: &str| FieldInput { state: String::new(), value: value.into() };
     pairs.iter().map(|(field, value)| ((*field).to_owned(), known(value))).collect()
 }
 
-fn filled(form: &str, pairs: &[(&str, &str)]) -> ActionInput {
+pub(crate) fn filled(form: &str, pairs: &[(&str, &str)]) -> ActionInput {
     ActionInput { form: form.into(), answers: answers(pairs), ..ActionInput::default() }
 }
 
@@ -1065,78 +1065,4 @@ fn a_case_rests_for_a_reason_and_somebody_looks_again() {
     let view = desk.case(case).unwrap();
     assert_eq!(code(view.level_of_help), "court_decision");
     assert!(view.tasks.is_empty() && view.rest_until.is_none());
-}
-
-/// The report of a period: the set that this program brings, one of the office's own, and what is wrong in it.
-#[test]
-fn a_report_is_computed_from_data_and_says_what_is_missing() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _guard = runtime.enter();
-    let (advice, shelter) = crate::referring::started_offices();
-    let desk = advice.desk("worker");
-    let (person, case) = crate::referring::client(&desk);
-    let untyped = desk.open_case(vec![person], CaseInput::default()).unwrap();
-    let agreed = crate::referring::consent(&desk, person, shelter.office, &["names"], &[]);
-    crate::referring::refer(&desk, case, shelter.office, agreed);
-    let claimed = PaymentInput {
-        kind: "claimed".into(),
-        amount: "1250.50".into(),
-        currency: "ZAR".into(),
-        paid: desk.today().to_string(),
-        ..PaymentInput::default()
-    };
-    desk.add_payment(case, claimed).unwrap();
-    desk.close_case(untyped, &resolved()).unwrap();
-    let period = casemesh_protocol::time::Period::year(desk.today().year()).unwrap();
-    let report = desk.report(period).unwrap();
-    let number = |report: &casemesh_node::office::ReportView, id: &str| {
-        report.figures.iter().find(|one| one.id == id).unwrap().clone()
-    };
-    let opened = number(&report, "opened");
-    assert_eq!(
-        (opened.covered, opened.missing, opened.cells.len()),
-        (Some(2), Some(1), 1),
-        "one has no type, and it is said"
-    );
-    let (_, behind, all) = desk.cases_behind("opened", period, Some(0)).unwrap();
-    assert_eq!((behind.len(), behind[0].id, all), (1, case, 1), "behind the number stands the case");
-    let (_, behind, _) = desk.cases_behind("opened", period, None).unwrap();
-    assert_eq!(
-        behind.iter().map(|case| case.id).collect::<Vec<_>>(),
-        [untyped],
-        "and behind what is missing, what lacks it"
-    );
-    assert!(desk.cases_behind("new_people", period, Some(0)).is_err(), "people are no cases");
-    let value = |report: &casemesh_node::office::ReportView, id: &str| {
-        number(report, id).cells[0].value.as_deref().unwrap().parse::<i64>().unwrap()
-    };
-    let closed: i64 =
-        number(&report, "closed").cells.iter().map(|cell| cell.value.as_deref().unwrap().parse::<i64>().unwrap()).sum();
-    assert_eq!(value(&report, "open_at_start") + 2 - closed, value(&report, "open_at_end"), "numbers that balance");
-    assert_eq!(number(&report, "money").cells[0].value.as_deref(), Some("1250.50"));
-    let people = number(&report, "new_people");
-    assert_eq!(
-        (people.covered, people.cells[0].value.as_deref()),
-        (Some(1), Some("1")),
-        "one person, whatever the number of cases"
-    );
-    assert!(people.crossed().is_none(), "one person is no table");
-    let nationality = number(&report, "nationality");
-    assert_eq!((nationality.missing, nationality.cells.len()), (Some(1), 0));
-    let silent = number(&report, "no_feedback");
-    assert!(silent.is_share && (silent.cells[0].value.as_deref(), silent.cells[0].of) == (Some("1"), Some(1)));
-
-    let own = "id = \"ours\"\nversion = 1\n[[indicator]]\nid = \"urgent\"\ntitle = { en = \"Urgent referrals\" }\nsource = \"referrals\"\nwhen = { in = \"sent\" }\nshare = [{ column = \"urgency\", is = [\"urgent\"] }]\n";
-    let file = advice.folder.path().join("indicators.toml");
-    std::fs::write(&file, own).unwrap();
-    let report = desk.report(period).unwrap();
-    assert_eq!(report.sets.last().unwrap(), &("ours".to_owned(), 1));
-    assert_eq!((number(&report, "urgent").cells[0].value.as_deref(), report.problem), (Some("1"), None));
-    std::fs::write(&file, own.replace("\"urgency\"", "\"hurry\"")).unwrap();
-    let report = desk.report(period).unwrap();
-    let problem = report.problem.unwrap();
-    assert!(problem.contains("indicators.toml: line 3: urgent: referrals have no column \"hurry\""), "{problem}");
-    assert!(report.figures.len() >= 10, "the others are still there");
-    // Whoever may not see the case does not count it.
-    assert!(advice.desk("admin").report(period).is_err());
 }

@@ -54,6 +54,8 @@ mod offers;
 mod people;
 /// What stories about referrals begin with.
 mod referring;
+/// Figures of an office's own work.
+mod reports;
 /// What a network asks, and what leaves.
 mod statistics;
 /// Code lists and forms of the office.

@@ -170,6 +170,7 @@ fn address(path: &str, place: &Place) -> String {
         .replace("{session}", &"09".repeat(8))
         .replace("{form}", form)
         .replace("{list}", "case_type")
+        .replace("{figure}", "opened")
 }
 
 /// Sets a second factor up and takes emergency access with one of its printed codes.
@@ -287,8 +288,11 @@ fn the_matrix_of_operations_roles_and_relations() {
             for method in methods.as_object().unwrap().keys() {
                 for (relation, place) in relations.into_iter().take(if is_about_a_case(path) { 7 } else { 1 }) {
                     let mut url = address(path, place);
-                    if ["/figures", "/tables", "/collected", "/review"].iter().any(|end| path.ends_with(end)) {
+                    let of_days = ["/figures", "/figures/report", "/tables", "/collected", "/review"];
+                    if of_days.iter().any(|end| path.ends_with(end)) {
                         url.push_str("?from=2026-01-01&to=2026-12-31");
+                    } else if path.ends_with("/figures/time") {
+                        url.push_str("?from=2026-01-01&to=2026-12-31&figure=opened");
                     } else if path.ends_with("/by-code") {
                         url.push_str("?code=x");
                     }

@@ -3,16 +3,17 @@
 
 mod entries;
 mod ids;
+mod shared;
 
-pub use entries::{AlertRow, Entries, JourneyRow, LateRow, Occupied, PartyRow};
+pub use entries::{AlertRow, Entries, EntryRow, JourneyRow, LateRow, Occupied, PartyRow, Said};
 pub use ids::Ids;
 
 use crate::names;
 use crate::records::{
-    AgreementChoice, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, Import, Link,
-    Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef, Referral,
-    RegisterLine, Release, ReportState, Request, Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, Task,
-    TaskKind, TaskState, TaskTitle,
+    AgreementChoice, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, IdentityLevel,
+    Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef,
+    Referral, RegisterLine, Release, ReportState, Request, SavedReport, Seen, Settings, Staff, TallyKept, TallyPart,
+    TallyReport, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -23,6 +24,7 @@ use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Standing;
+use shared::Shared;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -38,6 +40,8 @@ pub struct PersonRow {
     pub birth_year: Option<i16>,
     /// Whether the person may be counted.
     pub counting: CountingBasis,
+    /// How sure we are who it is.
+    pub identity: IdentityLevel,
     /// The words of all names, each once, with spaces between; none where they are those of the name that is shown.
     words: Option<Box<str>>,
     /// The home place, as written.
@@ -267,6 +271,8 @@ pub struct Tables {
     pub tally_parts: BTreeMap<RecordId, Arc<TallyPart>>,
     /// What was decided about what the network asks.
     pub choices: BTreeMap<RecordId, Arc<AgreementChoice>>,
+    /// Reports that are made again and again.
+    pub reports: BTreeMap<RecordId, Arc<SavedReport>>,
     /// Imports.
     pub imports: BTreeMap<RecordId, Import>,
     /// Imported rows, and the persons they became.
@@ -277,7 +283,7 @@ pub struct Tables {
     pub consents: HashMap<RecordId, BTreeMap<RecordId, Arc<Consent>>>,
     words: BTreeMap<Box<str>, Ids>,
     skeletons: HashMap<Box<str>, Ids>,
-    codes: HashSet<Arc<Code>>,
+    codes: Shared<Code>,
 }
 
 /// The words of a text, each once, in order.
@@ -334,12 +340,7 @@ const CANDIDATES_MAX: usize = 2_000;
 
 impl Tables {
     fn share(&mut self, code: &Code) -> Arc<Code> {
-        if let Some(known) = self.codes.get(code) {
-            return Arc::clone(known);
-        }
-        let shared = Arc::new(code.clone());
-        self.codes.insert(Arc::clone(&shared));
-        shared
+        self.codes.of(code, |code| Arc::new(code.clone()))
     }
 
     fn put_person(&mut self, person: &Person) {
@@ -372,6 +373,7 @@ impl Tables {
                 name,
                 birth_year: person.birth.value().map(|birth| birth.year),
                 counting: person.counting,
+                identity: person.identity,
                 words: other_words,
                 area: person.area.value().map(|area| area.trim().into()).unwrap_or_default(),
                 telephone: digits(person.telephone.value()).into(),
@@ -807,6 +809,7 @@ impl Tables {
             }
             Kind::Outbox => drop(self.outbox.remove(&id)),
             Kind::RegisterLine => drop(self.lines.remove(&id)),
+            Kind::SavedReport => drop(self.reports.remove(&id)),
             Kind::Consent => self.consents.values_mut().for_each(|of_person| drop(of_person.remove(&id))),
             _ => {}
         }
@@ -898,6 +901,10 @@ impl Tables {
             Kind::TallyPart => {
                 let part: TallyPart = minicbor::decode(plain)?;
                 self.tally_parts.insert(part.id, Arc::new(part));
+            }
+            Kind::SavedReport => {
+                let report: SavedReport = minicbor::decode(plain)?;
+                self.reports.insert(report.id, Arc::new(report));
             }
             Kind::AgreementChoice => {
                 let choice: AgreementChoice = minicbor::decode(plain)?;

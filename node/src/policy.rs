@@ -80,6 +80,8 @@ pub enum Ask {
     FindLinks,
     /// See the office's figures.
     SeeFigures,
+    /// Make and change reports that are made again and again.
+    KeepReports,
     /// Approve a table that leaves the office.
     ApproveTable,
     /// See tables that came in, at a collector.
@@ -129,7 +131,7 @@ impl Actor {
             Ask::AnswerReferrals => self.is(&[Caseworker, Supervisor, IntakeDesk]),
             Ask::SeeFigures => self.is(&[Caseworker, Supervisor, Reporting]),
             Ask::ApproveTable => self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker])),
-            Ask::SeeCollected => self.is(&[Supervisor, Reporting]),
+            Ask::SeeCollected | Ask::KeepReports => self.is(&[Supervisor, Reporting]),
             Ask::FindLinks | Ask::Import => self.is(&[Supervisor]) || (self.small_office && self.is(&[Caseworker])),
             Ask::HandOver => self.is(&[Supervisor]),
             Ask::Administer => self.is(&[Administrator]),

@@ -15,15 +15,18 @@ use casemesh_protocol::delivery::Resends;
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::packet::{CapacityAnswer, CapacityQuestion, Full, Moved, Preview};
 use casemesh_protocol::referral::{Side, SignedEvent, State, Step, Thread, ThreadEvent};
-use casemesh_protocol::statistics::{AgreementText, Table};
 use casemesh_protocol::terms::{
     Answer, Code, ConsentTerms, Currency, FieldState, Money, Never, PartialDate, Purpose, SafeContact, Value,
 };
-use casemesh_protocol::time::{Day, Period, Timestamp};
+use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::{Awaited, Rules, Rung, Standing};
 use casemesh_protocol::trust::EndReason;
 use minicbor::{Decode, Encode};
 use std::collections::HashMap;
+
+mod statistics;
+
+pub use statistics::*;
 
 coded_enum!(
     /// What a member of staff may do (DESIGN 8).
@@ -1554,194 +1557,6 @@ pub enum VisitOutcome {
     TurnedAway(#[n(0)] Code),
 }
 
-/// A table of statistics that left.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct Release {
-    /// Which.
-    #[n(0)]
-    pub id: RecordId,
-    /// What it said.
-    #[n(1)]
-    pub table: Table,
-    /// To whom.
-    #[n(2)]
-    pub to: OfficeId,
-    /// Who saw it cell by cell and approved.
-    #[n(3)]
-    pub approved_by: Option<StaffId>,
-    /// The agreement under which it left, as the stewards signed it.
-    #[n(4)]
-    pub agreed: AgreementText,
-    /// The packet that carries it.
-    #[n(5)]
-    pub outbox: RecordId,
-}
-
-coded_enum!(
-    /// How an office answers what its network asks.
-    Answering {
-        /// Somebody looks at each table and sends it.
-        Asked = 1 "asked",
-        /// Each table goes by itself when its period is over, as long as nothing stands against it.
-        ByItself = 2 "by_itself",
-        /// Nothing goes.
-        Refused = 3 "refused",
-    }
-);
-
-coded_enum!(
-    /// Where a report stands at an aggregator.
-    ReportState {
-        /// It waits for the other aggregator.
-        Waiting = 1 "waiting",
-        /// The other was asked.
-        Asked = 2 "asked",
-        /// Both found that it holds: it is added.
-        Added = 3 "added",
-        /// It does not hold.
-        Refused = 4 "refused",
-    }
-);
-
-/// At an aggregator, what it got of one office's report: a share, which tells nothing by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct TallyReport {
-    /// Which.
-    #[n(0)]
-    pub id: RecordId,
-    /// Of which sum.
-    #[n(1)]
-    pub tally: Digest,
-    /// Whose.
-    #[n(2)]
-    pub office: OfficeId,
-    /// What makes it the only one of its kind.
-    #[cbor(n(3), with = "minicbor::bytes")]
-    pub nonce: [u8; 16],
-    /// The part for both; gone once it was added.
-    #[cbor(n(4), with = "minicbor::bytes")]
-    pub public: Vec<u8>,
-    /// The share; gone once it was added. None where the question about it came first.
-    #[cbor(n(5), with = "minicbor::bytes")]
-    pub share: Vec<u8>,
-    /// At the helper, the leader's question, until the share is there.
-    #[cbor(n(6), with = "minicbor::bytes")]
-    pub question: Vec<u8>,
-    /// What is added to the sum.
-    #[cbor(n(7), with = "minicbor::bytes")]
-    pub added: Vec<u8>,
-    /// Where it stands.
-    #[n(8)]
-    pub state: ReportState,
-}
-
-/// At an aggregator, a sum that it adds up.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct TallyKept {
-    /// Which.
-    #[n(0)]
-    pub id: RecordId,
-    /// Its name.
-    #[n(1)]
-    pub tally: Digest,
-    /// The agreement's hash.
-    #[n(2)]
-    pub agreement: Digest,
-    /// The period.
-    #[n(3)]
-    pub period: Period,
-    /// The key of both aggregators; none at the helper until the leader asked.
-    #[cbor(n(4), with = "minicbor::bytes")]
-    pub key: Vec<u8>,
-    /// When the first report came.
-    #[n(5)]
-    pub opened: Timestamp,
-    /// When it was closed: from then on no noise is drawn and no report is taken.
-    #[n(6)]
-    pub closed: Option<Timestamp>,
-    /// The agreement, as the stewards signed it: a later one does not stop a sum that was begun.
-    #[n(7)]
-    pub text: AgreementText,
-}
-
-/// At a collector, what one aggregator added.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct TallyPart {
-    /// Which.
-    #[n(0)]
-    pub id: RecordId,
-    /// Of which sum.
-    #[n(1)]
-    pub tally: Digest,
-    /// The agreement's hash.
-    #[n(2)]
-    pub agreement: Digest,
-    /// The period.
-    #[n(3)]
-    pub period: Period,
-    /// Which aggregator.
-    #[n(4)]
-    pub from: OfficeId,
-    /// Whose reports are in it.
-    #[n(5)]
-    pub offices: Vec<OfficeId>,
-    /// The sum of shares.
-    #[cbor(n(6), with = "minicbor::bytes")]
-    pub sum: Vec<u8>,
-    /// When it came.
-    #[n(7)]
-    pub at: Timestamp,
-    /// The agreement, as the stewards signed it.
-    #[n(8)]
-    pub text: AgreementText,
-}
-
-/// What an office decided about an agreement of its network.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct AgreementChoice {
-    /// Which.
-    #[n(0)]
-    pub id: RecordId,
-    /// The agreement's hash: another text is decided anew.
-    #[n(1)]
-    pub agreement: Digest,
-    /// How it is answered.
-    #[n(2)]
-    pub answering: Answering,
-    /// Why, in words.
-    #[n(3)]
-    pub reason: String,
-    /// Who decided.
-    #[n(4)]
-    pub by: Option<StaffId>,
-    /// When.
-    #[n(5)]
-    pub at: Timestamp,
-}
-
-/// A table of statistics that came in, at a collector.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct Collected {
-    /// Which.
-    #[n(0)]
-    pub id: RecordId,
-    /// The office's name at the time.
-    #[n(1)]
-    pub office_name: String,
-    /// What it said.
-    #[n(2)]
-    pub table: Table,
-    /// When it came.
-    #[n(3)]
-    pub at: Timestamp,
-}
-
 /// An import.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -2177,6 +1992,7 @@ macro_rules! record {
         }
     };
 }
+pub(crate) use record;
 
 record!(Settings, Settings, |_settings| SETTINGS_ID, vec![]);
 record!(Counters, Counters, |_counters| SETTINGS_ID, vec![]);
@@ -2191,12 +2007,6 @@ record!(Referral, Referral, |referral| referral.id, vec![referral.key]);
 record!(Outbox, Outbox, |outbox| outbox.id, outbox.subjects.clone());
 record!(Seen, Seen, |seen| seen.id, vec![]);
 record!(RegisterLine, RegisterLine, |line| line.id, vec![line.key]);
-record!(Release, Release, |release| release.id, vec![]);
-record!(Collected, Collected, |collected| collected.id, vec![]);
-record!(TallyReport, TallyReport, |report| report.id, vec![]);
-record!(TallyKept, TallyKept, |kept| kept.id, vec![]);
-record!(TallyPart, TallyPart, |part| part.id, vec![]);
-record!(AgreementChoice, AgreementChoice, |choice| choice.id, vec![]);
 record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
 record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
 record!(Grant, Grant, |grant| grant.id, vec![]);

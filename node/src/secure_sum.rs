@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn the_published_vectors_hold() {
         let metadata = std::process::Command::new(env!("CARGO"))
-            .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+            .args(["metadata", "--locked", "--format-version", "1"])
             .output()
             .unwrap();
         let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();

@@ -5,115 +5,17 @@
 //! because something was not recorded (*missing*), and how many more there are that nobody may count (*excluded*). A value that was
 //! not recorded is missing, never a default.
 
+mod source;
+
+pub use source::{CODE, CURRENCY, ColumnKind, FACT, MONEY, NUMBER, Source};
+
 use crate::coded_enum;
 use crate::terms::Code;
 use crate::time::{Day, Period};
 use minicbor::{Decode, Encode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-coded_enum!(
-    /// What is counted.
-    Source {
-        /// Cases of the office.
-        Cases = 1 "cases",
-        /// Referrals that it sent or got.
-        Referrals = 2 "referrals",
-        /// Money claimed, agreed, recovered.
-        Payments = 3 "payments",
-        /// The people whom cases are about: each once, whatever the number of their cases.
-        People = 4 "people",
-    }
-);
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
-    /// A day.
-    Day,
-    /// A code of a list.
-    Code,
-    /// A whole number: days, or money in the minor unit of its currency.
-    Number,
-    /// True or false, always recorded.
-    Flag,
-}
-
-impl Source {
-    /// Its columns.
-    pub const fn columns(self) -> &'static [(&'static str, ColumnKind)] {
-        use ColumnKind::{Code, Day, Flag, Number};
-        match self {
-            Self::Cases => &[
-                ("opened", Day),
-                ("closed", Day),
-                ("case_type", Code),
-                ("state", Code),
-                ("days_open", Number),
-                ("handed_over", Flag),
-                ("has_owner", Flag),
-                ("client_sex", Code),
-                ("client_age_band", Code),
-                ("client_nationality", Code),
-            ],
-            Self::Referrals => &[
-                ("sent", Day),
-                ("outgoing", Flag),
-                ("service", Code),
-                ("state", Code),
-                ("urgency", Code),
-                ("reason", Code),
-                ("days_to_answer", Number),
-            ],
-            Self::People => &[
-                ("first_case", Day),
-                ("last_case", Day),
-                ("sex", Code),
-                ("age_band", Code),
-                ("nationality", Code),
-                ("cases", Number),
-            ],
-            Self::Payments => &[
-                ("paid", Day),
-                ("kind", Code),
-                ("currency", Code),
-                ("amount", Number),
-                ("recovered_here", Flag),
-                ("case_type", Code),
-            ],
-        }
-    }
-
-    /// What a column of it holds. A case has a column for each list of coded facts: `fact:` and the list.
-    pub fn kind_of(self, column: &str) -> Option<ColumnKind> {
-        if self == Self::Cases && column.strip_prefix(FACT).is_some_and(|list| !list.is_empty()) {
-            return Some(ColumnKind::Code);
-        }
-        self.columns().iter().find(|(name, _)| *name == column).map(|(_, kind)| *kind)
-    }
-
-    /// What a column tells of a person, if it does: sums of people by it are small, and somebody can be known by it. The same trait
-    /// may stand in columns of several sources.
-    pub fn trait_of(self, column: &str) -> Option<&str> {
-        match self {
-            Self::People => Some(column),
-            Self::Cases => match column.strip_prefix(FACT) {
-                // Imported cases have facts about their client, in the lists of their source.
-                Some("gender") => Some("sex"),
-                Some("citizenship") => Some("nationality"),
-                Some("age_band") => Some("age_band"),
-                Some(_) => Some(column),
-                None => column.strip_prefix("client_"),
-            },
-            // What one person got, by what for.
-            Self::Payments => Some(column).filter(|column| *column == "case_type"),
-            Self::Referrals => None,
-        }
-    }
-}
-
-/// How the columns of coded facts begin.
-pub const FACT: &str = "fact:";
 /// The code of those whose code an agreement does not name.
 pub const OTHERS: &str = "others";
 /// The code of who or what has several values where one is asked for.
@@ -176,8 +78,13 @@ pub struct Columns {
     pub columns: BTreeMap<String, Column>,
 }
 
+impl Columns {
+    /// No rows.
+    pub const NONE: Self = Self { counts: Vec::new(), units: Vec::new(), columns: BTreeMap::new() };
+}
+
 /// A rule for rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Which column.
@@ -223,6 +130,8 @@ pub enum When {
     AtEnd(String, String),
     /// The same on the day before the first.
     AtStart(String, String),
+    /// It had begun by the last day and not ended before the first.
+    During(String, String),
 }
 
 /// What is computed of the rows.
@@ -240,6 +149,36 @@ pub enum Measure {
     Offices,
 }
 
+coded_enum!(
+    /// Under which heading an indicator stands.
+    Topic {
+        /// Cases.
+        Cases = 1 "cases",
+        /// The people whom cases are about.
+        People = 2 "people",
+        /// Referrals.
+        Referrals = 3 "referrals",
+        /// Money.
+        Money = 4 "money",
+        /// What was done, and what came of it.
+        Work = 5 "work",
+        /// How complete, timely and reliable the records are.
+        Quality = 6 "quality",
+        /// What an office or a network adds.
+        Own = 7 "own",
+    }
+);
+
+/// Of an indicator that says nothing: it is looked at on the first page.
+const fn on() -> bool {
+    true
+}
+
+/// Of an indicator that says nothing.
+const fn own() -> Topic {
+    Topic::Own
+}
+
 /// One indicator.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,6 +189,12 @@ pub struct Indicator {
     pub title: BTreeMap<String, String>,
     /// What is counted.
     pub source: SourceName,
+    /// Under which heading it stands.
+    #[serde(default = "own")]
+    pub topic: Topic,
+    /// Whether it stands on the first page of a report; the others are under their heading.
+    #[serde(default = "on")]
+    pub on: bool,
     /// When it belongs to a period.
     pub when: When,
     /// What is computed.
@@ -302,7 +247,7 @@ impl Indicator {
         }
         match &self.when {
             When::In(day) => self.needs(day, ColumnKind::Day)?,
-            When::AtEnd(from, until) | When::AtStart(from, until) => {
+            When::AtEnd(from, until) | When::AtStart(from, until) | When::During(from, until) => {
                 self.needs(from, ColumnKind::Day)?;
                 self.needs(until, ColumnKind::Day)?;
             }
@@ -310,11 +255,8 @@ impl Indicator {
         if let Measure::Sum(column) | Measure::Median(column) = &self.measure {
             self.needs(column, ColumnKind::Number)?;
         }
-        if matches!(self.measure, Measure::Sum(_))
-            && self.source.0 == Source::Payments
-            && self.by.iter().all(|by| by.column != "currency")
-        {
-            return Err("amounts of several currencies are never added: tell them apart by currency".into());
+        if let Some(currency) = self.currency_column().filter(|one| self.by.iter().all(|by| by.column != *one)) {
+            return Err(format!("amounts of several currencies are never added: tell them apart by {currency}"));
         }
         if self.by.len() > 2 {
             return Err("it is told apart by more than two columns".into());
@@ -365,6 +307,8 @@ impl Indicator {
 
     fn kind(&self, column: &str) -> Result<ColumnKind, String> {
         let all: Vec<&str> = self.source.0.columns().iter().map(|(name, _)| *name).collect();
+        let families: Vec<String> = self.source.0.families().iter().map(|begin| format!("{begin}NAME")).collect();
+        let all = all.into_iter().map(str::to_owned).chain(families).collect::<Vec<_>>();
         let kind = self.source.0.kind_of(column);
         kind.ok_or_else(|| format!("{} have no column {column:?}; they have {}", self.source.0, all.join(", ")))
     }
@@ -394,6 +338,24 @@ impl Indicator {
     /// Whether small numbers of it would tell of somebody: it is about people, or tells them apart.
     pub fn is_protected(&self) -> bool {
         self.source.0 == Source::People || self.traits().next().is_some()
+    }
+
+    /// The column of the currency, where it is a sum of money.
+    pub fn currency_column(&self) -> Option<String> {
+        match (&self.measure, self.source.0) {
+            (Measure::Sum(_), Source::Payments) => Some("currency".into()),
+            (Measure::Sum(column), Source::Entries) => {
+                column.strip_prefix(MONEY).map(|field| format!("{CURRENCY}{field}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether another asks for the same numbers, whatever it is called.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let asks = |one: &Self| (one.source, one.when.clone(), one.measure.clone(), one.by.clone());
+        let rules = |one: &Self| (one.of.clone(), one.share.clone());
+        asks(self) == asks(other) && rules(self) == rules(other)
     }
 
     /// Whether it is a share of what it speaks of.
@@ -496,7 +458,13 @@ fn all_hold(asked: &[Asked<'_>], row: usize) -> Option<bool> {
 /// When rows belong to the period, with the columns at hand.
 enum Stands<'a> {
     In(&'a [Option<Day>], Period),
-    At { from: &'a [Option<Day>], until: &'a [Option<Day>], day: Day },
+    /// It had begun by the one day, and had not ended before the other.
+    Over {
+        from: &'a [Option<Day>],
+        until: &'a [Option<Day>],
+        begun: Day,
+        open: Day,
+    },
 }
 
 impl<'a> Stands<'a> {
@@ -505,13 +473,14 @@ impl<'a> Stands<'a> {
             Some(Column::Day(days)) => days.as_slice(),
             _ => &[],
         };
-        match when {
-            When::In(column) => Self::In(days(column), period),
-            When::AtEnd(from, until) => Self::At { from: days(from), until: days(until), day: period.to },
-            When::AtStart(from, until) => {
-                Self::At { from: days(from), until: days(until), day: period.from.plus_days(-1) }
-            }
-        }
+        let (from, until, begun, open) = match when {
+            When::In(column) => return Self::In(days(column), period),
+            // What ends on a day does not stand at its end.
+            When::AtEnd(from, until) => (from, until, period.to, period.to.plus_days(1)),
+            When::AtStart(from, until) => (from, until, period.from.plus_days(-1), period.from),
+            When::During(from, until) => (from, until, period.to, period.from),
+        };
+        Self::Over { from: days(from), until: days(until), begun, open }
     }
 
     /// Whether a row belongs; none where its day was not recorded.
@@ -519,8 +488,8 @@ impl<'a> Stands<'a> {
         let at = |days: &[Option<Day>]| days.get(row).copied().flatten();
         match self {
             Self::In(days, period) => at(days).map(|day| period.contains(day)),
-            Self::At { from, until, day } => {
-                Some(at(from).is_none_or(|from| from <= *day) && at(until).is_none_or(|until| until > *day))
+            Self::Over { from, until, begun, open } => {
+                Some(at(from).is_none_or(|from| from <= *begun) && at(until).is_none_or(|until| until >= *open))
             }
         }
     }
@@ -717,157 +686,4 @@ pub fn compute(indicator: &Indicator, columns: &Columns, period: Period) -> Outc
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn day(text: &str) -> Option<Day> {
-        text.parse().ok()
-    }
-
-    fn code(word: &str) -> Option<Code> {
-        Some(Code::new("case_type", 1, word, word).unwrap()).filter(|_| !word.is_empty())
-    }
-
-    fn cases(rows: &[(&str, &str, &str, bool)]) -> Columns {
-        let mut types = Codes::default();
-        rows.iter().for_each(|(_, _, word, _)| types.push(code(word).as_ref()));
-        Columns {
-            counts: rows.iter().map(|(.., counts)| *counts).collect(),
-            units: Vec::new(),
-            columns: BTreeMap::from([
-                ("opened".into(), Column::Day(rows.iter().map(|(opened, ..)| day(opened)).collect())),
-                ("closed".into(), Column::Day(rows.iter().map(|(_, closed, ..)| day(closed)).collect())),
-                ("case_type".into(), Column::Code(types)),
-            ]),
-        }
-    }
-
-    fn indicator(when: When) -> Indicator {
-        Indicator {
-            id: "i".into(),
-            title: BTreeMap::from([("en".into(), "Number".into())]),
-            source: SourceName(Source::Cases),
-            when,
-            measure: Measure::Count,
-            by: Vec::new(),
-            of: Vec::new(),
-            share: Vec::new(),
-        }
-    }
-
-    fn year() -> Period {
-        Period::year(2026).unwrap()
-    }
-
-    fn opened() -> When {
-        When::In("opened".into())
-    }
-
-    #[test]
-    fn what_is_missing_and_what_is_excluded_stand_beside_every_number() {
-        let rows = cases(&[
-            ("2026-01-05", "", "eviction", true),
-            ("2026-02-05", "", "", true),
-            ("2026-03-05", "", "wages", false),
-            ("2025-12-31", "", "wages", true),
-            ("", "", "wages", true),
-        ]);
-        let by_type = Indicator {
-            by: vec![By { column: "case_type".into(), from: vec![], codes: vec![] }],
-            ..indicator(opened())
-        };
-        by_type.check().unwrap();
-        let found = compute(&by_type, &rows, year());
-        assert_eq!((found.covered, found.missing, found.excluded), (3, 2, 1));
-        assert_eq!(found.cells.iter().map(|cell| cell.value).collect::<Vec<_>>(), [1]);
-        // Behind each number stand its rows, and behind what is missing those that lack it.
-        assert_eq!(rows_behind(&by_type, &rows, year(), Some(&found.cells[0].classes)), [0]);
-        assert_eq!(rows_behind(&by_type, &rows, year(), None), [1, 4]);
-        let rule = Rule { column: "case_type".into(), is: vec!["eviction".into()], ..Rule::default() };
-        let share = Indicator { share: vec![rule], ..indicator(opened()) };
-        let found = compute(&share, &rows, year());
-        assert_eq!((found.cells[0].value, found.cells[0].of, found.missing), (1, 1, 2));
-    }
-
-    #[test]
-    fn classes_medians_and_sums_are_what_they_say() {
-        let rows = Columns {
-            counts: vec![true; 5],
-            units: Vec::new(),
-            columns: BTreeMap::from([
-                ("opened".into(), Column::Day(vec![day("2026-01-01"); 5])),
-                ("days_open".into(), Column::Number(vec![Some(3), Some(29), Some(30), Some(400), None])),
-            ]),
-        };
-        let by = By { column: "days_open".into(), from: vec![0, 30, 90], codes: vec![] };
-        let classes = Indicator { by: vec![by], ..indicator(opened()) };
-        let found = compute(&classes, &rows, year());
-        let cells: Vec<_> = found.cells.iter().map(|cell| (cell.classes[0].clone(), cell.value)).collect();
-        assert_eq!(cells, [(Class::From(0, Some(30)), 2), (Class::From(30, Some(90)), 1), (Class::From(90, None), 1)]);
-        assert_eq!(found.missing, 1);
-        let median = Indicator { measure: Measure::Median("days_open".into()), ..indicator(opened()) };
-        assert_eq!(compute(&median, &rows, year()).cells[0].value, 29);
-        let sum = Indicator { measure: Measure::Sum("days_open".into()), ..indicator(opened()) };
-        assert_eq!(compute(&sum, &rows, year()).cells[0].value, 462);
-    }
-
-    #[test]
-    fn what_cannot_be_computed_says_what_to_change() {
-        let wrong = |change: &dyn Fn(&mut Indicator)| {
-            let mut one = indicator(opened());
-            change(&mut one);
-            one.check().unwrap_err()
-        };
-        assert!(wrong(&|one| one.id = "Cases!".into()).contains("lower case"));
-        assert!(wrong(&|one| one.title.clear()).contains("English"));
-        assert!(wrong(&|one| one.when = When::In("born".into())).contains("opened, closed"));
-        assert!(wrong(&|one| one.when = When::In("case_type".into())).contains("no day"));
-        assert!(
-            wrong(&|one| one.by = vec![By { column: "days_open".into(), from: vec![], codes: vec![] }])
-                .contains("classes")
-        );
-        assert!(
-            wrong(&|one| one.of = vec![Rule { column: "opened".into(), ..Rule::default() }]).contains("does not fit")
-        );
-        let money = |one: &mut Indicator| {
-            (one.source, one.when) = (SourceName(Source::Payments), When::In("paid".into()));
-            one.measure = Measure::Sum("amount".into());
-        };
-        assert!(wrong(&money).contains("currency"));
-    }
-
-    proptest! {
-        /// Open at the start, and opened, less closed, is open at the end, whatever the cases are.
-        #[test]
-        fn stock_and_flow_balance(days in prop::collection::vec((0i32..1_200, prop::option::of(0i32..400)), 0..60)) {
-            let start = "2025-01-01".parse::<Day>().unwrap();
-            let at = |day: i32| start.plus_days(day).to_string();
-            let made: Vec<(String, String)> = days
-                .iter()
-                .map(|(from, long)| (at(*from), long.map(|long| at(from + long)).unwrap_or_default()))
-                .collect();
-            let rows: Vec<(&str, &str, &str, bool)> =
-                made.iter().map(|(from, until)| (from.as_str(), until.as_str(), "", true)).collect();
-            let rows = cases(&rows);
-            let number = |when: When| compute(&indicator(when), &rows, year()).cells[0].value;
-            let stock = |when: fn(String, String) -> When| number(when("opened".into(), "closed".into()));
-            let closed = {
-                let recorded = Rule { column: "closed".into(), recorded: true, ..Rule::default() };
-                let one = Indicator { of: vec![recorded], ..indicator(When::In("closed".into())) };
-                compute(&one, &rows, year()).cells[0].value
-            };
-            prop_assert_eq!(stock(When::AtStart) + number(opened()) - closed, stock(When::AtEnd));
-        }
-
-        /// The cells of an indicator that is told apart, and what is missing, are all that it covers.
-        #[test]
-        fn cells_and_what_is_missing_are_all(words in prop::collection::vec("[abc]{0,1}", 0..40)) {
-            let rows: Vec<(&str, &str, &str, bool)> = words.iter().map(|word| ("2026-05-05", "", word.as_str(), true)).collect();
-            let by_type = Indicator { by: vec![By { column: "case_type".into(), from: vec![], codes: vec![] }], ..indicator(opened()) };
-            let found = compute(&by_type, &cases(&rows), year());
-            let counted: i64 = found.cells.iter().map(|cell| cell.value).sum();
-            prop_assert_eq!(u64::try_from(counted).unwrap() + found.missing, found.covered);
-        }
-    }
-}
+mod tests;

@@ -73,6 +73,23 @@ impl Rhythm {
         };
         Period::new(from, next?.plus_days(-1))
     }
+
+    /// The parts of a period that lie in its months, quarters or years, the first and last cut off where it begins and ends.
+    fn parts(self, of: Period) -> impl Iterator<Item = Period> {
+        let cut = move |from: Day| {
+            let around = self.around(from)?;
+            Period::new(from, around.to.min(of.to))
+        };
+        let next = move |part: &Period| Some(part.to).filter(|to| *to < of.to).and_then(|to| cut(to.plus_days(1)));
+        std::iter::successors(cut(of.from), next)
+    }
+}
+
+/// The steps in which a period is looked at over time: months, or, where that is more than so many, quarters or years.
+pub fn steps(period: Period, most: usize) -> Vec<Period> {
+    let few = |rhythm: &&Rhythm| rhythm.parts(period).take(most + 1).count() <= most;
+    let rhythm = [Rhythm::Month, Rhythm::Quarter].iter().find(few).copied().unwrap_or(Rhythm::Year);
+    rhythm.parts(period).take(most).collect()
 }
 
 coded_enum!(
@@ -233,9 +250,17 @@ impl Agreement {
                 one.id
             ));
         }
+        if let Some(one) = self.indicators.iter().find(|one| one.source.0.is_of_office()) {
+            return Err(format!("{}: numbers of {} are the office's own and do not leave it", one.id, one.source.0));
+        }
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();
         for one in self.indicators.iter().filter(|one| one.is_protected()) {
             let named = |why: &str| Err(format!("{}: {why}", one.id));
+            if !one.source.0.counts_people() {
+                return named(
+                    "one person has many of these, so that a large number may be of one: tell cases or people apart instead",
+                );
+            }
             if self.terms.every == Rhythm::Chosen {
                 return named(
                     "people are counted for periods that all offices share: every = \"quarter\"; chosen ones could be subtracted",
@@ -247,7 +272,7 @@ impl Agreement {
                     "a part of people leaves the rest to be subtracted: tell them apart with by, and leave the rule out",
                 );
             }
-            if one.by.iter().any(|by| !is_trait(&by.column) && by.column != "currency") {
+            if one.by.iter().any(|by| !is_trait(&by.column) && Some(&by.column) != one.currency_column().as_ref()) {
                 return named(
                     "what tells of people stands in tables of its own: the other column could be told exactly elsewhere",
                 );
@@ -257,7 +282,7 @@ impl Agreement {
                     "people who are told apart are counted in one period alone: when = { in = ... }; stocks of two periods could be subtracted",
                 );
             }
-            let is_money = matches!(one.measure, Measure::Sum(_)) && one.source.0 == Source::Payments;
+            let is_money = one.currency_column().is_some();
             if one.is_share() || !(is_money || matches!(one.measure, Measure::Count | Measure::Offices)) {
                 return named("of people who are told apart, leave only how many they are, and sums of money");
             }
@@ -510,8 +535,8 @@ impl Part {
 }
 
 fn parts(indicator: &Indicator, outcome: &Outcome) -> Vec<Part> {
-    let is_money = matches!(indicator.measure, Measure::Sum(_)) && indicator.source.0 == Source::Payments;
-    let currency_at = indicator.by.iter().position(|by| by.column == "currency").filter(|_| is_money);
+    let currency = indicator.currency_column();
+    let currency_at = indicator.by.iter().position(|by| Some(&by.column) == currency.as_ref());
     let mut parts: BTreeMap<Option<Class>, BTreeMap<(Class, Class), indicators::Cell>> = BTreeMap::new();
     for cell in &outcome.cells {
         let mut classes = cell.classes.clone();

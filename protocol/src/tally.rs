@@ -312,6 +312,8 @@ mod tests {
             id: "sex".into(),
             title: BTreeMap::from([("en".into(), "By sex".into())]),
             source: SourceName(Source::People),
+            topic: indicators::Topic::Own,
+            on: true,
             when: When::In("first_case".into()),
             measure: Measure::Count,
             by: vec![by("sex", &["female", "male"])],

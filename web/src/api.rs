@@ -3,6 +3,7 @@
 //! (RFC 9457) with the fields that are wrong.
 
 mod access;
+mod figures;
 mod history;
 mod network;
 mod outside;
@@ -24,11 +25,10 @@ use casemesh_crypto::passphrase::Cost;
 use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
     ActionInput, ActionView, AgreementView, AnswerInput, AnsweringInput, CaseChange, CaseFilter, CaseInput,
-    CaseSummary, CaseView, ClosureInput, CollectedView, ConsentInput, Desk, DeskError, FieldProblem, FiguresView,
-    HomeView, ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput,
-    PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, ReportView, SettingsInput,
-    SharePreview, StaffInput, StaffView, StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView,
-    Undone,
+    CaseSummary, CaseView, ClosureInput, CollectedView, ConsentInput, Desk, DeskError, FieldProblem, HomeView,
+    ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit,
+    PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, SettingsInput, SharePreview, StaffInput,
+    StaffView, StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView, Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::TaskState;
@@ -134,7 +134,7 @@ fn part_of(path: &str) -> Option<Part> {
         "people" | "families" | "duplicates" => Some(Part::People),
         "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
         "referrals" | "partners" | "network" => Some(Part::Referrals),
-        "figures" | "agreements" | "tables" | "collected" => Some(Part::Figures),
+        "figures" | "indicators" | "reports" | "agreements" | "tables" | "collected" => Some(Part::Figures),
         free if FOR_ANY_TOKEN.contains(&free) => None,
         _ => Some(Part::Office),
     }
@@ -638,18 +638,6 @@ async fn partners(State(app): State<App>, caller: Caller) -> Answer<Vec<PartnerV
     at_desk(&app, move || Ok(caller.desk.partners())).await
 }
 
-#[utoipa::path(get, path = "/api/v1/figures", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = FiguresView), (status = 403, body = Problem)))]
-async fn figures(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<FiguresView> {
-    let period = days.period()?;
-    at_desk(&app, move || caller.desk.figures(period)).await
-}
-
-#[utoipa::path(get, path = "/api/v1/figures/report", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = ReportView), (status = 403, body = Problem)))]
-async fn report(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<ReportView> {
-    let period = days.period()?;
-    at_desk(&app, move || caller.desk.report(period)).await
-}
-
 #[utoipa::path(get, path = "/api/v1/tables", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = TablePreview), (status = 403, body = Problem)))]
 async fn table_preview(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<TablePreview> {
     let period = days.period()?;
@@ -827,8 +815,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/referrals/{id}/case", post(referral_to_case))
         .route("/referrals/{id}/recall", post(recall_referral))
         .route("/partners", get(partners))
-        .route("/figures", get(figures))
-        .route("/figures/report", get(report))
         .route("/agreements", get(agreements).post(answer_agreement))
         .route("/tables", get(table_preview).post(approve_table))
         .route("/collected", get(collected))
@@ -845,6 +831,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(oversight::routes())
         .merge(overriding::routes())
         .merge(people::routes())
+        .merge(figures::routes())
         .merge(register::routes())
         .merge(vocabulary::routes())
         .method_not_allowed_fallback(no_such_method)
@@ -902,8 +889,6 @@ pub(crate) fn long_routes() -> Router<App> {
         recall_referral,
         referral_to_case,
         partners,
-        figures,
-        report,
         agreements,
         answer_agreement,
         table_preview,
@@ -934,6 +919,7 @@ pub fn openapi() -> String {
         .merge_from(oversight::Document::openapi())
         .merge_from(overriding::Document::openapi())
         .merge_from(people::Document::openapi())
+        .merge_from(figures::Document::openapi())
         .merge_from(register::Document::openapi())
         .merge_from(vocabulary::Document::openapi())
         .merge_from(crate::documents::Document::openapi());
@@ -988,6 +974,7 @@ mod tests {
             include_str!("api/oversight.rs"),
             include_str!("api/overriding.rs"),
             include_str!("api/people.rs"),
+            include_str!("api/figures.rs"),
             include_str!("api/register.rs"),
             include_str!("api/vocabulary.rs"),
         ];

@@ -7,6 +7,7 @@
 
 mod api;
 mod assets;
+mod charts;
 mod documents;
 mod form;
 mod guard;

@@ -1,6 +1,7 @@
 //! What every page has: language, texts, who is signed in, where they can go.
 
 use crate::App;
+use crate::charts::{self, Pyramid, Stack};
 use crate::form::Form;
 use crate::i18n::{self, LANGUAGES, Language, PARTIAL};
 use axum::extract::{FromRequestParts, Request};
@@ -9,17 +10,19 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use casemesh_node::node::Config;
 use casemesh_node::office::{
-    ClassView, CodeView, Desk, DeskError, Field, FieldProblem, FigureView, RequestView, RequestedView, WaitView,
+    ClassView, CodeView, DefinitionView, Desk, DeskError, Field, FieldProblem, FigureView, RequestView, RequestedView,
+    WaitView,
 };
 use casemesh_node::policy::Ask;
 use casemesh_node::records::TaskTitle;
 use casemesh_node::vault::VaultError;
 use casemesh_node::vocabulary::{Term, Vocabulary};
 use casemesh_node::zone::Zone;
-use casemesh_protocol::indicators::{OTHERS, SEVERAL};
+use casemesh_protocol::indicators::{OTHERS, Rule, SEVERAL};
 use casemesh_protocol::terms::{Code, Never};
 use casemesh_protocol::time::{Day, Timestamp};
 use fluent_bundle::FluentValue;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The key of a code's text.
@@ -133,6 +136,12 @@ impl Page {
         self.language.text(key, &[(name, FluentValue::from(value.to_string()))])
     }
 
+    /// What was planned, and how much of it was achieved.
+    pub(crate) fn planned(&self, planned: &u64, achieved: &u64) -> String {
+        let values = [("planned", FluentValue::from(*planned)), ("achieved", FluentValue::from(*achieved))];
+        self.language.text("report-planned", &values)
+    }
+
     /// A text with two numbers in it.
     pub(crate) fn told_of(&self, key: &str, told: &usize, all: &usize) -> String {
         self.language.text(key, &[("told", FluentValue::from(*told)), ("all", FluentValue::from(*all))])
@@ -183,16 +192,104 @@ impl Page {
             ClassView::Code(code) if ["referral_state", "payment"].contains(&code.list.as_str()) => {
                 self.word(&code.list.replace('_', "-"), &code.code)
             }
-            ClassView::Code(code) => self.code(code),
+            ClassView::Code(code) => self.kind(code),
             ClassView::From { from, to: Some(to) } => format!("{from}–{}", to - 1),
             ClassView::From { from, to: None } => format!("≥ {from}"),
         }
     }
 
+    /// What a figure is, in sentences.
+    pub(crate) fn defined(&self, definition: &DefinitionView) -> Vec<String> {
+        let column = |name: &str| self.column(name);
+        let list = |names: &[String]| names.iter().map(|name| column(name)).collect::<Vec<_>>().join(", ");
+        let day = definition.days.first().map(|day| column(day)).unwrap_or_default();
+        let when = self.t1(&format!("when-{}", definition.when.replace('_', "-")), "day", &day);
+        let mut said = vec![format!("{}: {when}.", self.word("source", &definition.source))];
+        let rules = |rules: &[Rule]| rules.iter().map(|rule| self.rule(rule)).collect::<Vec<_>>().join("; ");
+        if !definition.of.is_empty() {
+            said.push(format!("{} {}.", self.t("rules-of"), rules(&definition.of)));
+        }
+        if !definition.share.is_empty() {
+            said.push(format!("{} {}.", self.t("rules-share"), rules(&definition.share)));
+        }
+        if definition.measure != "count" {
+            let of = definition.column.as_deref().map(column).unwrap_or_default();
+            said.push(self.t1(&format!("measure-{}", definition.measure), "column", &of));
+        }
+        if !definition.by.is_empty() {
+            said.push(format!("{} {}.", self.t("rules-by"), list(&definition.by)));
+        }
+        said
+    }
+
+    /// What a column is called: a field of a form or a list of facts by its name, any other by its own text.
+    fn column(&self, name: &str) -> String {
+        match name.split_once(':') {
+            Some((_, field)) => {
+                self.maybe_field_name(field).or_else(|| self.maybe("list", field)).unwrap_or(field.to_owned())
+            }
+            None => self.word("column", name),
+        }
+    }
+
+    fn rule(&self, rule: &Rule) -> String {
+        let column = self.column(&rule.column);
+        let said = |key: &str, words: &str| {
+            let values = [("column", FluentValue::from(column.as_str())), ("words", FluentValue::from(words))];
+            self.language.text(key, &values)
+        };
+        let name = rule.column.rsplit(':').next().unwrap_or_default();
+        // Codes of a rule are those of its column's list; words of ours have texts under the column's name, or are a form.
+        let word = |code: &String| {
+            let listed = [name, "service_type"].into_iter().find_map(|list| self.language.maybe(&code_key(list, code)));
+            let prefixes = ["referral-state", "referral-answer", "visit", "payment", "yes-no", "form"];
+            let own = || prefixes.into_iter().find_map(|prefix| self.maybe(prefix, code));
+            listed
+                .or_else(|| self.language.maybe(&code_key("yes_no", code)))
+                .or_else(own)
+                .unwrap_or_else(|| code.clone())
+        };
+        let mut all = Vec::new();
+        if !rule.is.is_empty() {
+            all.push(said("rule-is", &rule.is.iter().map(word).collect::<Vec<_>>().join(", ")));
+        }
+        all.extend(rule.at_least.map(|least| said("rule-at-least", &least.to_string())));
+        all.extend(rule.below.map(|below| said("rule-below", &below.to_string())));
+        all.extend(rule.flag.map(|flag| said(if flag { "rule-yes" } else { "rule-no" }, "")));
+        if rule.recorded {
+            all.push(said("rule-recorded", ""));
+        }
+        all.join(", ")
+    }
+
+    /// What several classes together are called.
+    pub(crate) fn classes(&self, classes: &[ClassView]) -> String {
+        classes.iter().map(|class| self.class(class)).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// A figure as bars that are made of parts, where it can be drawn so.
+    pub(crate) fn stack(&self, figure: &FigureView) -> Option<Stack> {
+        charts::stack(self, figure)
+    }
+
+    /// A figure of people by sex and age as a pyramid, where it is one.
+    pub(crate) fn pyramid(&self, figure: &FigureView) -> Option<Pyramid> {
+        charts::pyramid(self, figure)
+    }
+
+    /// The name of a picture in the page.
+    pub(crate) fn chart_id(&self, prefix: &str, at: &usize) -> String {
+        format!("{prefix}-{at}-c")
+    }
+
     /// What a figure is called.
     pub(crate) fn figure_title<'a>(&self, figure: &'a FigureView) -> &'a str {
-        let said = figure.title.get(self.language.code).or_else(|| figure.title.get("en"));
-        said.map_or(figure.id.as_str(), String::as_str)
+        self.titled(&figure.title, &figure.id)
+    }
+
+    /// A title in the page's language, or in English.
+    pub(crate) fn titled<'a>(&self, title: &'a BTreeMap<String, String>, id: &'a str) -> &'a str {
+        title.get(self.language.code).or_else(|| title.get("en")).map_or(id, String::as_str)
     }
 
     pub(crate) fn wire_code(&self, code: &Code) -> String {
@@ -510,6 +607,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["tasks", ..] => "tasks",
         ["office", ..] => "office",
         ["figures", ..] => "figures",
+        ["reports", ..] => "reports",
         ["grants"] => "grants",
         ["account", ..] => "account",
         ["emergency", ..] => "emergency",

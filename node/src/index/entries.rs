@@ -1,19 +1,90 @@
 //! What entries say beyond their page: parties, alerts, confirmations, grants, journeys, stays. Entries come in any order
 //! when the office opens; one that corrects another takes its place.
 
+use super::shared::Shared;
 use super::skeletons;
 use crate::names;
 use crate::records::{Action, Tier};
 use crate::zone::Zone;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::terms::{Code, Value};
+use casemesh_protocol::terms::{Code, Money, Value};
 use casemesh_protocol::time::{Day, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// An entry is followed through so many corrections.
 const CORRECTIONS_MAX: usize = 64;
 /// An entry that was written down more than so many days after its day is late.
 const LATE_DAYS: i32 = 3;
+
+/// An entry, as figures see it: what can be counted of it, and no word that somebody wrote.
+#[derive(Debug, Clone)]
+pub struct EntryRow {
+    /// The case or person that it belongs to; the top for the office's own.
+    pub about: RecordId,
+    /// Its day.
+    pub on: Day,
+    /// When it was written.
+    pub written: Timestamp,
+    /// What kind; of a form, the form.
+    pub kind: Arc<Code>,
+    /// How many minutes it took.
+    pub minutes: Option<u16>,
+    /// For whom it is.
+    pub tier: Tier,
+    /// The grant that it is counted for.
+    pub grant: Option<RecordId>,
+    answers: Box<[(Arc<str>, Said)]>,
+}
+
+/// What can be counted of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A code; yes and no are codes of `yes_no`.
+    Code(Arc<Code>),
+    /// A number.
+    Number(i64),
+    /// Money.
+    Money(Money),
+    /// Something in words.
+    Words,
+}
+
+impl EntryRow {
+    /// What was said in a field of its form.
+    pub fn said(&self, field: &str) -> Option<&Said> {
+        self.answers.iter().find(|(name, _)| name.as_ref() == field).map(|(_, said)| said)
+    }
+
+    /// The code that was said in a field.
+    pub fn code(&self, field: &str) -> Option<&Code> {
+        match self.said(field) {
+            Some(Said::Code(code)) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The number that was said in a field.
+    pub fn number(&self, field: &str) -> Option<i64> {
+        match self.said(field) {
+            Some(Said::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The money that was said in a field.
+    pub fn money(&self, field: &str) -> Option<Money> {
+        match self.said(field) {
+            Some(Said::Money(money)) => Some(*money),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one of that form.
+    pub fn is_of(&self, form: &str) -> bool {
+        self.kind.list.as_str() == Action::FORM_LIST && self.kind.code.as_str() == form
+    }
+}
 
 /// A party of a case, as the conflict check sees it.
 #[derive(Debug, Clone)]
@@ -117,11 +188,15 @@ pub struct Entries {
     parties: HashMap<RecordId, PartyRow>,
     parties_of: HashMap<RecordId, BTreeSet<RecordId>>,
     parties_by_sound: HashMap<Vec<String>, BTreeSet<RecordId>>,
+    /// What can be counted of each.
+    rows: HashMap<RecordId, EntryRow>,
+    codes: Shared<Code>,
+    fields: Shared<str>,
+    /// Entries that are counted for a grant, by the grant.
+    granted: BTreeSet<(RecordId, RecordId)>,
     /// Alerts about persons, by the entry that says so.
     pub alerts: BTreeMap<RecordId, AlertRow>,
     confirmed: HashMap<RecordId, ConfirmedRow>,
-    /// Entries that are counted for a grant: which, what each belongs to, and its day.
-    granted: HashMap<RecordId, (RecordId, RecordId, Day)>,
     journeys: BTreeMap<RecordId, JourneyRow>,
     stays: HashMap<RecordId, StayRow>,
     stay_ends: HashMap<RecordId, StayEndRow>,
@@ -163,9 +238,7 @@ impl Entries {
         if self.corrected.contains_key(&action.id) || action.void {
             return;
         }
-        if let Some(grant) = action.grant {
-            self.granted.insert(action.id, (grant, action.about, action.on));
-        }
+        self.put_row(action);
         // In some zones it is a day later than in UTC.
         if action.by.is_some() && action.corrects.is_none() && action.on.days_to(action.at.day()) >= LATE_DAYS {
             let row = LateRow { about: action.about, by: action.by, on: action.on, written: action.at };
@@ -220,6 +293,38 @@ impl Entries {
         }
     }
 
+    fn put_row(&mut self, action: &Action) {
+        let one = |code: &Code| Arc::new(code.clone());
+        let said = |value: &Value, codes: &mut Shared<Code>| match value {
+            Value::Code(code) => Some(Said::Code(codes.of(code, one))),
+            Value::YesNo(is) => {
+                let word = if *is { "yes" } else { "no" };
+                Code::new("yes_no", 1, word, word).ok().map(|code| Said::Code(codes.of(&code, one)))
+            }
+            Value::Number(number) => Some(Said::Number(*number)),
+            Value::Money(money) => Some(Said::Money(*money)),
+            Value::Text(text) => (!text.trim().is_empty()).then_some(Said::Words),
+            Value::Day(_) => None,
+        };
+        let mut answers = Vec::new();
+        for answer in &action.answers {
+            let said = answer.value.value().and_then(|value| said(value, &mut self.codes));
+            answers.extend(said.map(|said| (self.fields.of(&answer.field, |field| field.into()), said)));
+        }
+        let row = EntryRow {
+            about: action.about,
+            on: action.on,
+            written: action.at,
+            kind: self.codes.of(&action.kind, one),
+            minutes: action.minutes,
+            tier: action.tier,
+            grant: action.grant,
+            answers: answers.into(),
+        };
+        self.granted.extend(action.grant.map(|grant| (grant, action.id)));
+        self.rows.insert(action.id, row);
+    }
+
     fn put_party(&mut self, action: &Action) {
         let Some(name) = text(action, "party_name") else { return };
         let sound = skeletons(&name);
@@ -241,7 +346,9 @@ impl Entries {
         }
         self.alerts.remove(&id);
         self.confirmed.remove(&id);
-        self.granted.remove(&id);
+        if let Some(grant) = self.rows.remove(&id).and_then(|row| row.grant) {
+            self.granted.remove(&(grant, id));
+        }
         self.journeys.remove(&id);
         self.stays.remove(&id);
         self.stay_ends.remove(&id);
@@ -252,7 +359,13 @@ impl Entries {
 
     /// The entries that are counted for a grant: what each belongs to, and its day.
     pub fn granted_to(&self, grant: RecordId) -> impl Iterator<Item = (RecordId, Day)> {
-        self.granted.values().filter(move |(to, ..)| *to == grant).map(|(_, about, on)| (*about, *on))
+        let all = (grant, RecordId::new([0; 16]))..=(grant, RecordId::new([u8::MAX; 16]));
+        self.granted.range(all).filter_map(|(_, id)| self.rows.get(id)).map(|row| (row.about, row.on))
+    }
+
+    /// What can be counted of all that stand.
+    pub fn rows(&self) -> impl Iterator<Item = &EntryRow> {
+        self.rows.values()
     }
 
     /// When something about a person was last confirmed, in any of the records that are theirs.

@@ -1,215 +1,26 @@
 //! What an office sees of its own work: the numbers that its network asks for, its report, and who its cases are about.
 
-use super::columns::Wanted;
+mod view;
+
+pub use view::*;
+
+use super::columns::{AllColumns, Sight, Wanted};
 use super::{CaseSummary, CodeView, Desk, DeskError};
 use crate::index::{CASE_LISTS, CaseRow, Tables};
 use crate::indicators;
 use crate::policy::Ask;
-use crate::records::StaffRole;
+use crate::records::{StaffRole, Tier};
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Class, Indicator, Measure, Source, compute, rows_behind};
-use casemesh_protocol::statistics::{self, Cell, Figure};
-use casemesh_protocol::terms::{Code, Money};
+use casemesh_protocol::indicators::{Indicator, Topic, compute, rows_behind};
+use casemesh_protocol::statistics;
+use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Period;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use utoipa::ToSchema;
 
 /// So many cases behind a number are shown.
 const BEHIND_MAX: usize = 200;
-/// So many classes stand side by side.
-const CROSSED_MAX: usize = 9;
-
-/// One class of a cell. All together stands last.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassView {
-    /// A code.
-    Code(CodeView),
-    /// From a number until before another.
-    From {
-        /// The first.
-        from: i64,
-        /// Before which; none for all above.
-        to: Option<i64>,
-    },
-    /// All together.
-    All,
-}
-
-/// One cell of a figure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CellView {
-    /// Its class in each column that it is told apart by.
-    pub classes: Vec<ClassView>,
-    /// What was computed; money with a decimal point. None where it is withheld.
-    pub value: Option<String>,
-    /// Of a share: of how many.
-    pub of: Option<u64>,
-    /// How long its bar is, of a hundred: the longest of the figure has a hundred.
-    pub percent: u8,
-}
-
-impl CellView {
-    /// The code by which it is told apart, where it is told apart by one.
-    pub fn code(&self) -> Option<&str> {
-        match self.classes.as_slice() {
-            [ClassView::Code(code)] => Some(&code.code),
-            _ => None,
-        }
-    }
-
-    /// How dark it stands in a table, from 0 to 4: by its share of the largest.
-    pub fn heat(&self) -> u8 {
-        if self.is_total() { 0 } else { self.percent.div_ceil(25).min(4) }
-    }
-
-    /// Whether it is the sum of others.
-    pub fn is_total(&self) -> bool {
-        self.classes.contains(&ClassView::All)
-    }
-}
-
-/// One indicator of a period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FigureView {
-    /// Its name in the set.
-    pub id: String,
-    /// What it is called, by language; empty where its definition is not known here.
-    pub title: BTreeMap<String, String>,
-    /// Whether each value is a share of what the cell speaks of.
-    pub is_share: bool,
-    /// The cells; none where the figure is withheld altogether.
-    pub cells: Vec<CellView>,
-    /// How many things it covers; none where that is withheld.
-    pub covered: Option<u64>,
-    /// How many of them lack something that it needs.
-    pub missing: Option<u64>,
-    /// How many more there are that nobody may count.
-    pub excluded: Option<u64>,
-    /// How many numbers are withheld.
-    pub withheld: u64,
-    /// Whether cases stand behind its numbers.
-    pub is_of_cases: bool,
-}
-
-/// A figure that is told apart by two columns, as rows and columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CrossView<'a> {
-    /// The classes of the second column; the total last, where there is one.
-    pub columns: Vec<&'a ClassView>,
-    /// Each class of the first column, and its cells; none where nobody is.
-    pub rows: Vec<(&'a ClassView, Vec<Option<&'a CellView>>)>,
-}
-
-impl FigureView {
-    /// The figure as rows and columns, where it is told apart by two columns and has few enough of the second to stand side by side.
-    pub fn crossed<'a>(&'a self) -> Option<CrossView<'a>> {
-        let mut rows: BTreeMap<&'a ClassView, BTreeMap<&'a ClassView, &'a CellView>> = BTreeMap::new();
-        for cell in &self.cells {
-            let [row, column] = cell.classes.as_slice() else { return None };
-            rows.entry(row).or_default().insert(column, cell);
-        }
-        let columns: BTreeSet<&'a ClassView> = rows.values().flat_map(BTreeMap::keys).copied().collect();
-        let is_table = rows.len() > 1 && (2..=CROSSED_MAX).contains(&columns.len());
-        if !is_table {
-            return None;
-        }
-        let columns: Vec<&'a ClassView> = columns.into_iter().collect();
-        let row = |(class, cells): (&'a ClassView, BTreeMap<&'a ClassView, &'a CellView>)| {
-            (class, columns.iter().map(|column| cells.get(column).copied()).collect())
-        };
-        let rows = rows.into_iter().map(row).collect();
-        Some(CrossView { columns, rows })
-    }
-
-    /// What a figure says, in the words of its definition.
-    pub(super) fn of(figure: &Figure, known: Option<&Indicator>) -> Self {
-        let is_money =
-            known.is_some_and(|one| matches!(one.measure, Measure::Sum(_)) && one.source.0 == Source::Payments);
-        let is_total = |cell: &Cell| cell.classes.iter().any(|class| *class == Class::All);
-        let parts = figure.cells.iter().filter(|cell| !is_total(cell));
-        let longest = parts.filter_map(|cell| cell.value).max().unwrap_or_default().max(1);
-        let value = |cell: &Cell| {
-            let currency = cell.classes.iter().find_map(|class| match class {
-                Class::Code(code) if code.list.as_str() == "currency" => code.code.as_str().parse().ok(),
-                _ => None,
-            });
-            cell.value.map(|minor| match currency.filter(|_| is_money) {
-                Some(currency) => Money { minor, currency }.amount(),
-                None => minor.to_string(),
-            })
-        };
-        let cell = |cell: &Cell| CellView {
-            classes: cell.classes.iter().map(ClassView::from).collect(),
-            value: value(cell),
-            of: cell.of,
-            percent: cell
-                .value
-                .map_or(0, |value| u8::try_from(value.max(0).saturating_mul(100) / longest).unwrap_or(100)),
-        };
-        Self {
-            id: figure.indicator.to_string(),
-            title: known.map(|one| one.title.clone()).unwrap_or_default(),
-            is_share: known.is_some_and(Indicator::is_share),
-            cells: figure.cells.iter().map(cell).collect(),
-            covered: figure.covered,
-            missing: figure.missing,
-            excluded: figure.excluded,
-            withheld: figure.withheld,
-            is_of_cases: known.is_some_and(|one| one.source.0 == Source::Cases),
-        }
-    }
-}
-
-impl From<&Class> for ClassView {
-    fn from(class: &Class) -> Self {
-        match class {
-            Class::Code(code) => Self::Code(CodeView::from(code)),
-            Class::From(from, to) => Self::From { from: *from, to: *to },
-            Class::All => Self::All,
-        }
-    }
-}
-
-/// The numbers that the network asks for, of a period, and whom the cases are about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FiguresView {
-    /// The first and last day.
-    #[schema(value_type = Object)]
-    pub period: Period,
-    /// The figures.
-    pub figures: Vec<FigureView>,
-    /// How many people the cases of the period are about, as far as they may be counted: of a group, all on its roll.
-    pub persons: u64,
-    /// Coded facts of imported cases, by list: cell by cell, with what is missing.
-    pub facts: Vec<FactView>,
-}
-
-/// Cases by one coded fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FactView {
-    /// The list.
-    pub list: String,
-    /// Its codes, and how many cases have each.
-    pub cells: Vec<(CodeView, u64)>,
-    /// Cases without it.
-    pub missing: u64,
-}
-
-/// The indicators of a period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ReportView {
-    /// The first and last day.
-    #[schema(value_type = Object)]
-    pub period: Period,
-    /// Name and version of the sets that they are of.
-    pub sets: Vec<(String, u16)>,
-    /// The indicators, in the order of the sets.
-    pub figures: Vec<FigureView>,
-    /// What is wrong with what the office wrote itself: the file, the line, and what to change.
-    pub problem: Option<String>,
-}
+/// Most steps of a figure over time.
+const STEPS_MAX: usize = 24;
 
 /// The cases of a period that are counted: of people who may be, and that the asker counts.
 fn counted(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) -> impl Iterator<Item = &CaseRow> {
@@ -248,6 +59,46 @@ fn persons_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool
     clients.iter().map(of).sum()
 }
 
+/// The indicators that an office can look at: those of the program for its pack, and its own.
+pub(super) struct Known {
+    sets: Vec<&'static indicators::Set>,
+    own: Option<indicators::Set>,
+    /// What is wrong with what the office wrote itself.
+    problem: Option<String>,
+}
+
+impl Known {
+    fn sets(&self) -> impl Iterator<Item = &indicators::Set> {
+        self.sets.iter().copied().chain(&self.own)
+    }
+
+    /// All of them; what two sets ask in the same words is told once.
+    pub(super) fn all(&self) -> Vec<&Indicator> {
+        let mut all: Vec<&Indicator> = Vec::new();
+        for one in self.sets().flat_map(|set| &set.indicators) {
+            if !all.iter().any(|known| known.asks_the_same(one)) {
+                all.push(one);
+            }
+        }
+        all
+    }
+
+    pub(super) fn named(&self, id: &str) -> Result<&Indicator, DeskError> {
+        self.all().into_iter().find(|one| one.id == id).ok_or(DeskError::NotFound)
+    }
+}
+
+/// What a report speaks of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope {
+    /// Under which heading; without one, what stands on the first page.
+    pub topic: Option<Topic>,
+    /// Of the work that is counted for that grant alone.
+    pub grant: Option<RecordId>,
+    /// All of it, whatever stands where.
+    pub whole: bool,
+}
+
 impl Desk {
     /// Whether a case is in the figures that this account sees: who reports for the office counts all cases and sees none;
     /// everybody else counts those that they may see, so that no count tells of another.
@@ -255,19 +106,55 @@ impl Desk {
         self.has_role(StaffRole::Reporting) || self.sees(tables, case)
     }
 
-    /// Indicators of a period, over the cases that this account counts.
-    fn whole(&self, all: &[&Indicator], period: Period) -> Vec<FigureView> {
-        let today = self.today();
+    /// The columns of what this account counts, or of the cases alone that it sees.
+    fn counted_columns(
+        &self,
+        tables: &Tables,
+        wanted: &Wanted<'_>,
+        (reports, grant): (bool, Option<RecordId>),
+    ) -> AllColumns {
+        let leads = reports || self.may(Ask::HandOver);
+        let sees_tier = |case: &CaseRow, tier: Tier| {
+            reports || tier == Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(tables, case)))
+        };
+        let sight = Sight {
+            case: &|case| reports || self.sees(tables, case),
+            tier: &sees_tier,
+            colleague: &|staff| leads || staff == self.actor.staff,
+            incoming: reports || self.answers_referrals(),
+            requests: leads,
+            grant,
+            rules: self.office.rules_in(tables),
+            now: self.now(),
+        };
+        tables.columns(wanted, &sight)
+    }
+
+    /// Indicators of a period, over what this account counts.
+    fn whole(&self, all: &[&Indicator], period: Period, grant: Option<RecordId>) -> Vec<FigureView> {
         let wanted = Wanted::by(all.iter().copied());
-        let tables = self.office.index.read();
-        let counts_incoming = self.answers_referrals() || self.has_role(StaffRole::Reporting);
-        let columns = tables.columns(&wanted, |case| self.counts(&tables, case), counts_incoming, today);
-        drop(tables);
+        let reports = self.has_role(StaffRole::Reporting);
+        let columns = self.counted_columns(&self.office.index.read(), &wanted, (reports, grant));
         let view = |one: &&Indicator| {
             let figure = statistics::whole(one, columns.of(one.source.0), period);
             FigureView::of(&figure, Some(one))
         };
         all.iter().map(view).collect()
+    }
+
+    pub(super) fn known_indicators(&self) -> Known {
+        let (own, problem) = match indicators::own(&self.office.around.folder) {
+            Ok(own) => (own, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let tables = self.office.index.read();
+        let pack = tables.settings.as_ref().map_or("", |settings| settings.pack.as_str());
+        Known { sets: indicators::shipped(pack), own, problem }
+    }
+
+    fn hidden_figures(&self) -> Vec<String> {
+        let tables = self.office.index.read();
+        tables.settings.as_ref().map(|settings| settings.hidden_figures.clone()).unwrap_or_default()
     }
 
     /// The national numbers, and whom the cases are about, as far as this account counts them.
@@ -276,15 +163,15 @@ impl Desk {
     /// When the account may not see figures.
     pub fn figures(&self, period: Period) -> Result<FiguresView, DeskError> {
         self.allow(Ask::SeeFigures)?;
+        let hidden = self.hidden_figures();
         let tables = self.office.index.read();
         let counts = |case: &CaseRow| self.counts(&tables, case);
         let facts = facts_of(&tables, period, counts);
         let persons = persons_of(&tables, period, counts);
-        let hidden = tables.settings.as_ref().map(|settings| settings.hidden_figures.clone()).unwrap_or_default();
         drop(tables);
         let shown: Vec<&Indicator> =
             indicators::national().indicators.iter().filter(|one| !hidden.contains(&one.id)).collect();
-        let figures = self.whole(&shown, period);
+        let figures = self.whole(&shown, period, None);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         Ok(FiguresView { period, figures, persons, facts })
     }
@@ -301,58 +188,72 @@ impl Desk {
         cell: Option<usize>,
     ) -> Result<(FigureView, Vec<CaseSummary>, usize), DeskError> {
         self.allow(Ask::SeeFigures)?;
-        let report = self.report(period)?;
-        let view = report.figures.into_iter().find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
-        let own = indicators::own(&self.office.around.folder).ok().flatten();
-        let pack = self.office.index.read().settings.as_ref().map(|settings| settings.pack.clone()).unwrap_or_default();
-        let sets = indicators::shipped(&pack).into_iter().chain(&own);
-        let one = sets.flat_map(|set| &set.indicators).find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
-        if one.source.0 != Source::Cases {
-            return Err(DeskError::NotFound);
-        }
-        let today = self.today();
+        let known = self.known_indicators();
+        let one = known.named(figure)?;
+        let source = one.source.0;
+        let view = self.whole(&[one], period, None).pop().filter(|view| view.is_of_cases).ok_or(DeskError::NotFound)?;
+        self.office.vault.note(Some(self.actor.staff), "figures", None);
         let tables = self.office.index.read();
-        let sees = |case: &CaseRow| self.sees(&tables, case);
-        let columns = tables.columns(&Wanted::by(std::iter::once(one)), sees, false, today);
-        let columns = columns.of(Source::Cases);
+        let all = self.counted_columns(&tables, &Wanted::by(std::iter::once(one)), (false, None));
+        let columns = all.of(source);
         let outcome = compute(one, columns, period);
         let classes = match cell {
             None => None,
             Some(at) => Some(outcome.cells.get(at).ok_or(DeskError::NotFound)?.classes.as_slice()),
         };
-        // In the order of the columns, which is that of the index.
-        let rows: Vec<&CaseRow> = tables.cases.values().map(Box::as_ref).filter(|case| sees(case)).collect();
         let behind = rows_behind(one, columns, period, classes);
-        let mut found: Vec<&CaseRow> = behind.iter().filter_map(|row| rows.get(*row).copied()).collect();
+        let cases: BTreeSet<RecordId> = behind.iter().filter_map(|row| all.case_of(source, *row)).collect();
+        let cases = cases.iter().filter_map(|case| tables.cases.get(case)).map(Box::as_ref);
+        let mut found: Vec<&CaseRow> = cases.filter(|case| self.sees(&tables, case)).collect();
         found.sort_unstable_by_key(|case| std::cmp::Reverse((case.opened, case.id)));
         let shown = found.iter().take(BEHIND_MAX).map(|case| self.summary(&tables, case)).collect();
         Ok((view, shown, found.len()))
     }
 
-    /// The indicators of a period, over the cases that this account counts.
+    /// The indicators of a period, over what this account counts.
     ///
     /// # Errors
     /// When the account may not see figures.
-    pub fn report(&self, period: Period) -> Result<ReportView, DeskError> {
+    pub fn report(&self, period: Period, scope: Scope) -> Result<ReportView, DeskError> {
         self.allow(Ask::SeeFigures)?;
-        let (own, problem) = match indicators::own(&self.office.around.folder) {
-            Ok(own) => (own, None),
-            Err(problem) => (None, Some(problem)),
+        let known = self.known_indicators();
+        let hidden = self.hidden_figures();
+        let is_asked = |one: &&Indicator| match scope.topic {
+            _ if scope.whole => true,
+            Some(topic) => one.topic == topic,
+            None => one.on && !hidden.contains(&one.id),
         };
-        let pack = self.office.index.read().settings.as_ref().map(|settings| settings.pack.clone()).unwrap_or_default();
-        let sets: Vec<&indicators::Set> = indicators::shipped(&pack).into_iter().chain(&own).collect();
-        // What two sets ask in the same words is told once.
-        let mut all: Vec<&Indicator> = Vec::new();
-        for one in sets.iter().flat_map(|set| &set.indicators) {
-            if all.iter().all(|known| {
-                (known.source, &known.when, &known.by, &known.of) != (one.source, &one.when, &one.by, &one.of)
-            }) {
-                all.push(one);
-            }
-        }
-        let figures = self.whole(&all, period);
+        let all = known.all();
+        let topics: BTreeSet<Topic> = all.iter().map(|one| one.topic).collect();
+        let asked: Vec<&Indicator> = all.into_iter().filter(is_asked).collect();
+        let figures = self.whole(&asked, period, scope.grant);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
-        let sets = sets.iter().map(|set| (set.id.clone(), set.version)).collect();
-        Ok(ReportView { period, sets, figures, problem })
+        let sets = known.sets().map(|set| (set.id.clone(), set.version)).collect();
+        Ok(ReportView {
+            period,
+            topic: scope.topic,
+            topics: topics.into_iter().collect(),
+            sets,
+            figures,
+            problem: known.problem,
+        })
+    }
+
+    /// An indicator over time: in each step of a period, its largest classes as lines, and what is missing.
+    ///
+    /// # Errors
+    /// When the account may not see figures, or there is no such indicator.
+    pub fn trend(&self, figure: &str, period: Period, grant: Option<RecordId>) -> Result<TrendView, DeskError> {
+        self.allow(Ask::SeeFigures)?;
+        let known = self.known_indicators();
+        let one = known.named(figure)?;
+        let steps = statistics::steps(period, STEPS_MAX);
+        let wanted = Wanted::by(std::iter::once(one));
+        let reports = self.has_role(StaffRole::Reporting);
+        let all = self.counted_columns(&self.office.index.read(), &wanted, (reports, grant));
+        self.office.vault.note(Some(self.actor.staff), "figures", None);
+        let columns = all.of(one.source.0);
+        let figures: Vec<_> = steps.iter().map(|step| statistics::whole(one, columns, *step)).collect();
+        Ok(TrendView::of(one, steps, &figures))
     }
 }

@@ -44,6 +44,7 @@ mod referrals;
 mod register;
 mod reminders;
 pub(crate) mod renewal;
+mod reports;
 mod requests;
 mod review;
 mod sending;
@@ -67,7 +68,10 @@ pub use documents::{DOCUMENT_BYTES_MAX, DocumentInput, HandedOut};
 pub use drafts::{DRAFT_BYTES_MAX, Draft};
 pub use entries::ActionInput;
 pub use family::{FAMILY_MAX, FamilyInput, FamilyPerson, LinkInput, MemberInput};
-pub use figures::{CellView, ClassView, CrossView, FactView, FigureView, FiguresView, ReportView};
+pub use figures::{
+    CellView, ClassView, CrossRow, CrossView, DefinitionView, FactView, FigureView, FiguresView, LineView, ReportView,
+    Scope, TrendView,
+};
 pub use grants::GrantInput;
 pub use history::{FieldChange, HistoryOf, HistoryView, VersionView};
 pub use import::{
@@ -85,6 +89,9 @@ pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
 pub use register::RegisterInput;
 pub use reminders::Pulse;
+pub use reports::{
+    IndicatorView, ReportLineInput, ReportLineView, SavedReportInput, SavedReportSummary, SavedReportView,
+};
 pub use requests::DecisionInput;
 pub use sending::{MoreInput, ReferralInput};
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};

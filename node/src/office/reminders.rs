@@ -18,7 +18,7 @@ impl Office {
         self.rules_in(&self.index.read())
     }
 
-    fn rules_in(&self, tables: &Tables) -> Rules {
+    pub(super) fn rules_in(&self, tables: &Tables) -> Rules {
         let network = self.around.directory().map_or(Rules::DEFAULT, |directory| directory.rules());
         match tables.settings.as_ref().and_then(|settings| settings.timers) {
             Some(own) => network.tightened(&own),

@@ -1,7 +1,7 @@
 //! What the network asks of this office and what leaves: agreements, the exact table before it goes, the ledger of what left, and what
 //! a collector holds.
 
-use super::columns::{AllColumns, Wanted};
+use super::columns::{AllColumns, Sight, Wanted};
 use super::figures::FigureView;
 use super::outward::Outward;
 use super::tally::sum_of;
@@ -257,9 +257,20 @@ impl Office {
         tables.choices.values().map(AsRef::as_ref).filter(of).max_by_key(|choice| choice.id).cloned()
     }
 
-    fn all_columns<'a>(&self, agreements: impl Iterator<Item = &'a Agreement>, today: Day) -> AllColumns {
+    fn all_columns<'a>(&self, agreements: impl Iterator<Item = &'a Agreement>, now: Timestamp) -> AllColumns {
         let wanted = Wanted::by(agreements.flat_map(|agreement| &agreement.indicators));
-        self.index.read().columns(&wanted, |_| true, true, today)
+        let tables = self.index.read();
+        let all = Sight {
+            case: &|_| true,
+            tier: &|_, _| true,
+            colleague: &|_| true,
+            incoming: true,
+            requests: true,
+            grant: None,
+            rules: self.rules_in(&tables),
+            now,
+        };
+        tables.columns(&wanted, &all)
     }
 
     /// Sends what goes by itself: tables of periods that are over, under agreements that somebody said yes to for good.
@@ -283,7 +294,7 @@ impl Office {
                     && next_release(agreement, *period, today, Vec::new(), ledger.past()).is_ok()
             };
             for period in agreement.terms.ended(today).into_iter().filter(may_leave) {
-                let columns = self.all_columns(std::iter::once(agreement), today);
+                let columns = self.all_columns(std::iter::once(agreement), self.around.clock.now());
                 let ready = prepared(agreement, &columns, period);
                 let (agreed, office) = (agreed.clone(), self.keys.office);
                 let done = self
@@ -491,7 +502,7 @@ impl Desk {
         let agreed = self.agreed(agreement)?;
         let agreement = agreed.agreement.clone();
         let today = self.today();
-        let columns = self.office.all_columns(std::iter::once(&agreement), today);
+        let columns = self.office.all_columns(std::iter::once(&agreement), self.now());
         let figures = prepared(&agreement, &columns, period).figures;
         let ledger = Ledger::of(self.office.index.read().releases.values().map(AsRef::as_ref));
         let last = ledger.last(&agreement, period);
@@ -535,7 +546,7 @@ impl Desk {
             return Err(DeskError::Invalid(vec![FieldProblem::new("answering", "agreement-refused")]));
         }
         let today = self.today();
-        let columns = self.office.all_columns(std::iter::once(&agreed.agreement), today);
+        let columns = self.office.all_columns(std::iter::once(&agreed.agreement), self.now());
         let ready = Prepared { approved: seen, ..prepared(&agreed.agreement, &columns, period) };
         let office = self.office.keys.office;
         let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), ready))?;

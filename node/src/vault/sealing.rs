@@ -88,6 +88,8 @@ casemesh_protocol::coded_enum!(
         TallyKept = 31 "tally_kept",
         /// At a collector, what one aggregator added.
         TallyPart = 32 "tally_part",
+        /// A report that is made again and again.
+        SavedReport = 33 "saved_report",
     }
 );
 

@@ -18,6 +18,8 @@ fn indicator(id: &str, source: Source, when: &str, by: &[&str]) -> Indicator {
         id: id.into(),
         title: BTreeMap::from([("en".into(), id.into())]),
         source: SourceName(source),
+        topic: indicators::Topic::Own,
+        on: true,
         when: When::In(when.into()),
         measure: Measure::Count,
         by,
@@ -542,4 +544,18 @@ fn attack_figure(tables: &[&Table], truths: &[Vec<Somebody>], figure: usize) {
         }
     }
     known.attack(&truth, i64::from(THRESHOLD_HERE));
+}
+
+#[test]
+fn steps_are_months_quarters_or_years_and_fill_the_period() {
+    let period = |from: &str, to: &str| Period::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
+    let all = |from, to| steps(period(from, to), 24).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        all("2025-12-20", "2026-02-03"),
+        ["2025-12-20/2025-12-31", "2026-01-01/2026-01-31", "2026-02-01/2026-02-03"]
+    );
+    assert_eq!(all("2024-01-01", "2025-12-31").len(), 24);
+    assert_eq!(all("2023-12-31", "2025-12-31")[..2], ["2023-12-31/2023-12-31", "2024-01-01/2024-03-31"]);
+    assert_eq!(all("2000-01-01", "2026-11-30").len(), 24, "so many years and no more");
+    assert_eq!(all("2017-01-01", "2026-11-30").last().unwrap(), "2026-01-01/2026-11-30");
 }

@@ -1,6 +1,7 @@
 //! The office's own figures and its report.
 
 use crate::App;
+use crate::charts::{self, Lines};
 use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Signed, html, html_with};
@@ -11,9 +12,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use casemesh_node::office::{
-    CaseSummary, CellView, DeskError, FieldProblem, FigureView, FiguresView, HandedOut, ReportView,
+    CaseSummary, CellView, DeskError, FieldProblem, FigureView, FiguresView, HandedOut, ReportView, Scope, TrendView,
 };
 use casemesh_node::policy::Ask;
+use casemesh_protocol::indicators::Topic;
+use casemesh_protocol::statistics::Rhythm;
 use casemesh_protocol::time::{Day, Period};
 use serde::Deserialize;
 
@@ -21,6 +24,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/figures", get(show))
         .route("/figures/table", get(report_table))
+        .route("/figures/time", get(over_time))
         .route("/figures/cases", get(behind))
 }
 
@@ -35,9 +39,16 @@ pub(crate) struct Days {
     /// As which file: `xlsx`, or else CSV.
     #[serde(default)]
     pub(crate) format: String,
+    /// Under which heading; `all` for everything, and empty for the first page.
+    #[serde(default)]
+    pub(crate) topic: String,
 }
 
 impl Days {
+    fn scope(&self) -> Scope {
+        Scope { topic: self.topic.parse().ok(), grant: None, whole: self.topic == "all" }
+    }
+
     /// The form with the days of the period; with what was typed where that names none.
     pub(crate) fn shown(self, period: Option<Period>) -> Form {
         let (from, to) = period.map_or((self.from, self.to), |period| (period.from.to_string(), period.to.to_string()));
@@ -69,14 +80,73 @@ struct FiguresPage {
     form: Form,
     figures: Option<FiguresView>,
     report: Option<ReportView>,
+    topic: String,
+    /// Periods that are often looked at: the key of each one's name, and the period.
+    usual: Vec<(&'static str, Period)>,
     /// Whether the tables that leave may be looked at.
     approves: bool,
 }
 
 impl FiguresPage {
+    fn is_topic(&self, topic: &Topic) -> bool {
+        self.topic == topic.as_str()
+    }
+
     /// What a link to the cases behind a number of the report says of the period.
     fn behind(&self, report: &ReportView) -> String {
         format!("from={}&to={}", report.period.from, report.period.to)
+    }
+}
+
+/// Periods that are often looked at.
+fn usual(today: Day) -> Vec<(&'static str, Period)> {
+    let before = |rhythm: Rhythm| rhythm.around(rhythm.around(today)?.from.plus_days(-1));
+    let now = |rhythm: Rhythm| Period::new(rhythm.around(today)?.from, today);
+    let all = [
+        ("period-this-month", now(Rhythm::Month)),
+        ("period-last-month", before(Rhythm::Month)),
+        ("period-last-quarter", before(Rhythm::Quarter)),
+        ("period-this-year", now(Rhythm::Year)),
+        ("period-last-year", before(Rhythm::Year)),
+    ];
+    all.into_iter().filter_map(|(key, period)| Some((key, period?))).collect()
+}
+
+#[derive(Template)]
+#[template(path = "trend.html")]
+struct TrendPage {
+    page: Page,
+    form: Form,
+    trend: TrendView,
+    chart: Option<Lines>,
+}
+
+impl TrendPage {
+    fn title(&self) -> &str {
+        self.page.titled(&self.trend.title, &self.trend.id)
+    }
+
+    fn steps(&self) -> Vec<String> {
+        self.trend.steps.iter().map(charts::step_name).collect()
+    }
+}
+
+/// A figure over time: over the period, or, where that is short, over the year until its end.
+async fn over_time(State(app): State<App>, signed: Signed, Query(asked): Query<Behind>) -> Response {
+    let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
+        return figures_page(&app, signed, asked.days, Vec::new()).await;
+    };
+    let year = || Some(Rhythm::Month.around(period.to.plus_days(-334))?.from);
+    let from = if period.from.days_to(period.to) < 62 { year().unwrap_or(period.from) } else { period.from };
+    let period = Period::new(from.min(period.from), period.to).unwrap_or(period);
+    let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
+    match app.run(move || desk.trend(&figure, period, None)).await {
+        Ok(trend) => {
+            let chart = charts::lines(&signed.page, &trend);
+            let form = asked.days.shown(Some(period));
+            html(&TrendPage { page: signed.page, form, trend, chart })
+        }
+        Err(error) => signed.refused(&error),
     }
 }
 
@@ -125,8 +195,8 @@ async fn report_table(State(app): State<App>, signed: Signed, Query(days): Query
     let Ok(Some(period)) = period(&days.from, &days.to) else {
         return figures_page(&app, signed, days, Vec::new()).await;
     };
-    let desk = signed.desk.clone();
-    let report = match app.run(move || desk.report(period)).await {
+    let (desk, scope) = (signed.desk.clone(), days.scope());
+    let report = match app.run(move || desk.report(period, scope)).await {
         Ok(report) => report,
         Err(error) => return signed.refused(&error),
     };
@@ -185,8 +255,8 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
         Ok(period) => (period.or_else(|| Period::new(month_start, today)), problems),
         Err(wrong) => (None, wrong),
     };
-    let desk = signed.desk.clone();
-    let loaded = app.run(move || period.map(|period| Ok((desk.figures(period)?, desk.report(period)?)))).await;
+    let (desk, scope, topic) = (signed.desk.clone(), days.scope(), days.topic.clone());
+    let loaded = app.run(move || period.map(|period| Ok((desk.figures(period)?, desk.report(period, scope)?)))).await;
     let (figures, report) = match loaded.transpose() {
         Ok(loaded) => loaded.unzip(),
         Err(error) => return signed.refused(&error),
@@ -195,7 +265,7 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let form = form.with_problems(std::mem::take(&mut problems));
     let approves = signed.desk.may(Ask::ApproveTable);
-    html_with(status, &FiguresPage { page: signed.page, form, figures, report, approves })
+    html_with(status, &FiguresPage { page: signed.page, form, figures, report, topic, usual: usual(today), approves })
 }
 
 async fn show(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {

@@ -47,6 +47,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/cases/x/history", Some(Ask::Register)),
     ("/office", Some(Ask::Register)),
     ("/figures", Some(Ask::SeeFigures)),
+    ("/reports", Some(Ask::SeeFigures)),
     ("/grants", Some(Ask::SeeFigures)),
     ("/requests", None),
     ("/emergency", Some(Ask::BreakGlass)),

@@ -21,6 +21,7 @@ mod people;
 mod refer;
 mod referrals;
 mod register;
+mod reports;
 mod session;
 mod staff;
 mod tables;
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(access::routes())
         .merge(home::routes())
         .merge(register::routes())
+        .merge(reports::routes())
         .merge(grants::routes())
         .merge(hers::routes())
         .merge(history::routes())

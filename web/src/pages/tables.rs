@@ -316,14 +316,11 @@ mod tests {
         };
         let figure = FigureView {
             id: "new-people".into(),
-            title: std::collections::BTreeMap::new(),
-            is_share: false,
             cells: vec![cell(code("female"), Some("40")), cell(code("male<"), None), cell(ClassView::All, Some("55"))],
             covered: Some(57),
             missing: Some(2),
-            excluded: None,
             withheld: 2,
-            is_of_cases: false,
+            ..FigureView::default()
         };
         let group = AdxGroup {
             org_unit: "a&b".into(),

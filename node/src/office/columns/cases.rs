@@ -1,0 +1,188 @@
+//! Columns of cases, of the people whom they are about, and of their money.
+
+use super::{Rows, Sight, Wanted, codes, days, of_client, of_person, words};
+use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
+use casemesh_protocol::id::RecordId;
+use casemesh_protocol::indicators::{Codes, Column, Columns, FACT, SEVERAL, Source};
+use casemesh_protocol::statistics::word_code;
+use casemesh_protocol::terms::Code;
+use casemesh_protocol::time::Day;
+use std::collections::HashMap;
+
+/// The coded fact of one list of each case; of several, that they are several.
+fn of_facts(rows: &[&CaseRow], list: &str) -> Column {
+    let several = word_code(list, SEVERAL);
+    let mut all = Codes::default();
+    for case in rows {
+        let mut own = case.facts.iter().filter(|fact| fact.list.as_str() == list);
+        match (own.next(), own.next()) {
+            (Some(_), Some(_)) => all.push(several.as_ref()),
+            (one, _) => all.push(one.map(AsRef::as_ref)),
+        }
+    }
+    Column::Code(all)
+}
+
+/// What the entries of a case say of it.
+#[derive(Default)]
+struct FromEntries<'a> {
+    /// The latest judgement of its risk.
+    risk: Option<&'a EntryRow>,
+    /// Whether the client was asked how it was.
+    was_asked: bool,
+}
+
+/// What is known of somebody by the cases that are counted.
+struct Seen {
+    first: Day,
+    last: Day,
+    /// The day on which the last of them was closed; none while one is open.
+    closed: Option<Day>,
+    cases: i64,
+    /// The last of them.
+    latest: RecordId,
+}
+
+impl Seen {
+    fn with(seen: Option<Self>, case: &CaseRow) -> Self {
+        let Some(seen) = seen else {
+            return Self { first: case.opened, last: case.opened, closed: case.closed, cases: 1, latest: case.id };
+        };
+        Self {
+            first: seen.first.min(case.opened),
+            last: seen.last.max(case.opened),
+            closed: seen.closed.zip(case.closed).map(|(one, other)| one.max(other)),
+            cases: seen.cases + 1,
+            latest: if case.opened > seen.last { case.id } else { seen.latest },
+        }
+    }
+}
+
+impl Tables {
+    /// What entries say of the cases that are counted, as far as those are counted, too.
+    fn said_of_cases<'a>(&'a self, sight: &Sight<'_>) -> HashMap<RecordId, FromEntries<'a>> {
+        let mut all: HashMap<RecordId, FromEntries<'a>> = HashMap::new();
+        for entry in self.entries.rows().filter(|entry| entry.is_of("risk") || entry.is_of("feedback")) {
+            let Some(case) = self.cases.get(&entry.about).filter(|case| sight.has_entry(case, entry)) else {
+                continue;
+            };
+            let of_case = all.entry(case.id).or_default();
+            if entry.is_of("feedback") {
+                of_case.was_asked = true;
+            } else if of_case.risk.is_none_or(|known| (known.on, known.written) < (entry.on, entry.written)) {
+                of_case.risk = Some(entry);
+            }
+        }
+        all
+    }
+
+    pub(super) fn case_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
+        let rows: Vec<&CaseRow> = self.cases.values().map(AsRef::as_ref).filter(|case| sight.has(case)).collect();
+        let today = self.zone.day(sight.now);
+        let needs_entries = wanted.has_any(Source::Cases, &["risk_level", "has_safety_plan", "was_asked"]);
+        let said = if needs_entries { self.said_of_cases(sight) } else { HashMap::new() };
+        let risk = |case: &&CaseRow| said.get(&case.id).and_then(|of_case| of_case.risk);
+        let column = |name: &str| {
+            Some(match name {
+                "opened" => Column::Day(rows.iter().map(|case| Some(case.opened)).collect()),
+                "closed" => Column::Day(rows.iter().map(|case| case.closed).collect()),
+                "case_type" => codes(rows.iter().map(|case| case.case_type.as_deref())),
+                "state" => words("case_state", rows.iter().map(|case| Some(case.state.as_str()))),
+                "days_open" => {
+                    let open = |case: &&CaseRow| days(case.opened, case.closed.unwrap_or(today));
+                    Column::Number(rows.iter().map(open).collect())
+                }
+                "days_idle" => {
+                    let idle = |case: &&CaseRow| days(self.zone.day(case.last_activity), today);
+                    Column::Number(rows.iter().map(idle).collect())
+                }
+                "handed_over" => Column::Flag(rows.iter().map(|case| case.handed_over).collect()),
+                "has_owner" => Column::Flag(rows.iter().map(|case| case.owner.is_some()).collect()),
+                "risk_level" => codes(rows.iter().map(|case| risk(case)?.code("risk_level"))),
+                "has_safety_plan" => {
+                    let has = |case| risk(case).is_some_and(|entry| entry.said("safety_plan").is_some());
+                    Column::Flag(rows.iter().map(has).collect())
+                }
+                "was_asked" => {
+                    let was = |case: &&CaseRow| said.get(&case.id).is_some_and(|of_case| of_case.was_asked);
+                    Column::Flag(rows.iter().map(was).collect())
+                }
+                name => match name.strip_prefix("client_") {
+                    Some(of_one) => of_client(self, rows.iter().map(|case| Some(*case)), of_one),
+                    None => of_facts(&rows, name.strip_prefix(FACT)?),
+                },
+            })
+        };
+        let columns = Columns {
+            counts: rows.iter().map(|case| self.counted(case)).collect(),
+            units: Vec::new(),
+            columns: wanted.of(Source::Cases, column),
+        };
+        Rows { columns, cases: rows.iter().map(|case| Some(case.id)).collect() }
+    }
+
+    /// People by the cases that are counted: the first of them makes somebody new.
+    pub(super) fn people_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
+        let mut people: HashMap<RecordId, Seen> = HashMap::new();
+        for case in self.cases.values().filter(|case| sight.has(case)) {
+            for client in &case.clients {
+                let id = self.standing(*client);
+                let seen = people.remove(&id);
+                people.insert(id, Seen::with(seen, case));
+            }
+        }
+        let counts: Vec<bool> = people.keys().map(|id| self.may_count(*id)).collect();
+        let rows: Vec<(Option<&PersonRow>, &Seen)> =
+            people.iter().map(|(id, seen)| (self.persons.get(id).map(AsRef::as_ref), seen)).collect();
+        let column = |name: &str| {
+            Some(match name {
+                "first_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.first)).collect()),
+                "last_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.last)).collect()),
+                "last_closed" => Column::Day(rows.iter().map(|(_, seen)| seen.closed).collect()),
+                "cases" => Column::Number(rows.iter().map(|(_, seen)| Some(seen.cases)).collect()),
+                name => {
+                    let of_row = |(person, seen): &(Option<&PersonRow>, &Seen)| of_person((*person)?, name, seen.first);
+                    let all: Vec<Option<Code>> = rows.iter().map(of_row).collect();
+                    codes(all.iter().map(Option::as_ref))
+                }
+            })
+        };
+        let cases = rows.iter().map(|(_, seen)| Some(seen.latest)).collect();
+        Rows { columns: Columns { counts, units: Vec::new(), columns: wanted.of(Source::People, column) }, cases }
+    }
+
+    pub(super) fn payment_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
+        let is_in = |case: &RecordId| self.cases.get(case).is_none_or(|case| sight.has(case));
+        let rows: Vec<_> = self.payments.values().filter(|payment| is_in(&payment.case)).collect();
+        let mut cases: HashMap<RecordId, u32> = HashMap::new();
+        let mut unit = |case: RecordId| {
+            let next = u32::try_from(cases.len()).unwrap_or(u32::MAX);
+            *cases.entry(case).or_insert(next)
+        };
+        let column = |name: &str| {
+            Some(match name {
+                "paid" => Column::Day(rows.iter().map(|payment| payment.paid).collect()),
+                "kind" => words("payment", rows.iter().map(|payment| Some(payment.kind.as_str()))),
+                "currency" => {
+                    let mut all = Codes::default();
+                    for payment in &rows {
+                        let currency = payment.money.currency.to_string();
+                        all.push_word(Some(&currency), |one| word_code("currency", one));
+                    }
+                    Column::Code(all)
+                }
+                "amount" => Column::Number(rows.iter().map(|payment| Some(payment.money.minor)).collect()),
+                "recovered_here" => Column::Flag(rows.iter().map(|payment| payment.recovered_here).collect()),
+                "case_type" => codes(rows.iter().map(|payment| self.cases.get(&payment.case)?.case_type.as_deref())),
+                _ => return None,
+            })
+        };
+        let counted = |case: &RecordId| self.cases.get(case).is_none_or(|case| self.counted(case));
+        let columns = Columns {
+            counts: rows.iter().map(|payment| counted(&payment.case)).collect(),
+            units: rows.iter().map(|payment| unit(payment.case)).collect(),
+            columns: wanted.of(Source::Payments, column),
+        };
+        Rows { columns, cases: rows.iter().map(|payment| Some(payment.case)).collect() }
+    }
+}

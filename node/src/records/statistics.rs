@@ -1,0 +1,252 @@
+//! What is kept of figures: reports that are made again, tables that left, tables that came in, and sums.
+
+use super::record;
+use crate::vault::{Kind, Record};
+use casemesh_crypto::hash::Digest;
+use casemesh_crypto::shred::KeyHandle;
+use casemesh_protocol::coded_enum;
+use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
+use casemesh_protocol::statistics::{AgreementText, Rhythm, Table};
+use casemesh_protocol::time::{Period, Timestamp};
+use minicbor::{Decode, Encode};
+
+/// A table of statistics that left.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Release {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// What it said.
+    #[n(1)]
+    pub table: Table,
+    /// To whom.
+    #[n(2)]
+    pub to: OfficeId,
+    /// Who saw it cell by cell and approved.
+    #[n(3)]
+    pub approved_by: Option<StaffId>,
+    /// The agreement under which it left, as the stewards signed it.
+    #[n(4)]
+    pub agreed: AgreementText,
+    /// The packet that carries it.
+    #[n(5)]
+    pub outbox: RecordId,
+}
+
+coded_enum!(
+    /// How an office answers what its network asks.
+    Answering {
+        /// Somebody looks at each table and sends it.
+        Asked = 1 "asked",
+        /// Each table goes by itself when its period is over, as long as nothing stands against it.
+        ByItself = 2 "by_itself",
+        /// Nothing goes.
+        Refused = 3 "refused",
+    }
+);
+
+coded_enum!(
+    /// Where a report stands at an aggregator.
+    ReportState {
+        /// It waits for the other aggregator.
+        Waiting = 1 "waiting",
+        /// The other was asked.
+        Asked = 2 "asked",
+        /// Both found that it holds: it is added.
+        Added = 3 "added",
+        /// It does not hold.
+        Refused = 4 "refused",
+    }
+);
+
+/// At an aggregator, what it got of one office's report: a share, which tells nothing by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TallyReport {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Of which sum.
+    #[n(1)]
+    pub tally: Digest,
+    /// Whose.
+    #[n(2)]
+    pub office: OfficeId,
+    /// What makes it the only one of its kind.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub nonce: [u8; 16],
+    /// The part for both; gone once it was added.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub public: Vec<u8>,
+    /// The share; gone once it was added. None where the question about it came first.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub share: Vec<u8>,
+    /// At the helper, the leader's question, until the share is there.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub question: Vec<u8>,
+    /// What is added to the sum.
+    #[cbor(n(7), with = "minicbor::bytes")]
+    pub added: Vec<u8>,
+    /// Where it stands.
+    #[n(8)]
+    pub state: ReportState,
+}
+
+/// At an aggregator, a sum that it adds up.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TallyKept {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its name.
+    #[n(1)]
+    pub tally: Digest,
+    /// The agreement's hash.
+    #[n(2)]
+    pub agreement: Digest,
+    /// The period.
+    #[n(3)]
+    pub period: Period,
+    /// The key of both aggregators; none at the helper until the leader asked.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub key: Vec<u8>,
+    /// When the first report came.
+    #[n(5)]
+    pub opened: Timestamp,
+    /// When it was closed: from then on no noise is drawn and no report is taken.
+    #[n(6)]
+    pub closed: Option<Timestamp>,
+    /// The agreement, as the stewards signed it: a later one does not stop a sum that was begun.
+    #[n(7)]
+    pub text: AgreementText,
+}
+
+/// At a collector, what one aggregator added.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TallyPart {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Of which sum.
+    #[n(1)]
+    pub tally: Digest,
+    /// The agreement's hash.
+    #[n(2)]
+    pub agreement: Digest,
+    /// The period.
+    #[n(3)]
+    pub period: Period,
+    /// Which aggregator.
+    #[n(4)]
+    pub from: OfficeId,
+    /// Whose reports are in it.
+    #[n(5)]
+    pub offices: Vec<OfficeId>,
+    /// The sum of shares.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub sum: Vec<u8>,
+    /// When it came.
+    #[n(7)]
+    pub at: Timestamp,
+    /// The agreement, as the stewards signed it.
+    #[n(8)]
+    pub text: AgreementText,
+}
+
+/// What an office decided about an agreement of its network.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AgreementChoice {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The agreement's hash: another text is decided anew.
+    #[n(1)]
+    pub agreement: Digest,
+    /// How it is answered.
+    #[n(2)]
+    pub answering: Answering,
+    /// Why, in words.
+    #[n(3)]
+    pub reason: String,
+    /// Who decided.
+    #[n(4)]
+    pub by: Option<StaffId>,
+    /// When.
+    #[n(5)]
+    pub at: Timestamp,
+}
+
+/// A table of statistics that came in, at a collector.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Collected {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The office's name at the time.
+    #[n(1)]
+    pub office_name: String,
+    /// What it said.
+    #[n(2)]
+    pub table: Table,
+    /// When it came.
+    #[n(3)]
+    pub at: Timestamp,
+}
+
+/// A report that an office makes again and again: for a donor, for the government, for its own meeting.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SavedReport {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its name.
+    #[n(1)]
+    pub name: String,
+    /// What stands before its figures.
+    #[n(2)]
+    pub words: String,
+    /// Of which periods it is.
+    #[n(3)]
+    pub every: Rhythm,
+    /// Of the work that is counted for that grant alone.
+    #[n(4)]
+    pub grant: Option<RecordId>,
+    /// Its figures, in order.
+    #[n(5)]
+    pub figures: Vec<ReportLine>,
+    /// Who made it.
+    #[n(6)]
+    pub by: Option<StaffId>,
+    /// When it was changed last.
+    #[n(7)]
+    pub at: Timestamp,
+}
+
+/// A figure of a report, and what is said beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ReportLine {
+    /// The indicator.
+    #[n(0)]
+    pub figure: String,
+    /// How many were planned, where something was.
+    #[n(1)]
+    pub planned: Option<u64>,
+    /// A sentence, or what somebody agreed may be told.
+    #[n(2)]
+    pub words: String,
+}
+
+record!(Release, Release, |release| release.id, vec![]);
+record!(Collected, Collected, |collected| collected.id, vec![]);
+record!(TallyReport, TallyReport, |report| report.id, vec![]);
+record!(TallyKept, TallyKept, |kept| kept.id, vec![]);
+record!(TallyPart, TallyPart, |part| part.id, vec![]);
+record!(AgreementChoice, AgreementChoice, |choice| choice.id, vec![]);
+record!(SavedReport, SavedReport, |report| report.id, vec![]);

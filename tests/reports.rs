@@ -1,0 +1,273 @@
+//! What an office sees of its own work: figures, what stands behind them, over time, and reports that are made again.
+
+use crate::casework::filled;
+use crate::harness::{TestNode, hire, resolved};
+use crate::referring::{client, consent, refer, started_offices};
+use casemesh_node::office::{
+    ActionInput, CaseInput, Desk, DeskError, FigureView, GrantInput, PaymentInput, RegisterInput, ReportLineInput,
+    SavedReportInput, Scope,
+};
+use casemesh_protocol::indicators::Topic;
+use casemesh_protocol::time::Period;
+
+const ALL: Scope = Scope { topic: None, grant: None, whole: true };
+
+fn this_year(desk: &Desk) -> Period {
+    Period::year(desk.today().year()).unwrap()
+}
+
+fn figure(desk: &Desk, id: &str, scope: Scope) -> FigureView {
+    let report = desk.report(this_year(desk), scope).unwrap();
+    report.figures.into_iter().find(|one| one.id == id).unwrap()
+}
+
+/// Each cell of a figure: its classes as codes or numbers, and its value.
+fn cells(desk: &Desk, id: &str) -> Vec<(String, String)> {
+    use casemesh_node::office::ClassView;
+    let class = |class: &ClassView| match class {
+        ClassView::Code(code) => code.code.clone(),
+        ClassView::From { from, .. } => format!("from {from}"),
+        ClassView::All => "all".into(),
+    };
+    let figure = figure(desk, id, ALL);
+    let named = |cell: &casemesh_node::office::CellView| {
+        (cell.classes.iter().map(class).collect::<Vec<_>>().join("+"), cell.value.clone().unwrap())
+    };
+    figure.cells.iter().map(named).collect()
+}
+
+fn pairs(all: &[(String, String)]) -> Vec<(&str, &str)> {
+    all.iter().map(|(class, value)| (class.as_str(), value.as_str())).collect()
+}
+
+/// An office with a case in which all kinds of things happened.
+fn busy() -> (tokio::runtime::Runtime, TestNode, TestNode) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, shelter) = started_offices();
+    let desk = advice.desk("worker");
+    let (_, case) = client(&desk);
+    let today = desk.today();
+    let earlier = |days: i32| today.plus_days(-days).to_string();
+    let add = |entry: ActionInput| desk.add_action(case, &entry).unwrap();
+    let service = |outcome: &str| {
+        filled("service", &[("service", "safe_house"), ("service_outcome", outcome), ("cost", "150.50")])
+    };
+    add(service("done"));
+    add(ActionInput { again: true, ..service("done") });
+    let mistaken = add(ActionInput { again: true, ..service("unavailable") });
+    add(ActionInput { corrects: mistaken.to_string(), void: true, text: "Twice".into(), ..filled("service", &[]) });
+    add(filled("risk", &[("risk_level", "low"), ("judgement_reason", "x")]));
+    add(filled("risk", &[("risk_level", "high"), ("judgement_reason", "x"), ("safety_plan", "The neighbour knows")]));
+    let assessed = |area: &str, score: &str, on: String| ActionInput {
+        on,
+        ..filled("assessment", &[("assessment_area", area), ("score", score)])
+    };
+    add(assessed("safety", "3", earlier(9)));
+    add(assessed("safety", "7", earlier(0)));
+    add(assessed("health", "5", earlier(2)));
+    add(filled("feedback", &[("helped", "partly"), ("complaint", "yes")]));
+    add(filled("party", &[("party_role", "respondent"), ("party_name", "R. Molefe")]));
+    let training =
+        filled("activity", &[("activity_kind", "training"), ("subject", "Rights"), ("women", "12"), ("men", "3")]);
+    desk.add_office_entry(&training).unwrap();
+    let line = desk.add_line(RegisterInput { topic: "debt".into(), ..RegisterInput::default() }).unwrap();
+    desk.line_turned_away(line, "no_capacity").unwrap();
+    drop(_guard);
+    (runtime, advice, shelter)
+}
+
+#[test]
+fn what_was_done_is_counted_from_forms_and_registers() {
+    let (runtime, advice, _shelter) = busy();
+    let _guard = runtime.enter();
+    let desk = advice.desk("worker");
+    let of = |id: &str| cells(&desk, id);
+    assert_eq!(pairs(&of("services")), [("safe_house+female", "2")], "what was a mistake is not counted");
+    assert_eq!(pairs(&of("service_outcomes")), [("safe_house+done", "2")]);
+    assert_eq!(pairs(&of("cost")), [("safe_house+ZAR", "301.00")]);
+    assert_eq!(pairs(&of("risk")), [("high", "1")], "the last judgement counts");
+    let planned = figure(&desk, "safety_plan", ALL);
+    assert_eq!((planned.cells[0].value.as_deref(), planned.cells[0].of), (Some("1"), Some(1)));
+    let change = figure(&desk, "change", ALL);
+    assert_eq!(pairs(&of("change")), [("safety+from 3", "1")]);
+    assert_eq!(
+        (change.covered, change.missing),
+        (Some(2), Some(1)),
+        "with one assessment nothing can be said of a change"
+    );
+    assert_eq!(pairs(&of("helped")), [("partly", "1")]);
+    assert_eq!(pairs(&of("complaints")), [("", "1")]);
+    assert_eq!(pairs(&of("parties")), [("respondent", "1")]);
+    assert_eq!(pairs(&of("participants_women")), [("training", "12")]);
+    assert_eq!(pairs(&of("turned_away")), [("no_capacity+debt", "1")]);
+    assert_eq!(pairs(&of("late_entries")), [("from 0", "8"), ("from 1", "1"), ("from 8", "1")]);
+    // The cases behind what is no case itself.
+    let (_, behind, _) = desk.cases_behind("services", this_year(&desk), Some(0)).unwrap();
+    assert_eq!(behind.len(), 1);
+    // Who may not see an entry does not count it.
+    let medical = ActionInput { tier: "medical".into(), again: true, ..filled("service", &[("service", "health")]) };
+    desk.add_action(behind[0].id, &medical).unwrap();
+    assert!(cells(&desk, "services").iter().any(|(class, _)| class == "health+female"));
+    let admin = advice.desk("admin");
+    hire(advice.node(), &admin, &desk, "figures", "reporting", false);
+    hire(advice.node(), &admin, &desk, "mate", "caseworker", false);
+    let (figures, mate) = (advice.desk("figures"), advice.desk("mate"));
+    assert!(cells(&figures, "services").iter().any(|(class, _)| class == "health+female"), "who reports counts all");
+    assert!(!cells(&mate, "services").iter().any(|(class, _)| class == "health+female"), "who may not see it does not");
+    assert!(figures.cases_behind("services", this_year(&desk), Some(0)).unwrap().1.is_empty(), "and sees no case");
+    // A colleague's load is for who leads.
+    let load = |desk: &Desk| figure(desk, "caseload", ALL).covered.unwrap();
+    assert_eq!(load(&mate), 1, "one's own");
+    assert!(load(&desk) > 1);
+}
+
+/// The report of a period: the set that this program brings, one of the office's own, and what is wrong in it.
+#[test]
+fn a_report_is_computed_from_data_and_says_what_is_missing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, shelter) = started_offices();
+    let desk = advice.desk("worker");
+    let (person, case) = client(&desk);
+    let untyped = desk.open_case(vec![person], CaseInput::default()).unwrap();
+    let agreed = consent(&desk, person, shelter.office, &["names"], &[]);
+    refer(&desk, case, shelter.office, agreed);
+    let claimed = PaymentInput {
+        kind: "claimed".into(),
+        amount: "1250.50".into(),
+        currency: "ZAR".into(),
+        paid: desk.today().to_string(),
+        ..PaymentInput::default()
+    };
+    desk.add_payment(case, claimed).unwrap();
+    desk.close_case(untyped, &resolved()).unwrap();
+    let period = Period::year(desk.today().year()).unwrap();
+    let report = desk.report(period, ALL).unwrap();
+    let number = |report: &casemesh_node::office::ReportView, id: &str| {
+        report.figures.iter().find(|one| one.id == id).unwrap().clone()
+    };
+    let opened = number(&report, "opened");
+    assert_eq!(
+        (opened.covered, opened.missing, opened.cells.len()),
+        (Some(2), Some(1), 1),
+        "one has no type, and it is said"
+    );
+    let (_, behind, all) = desk.cases_behind("opened", period, Some(0)).unwrap();
+    assert_eq!((behind.len(), behind[0].id, all), (1, case, 1), "behind the number stands the case");
+    let (_, behind, _) = desk.cases_behind("opened", period, None).unwrap();
+    assert_eq!(
+        behind.iter().map(|case| case.id).collect::<Vec<_>>(),
+        [untyped],
+        "and behind what is missing, what lacks it"
+    );
+    let (_, behind, _) = desk.cases_behind("new_people", period, Some(0)).unwrap();
+    assert_eq!(behind.len(), 1, "behind somebody stands their latest case");
+    let value = |report: &casemesh_node::office::ReportView, id: &str| {
+        number(report, id).cells[0].value.as_deref().unwrap().parse::<i64>().unwrap()
+    };
+    let closed: i64 =
+        number(&report, "closed").cells.iter().map(|cell| cell.value.as_deref().unwrap().parse::<i64>().unwrap()).sum();
+    assert_eq!(value(&report, "open_at_start") + 2 - closed, value(&report, "open_at_end"), "numbers that balance");
+    assert_eq!(number(&report, "money").cells[0].value.as_deref(), Some("1250.50"));
+    let people = number(&report, "new_people");
+    assert_eq!(
+        (people.covered, people.cells[0].value.as_deref()),
+        (Some(1), Some("1")),
+        "one person, whatever the number of cases"
+    );
+    assert!(people.crossed().is_none(), "one person is no table");
+    let nationality = number(&report, "nationality");
+    assert_eq!((nationality.missing, nationality.cells.len()), (Some(1), 0));
+    let silent = number(&report, "no_feedback");
+    assert!(silent.is_share && (silent.cells[0].value.as_deref(), silent.cells[0].of) == (Some("1"), Some(1)));
+
+    let own = "id = \"ours\"\nversion = 1\n[[indicator]]\nid = \"urgent\"\ntitle = { en = \"Urgent referrals\" }\nsource = \"referrals\"\nwhen = { in = \"sent\" }\nshare = [{ column = \"urgency\", is = [\"urgent\"] }]\n";
+    let file = advice.folder.path().join("indicators.toml");
+    std::fs::write(&file, own).unwrap();
+    let report = desk.report(period, ALL).unwrap();
+    assert_eq!(report.sets.last().unwrap(), &("ours".to_owned(), 1));
+    assert_eq!((number(&report, "urgent").cells[0].value.as_deref(), report.problem), (Some("1"), None));
+    std::fs::write(&file, own.replace("\"urgency\"", "\"hurry\"")).unwrap();
+    let report = desk.report(period, ALL).unwrap();
+    let problem = report.problem.unwrap();
+    assert!(problem.contains("indicators.toml: line 3: urgent: referrals have no column \"hurry\""), "{problem}");
+    assert!(report.figures.len() >= 10, "the others are still there");
+    // Whoever may not see the case does not count it.
+    assert!(advice.desk("admin").report(period, ALL).is_err());
+}
+
+#[test]
+fn a_report_is_made_again_for_a_grant_with_what_was_planned_and_said() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, _shelter) = started_offices();
+    let boss = advice.desk("worker");
+    hire(advice.node(), &advice.desk("admin"), &boss, "mate", "caseworker", false);
+    let desk = advice.desk("mate");
+    let year = this_year(&desk);
+    let grant = boss
+        .add_grant(&GrantInput {
+            name: "Rural women".into(),
+            from: year.from.to_string(),
+            to: year.to.to_string(),
+            ..GrantInput::default()
+        })
+        .unwrap();
+    let (person, case) = client(&desk);
+    desk.open_case(vec![person], CaseInput { case_type: "debt".into(), ..CaseInput::default() }).unwrap();
+    desk.tag_case(case, vec![grant]).unwrap();
+    let mut input = SavedReportInput {
+        name: "Half-year report".into(),
+        every: "chosen".into(),
+        grant: grant.to_string(),
+        figures: vec!["opened".into(), "people_served".into()],
+        ..SavedReportInput::default()
+    };
+    assert!(matches!(desk.save_report(None, &input), Err(DeskError::Denied(_))), "a caseworker makes none");
+    let wrong = SavedReportInput { figures: vec!["sorrows".into()], name: String::new(), ..input.clone() };
+    let Err(DeskError::Invalid(problems)) = boss.save_report(None, &wrong) else { panic!("it was taken") };
+    assert_eq!(problems.iter().map(|one| one.field.as_str()).collect::<Vec<_>>(), ["name", "figures"]);
+    let report = boss.save_report(None, &input).unwrap();
+    let said = ReportLineInput { planned: "4".into(), words: "One woman came back to her fields.".into() };
+    boss.say_of_figure(report, "opened", &said).unwrap();
+    let view = desk.saved_report(report, None).unwrap();
+    assert_eq!((view.period.from, view.period.to), (year.from, desk.today()), "a grant's time, until today");
+    let line = &view.lines[0];
+    assert_eq!((line.planned, line.achieved, line.percent()), (Some(4), Some(1), Some(25)), "of this grant alone");
+    assert_eq!(line.words, said.words);
+    assert_eq!(figure(&desk, "opened", ALL).covered, Some(2));
+    // What was said of a figure that stays is kept; one that goes takes its words along.
+    input.figures = vec!["closed".into(), "opened".into()];
+    boss.save_report(Some(report), &input).unwrap();
+    let view = desk.saved_report(report, Some(year)).unwrap();
+    assert_eq!(view.lines.iter().map(|line| line.figure.id.as_str()).collect::<Vec<_>>(), ["closed", "opened"]);
+    assert_eq!(view.lines[1].words, said.words);
+    boss.drop_report(report).unwrap();
+    assert!(desk.saved_report(report, None).is_err() && desk.saved_reports().unwrap().is_empty());
+}
+
+#[test]
+fn a_figure_over_time_has_a_step_for_each_month_and_says_what_is_missing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, _shelter) = started_offices();
+    let desk = advice.desk("worker");
+    let (person, _) = client(&desk);
+    desk.open_case(vec![person], CaseInput::default()).unwrap();
+    let trend = desk.trend("opened", this_year(&desk), None).unwrap();
+    let month = usize::from(desk.today().month()) - 1;
+    assert_eq!(trend.steps.len(), 12);
+    assert_eq!((trend.lines.len(), trend.lines[0].values[month], trend.lines[0].values.iter().sum::<i64>()), (1, 1, 1));
+    assert_eq!((trend.covered[month], trend.missing[month]), (2, 1));
+    assert!(desk.trend("sorrows", this_year(&desk), None).is_err());
+    // Ten stand on the first page beside the national three; the others are under their headings.
+    let first = desk.report(this_year(&desk), Scope::default()).unwrap();
+    assert_eq!(first.figures.len(), 10);
+    assert_eq!(
+        first.topics,
+        [Topic::Cases, Topic::People, Topic::Referrals, Topic::Money, Topic::Work, Topic::Quality]
+    );
+    let people = Scope { topic: Some(Topic::People), ..Scope::default() };
+    assert!(desk.report(this_year(&desk), people).unwrap().figures.iter().any(|one| one.id == "returning"));
+}
