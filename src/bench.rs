@@ -521,7 +521,7 @@ pub fn tell_resident(folder: &Path) -> Result<()> {
 }
 
 /// Resident memory of this process, in MB.
-fn resident_mb() -> f64 {
+pub(crate) fn resident_mb() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: f64 = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
     pages * 4096.0 / 1e6

@@ -57,6 +57,12 @@ enum Command {
         /// Print the story as JSON
         #[arg(long)]
         json: bool,
+        /// A whole network instead of the story: so many offices, and a collector
+        #[arg(long, value_parser = clap::value_parser!(u16).range(2..=300))]
+        offices: Option<u16>,
+        /// With --offices: so many invented cases in all
+        #[arg(long, default_value_t = 40_000, requires = "offices")]
+        cases: u32,
     },
     /// Networks of offices: found one, let offices in and out, join, leave, and change keys
     Join {
@@ -422,7 +428,11 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Init(arguments) => init(&arguments)?,
         Command::Serve { folder } => runtime()?.block_on(serve(&folder))?,
-        Command::Demo { once, json } => return runtime()?.block_on(demo::run(once, json)),
+        Command::Demo { once, json, offices: None, .. } => return runtime()?.block_on(demo::run(once, json)),
+        Command::Demo { once, json, offices: Some(offices), cases } => {
+            let cases = usize::try_from(cases)?;
+            return runtime()?.block_on(demo::run_national(offices.into(), cases, once, json));
+        }
         Command::Join { step } => network::join(step)?,
         Command::Bundle { step } => bundle(step)?,
         Command::Verify { folder, name, json } => verify(&folder, name.as_deref(), json)?,

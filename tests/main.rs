@@ -56,6 +56,8 @@ mod people;
 mod referring;
 /// Figures of an office's own work.
 mod reports;
+/// Cases that are looked at again with the clients.
+mod samples;
 /// What a network asks, and what leaves.
 mod statistics;
 /// Code lists and forms of the office.

@@ -54,6 +54,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/cases/{id}/payments" => json!({ "kind": "claimed", "amount": "1", "currency": "ZAR" }),
         "post /api/v1/cases/{id}/tasks" => json!({ "title": "x", "due": "2099-01-01" }),
         "post /api/v1/tasks/{id}/settle" => json!({ "state": "done" }),
+        "post /api/v1/samples/{id}/answer" => json!({ "takes_part": true }),
         "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
         operation if operation.ends_with("/erasure") => json!({ "reason": "" }),
@@ -171,6 +172,7 @@ fn address(path: &str, place: &Place) -> String {
         .replace("{form}", form)
         .replace("{list}", "case_type")
         .replace("{figure}", "opened")
+        .replace("{case}", &"09".repeat(16))
 }
 
 /// Sets a second factor up and takes emergency access with one of its printed codes.

@@ -32,6 +32,9 @@ pub fn age_band(age: i64) -> Option<Code> {
     code("age_band", band)
 }
 
+/// The word of a code that must stand somewhere and was not recorded: what is counted by it is missing.
+pub const NOT_RECORDED: &str = "not_recorded";
+
 impl CodeList {
     /// The coded value, if the list has it.
     pub fn code(&self, code: &str) -> Option<Code> {

@@ -12,8 +12,8 @@ use crate::names;
 use crate::records::{
     AgreementChoice, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, IdentityLevel,
     Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef,
-    Referral, RegisterLine, Release, ReportState, Request, SavedReport, Seen, Settings, Staff, TallyKept, TallyPart,
-    TallyReport, Task, TaskKind, TaskState, TaskTitle,
+    Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport, Seen, Settings,
+    Staff, TallyKept, TallyPart, TallyReport, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -271,6 +271,8 @@ pub struct Tables {
     pub tally_parts: BTreeMap<RecordId, Arc<TallyPart>>,
     /// What was decided about what the network asks.
     pub choices: BTreeMap<RecordId, Arc<AgreementChoice>>,
+    /// Sample checks.
+    pub samples: BTreeMap<RecordId, Arc<SampleCheck>>,
     /// Reports that are made again and again.
     pub reports: BTreeMap<RecordId, Arc<SavedReport>>,
     /// Imports.
@@ -416,7 +418,8 @@ impl Tables {
         let own = [case.source.as_ref(), case.forum.as_ref(), closure.map(|closure| &closure.reason)];
         let level = closure.and_then(|closure| closure.help.as_ref());
         let coded = case.facts.iter().chain(own.into_iter().chain([level]).flatten());
-        let facts = coded.map(|code| self.share(code)).collect();
+        let is_known = |code: &&Code| code.code.as_str() != crate::codes::NOT_RECORDED;
+        let facts = coded.filter(is_known).map(|code| self.share(code)).collect();
         self.cases.insert(
             case.id,
             Box::new(CaseRow {
@@ -491,6 +494,12 @@ impl Tables {
         self.threads.insert(referral.thread, referral.id);
         self.standings.insert(referral.id, referral.standing());
         self.referrals.insert(referral.id, Arc::new(referral));
+    }
+
+    /// Sample checks of others that nobody decided on.
+    pub fn samples_waiting(&self) -> usize {
+        let waits = |check: &&Arc<SampleCheck>| check.state() == SampleState::Waiting;
+        self.samples.values().filter(|check| !check.outgoing && check.partner.is_some()).filter(waits).count()
     }
 
     /// Where a referral stands: folded once, when it changed.
@@ -901,6 +910,10 @@ impl Tables {
             Kind::TallyPart => {
                 let part: TallyPart = minicbor::decode(plain)?;
                 self.tally_parts.insert(part.id, Arc::new(part));
+            }
+            Kind::SampleCheck => {
+                let check: SampleCheck = minicbor::decode(plain)?;
+                self.samples.insert(check.id, Arc::new(check));
             }
             Kind::SavedReport => {
                 let report: SavedReport = minicbor::decode(plain)?;

@@ -10,6 +10,7 @@ use crate::packet::{
     MovedTask, Preview, ReadReceipt, SharedDocument, SharedField,
 };
 use crate::referral::{Event, SignedEvent, Step};
+use crate::sample::{SampleAnswer, SampleCounts, SampleField, SampleQuestion, SampleResult, SampleSaid};
 use crate::statistics::{Agreement, Cell, Figure, Rhythm, Table, Terms, Word};
 use crate::tally::{Tally, TallyStep};
 use crate::template::Template;
@@ -225,6 +226,18 @@ fn bodies() -> Vec<Body> {
             period: Period::new(day, day).unwrap(),
             step: TallyStep::Share { nonce: [7; 16], public: vec![1, 2, 3], share: vec![4, 5, 6] },
         })),
+        Body::SampleQuestion(SampleQuestion {
+            question: ThreadId::new([3; 16]),
+            period: Period::new(day, day).unwrap(),
+            count: 10,
+        }),
+        Body::SampleAnswer(SampleAnswer {
+            question: ThreadId::new([3; 16]),
+            said: SampleSaid::Counts(SampleCounts::of(
+                3,
+                [(SampleResult::Match, &[][..]), (SampleResult::Mismatch, &[SampleField::Money][..])].into_iter(),
+            )),
+        }),
     ]
 }
 

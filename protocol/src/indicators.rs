@@ -26,12 +26,39 @@ pub const SEVERAL: &str = "several";
 pub enum Column {
     /// Days.
     Day(Vec<Option<Day>>),
+    /// Days on which something ended.
+    End(Vec<End>),
     /// Codes: each value once, and for each row the place of its value.
     Code(Codes),
     /// Numbers.
     Number(Vec<Option<i64>>),
     /// True or false.
     Flag(Vec<bool>),
+}
+
+/// Whether and when something ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It goes on.
+    No,
+    /// On that day.
+    On(Day),
+    /// It ended; when was not recorded.
+    Unknown,
+}
+
+impl End {
+    /// By the day of its end, if it has one.
+    pub fn of(day: Option<Day>) -> Self {
+        day.map_or(Self::No, Self::On)
+    }
+
+    fn day(self) -> Option<Day> {
+        match self {
+            Self::On(day) => Some(day),
+            Self::No | Self::Unknown => None,
+        }
+    }
 }
 
 /// A column of codes.
@@ -430,6 +457,7 @@ impl<'a> Asked<'a> {
     fn holds(&self, row: usize) -> Option<bool> {
         let known = match self.column? {
             Column::Day(days) => days.get(row).copied().flatten().map(|_| true),
+            Column::End(ends) => ends.get(row).and_then(|end| end.day()).map(|_| true),
             Column::Flag(flags) => flags.get(row).map(|is| Some(*is) == self.rule.flag),
             Column::Number(numbers) => numbers.get(row).copied().flatten().map(|number| {
                 self.rule.at_least.is_none_or(|least| number >= least)
@@ -455,13 +483,42 @@ fn all_hold(asked: &[Asked<'_>], row: usize) -> Option<bool> {
     all
 }
 
+/// Days of rows, whatever they are days of.
+#[derive(Clone, Copy)]
+enum Days<'a> {
+    Of(&'a [Option<Day>]),
+    Ends(&'a [End]),
+}
+
+impl<'a> Days<'a> {
+    fn of(columns: &'a Columns, column: &str) -> Self {
+        match columns.columns.get(column) {
+            Some(Column::Day(days)) => Self::Of(days),
+            Some(Column::End(ends)) => Self::Ends(ends),
+            _ => Self::Of(&[]),
+        }
+    }
+
+    /// Whether the row's day is one of these; none where it was not recorded. What goes on has no day yet.
+    fn is(self, row: usize, wanted: impl Fn(Day) -> bool) -> Option<bool> {
+        match self {
+            Self::Of(days) => days.get(row).copied().flatten().map(wanted),
+            Self::Ends(ends) => match ends.get(row)? {
+                End::On(day) => Some(wanted(*day)),
+                End::No => Some(false),
+                End::Unknown => None,
+            },
+        }
+    }
+}
+
 /// When rows belong to the period, with the columns at hand.
 enum Stands<'a> {
-    In(&'a [Option<Day>], Period),
+    In(Days<'a>, Period),
     /// It had begun by the one day, and had not ended before the other.
     Over {
-        from: &'a [Option<Day>],
-        until: &'a [Option<Day>],
+        from: Days<'a>,
+        until: Days<'a>,
         begun: Day,
         open: Day,
     },
@@ -469,10 +526,7 @@ enum Stands<'a> {
 
 impl<'a> Stands<'a> {
     fn of(when: &When, columns: &'a Columns, period: Period) -> Self {
-        let days = |column: &str| match columns.columns.get(column) {
-            Some(Column::Day(days)) => days.as_slice(),
-            _ => &[],
-        };
+        let days = |column: &str| Days::of(columns, column);
         let (from, until, begun, open) = match when {
             When::In(column) => return Self::In(days(column), period),
             // What ends on a day does not stand at its end.
@@ -483,13 +537,18 @@ impl<'a> Stands<'a> {
         Self::Over { from: days(from), until: days(until), begun, open }
     }
 
-    /// Whether a row belongs; none where its day was not recorded.
+    /// Whether a row belongs; none where that cannot be known: its day, or the day of its end, was not recorded.
     fn has(&self, row: usize) -> Option<bool> {
-        let at = |days: &[Option<Day>]| days.get(row).copied().flatten();
         match self {
-            Self::In(days, period) => at(days).map(|day| period.contains(day)),
+            Self::In(days, period) => days.is(row, |day| period.contains(day)),
             Self::Over { from, until, begun, open } => {
-                Some(at(from).is_none_or(|from| from <= *begun) && at(until).is_none_or(|until| until >= *open))
+                let has_begun = from.is(row, |from| from <= *begun);
+                let is_over = until.is(row, |until| until < *open);
+                match (has_begun, is_over) {
+                    (Some(false), _) | (_, Some(true)) => Some(false),
+                    (Some(true), Some(false)) => Some(true),
+                    _ => None,
+                }
             }
         }
     }
@@ -510,7 +569,7 @@ impl Apart<'_> {
                 let number = numbers.get(row).copied().flatten()?;
                 u32::try_from(self.by.from.partition_point(|from| *from <= number).checked_sub(1)?).ok()
             }
-            Column::Day(_) | Column::Flag(_) => None,
+            Column::Day(_) | Column::End(_) | Column::Flag(_) => None,
         }
     }
 
@@ -521,7 +580,7 @@ impl Apart<'_> {
                 let place = place as usize;
                 Some(Class::From(*self.by.from.get(place)?, self.by.from.get(place + 1).copied()))
             }
-            Column::Day(_) | Column::Flag(_) => None,
+            Column::Day(_) | Column::End(_) | Column::Flag(_) => None,
         }
     }
 }

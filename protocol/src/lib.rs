@@ -26,6 +26,7 @@ pub mod outgoing;
 pub mod packet;
 pub mod receipt;
 pub mod referral;
+pub mod sample;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod statistics;

@@ -10,6 +10,7 @@ use crate::directory::{Card, NetworkFile};
 use crate::id::{OfficeId, ThreadId};
 use crate::packet::{Body, CapacityAnswer, CapacityQuestion, ConflictNames, Full, Preview, ReadReceipt};
 use crate::referral::{SignedEvent, Step};
+use crate::sample::{SampleAnswer, SampleQuestion};
 use crate::statistics::Table;
 use crate::tally::Tally;
 use crate::template::Template;
@@ -253,6 +254,16 @@ impl Control {
     /// Part of a secure sum: shares, and what aggregators say of them, tell nothing by themselves.
     pub fn tally(to: OfficeId, tally: Tally) -> Self {
         Self { to, body: Body::Tally(Box::new(tally)) }
+    }
+
+    /// A sample check is asked for.
+    pub fn sample_question(to: OfficeId, question: SampleQuestion) -> Self {
+        Self { to, body: Body::SampleQuestion(question) }
+    }
+
+    /// Whether we take part in it, or how it came out: numbers alone.
+    pub fn sample_answer(to: OfficeId, answer: SampleAnswer) -> Self {
+        Self { to, body: Body::SampleAnswer(answer) }
     }
 
     /// A table that staff saw cell by cell and approved.

@@ -10,6 +10,7 @@ use crate::limits::{
     MOVED_ITEMS_MAX, NEED_BYTES_MAX, PACKET_LIFETIME_HOURS, SHARED_FIELDS_MAX,
 };
 use crate::referral::SignedEvent;
+use crate::sample::{SampleAnswer, SampleQuestion};
 use crate::statistics::Table;
 use crate::tally::Tally;
 use crate::template::Template;
@@ -48,6 +49,10 @@ coded_enum!(
         HeldFull = 11 "held_full",
         /// Part of a secure sum: a control packet.
         Tally = 12 "tally",
+        /// A coordinator asks for a sample check: a control packet.
+        SampleQuestion = 13 "sample_question",
+        /// What an office says of it, in numbers alone: a control packet.
+        SampleAnswer = 14 "sample_answer",
     }
 );
 
@@ -500,6 +505,10 @@ pub enum Body {
     CapacityAnswer(CapacityAnswer),
     /// What is released once its recipient accepted; the event that names it comes from the sender later.
     HeldFull(Full),
+    /// A sample check is asked for.
+    SampleQuestion(SampleQuestion),
+    /// What an office says of one.
+    SampleAnswer(SampleAnswer),
 }
 
 /// Why a body is not taken.
@@ -535,6 +544,8 @@ impl Body {
             Self::CapacityQuestion(_) => Kind::CapacityQuestion,
             Self::CapacityAnswer(_) => Kind::CapacityAnswer,
             Self::HeldFull(_) => Kind::HeldFull,
+            Self::SampleQuestion(_) => Kind::SampleQuestion,
+            Self::SampleAnswer(_) => Kind::SampleAnswer,
         }
     }
 
@@ -553,6 +564,8 @@ impl Body {
             Self::CapacityQuestion(question) => wire::encode(question),
             Self::CapacityAnswer(answer) => wire::encode(answer),
             Self::HeldFull(full) => wire::encode(full),
+            Self::SampleQuestion(question) => wire::encode(question),
+            Self::SampleAnswer(answer) => wire::encode(answer),
         }
     }
 
@@ -583,6 +596,8 @@ impl Body {
             Kind::CapacityQuestion => Self::CapacityQuestion(wire::decode(bytes)?),
             Kind::CapacityAnswer => Self::CapacityAnswer(wire::decode(bytes)?),
             Kind::HeldFull => Self::HeldFull(wire::decode(bytes)?),
+            Kind::SampleQuestion => Self::SampleQuestion(wire::decode(bytes)?),
+            Kind::SampleAnswer => Self::SampleAnswer(wire::decode(bytes)?),
         })
     }
 }

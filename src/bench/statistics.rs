@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use casemesh_node::indicators::{self, SHIPPED};
 use casemesh_node::secure_sum::{Received, SecureSum, VERIFY_KEY_BYTES};
 use casemesh_protocol::disclosure::{Grid, Place};
-use casemesh_protocol::indicators::{Codes, Column, Columns, Indicator, Source};
+use casemesh_protocol::indicators::{Codes, Column, Columns, End, Indicator, Source};
 use casemesh_protocol::statistics::{whole, word_code};
 use casemesh_protocol::time::{Day, Period};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ fn set() -> Result<Figure> {
         units: Vec::new(),
         columns: BTreeMap::from([
             ("opened".into(), Column::Day(opened.iter().copied().map(Some).collect())),
-            ("closed".into(), Column::Day((0..CASES).map(closed).collect())),
+            ("closed".into(), Column::End((0..CASES).map(|at| End::of(closed(at))).collect())),
             ("case_type".into(), codes("case_type", 22, 20)),
             ("days_open".into(), Column::Number((0..CASES).map(|at| i64::try_from(spread(at, 400)).ok()).collect())),
             ("has_owner".into(), Column::Flag((0..CASES).map(|at| spread(at + 2, 30) > 0).collect())),

@@ -1,6 +1,7 @@
 //! The demo: three offices, a hub and a collector on this computer, each a node of its own with its own
 //! folder, keys and pages, filled with synthetic people. `--once` plays the main story through their APIs.
 
+pub mod national;
 mod people;
 mod story;
 mod world;
@@ -12,6 +13,15 @@ use world::World;
 
 /// A story that was not true ends with this code.
 const NOT_TRUE: u8 = 7;
+
+/// Runs the demonstration of many offices.
+///
+/// # Errors
+/// When a node cannot be set up or started.
+pub async fn run_national(offices: usize, cases: usize, once: bool, json: bool) -> Result<ExitCode> {
+    let is_true = national::run(offices, cases, once, json).await?;
+    Ok(if is_true { ExitCode::SUCCESS } else { ExitCode::from(NOT_TRUE) })
+}
 
 /// Runs the demo.
 ///

@@ -36,20 +36,20 @@ pub(super) struct World {
     _folder: tempfile::TempDir,
 }
 
-struct Plan {
-    name: &'static str,
-    folder: &'static str,
-    kind: OfficeKind,
-    role: Role,
-    code: &'static str,
-    services: &'static [&'static str],
-    area: &'static str,
-    staff: &'static [(&'static str, &'static str, &'static [StaffRole], &'static str)],
+pub(super) struct Plan<'a> {
+    pub(super) name: &'a str,
+    pub(super) folder: &'static str,
+    pub(super) kind: OfficeKind,
+    pub(super) role: Role,
+    pub(super) code: &'static str,
+    pub(super) services: &'static [&'static str],
+    pub(super) area: &'static str,
+    pub(super) staff: &'a [(&'static str, &'static str, &'static [StaffRole], &'static str)],
 }
 
 use StaffRole::{Administrator, Caseworker, IntakeDesk, Reporting, Supervisor};
 
-const PLANS: [Plan; 5] = [
+const PLANS: [Plan<'static>; 5] = [
     Plan {
         name: "Ugu Valley Advice Office",
         folder: "advice-office",
@@ -112,11 +112,16 @@ const PLANS: [Plan; 5] = [
     },
 ];
 
+/// A password, drawn anew for each demo: there is none that anybody could know beforehand.
+pub(super) fn free_password() -> String {
+    ["demo", &token::spoken_code(8, &mut os_rng()), &token::spoken_code(8, &mut os_rng())].join("-")
+}
+
 fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-fn set_up(folder: &Path, plan: &Plan, hubs: Vec<OfficeId>, password: &str) -> Result<OfficeId> {
+pub(super) fn set_up(folder: &Path, plan: &Plan<'_>, hubs: Vec<OfficeId>, password: &str) -> Result<OfficeId> {
     let staff = plan.staff.iter().map(|(sign_in, name, roles, _)| FirstStaff {
         sign_in: (*sign_in).to_owned(),
         name: (*name).to_owned(),
@@ -162,8 +167,7 @@ impl World {
     pub(super) async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("casemesh-demo-").tempdir()?;
         let root = folder.path().to_owned();
-        // Drawn anew for each demo: there is no password that anybody could know beforehand.
-        let password = ["demo", &token::spoken_code(8, &mut os_rng()), &token::spoken_code(8, &mut os_rng())].join("-");
+        let password = free_password();
         let for_set_up = password.clone();
         let (ids, network) = tokio::task::spawn_blocking(move || -> Result<_> {
             let [advice, shelter, clinic, hub, collector] = &PLANS;

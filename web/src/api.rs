@@ -11,6 +11,7 @@ mod overriding;
 mod oversight;
 mod people;
 mod register;
+mod samples;
 mod vocabulary;
 
 use crate::App;
@@ -134,7 +135,7 @@ fn part_of(path: &str) -> Option<Part> {
         "people" | "families" | "duplicates" => Some(Part::People),
         "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
         "referrals" | "partners" | "network" => Some(Part::Referrals),
-        "figures" | "indicators" | "reports" | "agreements" | "tables" | "collected" => Some(Part::Figures),
+        "figures" | "indicators" | "reports" | "samples" | "agreements" | "tables" | "collected" => Some(Part::Figures),
         free if FOR_ANY_TOKEN.contains(&free) => None,
         _ => Some(Part::Office),
     }
@@ -832,6 +833,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(overriding::routes())
         .merge(people::routes())
         .merge(figures::routes())
+        .merge(samples::routes())
         .merge(register::routes())
         .merge(vocabulary::routes())
         .method_not_allowed_fallback(no_such_method)
@@ -920,6 +922,7 @@ pub fn openapi() -> String {
         .merge_from(overriding::Document::openapi())
         .merge_from(people::Document::openapi())
         .merge_from(figures::Document::openapi())
+        .merge_from(samples::Document::openapi())
         .merge_from(register::Document::openapi())
         .merge_from(vocabulary::Document::openapi())
         .merge_from(crate::documents::Document::openapi());
@@ -975,6 +978,7 @@ mod tests {
             include_str!("api/overriding.rs"),
             include_str!("api/people.rs"),
             include_str!("api/figures.rs"),
+            include_str!("api/samples.rs"),
             include_str!("api/register.rs"),
             include_str!("api/vocabulary.rs"),
         ];

@@ -608,6 +608,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["office", ..] => "office",
         ["figures", ..] => "figures",
         ["reports", ..] => "reports",
+        ["samples", ..] => "samples",
         ["grants"] => "grants",
         ["account", ..] => "account",
         ["emergency", ..] => "emergency",

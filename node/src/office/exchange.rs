@@ -539,6 +539,8 @@ impl Office {
             | Body::News(_)
             | Body::CapacityQuestion(_)
             | Body::CapacityAnswer(_)
+            | Body::SampleQuestion(_)
+            | Body::SampleAnswer(_)
             | Body::HeldFull(_) => None,
         };
         if inside.is_some_and(|event| event.thread != opened.statement.thread || event.id.office != from) {
@@ -573,6 +575,8 @@ impl Office {
             Body::News(news) => self.take_news(&news, seen),
             Body::CapacityQuestion(question) => self.take_capacity_question(from, question, seen),
             Body::CapacityAnswer(answer) => self.take_capacity_answer(from, answer, seen),
+            Body::SampleQuestion(question) => self.take_sample_question(directory, from, question, seen),
+            Body::SampleAnswer(answer) => self.take_sample_answer(from, answer, seen),
             Body::HeldFull(full) => self.take_held(from, opened.statement.thread, full, seen),
         }
     }

@@ -118,6 +118,7 @@ impl Desk {
             changed: visible.iter().filter(is_news).take(ROWS_MAX).map(|case| self.summary(&tables, case)).collect(),
             escalated,
             late_entries,
+            samples: if self.may(Ask::ApproveTable) { tables.samples_waiting() } else { 0 },
             due,
             team,
             unassigned: if leads { visible.iter().filter(|case| case.owner.is_none()).count() } else { 0 },

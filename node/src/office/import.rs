@@ -9,7 +9,9 @@ use super::cases::next_number;
 use super::{Desk, DeskError, Office};
 use crate::index::{Ids, Tables};
 use crate::policy::Ask;
-use crate::records::{Action, Case, CaseState, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person};
+use crate::records::{
+    Action, Case, CaseState, Closure, Consent, CountingBasis, IdentityLevel, Import, ImportMark, Person,
+};
 use crate::vault::{Erasure, Record, Tx, VaultError};
 use crate::vocabulary::Vocabulary;
 use casemesh_crypto::hash::{Digest, keyed_name, sha256};
@@ -40,6 +42,18 @@ pub enum Target {
     OpenedYear,
     /// The day on which the case was opened.
     OpenedOn,
+    /// The day on which the case was closed; a case without one is closed, and nobody knows when, unless it is open still.
+    ClosedOn,
+    /// Whether the case is open still: the value `open` of the mapping's codes.
+    State,
+    /// Why it was closed.
+    ClosureReason,
+    /// Where the matter was dealt with.
+    Forum,
+    /// How the client came.
+    Source,
+    /// Where the person lives.
+    Area,
     /// The person's sex.
     Sex,
     /// The person's nationality.
@@ -178,6 +192,12 @@ pub struct ImportReport {
 struct Row {
     key: RecordId,
     opened: Option<Day>,
+    closed: Option<Day>,
+    is_open: bool,
+    reason: Option<Code>,
+    forum: Option<Code>,
+    source: Option<Code>,
+    area: FieldState<String>,
     sex: FieldState<Code>,
     nationality: FieldState<Code>,
     age_band: FieldState<Code>,
@@ -330,6 +350,12 @@ impl Mapping {
         let mut row = Row {
             key,
             opened: None,
+            closed: None,
+            is_open: false,
+            reason: None,
+            forum: None,
+            source: None,
+            area: FieldState::NotAsked,
             sex: FieldState::Unknown,
             nationality: FieldState::Unknown,
             age_band: FieldState::Unknown,
@@ -352,8 +378,12 @@ impl Mapping {
             }
             becomes.push(Some(column.apply(cell, &mut row, words)?));
         }
-        if row.opened.is_none() {
-            return Err("it has no date on which the case was opened".into());
+        let Some(opened) = row.opened else { return Err("it has no date on which the case was opened".into()) };
+        if row.closed.is_some_and(|closed| closed < opened) {
+            return Err("it was closed before it was opened".into());
+        }
+        if row.is_open && row.closed.is_some() {
+            return Err("it is open, and has a date on which it was closed".into());
         }
         Ok((row, becomes))
     }
@@ -389,10 +419,22 @@ impl Column {
                 row.opened = Some(year.ok_or_else(|| format!("{cell:?} is no year"))?);
                 Ok(cell.to_owned())
             }
-            Target::OpenedOn => {
+            Target::OpenedOn | Target::ClosedOn => {
                 let day: Day = cell.parse().map_err(|error: casemesh_protocol::time::NotADay| error.to_string())?;
-                row.opened = Some(day);
+                *(if self.field == Target::OpenedOn { &mut row.opened } else { &mut row.closed }) = Some(day);
                 Ok(cell.to_owned())
+            }
+            Target::State => {
+                let mapped = self.mapped(cell)?;
+                row.is_open = mapped == "open";
+                Ok(if row.is_open { "open" } else { "closed" }.to_owned())
+            }
+            Target::ClosureReason => kept(&mut row.reason, self.code("closure_reason", cell, words)?),
+            Target::Forum => kept(&mut row.forum, self.code("forum", cell, words)?),
+            Target::Source => kept(&mut row.source, self.code("case_source", cell, words)?),
+            Target::Area => {
+                row.area = FieldState::Known(short(cell)?);
+                Ok("a place".into())
             }
             Target::Sex => known(&mut row.sex, self.code("sex", cell, words)?),
             Target::AgeBand => known(&mut row.age_band, self.code("age_band", cell, words)?),
@@ -434,6 +476,12 @@ impl Column {
 fn known(field: &mut FieldState<Code>, code: Code) -> Result<String, String> {
     let text = code.code.to_string();
     *field = FieldState::Known(code);
+    Ok(text)
+}
+
+fn kept(field: &mut Option<Code>, code: Code) -> Result<String, String> {
+    let text = code.code.to_string();
+    *field = Some(code);
     Ok(text)
 }
 
@@ -668,6 +716,11 @@ fn untouched(
     Ok(Some(if touched { Untouched::No(numbers) } else { Untouched::Yes(sealed.record.key) }))
 }
 
+/// Of a case whose table says when it was closed, and not why.
+fn no_reason() -> Option<Code> {
+    Code::new("closure_reason", crate::codes::VERSION, crate::codes::NOT_RECORDED, "Not recorded").ok()
+}
+
 fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) -> Result<(), DeskError> {
     let Some(opened) = row.opened else { return Ok(()) };
     let mark = Some(ImportMark { import, row: row.key });
@@ -680,6 +733,7 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
     person.sex = row.sex;
     person.nationality = row.nationality;
     person.age_band = row.age_band;
+    person.area = row.area;
     person.counting = counting;
     person.import = mark;
     tx.insert(&person)?;
@@ -696,13 +750,13 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         clients: vec![person.reference()],
         case_type: row.case_type,
         summary: row.summary,
-        state: CaseState::Closed,
+        state: if row.is_open { CaseState::InProgress } else { CaseState::Closed },
         opened,
-        closed: None,
+        closed: row.closed.and_then(|on| Some(Closure { on, reason: row.reason.or_else(no_reason)?, help: None })),
         owner: tx.staff(),
         assigned: Vec::new(),
         sealed: false,
-        last_activity: opened.start(),
+        last_activity: row.closed.unwrap_or(opened).start(),
         from_referral: None,
         facts,
         import: mark,
@@ -711,8 +765,8 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
         mediation: false,
         grants: Vec::new(),
         last_by: None,
-        forum: None,
-        source: None,
+        forum: row.forum,
+        source: row.source,
         rest: None,
         epoch: 0,
         handed: None,

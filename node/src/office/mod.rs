@@ -47,6 +47,7 @@ pub(crate) mod renewal;
 mod reports;
 mod requests;
 mod review;
+mod samples;
 mod sending;
 mod sharing;
 mod shedding;
@@ -93,6 +94,7 @@ pub use reports::{
     IndicatorView, ReportLineInput, ReportLineView, SavedReportInput, SavedReportSummary, SavedReportView,
 };
 pub use requests::DecisionInput;
+pub use samples::{CountsView, SampleInput, SampleLineView, SampleResultInput, SampleSheet, SampleView};
 pub use sending::{MoreInput, ReferralInput};
 pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, password_problem};
 pub use standing::{ClosureInput, StandingInput};

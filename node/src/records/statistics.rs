@@ -6,6 +6,7 @@ use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::coded_enum;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
+use casemesh_protocol::sample::{SampleCounts, SampleField, SampleQuestion, SampleResult};
 use casemesh_protocol::statistics::{AgreementText, Rhythm, Table};
 use casemesh_protocol::time::{Period, Timestamp};
 use minicbor::{Decode, Encode};
@@ -243,6 +244,136 @@ pub struct ReportLine {
     pub words: String,
 }
 
+/// A sample check: of this office, or one that it asked another for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SampleCheck {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Whether we asked another office.
+    #[n(1)]
+    pub outgoing: bool,
+    /// The other office; none where the office checks itself.
+    #[n(2)]
+    pub partner: Option<OfficeId>,
+    /// What is asked.
+    #[n(3)]
+    pub question: SampleQuestion,
+    /// Since when.
+    #[n(4)]
+    pub at: Timestamp,
+    /// Who asked, or decided here.
+    #[n(5)]
+    pub by: Option<StaffId>,
+    /// How many cases were opened in the period, once the office takes part.
+    #[n(6)]
+    pub opened: Option<u32>,
+    /// Whether it does not take part.
+    #[n(7)]
+    pub declined: bool,
+    /// Why not, in words that stay here.
+    #[n(8)]
+    pub reason: String,
+    /// The cases that were drawn, and what came of each.
+    #[n(9)]
+    pub lines: Vec<SampleLine>,
+    /// What was told, and when.
+    #[n(10)]
+    pub told: Option<(SampleCounts, Timestamp)>,
+}
+
+impl SampleCheck {
+    /// One that nobody decided on.
+    pub fn new(id: RecordId, partner: Option<OfficeId>, question: SampleQuestion, at: Timestamp) -> Self {
+        Self {
+            id,
+            outgoing: false,
+            partner,
+            question,
+            at,
+            by: None,
+            opened: None,
+            declined: false,
+            reason: String::new(),
+            lines: Vec::new(),
+            told: None,
+        }
+    }
+}
+
+/// Where a check stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleState {
+    /// Nobody said yet whether the office takes part.
+    Waiting,
+    /// Clients are being asked.
+    Open,
+    /// The office does not take part.
+    Declined,
+    /// Counts were told.
+    Told,
+}
+
+impl SampleState {
+    /// The word for it in catalogues.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Open => "open",
+            Self::Declined => "declined",
+            Self::Told => "told",
+        }
+    }
+}
+
+impl SampleCheck {
+    /// How it stands, in numbers.
+    pub fn counts(&self) -> SampleCounts {
+        let results = self.lines.iter().filter_map(|line| Some((line.result?, line.fields.as_slice())));
+        SampleCounts::of(self.lines.len(), results)
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> SampleState {
+        match (self.told.is_some(), self.declined, self.opened) {
+            (true, ..) => SampleState::Told,
+            (_, true, _) => SampleState::Declined,
+            (_, _, Some(_)) => SampleState::Open,
+            _ => SampleState::Waiting,
+        }
+    }
+}
+
+/// A case of a sample check.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SampleLine {
+    /// Which.
+    #[n(0)]
+    pub case: RecordId,
+    /// What came of it.
+    #[n(1)]
+    pub result: Option<SampleResult>,
+    /// What differs.
+    #[n(2)]
+    pub fields: Vec<SampleField>,
+    /// Who asked the client.
+    #[n(3)]
+    pub by: Option<StaffId>,
+    /// When that was written down.
+    #[n(4)]
+    pub at: Option<Timestamp>,
+}
+
+impl SampleLine {
+    /// A case that was drawn.
+    pub fn of(case: RecordId) -> Self {
+        Self { case, result: None, fields: Vec::new(), by: None, at: None }
+    }
+}
+
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(TallyReport, TallyReport, |report| report.id, vec![]);
@@ -250,3 +381,4 @@ record!(TallyKept, TallyKept, |kept| kept.id, vec![]);
 record!(TallyPart, TallyPart, |part| part.id, vec![]);
 record!(AgreementChoice, AgreementChoice, |choice| choice.id, vec![]);
 record!(SavedReport, SavedReport, |report| report.id, vec![]);
+record!(SampleCheck, SampleCheck, |check| check.id, vec![]);

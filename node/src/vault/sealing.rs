@@ -90,6 +90,8 @@ casemesh_protocol::coded_enum!(
         TallyPart = 32 "tally_part",
         /// A report that is made again and again.
         SavedReport = 33 "saved_report",
+        /// A sample check.
+        SampleCheck = 34 "sample_check",
     }
 );
 

@@ -17,7 +17,7 @@ fn cases(rows: &[(&str, &str, &str, bool)]) -> Columns {
         units: Vec::new(),
         columns: BTreeMap::from([
             ("opened".into(), Column::Day(rows.iter().map(|(opened, ..)| day(opened)).collect())),
-            ("closed".into(), Column::Day(rows.iter().map(|(_, closed, ..)| day(closed)).collect())),
+            ("closed".into(), Column::End(rows.iter().map(|(_, closed, ..)| End::of(day(closed))).collect())),
             ("case_type".into(), Column::Code(types)),
         ]),
     }
@@ -114,6 +114,25 @@ fn what_cannot_be_computed_says_what_to_change() {
     assert!(wrong(&money).contains("currency"));
 }
 
+#[test]
+fn what_ended_at_an_unknown_day_is_missing_and_not_open() {
+    let mut rows =
+        cases(&[("2026-01-05", "", "", true), ("2026-02-05", "2026-03-01", "", true), ("2027-01-01", "", "", true)]);
+    let ends = |ends: Vec<End>| Column::End(ends);
+    rows.columns.insert("closed".into(), ends(vec![End::Unknown, End::of(day("2026-03-01")), End::Unknown]));
+    let stock = |when: fn(String, String) -> When| {
+        let found = compute(&indicator(when("opened".into(), "closed".into())), &rows, year());
+        (found.cells[0].value, found.missing)
+    };
+    assert_eq!(stock(When::AtEnd), (0, 1), "what began later is neither open nor missing");
+    assert_eq!(stock(When::During), (1, 1));
+    let closed = compute(&indicator(When::In("closed".into())), &rows, year());
+    assert_eq!((closed.cells[0].value, closed.missing), (1, 2), "it may have ended then");
+    rows.columns.insert("closed".into(), ends(vec![End::No; 3]));
+    let closed = compute(&indicator(When::In("closed".into())), &rows, year());
+    assert_eq!((closed.cells[0].value, closed.missing), (0, 0), "what goes on has not ended");
+}
+
 proptest! {
     /// Open at the start, and opened, less closed, is open at the end, whatever the cases are.
     #[test]
@@ -129,11 +148,7 @@ proptest! {
         let rows = cases(&rows);
         let number = |when: When| compute(&indicator(when), &rows, year()).cells[0].value;
         let stock = |when: fn(String, String) -> When| number(when("opened".into(), "closed".into()));
-        let closed = {
-            let recorded = Rule { column: "closed".into(), recorded: true, ..Rule::default() };
-            let one = Indicator { of: vec![recorded], ..indicator(When::In("closed".into())) };
-            compute(&one, &rows, year()).cells[0].value
-        };
+        let closed = number(When::In("closed".into()));
         prop_assert_eq!(stock(When::AtStart) + number(opened()) - closed, stock(When::AtEnd));
     }
 

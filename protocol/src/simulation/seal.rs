@@ -281,6 +281,8 @@ fn content_of(body: Body, keys: &[VerifyingKey]) -> Option<Content> {
         | Body::News(_)
         | Body::CapacityQuestion(_)
         | Body::CapacityAnswer(_)
+        | Body::SampleQuestion(_)
+        | Body::SampleAnswer(_)
         | Body::HeldFull(_) => return None,
     })
 }

@@ -48,6 +48,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/office", Some(Ask::Register)),
     ("/figures", Some(Ask::SeeFigures)),
     ("/reports", Some(Ask::SeeFigures)),
+    ("/samples", Some(Ask::SeeFigures)),
     ("/grants", Some(Ask::SeeFigures)),
     ("/requests", None),
     ("/emergency", Some(Ask::BreakGlass)),

@@ -22,6 +22,7 @@ mod refer;
 mod referrals;
 mod register;
 mod reports;
+mod samples;
 mod session;
 mod staff;
 mod tables;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(home::routes())
         .merge(register::routes())
         .merge(reports::routes())
+        .merge(samples::routes())
         .merge(grants::routes())
         .merge(hers::routes())
         .merge(history::routes())

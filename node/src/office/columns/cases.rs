@@ -2,8 +2,9 @@
 
 use super::{Rows, Sight, Wanted, codes, days, of_client, of_person, words};
 use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
+use crate::records::CaseState;
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Codes, Column, Columns, FACT, SEVERAL, Source};
+use casemesh_protocol::indicators::{Codes, Column, Columns, End, FACT, SEVERAL, Source};
 use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Day;
@@ -23,6 +24,15 @@ fn of_facts(rows: &[&CaseRow], list: &str) -> Column {
     Column::Code(all)
 }
 
+/// Whether and when a case was closed: of one that came in closed it may not be known when.
+fn end_of(case: &CaseRow) -> End {
+    match case.closed {
+        Some(day) => End::On(day),
+        None if case.state == CaseState::Closed => End::Unknown,
+        None => End::No,
+    }
+}
+
 /// What the entries of a case say of it.
 #[derive(Default)]
 struct FromEntries<'a> {
@@ -36,8 +46,8 @@ struct FromEntries<'a> {
 struct Seen {
     first: Day,
     last: Day,
-    /// The day on which the last of them was closed; none while one is open.
-    closed: Option<Day>,
+    /// Whether and when the last of them was closed.
+    closed: End,
     cases: i64,
     /// The last of them.
     latest: RecordId,
@@ -46,12 +56,16 @@ struct Seen {
 impl Seen {
     fn with(seen: Option<Self>, case: &CaseRow) -> Self {
         let Some(seen) = seen else {
-            return Self { first: case.opened, last: case.opened, closed: case.closed, cases: 1, latest: case.id };
+            return Self { first: case.opened, last: case.opened, closed: end_of(case), cases: 1, latest: case.id };
         };
         Self {
             first: seen.first.min(case.opened),
             last: seen.last.max(case.opened),
-            closed: seen.closed.zip(case.closed).map(|(one, other)| one.max(other)),
+            closed: match (seen.closed, end_of(case)) {
+                (End::No, _) | (_, End::No) => End::No,
+                (End::On(one), End::On(other)) => End::On(one.max(other)),
+                _ => End::Unknown,
+            },
             cases: seen.cases + 1,
             latest: if case.opened > seen.last { case.id } else { seen.latest },
         }
@@ -85,11 +99,15 @@ impl Tables {
         let column = |name: &str| {
             Some(match name {
                 "opened" => Column::Day(rows.iter().map(|case| Some(case.opened)).collect()),
-                "closed" => Column::Day(rows.iter().map(|case| case.closed).collect()),
+                "closed" => Column::End(rows.iter().map(|case| end_of(case)).collect()),
                 "case_type" => codes(rows.iter().map(|case| case.case_type.as_deref())),
                 "state" => words("case_state", rows.iter().map(|case| Some(case.state.as_str()))),
                 "days_open" => {
-                    let open = |case: &&CaseRow| days(case.opened, case.closed.unwrap_or(today));
+                    let open = |case: &&CaseRow| match end_of(case) {
+                        End::No => days(case.opened, today),
+                        End::On(closed) => days(case.opened, closed),
+                        End::Unknown => None,
+                    };
                     Column::Number(rows.iter().map(open).collect())
                 }
                 "days_idle" => {
@@ -138,7 +156,7 @@ impl Tables {
             Some(match name {
                 "first_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.first)).collect()),
                 "last_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.last)).collect()),
-                "last_closed" => Column::Day(rows.iter().map(|(_, seen)| seen.closed).collect()),
+                "last_closed" => Column::End(rows.iter().map(|(_, seen)| seen.closed).collect()),
                 "cases" => Column::Number(rows.iter().map(|(_, seen)| Some(seen.cases)).collect()),
                 name => {
                     let of_row = |(person, seen): &(Option<&PersonRow>, &Seen)| of_person((*person)?, name, seen.first);

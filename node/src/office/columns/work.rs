@@ -5,7 +5,7 @@ use crate::index::{CaseRow, EntryRow, Tables, TaskRow};
 use crate::records::{Action, Asked, Request, Staff, TaskState, VisitOutcome};
 use crate::vault::Record as _;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::indicators::{CODE, CURRENCY, Codes, Column, Columns, MONEY, NUMBER, Source};
+use casemesh_protocol::indicators::{CODE, CURRENCY, Codes, Column, Columns, End, MONEY, NUMBER, Source};
 use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Day;
@@ -183,25 +183,21 @@ impl Tables {
         Rows { columns, cases: rows.iter().map(|line| Some(line.case.id)).collect() }
     }
 
-    /// Those who work here, as far as whoever asks may know of each.
+    /// Those whose account is in use, as far as whoever asks may know of each.
     pub(super) fn worker_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
-        let is_in = |member: &&Staff| (sight.colleague)(member.id);
+        let is_in = |member: &&Staff| member.is_in_use(sight.now) && (sight.colleague)(member.id);
         let rows: Vec<&Staff> = self.staff.values().filter(is_in).collect();
         let mut open: HashMap<StaffId, i64> = HashMap::new();
         for case in self.cases.values().filter(|case| case.state.is_open() && sight.has(case)) {
             case.owner.into_iter().for_each(|owner| *open.entry(owner).or_default() += 1);
         }
         let today = self.zone.day(sight.now);
-        let ended = |member: &&Staff| match member.active {
-            true => member.ends.map(|ends| self.zone.day(ends)),
-            // Of an account that was ended it is not kept when: it is in none of the periods.
-            false => Some(self.zone.day(member.made)),
-        };
+        let ends = |member: &&Staff| End::of(member.ends.map(|ends| self.zone.day(ends)));
         let signed_in = |member: &&Staff| days(self.zone.day(member.signed_in?.0), today);
         let column = |name: &str| {
             Some(match name {
                 "since" => Column::Day(rows.iter().map(|member| Some(self.zone.day(member.made))).collect()),
-                "until" => Column::Day(rows.iter().map(ended).collect()),
+                "until" => Column::End(rows.iter().map(ends).collect()),
                 "open_cases" => {
                     let open = |member: &&Staff| Some(open.get(&member.id).copied().unwrap_or_default());
                     Column::Number(rows.iter().map(open).collect())

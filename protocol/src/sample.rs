@@ -1,0 +1,228 @@
+//! Sample checks: a coordinator asks an office to look again at a few of its cases with the clients themselves, drawn by a rule that
+//! nobody can bend. The office agrees or not; only counts leave it. (Legal Aid South Africa planned this to find errors in what advice
+//! offices capture: a random selection of cases, followed up with clients, with the office's consent.)
+
+use crate::bounded::List;
+use crate::coded_enum;
+use crate::id::{OfficeId, RecordId, ThreadId};
+use crate::time::Period;
+use casemesh_crypto::hash::{Digest, sha256};
+use minicbor::{Decode, Encode};
+use std::collections::BTreeMap;
+
+/// Most cases of one check: more is a survey.
+pub const SAMPLE_MAX: u16 = 200;
+
+coded_enum!(
+    /// What is compared with what the client says.
+    SampleField {
+        /// Whether the client came to the office at all.
+        Came = 1 "came",
+        /// What the case is about.
+        CaseType = 2 "case_type",
+        /// When it was opened.
+        Opened = 3 "opened",
+        /// What was done.
+        Services = 4 "services",
+        /// How it came out.
+        Outcome = 5 "outcome",
+        /// What money was recovered.
+        Money = 6 "money",
+    }
+);
+
+coded_enum!(
+    /// What came of one case of a check.
+    SampleResult {
+        /// The client was asked, and all fields agree.
+        Match = 1 "match",
+        /// The client was asked, and some field differs.
+        Mismatch = 2 "mismatch",
+        /// The client was not reached.
+        NotReached = 3 "not_reached",
+        /// The client did not want to answer.
+        Refused = 4 "refused",
+        /// There is no safe way to reach the client: nobody tried.
+        NoSafeWay = 5 "no_safe_way",
+    }
+);
+
+/// What a coordinator asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SampleQuestion {
+    /// Drawn for this question.
+    #[n(0)]
+    pub question: ThreadId,
+    /// Of cases that were opened in that period.
+    #[n(1)]
+    pub period: Period,
+    /// How many of them.
+    #[n(2)]
+    pub count: u16,
+}
+
+/// What an office answers: whether it takes part, and at the end how many cases came out how.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SampleAnswer {
+    /// Of which question.
+    #[n(0)]
+    pub question: ThreadId,
+    /// What.
+    #[n(1)]
+    pub said: SampleSaid,
+}
+
+/// What an office says of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum SampleSaid {
+    /// It takes part: so many cases were opened in the period.
+    #[n(0)]
+    Agreed(#[n(0)] u32),
+    /// It does not.
+    #[n(1)]
+    Declined,
+    /// How it came out.
+    #[n(2)]
+    Counts(#[n(0)] SampleCounts),
+}
+
+/// How a check came out, in numbers alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SampleCounts {
+    /// How many cases were drawn.
+    #[n(0)]
+    pub drawn: u16,
+    /// Each result, and of how many cases.
+    #[n(1)]
+    pub results: List<(SampleResult, u16), 8>,
+    /// Each field that differs in some case, and in how many.
+    #[n(2)]
+    pub differing: List<(SampleField, u16), 8>,
+}
+
+impl SampleCounts {
+    /// The counts of these results.
+    pub fn of<'a>(drawn: usize, results: impl Iterator<Item = (SampleResult, &'a [SampleField])>) -> Self {
+        let (mut by_result, mut differing) = (BTreeMap::new(), BTreeMap::new());
+        for (result, fields) in results {
+            *by_result.entry(result).or_insert(0u16) += 1;
+            for field in fields.iter().filter(|_| result == SampleResult::Mismatch) {
+                *differing.entry(*field).or_insert(0u16) += 1;
+            }
+        }
+        Self {
+            drawn: u16::try_from(drawn).unwrap_or(u16::MAX),
+            results: List::new(by_result.into_iter().collect()).unwrap_or_default(),
+            differing: List::new(differing.into_iter().collect()).unwrap_or_default(),
+        }
+    }
+
+    /// How many cases came out so.
+    pub fn count(&self, result: SampleResult) -> u16 {
+        self.results.iter().find(|(known, _)| *known == result).map_or(0, |(_, count)| *count)
+    }
+
+    /// How many of a hundred clients who answered agreed with the record; none where nobody answered.
+    pub fn percent_matching(&self) -> Option<u16> {
+        let matching = self.count(SampleResult::Match);
+        let answered = u32::from(matching) + u32::from(self.count(SampleResult::Mismatch));
+        u16::try_from((u32::from(matching) * 100).checked_div(answered)?).ok()
+    }
+
+    /// Whether the numbers can be of one check: no more results than cases, and none named twice.
+    pub fn is_whole(&self) -> bool {
+        let is_rising = self.results.iter().map(|(result, _)| result.number()).is_sorted_by(|one, next| one < next)
+            && self.differing.iter().map(|(field, _)| field.number()).is_sorted_by(|one, next| one < next);
+        let sum: u32 = self.results.iter().map(|(_, count)| u32::from(*count)).sum();
+        let mismatches = self.count(SampleResult::Mismatch);
+        is_rising && sum <= u32::from(self.drawn) && self.differing.iter().all(|(_, count)| *count <= mismatches)
+    }
+}
+
+/// The cases of a check: those whose hash with the question and the office is smallest. The office cannot choose them, the coordinator
+/// cannot know them, and whoever looks again draws the same.
+pub fn draw(question: &SampleQuestion, office: &OfficeId, cases: impl Iterator<Item = RecordId>) -> Vec<RecordId> {
+    let place = |case: RecordId| -> (Digest, RecordId) {
+        let parts: [&[u8]; 4] =
+            [b"casemesh/1/sample\0", question.question.as_bytes(), office.as_bytes(), case.as_bytes()];
+        (sha256(&parts), case)
+    };
+    let mut all: Vec<(Digest, RecordId)> = cases.map(place).collect();
+    all.sort_unstable_by(|one, other| (one.0.as_bytes(), one.1).cmp(&(other.0.as_bytes(), other.1)));
+    all.into_iter().take(usize::from(question.count.min(SAMPLE_MAX))).map(|(_, case)| case).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(seed: u8, count: u16) -> SampleQuestion {
+        SampleQuestion { question: ThreadId::new([seed; 16]), period: Period::year(2026).unwrap(), count }
+    }
+
+    fn cases() -> Vec<RecordId> {
+        (0..100u8).map(|at| RecordId::new([at; 16])).collect()
+    }
+
+    #[test]
+    fn a_sample_is_the_same_whoever_draws_it_in_whatever_order_and_another_for_another_question() {
+        let office = OfficeId::new([1; 32]);
+        let all = cases();
+        let drawn = draw(&question(1, 10), &office, all.iter().copied());
+        assert_eq!(drawn.len(), 10);
+        assert_eq!(drawn, draw(&question(1, 10), &office, all.iter().rev().copied()));
+        assert_ne!(drawn, draw(&question(2, 10), &office, all.iter().copied()));
+        assert_ne!(drawn, draw(&question(1, 10), &OfficeId::new([2; 32]), all.iter().copied()));
+        assert_eq!(draw(&question(1, 10), &office, all.iter().take(3).copied()).len(), 3);
+        assert_eq!(
+            draw(
+                &question(1, u16::MAX),
+                &office,
+                (0..250u16).map(|at| {
+                    let mut id = [0; 16];
+                    id[..2].copy_from_slice(&at.to_be_bytes());
+                    RecordId::new(id)
+                })
+            )
+            .len(),
+            usize::from(SAMPLE_MAX)
+        );
+    }
+
+    #[test]
+    fn every_case_is_drawn_as_often_as_any_other() {
+        let (office, all) = (OfficeId::new([1; 32]), cases());
+        let mut times: BTreeMap<RecordId, u32> = BTreeMap::new();
+        for seed in 0..=255 {
+            for case in draw(&question(seed, 25), &office, all.iter().copied()) {
+                *times.entry(case).or_default() += 1;
+            }
+        }
+        // 256 draws of a quarter: 64 expected, standard deviation 6.9.
+        assert!(times.len() == 100 && times.values().all(|times| (36..=92).contains(times)), "{times:?}");
+    }
+
+    #[test]
+    fn counts_hold_together_or_are_refused() {
+        let fields = [SampleField::Money, SampleField::Services];
+        let results = [
+            (SampleResult::Match, &fields[..0]),
+            (SampleResult::Mismatch, &fields[..]),
+            (SampleResult::Match, &fields[..0]),
+            (SampleResult::NotReached, &fields[..1]),
+        ];
+        let counts = SampleCounts::of(5, results.into_iter());
+        assert!(counts.is_whole());
+        assert_eq!((counts.count(SampleResult::Match), counts.percent_matching()), (2, Some(66)));
+        assert_eq!(counts.differing.iter().count(), 2, "what was not asked does not differ");
+        assert_eq!(SampleCounts::default().percent_matching(), None);
+        assert!(!SampleCounts { drawn: 3, ..counts.clone() }.is_whole(), "more results than cases");
+        let twice = List::new(vec![(SampleResult::Match, 1), (SampleResult::Match, 1)]).unwrap();
+        assert!(!SampleCounts { results: twice, ..counts.clone() }.is_whole());
+        let differing = List::new(vec![(SampleField::Money, 2)]).unwrap();
+        assert!(!SampleCounts { differing, ..counts }.is_whole(), "in more cases than differ");
+    }
+}
