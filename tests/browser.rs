@@ -240,11 +240,15 @@ impl Walk {
     }
 
     pub(crate) async fn sign_in(&self, base: &str, name: &str) {
+        self.sign_in_with(base, name, PASSWORD).await;
+    }
+
+    pub(crate) async fn sign_in_with(&self, base: &str, name: &str, password: &str) {
         self.go(base).await;
         if value(&self.page, "document.querySelector(\"form[action='/sign-out']\") !== null").await == true {
             self.press("form[action='/sign-out']").await;
         }
-        self.fill("main form", &[("name", name), ("password", PASSWORD)]).await;
+        self.fill("main form", &[("name", name), ("password", password)]).await;
         self.press("main form").await;
     }
 }

@@ -48,6 +48,8 @@ mod matrix;
 mod membership;
 /// Offices behind routers, in network namespaces.
 mod nat;
+/// A whole network with synthetic cases, and what its pages look like then.
+mod national;
 /// What offices offer, and directories of others.
 mod offers;
 /// Families, groups, and two records of one person.

@@ -84,7 +84,8 @@ impl Known {
     }
 
     pub(super) fn named(&self, id: &str) -> Result<&Indicator, DeskError> {
-        self.all().into_iter().find(|one| one.id == id).ok_or(DeskError::NotFound)
+        let national = indicators::national().indicators.iter();
+        self.all().into_iter().chain(national).find(|one| one.id == id).ok_or(DeskError::NotFound)
     }
 }
 

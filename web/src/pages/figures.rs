@@ -88,13 +88,13 @@ struct FiguresPage {
 }
 
 impl FiguresPage {
-    fn is_topic(&self, topic: &Topic) -> bool {
-        self.topic == topic.as_str()
+    /// What a link to the cases behind a number says of the period.
+    fn days(&self, period: &Period) -> String {
+        format!("from={}&to={}", period.from, period.to)
     }
 
-    /// What a link to the cases behind a number of the report says of the period.
-    fn behind(&self, report: &ReportView) -> String {
-        format!("from={}&to={}", report.period.from, report.period.to)
+    fn is_topic(&self, topic: &Topic) -> bool {
+        self.topic == topic.as_str()
     }
 }
 
@@ -257,10 +257,17 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
     };
     let (desk, scope, topic) = (signed.desk.clone(), days.scope(), days.topic.clone());
     let loaded = app.run(move || period.map(|period| Ok((desk.figures(period)?, desk.report(period, scope)?)))).await;
-    let (figures, report) = match loaded.transpose() {
+    let (figures, mut report) = match loaded.transpose() {
         Ok(loaded) => loaded.unzip(),
         Err(error) => return signed.refused(&error),
     };
+    // What stands above among the national numbers is not told twice.
+    if let (Some(figures), Some(report)) = (&figures, &mut report)
+        && topic.is_empty()
+    {
+        let is_above = |one: &FigureView| figures.figures.iter().any(|known| known.definition == one.definition);
+        report.figures.retain(|one| !is_above(one));
+    }
     let form = days.shown(period);
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let form = form.with_problems(std::mem::take(&mut problems));

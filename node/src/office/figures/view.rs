@@ -6,6 +6,7 @@ use casemesh_protocol::statistics::{Cell, Figure};
 use casemesh_protocol::terms::Money;
 use casemesh_protocol::time::Period;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 const CROSSED_MAX: usize = 9;
 
 /// One class of a cell. All together stands last.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassView {
     /// A code.
@@ -27,6 +28,37 @@ pub enum ClassView {
     },
     /// All together.
     All,
+}
+
+impl ClassView {
+    /// The place in a row of classes: codes by the number that they begin with, where they do (bands of age), and then by their word.
+    fn place(&self) -> (u8, &str, i64, &str) {
+        match self {
+            Self::Code(code) => {
+                let digits = code.code.bytes().take_while(u8::is_ascii_digit).count();
+                let number = code.code.get(..digits).and_then(|digits| digits.parse().ok());
+                (0, &code.list, number.unwrap_or(i64::MAX), &code.code)
+            }
+            Self::From { from, .. } => (1, "", *from, ""),
+            Self::All => (2, "", 0, ""),
+        }
+    }
+}
+
+impl PartialOrd for ClassView {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ClassView {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place()).then_with(|| match (self, other) {
+            (Self::Code(one), Self::Code(other)) => one.cmp(other),
+            (Self::From { to: one, .. }, Self::From { to: other, .. }) => one.cmp(other),
+            _ => Ordering::Equal,
+        })
+    }
 }
 
 /// One cell of a figure.
