@@ -31,7 +31,7 @@ async fn walk(tools: (String, std::path::PathBuf), told: &national::National) {
     walk.sign_in_with(office, "thandi", &told.password).await;
     let year = |page: &str, topic: &str| {
         let today = casemesh_node::clock::Clock::system().now().day();
-        format!("{office}{page}?from={0}-01-01&to={0}-12-31{topic}", today.year() - 1)
+        format!("{office}{page}?from={}-01-01&to={}-12-31{topic}", today.year() - 1, today.year())
     };
     for (topic, name) in [
         ("", "dashboard"),
@@ -73,6 +73,12 @@ async fn walk(tools: (String, std::path::PathBuf), told: &national::National) {
     let last = casemesh_node::clock::Clock::system().now().day().year() - 1;
     walk.go(&format!("{collector}collector?agreement=people&from={last}-01-01&to={last}-12-31")).await;
     walk.check("collector-people").await;
+    walk.press("a[href*='/collector/time?']").await;
+    walk.check("collector-time").await;
+    walk.go(&format!("{collector}collector?agreement=national&region=Ugu")).await;
+    walk.check("collector-region").await;
+    walk.press("td a[href*='office=']").await;
+    walk.check("collector-office").await;
     walk.go(&format!("{collector}samples")).await;
     walk.press("main form").await;
     walk.check("samples-problem").await;

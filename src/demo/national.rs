@@ -537,7 +537,7 @@ fn collect(root: &Path, count: usize, cases: usize) -> Result<(National, Vec<Off
             role: if is_collector { Role::Collector } else { Role::Office },
             code: "DEM",
             services: &["paralegal_advice", "family_mediation", "psychosocial", "health", "interpretation"],
-            area: "",
+            area: AREAS.get(at % AREAS.len()).map_or("", |(area, _)| area),
             staff,
         };
         office.id = set_up(&office.folder, &plan, vec![], &password)?;

@@ -2951,3 +2951,14 @@ home-samples = { $count ->
     [one] منسق يطلب فحص عينة
    *[other] منسقون يطلبون { $count } فحوص عينات
 }
+collector-region = المنطقة
+collector-all-regions = الشبكة كلها
+collector-offices = المكاتب
+collector-office = المكتب
+collector-came = وقت الوصول
+collector-release = الإصدار
+collector-over-time = عبر الزمن
+collector-trend-hint = مجاميع ما أبلغته المكاتب، وما حُجب ليس في أي منها.
+flow = من أحال إلى من
+flow-from = من
+flow-hint = الصفوف أحالت والأعمدة استقبلت. الأعداد الصغيرة محجوبة.

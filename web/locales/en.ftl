@@ -2866,3 +2866,14 @@ home-samples = { $count ->
     [one] A coordinator asks for a sample check
    *[other] Coordinators ask for { $count } sample checks
 }
+collector-region = Region
+collector-all-regions = The whole network
+collector-offices = Offices
+collector-office = Office
+collector-came = When it came
+collector-release = Version
+collector-over-time = Over time
+collector-trend-hint = Sums of what offices told; what an office withheld is in none of them.
+flow = Who sent whom where
+flow-from = From
+flow-hint = Rows sent, columns were asked. Small numbers are withheld.

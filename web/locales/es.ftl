@@ -2867,3 +2867,14 @@ home-samples = { $count ->
     [one] Un coordinador pide una comprobación por muestra
    *[other] Los coordinadores piden { $count } comprobaciones por muestra
 }
+collector-region = Región
+collector-all-regions = Toda la red
+collector-offices = Oficinas
+collector-office = Oficina
+collector-came = Cuándo llegó
+collector-release = Versión
+collector-over-time = En el tiempo
+collector-trend-hint = Sumas de lo que las oficinas informaron; lo retenido no está en ninguna.
+flow = Quién derivó a quién
+flow-from = De
+flow-hint = Las filas enviaron, las columnas recibieron. Los números pequeños se retienen.

@@ -2867,3 +2867,14 @@ home-samples = { $count ->
     [one] Un coordinateur demande un contrôle par échantillon
    *[other] Des coordinateurs demandent { $count } contrôles par échantillon
 }
+collector-region = Région
+collector-all-regions = Tout le réseau
+collector-offices = Bureaux
+collector-office = Bureau
+collector-came = Date de réception
+collector-release = Version
+collector-over-time = Dans le temps
+collector-trend-hint = Sommes de ce que les bureaux ont dit ; ce qui est retenu n’y figure pas.
+flow = Qui a orienté vers qui
+flow-from = De
+flow-hint = Les lignes ont envoyé, les colonnes ont reçu. Les petits nombres sont retenus.

@@ -2867,3 +2867,14 @@ home-samples = { $count ->
     [one] Mratibu anaomba ukaguzi wa sampuli
    *[other] Waratibu wanaomba ukaguzi { $count } wa sampuli
 }
+collector-region = Mkoa
+collector-all-regions = Mtandao wote
+collector-offices = Ofisi
+collector-office = Ofisi
+collector-came = Ilipofika
+collector-release = Toleo
+collector-over-time = Kwa muda
+collector-trend-hint = Jumla za yale ofisi zilizosema; kilichozuiwa hakimo.
+flow = Nani alimtuma nani wapi
+flow-from = Kutoka
+flow-hint = Safu mlalo zilituma, safu wima ziliombwa. Namba ndogo huzuiwa.

@@ -1,5 +1,4 @@
-//! What the network asks of this office and what leaves: agreements, the exact table before it goes, the ledger of what left, and what
-//! a collector holds.
+//! What the network asks of this office and what leaves: agreements, the exact table before it goes, the ledger of what left.
 
 use super::columns::{AllColumns, Sight, Wanted};
 use super::figures::FigureView;
@@ -8,7 +7,7 @@ use super::tally::sum_of;
 use super::{Desk, DeskError, FieldProblem, Office};
 use crate::indicators::{self, Agreed};
 use crate::policy::Ask;
-use crate::records::{AgreementChoice, Answering, Collected, Release};
+use crate::records::{AgreementChoice, Answering, Release};
 use crate::vault::{Record, Tx};
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::Role;
@@ -21,7 +20,7 @@ use casemesh_protocol::statistics::{
 use casemesh_protocol::tally::{self, Tally, TallyStep, tally_of};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -112,63 +111,6 @@ pub struct TablePreview {
     pub refused: Option<FieldProblem>,
     /// What names exactly this table: who approves says what they saw.
     pub seen: String,
-}
-
-/// What a collector shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CollectedView {
-    /// Which network, as its id.
-    pub network: String,
-    /// Under which agreement.
-    pub agreement: String,
-    /// Its version.
-    pub version: u16,
-    /// The first and last day.
-    #[schema(value_type = Object)]
-    pub period: Period,
-    /// By when it was due; none where offices choose.
-    #[schema(value_type = Option<String>)]
-    pub due: Option<Day>,
-    /// Numbers of people below it are withheld.
-    pub threshold: u16,
-    /// How it left the offices.
-    pub way: Way,
-    /// How far a number can be off for noise, 95 times of 100; none where there is no noise.
-    pub error_bar: Option<u32>,
-    /// All offices together.
-    pub total: Vec<FigureView>,
-    /// Each office.
-    pub offices: Vec<OfficeFigures>,
-    /// Offices of the network that sent nothing for this period.
-    pub silent: Vec<String>,
-    /// Agreements and periods for which something came or is due.
-    #[schema(value_type = Vec<Object>)]
-    pub periods: Vec<(String, Period)>,
-}
-
-impl CollectedView {
-    /// How many offices told in time.
-    pub fn in_time(&self) -> usize {
-        self.offices.iter().filter(|office| office.is_in_time).count()
-    }
-}
-
-/// What one office sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct OfficeFigures {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Which release.
-    pub release: u32,
-    /// When it came.
-    #[schema(value_type = String)]
-    pub at: Timestamp,
-    /// Whether its first release came by the day on which it was due.
-    pub is_in_time: bool,
-    /// The figures.
-    pub figures: Vec<FigureView>,
 }
 
 /// How an agreement is to be answered.
@@ -398,7 +340,7 @@ fn prepared(agreement: &Agreement, columns: &AllColumns, period: Period) -> Prep
     }
 }
 
-fn views(figures: &[Figure], agreement: Option<&Agreement>) -> Vec<FigureView> {
+pub(super) fn views(figures: &[Figure], agreement: Option<&Agreement>) -> Vec<FigureView> {
     let known = |figure: &Figure| agreement?.indicators.iter().find(|one| one.id == figure.indicator.as_str());
     figures.iter().map(|figure| FigureView::of(figure, known(figure))).collect()
 }
@@ -552,127 +494,5 @@ impl Desk {
         let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), ready))?;
         self.office.release_outbox();
         Ok(id)
-    }
-
-    /// What the collector holds for a period of an agreement; without a period, for the latest that anything came for.
-    ///
-    /// # Errors
-    /// When the account may not see it, or there is no such agreement.
-    pub fn collected(&self, agreement: &str, period: Option<Period>) -> Result<CollectedView, DeskError> {
-        self.allow(Ask::SeeCollected)?;
-        let (all, _) = self.office.agreements();
-        let today = self.today();
-        let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
-        let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
-        let is_it = |collected: &&Arc<Collected>| collected.table.agreement.as_str() == id;
-        let latest = {
-            let tables = self.office.index.read();
-            tables.collected.values().filter(is_it).map(|collected| collected.table.period).max()
-        };
-        let this_year = || Period::year(today.year());
-        let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
-        let is_sum = |agreed: &&Agreed| agreed.agreement.id.as_str() == id && agreed.agreement.terms.way != Way::Plain;
-        let summed = all.iter().find(is_sum).map(|agreed| self.office.summed(agreed, period));
-        let tables = self.office.index.read();
-        let of_it = tables.collected.values().filter(is_it);
-        let mut periods: Vec<(String, Period)> = tables
-            .collected
-            .values()
-            .map(|collected| (collected.table.agreement.to_string(), collected.table.period))
-            .chain(all.iter().flat_map(|agreed| {
-                agreed.agreement.terms.ended(today).into_iter().map(|period| (agreed.agreement.id.to_string(), period))
-            }))
-            .collect();
-        periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
-        periods.dedup();
-        let mut last: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
-        let mut first: BTreeMap<OfficeId, Timestamp> = BTreeMap::new();
-        for collected in of_it.filter(|collected| collected.table.period == period) {
-            let office = collected.table.office;
-            let came = first.entry(office).or_insert(collected.at);
-            *came = (*came).min(collected.at);
-            let current = last.entry(office).or_insert(collected);
-            if collected.table.release >= current.table.release {
-                *current = collected;
-            }
-        }
-        // The newest version that anybody answered is what is added up; older answers are of other questions.
-        let version = last.values().map(|collected| collected.table.agreement_version).max();
-        let known = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id.as_str() == id);
-        let version = version.or(known.map(|known| known.version)).unwrap_or_default();
-        last.retain(|_, collected| collected.table.agreement_version == version);
-        let known = known.filter(|known| known.version == version);
-        let due = known.filter(|known| known.terms.every != Rhythm::Chosen).map(|known| known.terms.due(period));
-        let in_time = |at: Option<&Timestamp>| {
-            let came = at.map(|at| tables.zone.day(*at));
-            due.is_none_or(|due| came.is_some_and(|came| came <= due))
-        };
-        let of_tables = || -> Vec<OfficeFigures> {
-            let view = |(office, collected): (&OfficeId, &&Collected)| OfficeFigures {
-                id: office.to_string(),
-                name: collected.office_name.clone(),
-                release: collected.table.release,
-                at: collected.at,
-                is_in_time: in_time(first.get(office)),
-                figures: views(collected.table.figures.as_slice(), known),
-            };
-            last.iter().map(view).collect()
-        };
-        let directory = self.office.around.directory();
-        let (told, total, offices): (BTreeSet<OfficeId>, Vec<Figure>, Vec<OfficeFigures>) = match summed {
-            None => {
-                let total = statistics::total(last.values().map(|collected| collected.table.figures.as_slice()));
-                (last.keys().copied().collect(), total, of_tables())
-            }
-            Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
-            Some(Some(summed)) => {
-                let name = |office: &OfficeId| {
-                    let member = directory.as_ref().and_then(|directory| directory.member(office));
-                    member.map(|member| member.record.name.to_string()).unwrap_or_default()
-                };
-                let view = |office: &OfficeId| OfficeFigures {
-                    id: office.to_string(),
-                    name: name(office),
-                    release: 1,
-                    at: summed.at,
-                    is_in_time: true,
-                    figures: Vec::new(),
-                };
-                let offices = summed.offices.iter().map(view).collect();
-                (summed.offices.iter().copied().collect(), summed.figures, offices)
-            }
-        };
-        let adds = |office: &OfficeId| known.is_some_and(|known| known.terms.aggregators.contains(office));
-        let silent = directory.as_ref().map_or_else(Vec::new, |directory| {
-            directory
-                .members()
-                .filter(|(office, member)| member.has_role(Role::Office) && !told.contains(office) && !adds(office))
-                .map(|(_, member)| member.record.name.to_string())
-                .collect()
-        });
-        Ok(CollectedView {
-            network: directory.as_ref().map(|directory| directory.network().to_string()).unwrap_or_default(),
-            agreement: id,
-            version,
-            period,
-            due,
-            threshold: known.map_or(statistics::THRESHOLD, |known| known.terms.threshold),
-            way: known.map_or(Way::Plain, |known| known.terms.way),
-            error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
-            total: views(&total, known),
-            offices,
-            silent,
-            periods,
-        })
-    }
-
-    /// Whether this node collects.
-    pub fn is_collector(&self) -> bool {
-        let directory = self.office.around.directory();
-        directory
-            .and_then(|directory| {
-                directory.member(&self.office.keys.office).map(|member| member.has_role(Role::Collector))
-            })
-            .unwrap_or(false)
     }
 }

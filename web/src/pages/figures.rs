@@ -114,11 +114,20 @@ fn usual(today: Day) -> Vec<(&'static str, Period)> {
 
 #[derive(Template)]
 #[template(path = "trend.html")]
-struct TrendPage {
+pub(crate) struct TrendPage {
     page: Page,
     form: Form,
     trend: TrendView,
     chart: Option<Lines>,
+    /// At a collector: the totals that it belongs to.
+    collector: Option<String>,
+}
+
+impl TrendPage {
+    pub(crate) fn of(page: Page, trend: TrendView, collector: Option<String>) -> Self {
+        let chart = charts::lines(&page, &trend);
+        Self { page, form: Form::default(), trend, chart, collector }
+    }
 }
 
 impl TrendPage {
@@ -142,9 +151,8 @@ async fn over_time(State(app): State<App>, signed: Signed, Query(asked): Query<B
     let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
     match app.run(move || desk.trend(&figure, period, None)).await {
         Ok(trend) => {
-            let chart = charts::lines(&signed.page, &trend);
             let form = asked.days.shown(Some(period));
-            html(&TrendPage { page: signed.page, form, trend, chart })
+            html(&TrendPage { form, ..TrendPage::of(signed.page, trend, None) })
         }
         Err(error) => signed.refused(&error),
     }

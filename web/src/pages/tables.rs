@@ -4,7 +4,7 @@ use crate::App;
 use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html_with};
-use crate::pages::figures::{Days, period, saved};
+use crate::pages::figures::{Days, TrendPage, period, saved};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -25,18 +25,42 @@ pub(crate) fn routes() -> Router<App> {
         .route("/tables/show", get(show).post(approve))
         .route("/collector", get(collected))
         .route("/collector/table", get(collected_table))
+        .route("/collector/time", get(collected_time))
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
     #[serde(default)]
     agreement: String,
+    /// Of the offices that serve that area alone; empty for all.
+    #[serde(default)]
+    region: String,
+    /// Whose figures are shown; empty for all together.
+    #[serde(default)]
+    office: String,
+    /// Which figure is shown over time.
+    #[serde(default)]
+    figure: String,
     #[serde(flatten)]
     days: Days,
 }
 
+impl Asked {
+    fn region(&self) -> Option<String> {
+        Some(self.region.clone()).filter(|region| !region.is_empty())
+    }
+}
+
 fn address(agreement: &str, period: &Period) -> String {
     format!("agreement={agreement}&from={}&to={}", period.from, period.to)
+}
+
+fn address_in(agreement: &str, period: &Period, region: Option<&str>) -> String {
+    let of_region = |region: &str| {
+        let region: String = form_urlencoded::byte_serialize(region.as_bytes()).collect();
+        format!("&region={region}")
+    };
+    format!("{}{}", address(agreement, period), region.map(of_region).unwrap_or_default())
 }
 
 #[derive(Template)]
@@ -129,7 +153,7 @@ async fn show(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>
 
 async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
     let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
-    let asked = Asked { agreement: form.text("agreement"), days };
+    let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
         return table_page(&app, signed, asked, Vec::new()).await;
     };
@@ -151,15 +175,17 @@ struct CollectorPage {
     told: usize,
     in_time: usize,
     asked: usize,
+    /// Whose figures are shown instead of all together.
+    office: String,
 }
 
 impl CollectorPage {
-    fn prefix(&self, at: &usize) -> String {
-        format!("office-{at}")
+    fn chosen(&self) -> Option<&OfficeFigures> {
+        self.collected.offices.iter().find(|office| office.id == self.office)
     }
 
     fn address(&self) -> String {
-        address(&self.collected.agreement, &self.collected.period)
+        address_in(&self.collected.agreement, &self.collected.period, self.collected.region.as_deref())
     }
 
     fn address_of(&self, agreement: &str, period: &Period) -> String {
@@ -172,16 +198,30 @@ async fn collected(State(app): State<App>, signed: Signed, Query(asked): Query<A
         Ok(period) => (period, Vec::new()),
         Err(problems) => (None, problems),
     };
-    let desk = signed.desk.clone();
-    match app.run(move || desk.collected(&asked.agreement, named)).await {
+    let (desk, region, office) = (signed.desk.clone(), asked.region(), asked.office.clone());
+    match app.run(move || desk.collected_in(&asked.agreement, named, region.as_deref())).await {
         Ok(collected) => {
             let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
             let shown = Some(collected.period).filter(|_| problems.is_empty());
             let form = asked.days.shown(shown).with_problems(problems);
             let (told, in_time) = (collected.offices.len(), collected.in_time());
             let asked = told + collected.silent.len();
-            html_with(status, &CollectorPage { page: signed.page, form, collected, told, in_time, asked })
+            html_with(status, &CollectorPage { page: signed.page, form, collected, told, in_time, asked, office })
         }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// A total over time.
+async fn collected_time(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
+    let (desk, agreement, figure, region) =
+        (signed.desk.clone(), asked.agreement.clone(), asked.figure.clone(), asked.region());
+    let back = match period(&asked.days.from, &asked.days.to) {
+        Ok(Some(period)) => address_in(&asked.agreement, &period, asked.region().as_deref()),
+        _ => String::new(),
+    };
+    match app.run(move || desk.collected_trend(&agreement, &figure, region.as_deref())).await {
+        Ok(trend) => html_with(StatusCode::OK, &TrendPage::of(signed.page, trend, Some(back))),
         Err(error) => signed.refused(&error),
     }
 }
@@ -286,8 +326,8 @@ fn adx(signed: &Signed, collected: &CollectedView, name: &str) -> Response {
 /// The totals as a table for a spreadsheet.
 async fn collected_table(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
     let named = period(&asked.days.from, &asked.days.to).ok().flatten();
-    let (desk, agreement) = (signed.desk.clone(), asked.agreement.clone());
-    match app.run(move || desk.collected(&agreement, named)).await {
+    let (desk, agreement, region) = (signed.desk.clone(), asked.agreement.clone(), asked.region());
+    match app.run(move || desk.collected_in(&agreement, named, region.as_deref())).await {
         Ok(collected) => {
             let name = format!("{}-{}-{}", collected.agreement, collected.period.from, collected.period.to);
             match asked.days.format.as_str() {
@@ -311,8 +351,7 @@ mod tests {
         let cell = |class, value: Option<&str>| CellView {
             classes: vec![class],
             value: value.map(str::to_owned),
-            of: None,
-            percent: 0,
+            ..CellView::default()
         };
         let figure = FigureView {
             id: "new-people".into(),

@@ -62,7 +62,7 @@ impl Ord for ClassView {
 }
 
 /// One cell of a figure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CellView {
     /// Its class in each column that it is told apart by.
     pub classes: Vec<ClassView>,
@@ -72,6 +72,9 @@ pub struct CellView {
     pub of: Option<u64>,
     /// How long its bar is, of a hundred: the longest of the figure has a hundred.
     pub percent: u8,
+    /// Whether it is at least as much: of a total of several offices, of which some withheld their part.
+    #[serde(default)]
+    pub is_at_least: bool,
 }
 
 impl CellView {
@@ -161,6 +164,9 @@ pub struct FigureView {
     pub is_added: bool,
     /// The cells; none where the figure is withheld altogether.
     pub cells: Vec<CellView>,
+    /// Whether it covers at least so many: of a total of several offices, of which some withheld theirs.
+    #[serde(default)]
+    pub is_at_least: bool,
     /// How many things it covers; none where that is withheld.
     pub covered: Option<u64>,
     /// How many of them lack something that it needs.
@@ -229,12 +235,14 @@ impl FigureView {
             percent: cell
                 .value
                 .map_or(0, |value| u8::try_from(value.max(0).saturating_mul(100) / longest).unwrap_or(100)),
+            is_at_least: false,
         };
         Self {
             id: figure.indicator.to_string(),
             title: known.map(|one| one.title.clone()).unwrap_or_default(),
             definition: known.map(DefinitionView::of),
             is_share: known.is_some_and(Indicator::is_share),
+            is_at_least: false,
             is_added: known.is_some_and(|one| {
                 matches!(one.measure, Measure::Count | Measure::Sum(_)) && one.currency_column().is_none()
             }),
@@ -308,7 +316,7 @@ pub struct LineView {
 
 impl TrendView {
     /// An indicator in these steps.
-    pub(super) fn of(indicator: &Indicator, steps: Vec<Period>, figures: &[Figure]) -> Self {
+    pub(in crate::office) fn of(indicator: &Indicator, steps: Vec<Period>, figures: &[Figure]) -> Self {
         let views: Vec<FigureView> = figures.iter().map(|figure| FigureView::of(figure, Some(indicator))).collect();
         let mut lines: BTreeMap<Vec<ClassView>, LineView> = BTreeMap::new();
         for (step, (figure, view)) in figures.iter().zip(&views).enumerate() {

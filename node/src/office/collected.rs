@@ -1,0 +1,418 @@
+//! What a collector holds: the tables that offices told, their totals, by region and over time, who told in time, and who sent whom
+//! where.
+
+use super::figures::{CellView, ClassView, FigureView, TrendView};
+use super::tables::views;
+use super::{Desk, DeskError};
+use crate::index::Tables;
+use crate::indicators::Agreed;
+use crate::policy::Ask;
+use crate::records::Collected;
+use casemesh_protocol::directory::{Directory, Role};
+use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::statistics::{self, Agreement, Cell, Figure, Rhythm, Way};
+use casemesh_protocol::tally;
+use casemesh_protocol::time::{Day, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use utoipa::ToSchema;
+
+/// So many periods stand beside one another over time.
+const STEPS_MAX: usize = 24;
+/// So many offices stand side by side in a matrix of who sent whom where.
+const FLOW_MAX: usize = 30;
+
+/// What a collector holds for a period of an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CollectedView {
+    /// Which network, as its id.
+    pub network: String,
+    /// Under which agreement.
+    pub agreement: String,
+    /// Its version.
+    pub version: u16,
+    /// The first and last day.
+    #[schema(value_type = Object)]
+    pub period: Period,
+    /// By when it was due; none where offices choose.
+    #[schema(value_type = Option<String>)]
+    pub due: Option<Day>,
+    /// Numbers of people below it are withheld.
+    pub threshold: u16,
+    /// How it left the offices.
+    pub way: Way,
+    /// How far a number can be off for noise, 95 times of 100; none where there is no noise.
+    pub error_bar: Option<u32>,
+    /// All offices together, or those of the region.
+    pub total: Vec<FigureView>,
+    /// Each office, by name.
+    pub offices: Vec<OfficeFigures>,
+    /// Offices of the network that sent nothing for this period.
+    pub silent: Vec<String>,
+    /// Agreements and periods for which something came or is due.
+    #[schema(value_type = Vec<Object>)]
+    pub periods: Vec<(String, Period)>,
+    /// The areas that offices of the network serve.
+    #[serde(default)]
+    pub regions: Vec<String>,
+    /// Of which area this is; none for the whole network.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Who sent whom where, where a figure tells it.
+    #[serde(default)]
+    pub flow: Option<FlowView>,
+}
+
+impl CollectedView {
+    /// How many offices told in time.
+    pub fn in_time(&self) -> usize {
+        self.offices.iter().filter(|office| office.is_in_time).count()
+    }
+}
+
+/// What one office sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OfficeFigures {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The area that it serves; empty where it is not known.
+    #[serde(default)]
+    pub region: String,
+    /// Which release.
+    pub release: u32,
+    /// When it came.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Whether its first release came by the day on which it was due.
+    pub is_in_time: bool,
+    /// The figures.
+    pub figures: Vec<FigureView>,
+}
+
+/// Who sent whom where: a row for each office that sent, a column for each that was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FlowView {
+    /// The figure that it is of.
+    pub figure: String,
+    /// The offices that were asked.
+    pub to: Vec<String>,
+    /// Each office that sent, and how much to each; none where it is withheld or nothing.
+    #[schema(value_type = Vec<Object>)]
+    pub from: Vec<(String, Vec<Option<FlowCell>>)>,
+}
+
+/// How much one office sent to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FlowCell {
+    /// How many; none where it is withheld.
+    pub value: Option<i64>,
+    /// How dark it stands, from 0 to 4.
+    pub heat: u8,
+}
+
+/// Who sent whom where, of the first figure that tells offices apart; none where there is none, or too many offices to stand side by
+/// side.
+fn flow(offices: &[OfficeFigures], name: impl Fn(&str) -> Option<String>) -> Option<FlowView> {
+    fn partner(cell: &CellView) -> Option<(&str, &str)> {
+        match cell.classes.first() {
+            Some(ClassView::Code(code)) if code.list == "office" => Some((&code.code, &code.label)),
+            _ => None,
+        }
+    }
+    let of_partners = |figure: &&FigureView| figure.cells.iter().any(|cell| partner(cell).is_some());
+    let figure = offices.iter().flat_map(|office| &office.figures).find(of_partners)?.id.clone();
+    let mut columns: BTreeMap<String, String> = BTreeMap::new();
+    let mut rows: Vec<(String, BTreeMap<String, Option<i64>>)> = Vec::new();
+    for office in offices {
+        let cells = office.figures.iter().filter(|one| one.id == figure).flat_map(|one| &one.cells);
+        let mut row: BTreeMap<String, Option<i64>> = BTreeMap::new();
+        for cell in cells {
+            let Some((code, label)) = partner(cell) else { continue };
+            columns.entry(code.to_owned()).or_insert_with(|| name(code).unwrap_or_else(|| label.to_owned()));
+            let value = cell.value.as_deref().and_then(|value| value.parse::<i64>().ok());
+            // What is told apart further is added up; a part that is withheld leaves the sum unknown.
+            let sum = row.entry(code.to_owned()).or_insert(Some(0));
+            *sum = sum.zip(value).map(|(sum, value)| sum.saturating_add(value));
+        }
+        rows.push((office.name.clone(), row));
+    }
+    if columns.len() > FLOW_MAX || rows.len() > FLOW_MAX {
+        return None;
+    }
+    let most = rows.iter().flat_map(|(_, row)| row.values()).flatten().copied().max().unwrap_or(1).max(1);
+    let cell = |value: &Option<i64>| FlowCell {
+        value: *value,
+        heat: value.map_or(0, |value| u8::try_from((value.max(0).saturating_mul(4) + most - 1) / most).unwrap_or(4)),
+    };
+    let row = |(name, row): (String, BTreeMap<String, Option<i64>>)| {
+        (name, columns.keys().map(|code| row.get(code).map(cell)).collect())
+    };
+    let from = rows.into_iter().map(row).collect();
+    Some(FlowView { figure, to: columns.into_values().collect(), from })
+}
+
+/// The tables of one agreement and period, the latest of each office, of the newest version that anybody answered.
+struct Held<'a> {
+    last: BTreeMap<OfficeId, &'a Collected>,
+    /// When the first release of each came.
+    first: BTreeMap<OfficeId, Timestamp>,
+    version: Option<u16>,
+}
+
+impl<'a> Held<'a> {
+    fn of(tables: &'a Tables, agreement: &str, period: Period, keep: impl Fn(&OfficeId) -> bool) -> Self {
+        let mut last: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
+        let mut first: BTreeMap<OfficeId, Timestamp> = BTreeMap::new();
+        let is_it = |collected: &&Collected| {
+            let table = &collected.table;
+            table.agreement.as_str() == agreement && table.period == period && keep(&table.office)
+        };
+        for collected in tables.collected.values().map(AsRef::as_ref).filter(is_it) {
+            let office = collected.table.office;
+            let came = first.entry(office).or_insert(collected.at);
+            *came = (*came).min(collected.at);
+            let current = last.entry(office).or_insert(collected);
+            if collected.table.release >= current.table.release {
+                *current = collected;
+            }
+        }
+        // Older answers are of other questions.
+        let version = last.values().map(|collected| collected.table.agreement_version).max();
+        last.retain(|_, collected| Some(collected.table.agreement_version) == version);
+        Self { last, first, version }
+    }
+
+    fn total(&self) -> Vec<Figure> {
+        statistics::total(self.last.values().map(|collected| collected.table.figures.as_slice()))
+    }
+
+    /// Marks in the totals what is at least as much as it says: some office withheld its part.
+    fn mark(&self, total: &mut [FigureView]) {
+        for view in total {
+            let told = self.last.values().flat_map(|collected| &collected.table.figures);
+            let of_it: Vec<&Figure> = told.filter(|figure| figure.indicator.as_str() == view.id).collect();
+            view.is_at_least = of_it.iter().any(|figure| figure.covered.is_none());
+            for cell in &mut view.cells {
+                let is_it = |part: &&Cell| part.classes.iter().map(ClassView::from).eq(cell.classes.iter().cloned());
+                let is_withheld = |figure: &&Figure| {
+                    // Of a figure that is withheld altogether nobody knows in which classes somebody is.
+                    figure.covered.is_none() || figure.cells.iter().find(is_it).is_some_and(|part| part.value.is_none())
+                };
+                cell.is_at_least = cell.value.is_some() && of_it.iter().any(is_withheld);
+            }
+        }
+    }
+}
+
+fn region_of(directory: Option<&Directory>, office: &OfficeId) -> String {
+    let member = directory.and_then(|directory| directory.member(office));
+    member.map(|member| member.record.area.to_string()).unwrap_or_default()
+}
+
+impl Desk {
+    /// What the collector holds for a period of an agreement; without a period, for the latest that anything came for.
+    ///
+    /// # Errors
+    /// When the account may not see it, or there is no such agreement.
+    pub fn collected(&self, agreement: &str, period: Option<Period>) -> Result<CollectedView, DeskError> {
+        self.collected_in(agreement, period, None)
+    }
+
+    /// The same, of the offices that serve one area alone.
+    ///
+    /// # Errors
+    /// When the account may not see it, or there is no such agreement.
+    pub fn collected_in(
+        &self,
+        agreement: &str,
+        period: Option<Period>,
+        region: Option<&str>,
+    ) -> Result<CollectedView, DeskError> {
+        self.allow(Ask::SeeCollected)?;
+        let (all, _) = self.office.agreements();
+        let today = self.today();
+        let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
+        let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
+        let latest = {
+            let tables = self.office.index.read();
+            let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == id);
+            of_it.map(|collected| collected.table.period).max()
+        };
+        let this_year = || Period::year(today.year());
+        let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
+        let is_sum = |agreed: &&Agreed| agreed.agreement.id.as_str() == id && agreed.agreement.terms.way != Way::Plain;
+        let summed = all.iter().find(is_sum).map(|agreed| self.office.summed(agreed, period));
+        let directory = self.office.around.directory();
+        let directory = directory.as_deref();
+        let is_in = |office: &OfficeId| region.is_none_or(|region| region_of(directory, office) == region);
+        let tables = self.office.index.read();
+        let mut periods: Vec<(String, Period)> = tables
+            .collected
+            .values()
+            .map(|collected| (collected.table.agreement.to_string(), collected.table.period))
+            .chain(all.iter().flat_map(|agreed| {
+                agreed.agreement.terms.ended(today).into_iter().map(|period| (agreed.agreement.id.to_string(), period))
+            }))
+            .collect();
+        periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
+        periods.dedup();
+        let held = Held::of(&tables, &id, period, is_in);
+        let known = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id.as_str() == id);
+        let version = held.version.or(known.map(|known| known.version)).unwrap_or_default();
+        let known = known.filter(|known| known.version == version);
+        let due = known.filter(|known| known.terms.every != Rhythm::Chosen).map(|known| known.terms.due(period));
+        let in_time = |at: Option<&Timestamp>| {
+            let came = at.map(|at| tables.zone.day(*at));
+            due.is_none_or(|due| came.is_some_and(|came| came <= due))
+        };
+        let of_tables = || -> Vec<OfficeFigures> {
+            let view = |(office, collected): (&OfficeId, &&Collected)| OfficeFigures {
+                id: office.to_string(),
+                name: collected.office_name.clone(),
+                region: region_of(directory, office),
+                release: collected.table.release,
+                at: collected.at,
+                is_in_time: in_time(held.first.get(office)),
+                figures: views(collected.table.figures.as_slice(), known),
+            };
+            held.last.iter().map(view).collect()
+        };
+        let (told, total, mut offices): (BTreeSet<OfficeId>, Vec<FigureView>, Vec<OfficeFigures>) = match summed {
+            None => {
+                let mut total = views(&held.total(), known);
+                held.mark(&mut total);
+                (held.last.keys().copied().collect(), total, of_tables())
+            }
+            Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
+            Some(Some(summed)) => {
+                let name = |office: &OfficeId| {
+                    let member = directory.and_then(|directory| directory.member(office));
+                    member.map(|member| member.record.name.to_string()).unwrap_or_default()
+                };
+                let view = |office: &OfficeId| OfficeFigures {
+                    id: office.to_string(),
+                    name: name(office),
+                    region: region_of(directory, office),
+                    release: 1,
+                    at: summed.at,
+                    is_in_time: true,
+                    figures: Vec::new(),
+                };
+                let offices = summed.offices.iter().map(view).collect();
+                (summed.offices.iter().copied().collect(), views(&summed.figures, known), offices)
+            }
+        };
+        offices.sort_by(|one, next| (&one.name, &one.id).cmp(&(&next.name, &next.id)));
+        let adds = |office: &OfficeId| known.is_some_and(|known| known.terms.aggregators.contains(office));
+        let members =
+            || directory.into_iter().flat_map(Directory::members).filter(|(_, member)| member.has_role(Role::Office));
+        let is_silent = |office: &OfficeId| !told.contains(office) && !adds(office) && is_in(office);
+        let mut silent: Vec<String> = members()
+            .filter(|(office, _)| is_silent(office))
+            .map(|(_, member)| member.record.name.to_string())
+            .collect();
+        silent.sort();
+        let areas = members().map(|(_, member)| member.record.area.to_string()).filter(|area| !area.is_empty());
+        let regions: BTreeSet<String> = areas.collect();
+        let named = |code: &str| {
+            let member = directory.and_then(|directory| directory.member(&code.parse().ok()?));
+            member.map(|member| member.record.name.to_string())
+        };
+        Ok(CollectedView {
+            network: directory.map(|directory| directory.network().to_string()).unwrap_or_default(),
+            agreement: id,
+            version,
+            period,
+            due,
+            threshold: known.map_or(statistics::THRESHOLD, |known| known.terms.threshold),
+            way: known.map_or(Way::Plain, |known| known.terms.way),
+            error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
+            total,
+            flow: flow(&offices, named),
+            offices,
+            silent,
+            periods,
+            regions: regions.into_iter().collect(),
+            region: region.map(str::to_owned),
+        })
+    }
+
+    /// A total over time: of each period of an agreement for which offices told anything.
+    ///
+    /// # Errors
+    /// When the account may not see it, or there is no such agreement or figure.
+    pub fn collected_trend(&self, agreement: &str, figure: &str, region: Option<&str>) -> Result<TrendView, DeskError> {
+        self.allow(Ask::SeeCollected)?;
+        let (all, _) = self.office.agreements();
+        let known = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id.as_str() == agreement);
+        let one =
+            known.and_then(|known| known.indicators.iter().find(|one| one.id == figure)).ok_or(DeskError::NotFound)?;
+        let directory = self.office.around.directory();
+        let directory = directory.as_deref();
+        let is_in = |office: &OfficeId| region.is_none_or(|region| region_of(directory, office) == region);
+        let tables = self.office.index.read();
+        let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == agreement);
+        let steps: BTreeSet<Period> = of_it.map(|collected| collected.table.period).collect();
+        let steps: Vec<Period> = steps.into_iter().rev().take(STEPS_MAX).rev().collect();
+        let mut figures = Vec::new();
+        let mut shown = Vec::new();
+        for step in steps {
+            let total = Held::of(&tables, agreement, step, is_in).total();
+            if let Some(found) = total.into_iter().find(|one| one.indicator.as_str() == figure) {
+                shown.push(step);
+                figures.push(found);
+            }
+        }
+        Ok(TrendView::of(one, shown, &figures))
+    }
+
+    /// Whether this node collects.
+    pub fn is_collector(&self) -> bool {
+        let directory = self.office.around.directory();
+        directory
+            .and_then(|directory| {
+                directory.member(&self.office.keys.office).map(|member| member.has_role(Role::Collector))
+            })
+            .unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::office::CodeView;
+    use casemesh_protocol::terms::Code;
+
+    fn office(name: &str, cells: &[(&str, Option<i64>)]) -> OfficeFigures {
+        let cell = |(to, value): &(&str, Option<i64>)| CellView {
+            classes: vec![ClassView::Code(CodeView::from(&Code::new("office", 1, to, "as it was").unwrap()))],
+            value: value.map(|value| value.to_string()),
+            ..CellView::default()
+        };
+        let figure =
+            FigureView { id: "partners".into(), cells: cells.iter().map(cell).collect(), ..FigureView::default() };
+        OfficeFigures {
+            id: name.into(),
+            name: name.into(),
+            region: String::new(),
+            release: 1,
+            at: Timestamp::from_ms(0),
+            is_in_time: true,
+            figures: vec![figure],
+        }
+    }
+
+    #[test]
+    fn who_sent_whom_where_stands_in_rows_and_columns_and_what_is_withheld_stays_so() {
+        let all = [office("A", &[("b", Some(40)), ("c", None)]), office("B", &[("c", Some(11)), ("c", Some(2))])];
+        let flow = flow(&all, |code| (code == "b").then(|| "B".into())).unwrap();
+        assert_eq!(flow.to, ["B", "as it was"]);
+        let cells =
+            |at: usize| flow.from[at].1.iter().map(|cell| cell.map(|cell| (cell.value, cell.heat))).collect::<Vec<_>>();
+        assert_eq!(cells(0), [Some((Some(40), 4)), Some((None, 0))]);
+        assert_eq!(cells(1), [None, Some((Some(13), 2))]);
+        assert!(super::flow(&[], |_| None).is_none());
+    }
+}
