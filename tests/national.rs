@@ -47,6 +47,8 @@ async fn walk(tools: (String, std::path::PathBuf), told: &national::National) {
     walk.go(&year("figures/time", "&figure=opened")).await;
     walk.check("dashboard-time").await;
 
+    walk.go(&format!("{office}quality")).await;
+    walk.check("quality").await;
     walk.go(&format!("{office}reports/new")).await;
     walk.press("main form").await;
     walk.check("report-problem").await;

@@ -103,7 +103,7 @@ fn what_was_done_is_counted_from_forms_and_registers() {
     assert_eq!(pairs(&of("turned_away")), [("no_capacity+debt", "1")]);
     assert_eq!(pairs(&of("late_entries")), [("from 0", "8"), ("from 1", "1"), ("from 8", "1")]);
     // The cases behind what is no case itself.
-    let (_, behind, _) = desk.cases_behind("services", this_year(&desk), Some(0)).unwrap();
+    let (_, behind, _) = desk.cases_behind("services", this_year(&desk), Some(0), None).unwrap();
     assert_eq!(behind.len(), 1);
     // Who may not see an entry does not count it.
     let medical = ActionInput { tier: "medical".into(), again: true, ..filled("service", &[("service", "health")]) };
@@ -115,7 +115,10 @@ fn what_was_done_is_counted_from_forms_and_registers() {
     let (figures, mate) = (advice.desk("figures"), advice.desk("mate"));
     assert!(cells(&figures, "services").iter().any(|(class, _)| class == "health+female"), "who reports counts all");
     assert!(!cells(&mate, "services").iter().any(|(class, _)| class == "health+female"), "who may not see it does not");
-    assert!(figures.cases_behind("services", this_year(&desk), Some(0)).unwrap().1.is_empty(), "and sees no case");
+    assert!(
+        figures.cases_behind("services", this_year(&desk), Some(0), None).unwrap().1.is_empty(),
+        "and sees no case"
+    );
     // A colleague's load is for who leads.
     let load = |desk: &Desk| figure(desk, "caseload", ALL).covered.unwrap();
     assert_eq!(load(&mate), 1, "one's own");
@@ -153,15 +156,15 @@ fn a_report_is_computed_from_data_and_says_what_is_missing() {
         (Some(2), Some(1), 1),
         "one has no type, and it is said"
     );
-    let (_, behind, all) = desk.cases_behind("opened", period, Some(0)).unwrap();
+    let (_, behind, all) = desk.cases_behind("opened", period, Some(0), None).unwrap();
     assert_eq!((behind.len(), behind[0].id, all), (1, case, 1), "behind the number stands the case");
-    let (_, behind, _) = desk.cases_behind("opened", period, None).unwrap();
+    let (_, behind, _) = desk.cases_behind("opened", period, None, None).unwrap();
     assert_eq!(
         behind.iter().map(|case| case.id).collect::<Vec<_>>(),
         [untyped],
         "and behind what is missing, what lacks it"
     );
-    let (_, behind, _) = desk.cases_behind("new_people", period, Some(0)).unwrap();
+    let (_, behind, _) = desk.cases_behind("new_people", period, Some(0), None).unwrap();
     assert_eq!(behind.len(), 1, "behind somebody stands their latest case");
     let value = |report: &casemesh_node::office::ReportView, id: &str| {
         number(report, id).cells[0].value.as_deref().unwrap().parse::<i64>().unwrap()
@@ -270,4 +273,37 @@ fn a_figure_over_time_has_a_step_for_each_month_and_says_what_is_missing() {
     );
     let people = Scope { topic: Some(Topic::People), ..Scope::default() };
     assert!(desk.report(this_year(&desk), people).unwrap().figures.iter().any(|one| one.id == "returning"));
+}
+
+#[test]
+fn what_does_not_fit_together_is_listed_with_its_day_and_what_is_not_filled_in_is_ones_own() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, _shelter) = started_offices();
+    let desk = advice.desk("worker");
+    hire(advice.node(), &advice.desk("admin"), &desk, "mate", "supervisor", false);
+    let (_, case) = client(&desk);
+    assert!(desk.quality().unwrap().faulty.is_empty());
+    let money = |kind: &str, amount: &str, paid: &str| PaymentInput {
+        kind: kind.into(),
+        amount: amount.into(),
+        currency: "ZAR".into(),
+        paid: paid.into(),
+        ..PaymentInput::default()
+    };
+    let today = desk.today();
+    desk.add_payment(case, money("claimed", "100", "")).unwrap();
+    desk.add_payment(case, money("agreed", "80", "")).unwrap();
+    desk.add_payment(case, money("recovered", "80", &today.to_string())).unwrap();
+    assert!(desk.quality().unwrap().faulty.is_empty(), "all that was agreed was paid");
+    desk.add_payment(case, money("recovered", "10", &today.plus_days(-40).to_string())).unwrap();
+    let view = desk.quality().unwrap();
+    let found: Vec<(&str, _)> = view.faulty[0].faults.iter().map(|(fault, day)| (fault.as_str(), *day)).collect();
+    assert_eq!(found, [("recovered-more", today), ("paid-before", today.plus_days(-40))]);
+    assert_eq!(figure(&desk, "faulty", ALL).cells[0].value.as_deref(), Some("1"));
+    let lacking: Vec<&str> = view.lacking[0].lacks.iter().map(|lack| lack.as_str()).collect();
+    assert_eq!(lacking, ["source"], "how she came was not asked");
+    let mate = advice.desk("mate").quality().unwrap();
+    assert_eq!((mate.faulty.len(), mate.lacking.len()), (1, 0), "nobody else is shown what is not filled in");
+    assert!(advice.desk("admin").quality().is_err());
 }

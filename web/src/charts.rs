@@ -14,6 +14,8 @@ const HIGH: i64 = 200;
 const SERIES_MAX: usize = 6;
 /// Most bars in one picture: more are a list.
 const BARS_MAX: usize = 24;
+/// Longest bar of a pyramid: beside it stands its number, and in the middle the age.
+const SIDE: i64 = 170;
 /// About so many lines across a picture that one reads values at.
 const TICKS: i64 = 4;
 /// About so many words below it.
@@ -237,7 +239,7 @@ pub(crate) fn pyramid(page: &Page, figure: &FigureView) -> Option<Pyramid> {
             .and_then(|cell| cell.classes.first())
             .map(|class| page.class(class))
     };
-    let length = |value: i64| value * (WIDE / 2 - 60) / longest;
+    let length = |value: i64| value * SIDE / longest;
     Some(Pyramid {
         sides: sides.map(|side| name(side).unwrap_or_default()),
         ages: rows

@@ -193,6 +193,7 @@ impl Page {
                 self.word(&code.list.replace('_', "-"), &code.code)
             }
             ClassView::Code(code) => self.kind(code),
+            ClassView::From { from, to: Some(to) } if to - 1 == *from => from.to_string(),
             ClassView::From { from, to: Some(to) } => format!("{from}–{}", to - 1),
             ClassView::From { from, to: None } => format!("≥ {from}"),
         }
@@ -609,6 +610,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["figures", ..] => "figures",
         ["reports", ..] => "reports",
         ["samples", ..] => "samples",
+        ["quality"] => "quality",
         ["grants"] => "grants",
         ["account", ..] => "account",
         ["emergency", ..] => "emergency",

@@ -187,22 +187,29 @@ impl Desk {
         figure: &str,
         period: Period,
         cell: Option<usize>,
+        grant: Option<RecordId>,
     ) -> Result<(FigureView, Vec<CaseSummary>, usize), DeskError> {
         self.allow(Ask::SeeFigures)?;
         let known = self.known_indicators();
         let one = known.named(figure)?;
         let source = one.source.0;
-        let view = self.whole(&[one], period, None).pop().filter(|view| view.is_of_cases).ok_or(DeskError::NotFound)?;
+        if !source.leads_to_cases() {
+            return Err(DeskError::NotFound);
+        }
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         let tables = self.office.index.read();
-        let all = self.counted_columns(&tables, &Wanted::by(std::iter::once(one)), (false, None));
-        let columns = all.of(source);
-        let outcome = compute(one, columns, period);
+        let wanted = Wanted::by(std::iter::once(one));
+        let reports = self.has_role(StaffRole::Reporting);
+        let counted = self.counted_columns(&tables, &wanted, (reports, grant));
+        let outcome = compute(one, counted.of(source), period);
+        let view = FigureView::of(&statistics::whole(one, counted.of(source), period), Some(one));
         let classes = match cell {
             None => None,
             Some(at) => Some(outcome.cells.get(at).ok_or(DeskError::NotFound)?.classes.as_slice()),
         };
-        let behind = rows_behind(one, columns, period, classes);
+        // Who reports counts cases that they do not see: behind a number stand those that are seen.
+        let all = if reports { self.counted_columns(&tables, &wanted, (false, grant)) } else { counted };
+        let behind = rows_behind(one, all.of(source), period, classes);
         let cases: BTreeSet<RecordId> = behind.iter().filter_map(|row| all.case_of(source, *row)).collect();
         let cases = cases.iter().filter_map(|case| tables.cases.get(case)).map(Box::as_ref);
         let mut found: Vec<&CaseRow> = cases.filter(|case| self.sees(&tables, case)).collect();

@@ -41,6 +41,7 @@ mod outward;
 mod overriding;
 mod own;
 mod people;
+mod quality;
 mod referrals;
 mod register;
 mod reminders;
@@ -90,6 +91,7 @@ pub use outside::{BookInInput, ToldInput};
 pub use overriding::OverrideInput;
 pub use own::OwnView;
 pub use people::{ConsentInput, FieldInput, PersonInput};
+pub use quality::{Fault, FaultyCase, Lack, LackingCase, QualityView};
 pub use register::RegisterInput;
 pub use reminders::Pulse;
 pub use reports::{

@@ -72,6 +72,7 @@ impl Source {
                 ("risk_level", Code),
                 ("has_safety_plan", Flag),
                 ("was_asked", Flag),
+                ("faults", Number),
                 ("client_sex", Code),
                 ("client_age_band", Code),
                 ("client_nationality", Code),

@@ -7,8 +7,8 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, put};
 use casemesh_node::office::{
-    FiguresView, IndicatorView, ReportLineInput, ReportView, SavedReportInput, SavedReportSummary, SavedReportView,
-    Scope, TrendView,
+    FiguresView, IndicatorView, QualityView, ReportLineInput, ReportView, SavedReportInput, SavedReportSummary,
+    SavedReportView, Scope, TrendView,
 };
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::Topic;
@@ -131,11 +131,17 @@ async fn drop_report(State(app): State<App>, Path(id): Path<RecordId>, caller: C
     at_desk(&app, move || caller.desk.drop_report(id).map(|()| DONE)).await
 }
 
+#[utoipa::path(get, path = "/api/v1/figures/quality", responses((status = 200, body = QualityView), (status = 403, body = Problem)))]
+async fn quality(State(app): State<App>, caller: Caller) -> Answer<QualityView> {
+    at_desk(&app, move || caller.desk.quality()).await
+}
+
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/figures", get(figures))
         .route("/figures/report", get(report))
         .route("/figures/time", get(figure_over_time))
+        .route("/figures/quality", get(quality))
         .route("/indicators", get(indicators))
         .route("/reports", get(reports).post(make_report))
         .route("/reports/{id}", get(saved_report).put(change_report).delete(drop_report))
@@ -147,6 +153,7 @@ pub(super) fn routes() -> Router<App> {
     figures,
     report,
     figure_over_time,
+    quality,
     indicators,
     reports,
     make_report,

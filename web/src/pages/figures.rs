@@ -12,7 +12,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use casemesh_node::office::{
-    CaseSummary, CellView, DeskError, FieldProblem, FigureView, FiguresView, HandedOut, ReportView, Scope, TrendView,
+    CaseSummary, CellView, DeskError, FieldProblem, FigureView, FiguresView, HandedOut, QualityView, ReportView, Scope,
+    TrendView,
 };
 use casemesh_node::policy::Ask;
 use casemesh_protocol::indicators::Topic;
@@ -25,6 +26,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/figures", get(show))
         .route("/figures/table", get(report_table))
         .route("/figures/time", get(over_time))
+        .route("/quality", get(quality))
         .route("/figures/cases", get(behind))
 }
 
@@ -85,6 +87,8 @@ struct FiguresPage {
     usual: Vec<(&'static str, Period)>,
     /// Whether the tables that leave may be looked at.
     approves: bool,
+    /// Whether cases can be mended.
+    mends: bool,
 }
 
 impl FiguresPage {
@@ -149,7 +153,8 @@ async fn over_time(State(app): State<App>, signed: Signed, Query(asked): Query<B
     let from = if period.from.days_to(period.to) < 62 { year().unwrap_or(period.from) } else { period.from };
     let period = Period::new(from.min(period.from), period.to).unwrap_or(period);
     let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
-    match app.run(move || desk.trend(&figure, period, None)).await {
+    let grant = asked.grant.parse().ok();
+    match app.run(move || desk.trend(&figure, period, grant)).await {
         Ok(trend) => {
             let form = asked.days.shown(Some(period));
             html(&TrendPage { form, ..TrendPage::of(signed.page, trend, None) })
@@ -179,6 +184,9 @@ struct Behind {
     figure: String,
     #[serde(default)]
     cell: String,
+    /// Of the work that is counted for that grant alone; empty for all.
+    #[serde(default)]
+    grant: String,
 }
 
 /// The cases behind a number, for those who may see them.
@@ -189,11 +197,35 @@ async fn behind(State(app): State<App>, signed: Signed, Query(asked): Query<Behi
     let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
     // What is no number of a cell asks for what is missing.
     let at: Option<usize> = asked.cell.parse().ok();
-    match app.run(move || desk.cases_behind(&figure, period, at)).await {
+    let grant = asked.grant.parse().ok();
+    match app.run(move || desk.cases_behind(&figure, period, at, grant)).await {
         Ok((figure, cases, total)) => {
             let cell = at.and_then(|at| figure.cells.get(at)).cloned();
             html(&BehindPage { page: signed.page, period, figure, cell, shown: cases.len(), cases, total })
         }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "quality.html")]
+struct QualityPage {
+    page: Page,
+    quality: QualityView,
+}
+
+impl QualityPage {
+    /// That so many of all are shown.
+    fn first(&self, shown: usize, all: &usize) -> String {
+        self.page.told_of("quality-first", &shown, all)
+    }
+}
+
+/// What can be mended.
+async fn quality(State(app): State<App>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.quality()).await {
+        Ok(quality) => html(&QualityPage { page: signed.page, quality }),
         Err(error) => signed.refused(&error),
     }
 }
@@ -279,8 +311,11 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
     let form = days.shown(period);
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let form = form.with_problems(std::mem::take(&mut problems));
-    let approves = signed.desk.may(Ask::ApproveTable);
-    html_with(status, &FiguresPage { page: signed.page, form, figures, report, topic, usual: usual(today), approves })
+    let (approves, mends) = (signed.desk.may(Ask::ApproveTable), signed.desk.may(Ask::Register));
+    html_with(
+        status,
+        &FiguresPage { page: signed.page, form, figures, report, topic, usual: usual(today), approves, mends },
+    )
 }
 
 async fn show(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {

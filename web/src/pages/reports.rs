@@ -149,6 +149,12 @@ impl ReportPage {
     fn query(&self) -> String {
         format!("from={}&to={}", self.report.period.from, self.report.period.to)
     }
+
+    /// The same, for links to what stands behind a number.
+    fn behind(&self) -> String {
+        let grant = self.report.grant.as_ref().map(|(grant, ..)| format!("&grant={grant}"));
+        format!("{}{}", self.query(), grant.unwrap_or_default())
+    }
 }
 
 async fn report_page(app: &App, signed: Signed, id: RecordId, days: Days, more: Option<Form>) -> Response {

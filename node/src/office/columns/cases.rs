@@ -116,6 +116,10 @@ impl Tables {
                 }
                 "handed_over" => Column::Flag(rows.iter().map(|case| case.handed_over).collect()),
                 "has_owner" => Column::Flag(rows.iter().map(|case| case.owner.is_some()).collect()),
+                "faults" => {
+                    let faults = self.faults_of(rows.iter().copied(), today);
+                    Column::Number(faults.map(|(_, faults)| i64::try_from(faults.len()).ok()).collect())
+                }
                 "risk_level" => codes(rows.iter().map(|case| risk(case)?.code("risk_level"))),
                 "has_safety_plan" => {
                     let has = |case| risk(case).is_some_and(|entry| entry.said("safety_plan").is_some());
