@@ -27,7 +27,7 @@ pub(crate) enum Numbers {
     /// An office's own.
     Own { office: String, figures: FiguresView },
     /// What a collector got.
-    Collected(CollectedView),
+    Collected(Box<CollectedView>),
 }
 
 /// A signed-in member of staff.
@@ -97,7 +97,7 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
 impl Counter<'_> {
     pub(crate) fn numbers(&self, period: Period) -> Result<Numbers> {
         match self {
-            Self::Here(desk) if desk.is_collector() => Ok(Numbers::Collected(desk.collected("", Some(period))?)),
+            Self::Here(desk) if desk.is_collector() => Ok(Numbers::Collected(Box::new(desk.collected("", Some(period))?))),
             Self::Here(desk) => Ok(Numbers::Own { office: desk.office_name(), figures: desk.figures(period)? }),
             Self::Running { runtime, client } => runtime.block_on(async {
                 let days = format!("from={}&to={}", period.from, period.to);

@@ -3,6 +3,7 @@
 use crate::casework::filled;
 use crate::harness::{TestNode, hire, resolved};
 use crate::referring::{client, consent, refer, started_offices};
+use crate::samples::seal;
 use casemesh_node::office::{
     ActionInput, CaseInput, Desk, DeskError, FigureView, GrantInput, PaymentInput, RegisterInput, ReportLineInput,
     SavedReportInput, Scope,
@@ -67,6 +68,8 @@ fn busy() -> (tokio::runtime::Runtime, TestNode, TestNode) {
     add(assessed("safety", "7", earlier(0)));
     add(assessed("health", "5", earlier(2)));
     add(filled("feedback", &[("helped", "partly"), ("complaint", "yes")]));
+    let corrected = add(ActionInput { text: "Came by".into(), ..ActionInput::default() });
+    add(ActionInput { text: "Came by, and left".into(), corrects: corrected.to_string(), ..ActionInput::default() });
     add(filled("party", &[("party_role", "respondent"), ("party_name", "R. Molefe")]));
     let training =
         filled("activity", &[("activity_kind", "training"), ("subject", "Rights"), ("women", "12"), ("men", "3")]);
@@ -101,7 +104,7 @@ fn what_was_done_is_counted_from_forms_and_registers() {
     assert_eq!(pairs(&of("parties")), [("respondent", "1")]);
     assert_eq!(pairs(&of("participants_women")), [("training", "12")]);
     assert_eq!(pairs(&of("turned_away")), [("no_capacity+debt", "1")]);
-    assert_eq!(pairs(&of("late_entries")), [("from 0", "8"), ("from 1", "1"), ("from 8", "1")]);
+    assert_eq!(pairs(&of("late_entries")), [("from 0", "9"), ("from 1", "1"), ("from 8", "1")]);
     // The cases behind what is no case itself.
     let (_, behind, _) = desk.cases_behind("services", this_year(&desk), Some(0), None).unwrap();
     assert_eq!(behind.len(), 1);
@@ -196,6 +199,10 @@ fn a_report_is_computed_from_data_and_says_what_is_missing() {
     let problem = report.problem.unwrap();
     assert!(problem.contains("indicators.toml: line 3: urgent: referrals have no column \"hurry\""), "{problem}");
     assert!(report.figures.len() >= 10, "the others are still there");
+    // An id that is ours means one thing.
+    std::fs::write(&file, own.replace("\"urgent\"\ntitle", "\"opened\"\ntitle")).unwrap();
+    let problem = desk.report(period, ALL).unwrap().problem.unwrap();
+    assert!(problem.contains("opened is the id of one that comes with the program"), "{problem}");
     // Whoever may not see the case does not count it.
     assert!(advice.desk("admin").report(period, ALL).is_err());
 }
@@ -218,7 +225,7 @@ fn a_report_is_made_again_for_a_grant_with_what_was_planned_and_said() {
         })
         .unwrap();
     let (person, case) = client(&desk);
-    desk.open_case(vec![person], CaseInput { case_type: "debt".into(), ..CaseInput::default() }).unwrap();
+    let untyped = desk.open_case(vec![person], CaseInput::default()).unwrap();
     desk.tag_case(case, vec![grant]).unwrap();
     let mut input = SavedReportInput {
         name: "Half-year report".into(),
@@ -238,6 +245,22 @@ fn a_report_is_made_again_for_a_grant_with_what_was_planned_and_said() {
     assert_eq!((view.period.from, view.period.to), (year.from, desk.today()), "a grant's time, until today");
     let line = &view.lines[0];
     assert_eq!((line.planned, line.achieved, line.percent()), (Some(4), Some(1), Some(25)), "of this grant alone");
+    // What is counted was achieved also where it is not known into which class it belongs.
+    desk.tag_case(untyped, vec![grant]).unwrap();
+    assert_eq!(desk.saved_report(report, None).unwrap().lines[0].achieved, Some(2));
+    desk.tag_case(untyped, vec![]).unwrap();
+    // An entry that is counted for another grant is not counted for this one.
+    let other = GrantInput {
+        name: "Fields".into(),
+        from: year.from.to_string(),
+        to: year.to.to_string(),
+        ..GrantInput::default()
+    };
+    let other = boss.add_grant(&other).unwrap();
+    let service = ActionInput { grant: other.to_string(), ..filled("service", &[("service", "health")]) };
+    desk.add_action(case, &service).unwrap();
+    let of = |grant| figure(&desk, "services", Scope { grant: Some(grant), ..ALL }).covered;
+    assert_eq!((of(grant), of(other)), (Some(0), Some(1)));
     assert_eq!(line.words, said.words);
     assert_eq!(figure(&desk, "opened", ALL).covered, Some(2));
     // What was said of a figure that stays is kept; one that goes takes its words along.
@@ -261,7 +284,12 @@ fn a_figure_over_time_has_a_step_for_each_month_and_says_what_is_missing() {
     let trend = desk.trend("opened", this_year(&desk), None).unwrap();
     let month = usize::from(desk.today().month()) - 1;
     assert_eq!(trend.steps.len(), 12);
-    assert_eq!((trend.lines.len(), trend.lines[0].values[month], trend.lines[0].values.iter().sum::<i64>()), (1, 1, 1));
+    let sum: i64 = trend.lines[0].values.iter().flatten().sum();
+    assert_eq!((trend.lines.len(), trend.lines[0].values[month], sum), (1, Some(1), 1));
+    // Of a middle there is nothing where nothing is; what only says how it is today has no past.
+    let middle = desk.trend("days_to_answer", this_year(&desk), None).unwrap();
+    assert!(middle.lines.iter().all(|line| line.values.iter().all(Option::is_none)));
+    assert!(desk.trend("idle", this_year(&desk), None).is_err());
     assert_eq!((trend.covered[month], trend.missing[month]), (2, 1));
     assert!(desk.trend("sorrows", this_year(&desk), None).is_err());
     // Ten stand on the first page beside the national three; the others are under their headings.
@@ -306,4 +334,29 @@ fn what_does_not_fit_together_is_listed_with_its_day_and_what_is_not_filled_in_i
     let mate = advice.desk("mate").quality().unwrap();
     assert_eq!((mate.faulty.len(), mate.lacking.len()), (1, 0), "nobody else is shown what is not filled in");
     assert!(advice.desk("admin").quality().is_err());
+}
+
+/// A number never tells of what somebody may not see: lines of the register that became hidden cases, requests about them.
+#[test]
+fn visits_and_requests_of_hidden_cases_are_not_counted() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (advice, _shelter) = started_offices();
+    let desk = advice.desk("worker");
+    hire(advice.node(), &advice.desk("admin"), &desk, "mate", "supervisor", false);
+    let mate = advice.desk("mate");
+    let visits = |desk: &Desk| figure(desk, "consults", ALL).covered.unwrap();
+    let line = RegisterInput { topic: "debt".into(), visitor: "Nomvula".into(), ..RegisterInput::default() };
+    let line = desk.add_line(line).unwrap();
+    assert_eq!((visits(&desk), visits(&mate)), (1, 1));
+    let case = desk.line_to_case(line, None).unwrap();
+    assert_eq!((visits(&desk), visits(&mate)), (1, 1));
+    seal(&desk, case);
+    assert_eq!((visits(&desk), visits(&mate)), (1, 0), "a line that became a case for others alone is not there");
+    // Nor what was asked about it.
+    let asked = |desk: &Desk| figure(desk, "approvals", ALL).covered.unwrap();
+    let before = (asked(&desk), asked(&mate));
+    let goal = desk.add_action(case, &filled("goal", &[("need", "A room")])).unwrap();
+    desk.ask_approval(case, goal).unwrap();
+    assert_eq!((asked(&desk), asked(&mate)), (before.0 + 1, before.1));
 }

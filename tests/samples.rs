@@ -2,7 +2,9 @@
 
 use crate::harness::{TestNode, eventually, hire, network, new_node};
 use crate::referring::{client, known};
-use casemesh_node::office::{CaseInput, Desk, DeskError, PersonInput, SampleInput, SampleResultInput, SampleView};
+use casemesh_node::office::{
+    CaseChange, CaseInput, Desk, DeskError, PersonInput, SampleInput, SampleResultInput, SampleView,
+};
 use casemesh_node::records::SampleState;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::RecordId;
@@ -13,6 +15,18 @@ fn problem<T: std::fmt::Debug>(result: Result<T, DeskError>) -> String {
         Err(DeskError::Invalid(problems)) => format!("{}: {}", problems[0].field, problems[0].problem),
         other => panic!("{other:?}"),
     }
+}
+
+/// Only who works on the case sees it from now on.
+pub(crate) fn seal(desk: &Desk, case: RecordId) {
+    let view = desk.case(case).unwrap();
+    let change = CaseChange {
+        revision: view.revision,
+        sealed: true,
+        clients: view.clients.iter().map(|client| client.id).collect(),
+        ..CaseChange::default()
+    };
+    desk.change_case_details(case, &change).unwrap();
 }
 
 fn result(result: &str, fields: &[&str]) -> SampleResultInput {
@@ -47,21 +61,28 @@ fn a_sample_is_drawn_here_asked_by_others_than_who_wrote_it_and_only_counts_leav
     let (worker, nomsa) = (advice.desk("worker"), national.desk("worker"));
     hire(advice.node(), &advice.desk("admin"), &worker, "mate", "supervisor", false);
     let mate = advice.desk("mate");
-    let mut cases: Vec<RecordId> = (0..3).map(|_| client(&worker).1).collect();
+    let mut cases: Vec<RecordId> = (0..4).map(|_| client(&worker).1).collect();
     // Somebody whom nobody can reach safely.
     let hidden = PersonInput { identity: "self_declared".into(), given: known("Thuli"), ..PersonInput::default() };
     let hidden = worker.register_person(hidden).unwrap();
     cases.push(worker.open_case(vec![hidden], CaseInput { case_type: "debt".into(), ..CaseInput::default() }).unwrap());
 
+    // Somebody who objected to being counted is not asked about it either.
+    let objects = PersonInput { given: known("Ayanda"), counting: "objected".into(), ..PersonInput::default() };
+    let objects = worker.register_person(PersonInput { identity: "self_declared".into(), ..objects }).unwrap();
+    worker.open_case(vec![objects], CaseInput::default()).unwrap();
+
     let office = advice.office.to_string();
-    assert_eq!(problem(nomsa.ask_sample(&asked(&nomsa, &office, "0"))), "count: sample-count");
+    assert_eq!(problem(nomsa.ask_sample(&asked(&nomsa, &office, "4"))), "count: sample-count");
+    let day = SampleInput { to: format!("{}-01-02", nomsa.today().year()), ..asked(&nomsa, &office, "5") };
+    assert_eq!(problem(nomsa.ask_sample(&day)), "to: sample-days");
     assert_eq!(
-        problem(worker.ask_sample(&asked(&worker, &national.office.to_string(), "3"))),
+        problem(worker.ask_sample(&asked(&worker, &national.office.to_string(), "5"))),
         "office: sample-collectors"
     );
     nomsa.ask_sample(&asked(&nomsa, &office, "10")).unwrap();
     assert!(
-        problem(nomsa.ask_sample(&SampleInput { from: String::new(), ..asked(&nomsa, &office, "3") })).contains("from")
+        problem(nomsa.ask_sample(&SampleInput { from: String::new(), ..asked(&nomsa, &office, "5") })).contains("from")
     );
 
     let waiting = first(&mate, "the question arrives", |check| check.state == SampleState::Waiting);
@@ -70,10 +91,10 @@ fn a_sample_is_drawn_here_asked_by_others_than_who_wrote_it_and_only_counts_leav
     mate.answer_sample(waiting.id, true, "").unwrap();
     assert!(mate.answer_sample(waiting.id, true, "").is_err(), "answered once");
     let heard = first(&nomsa, "the answer arrives", |check| check.state == SampleState::Open);
-    assert_eq!((heard.opened, heard.counts), (Some(4), None), "how many there are, and no more");
+    assert_eq!(heard.counts, None, "not even how many there are");
 
     let sheet = mate.sample_sheet(waiting.id).unwrap();
-    assert_eq!((sheet.lines.len(), sheet.others), (4, 0), "fewer cases than asked for: all");
+    assert_eq!(sheet.lines.len(), 5, "fewer cases than asked for: all who may be counted");
     assert!(sheet.lines.iter().all(|line| line.may_ask));
     let unsafe_line = sheet.lines.iter().find(|line| line.client == "Thuli").unwrap();
     assert!(!unsafe_line.has_safe_way && unsafe_line.telephone.is_empty());
@@ -92,7 +113,7 @@ fn a_sample_is_drawn_here_asked_by_others_than_who_wrote_it_and_only_counts_leav
     mate.note_sample(waiting.id, cases[0], &result("match", &["money"])).unwrap();
     mate.note_sample(waiting.id, cases[1], &result("mismatch", &["money", "services", "money"])).unwrap();
     mate.note_sample(waiting.id, cases[2], &result("not_reached", &[])).unwrap();
-    mate.note_sample(waiting.id, cases[3], &result("no_safe_way", &[])).unwrap();
+    mate.note_sample(waiting.id, cases[4], &result("no_safe_way", &[])).unwrap();
     // What was typed by mistake is typed again.
     mate.note_sample(waiting.id, cases[2], &result("refused", &[])).unwrap();
     mate.tell_sample(waiting.id).unwrap();
@@ -104,14 +125,19 @@ fn a_sample_is_drawn_here_asked_by_others_than_who_wrote_it_and_only_counts_leav
     use SampleResult::{Match, Mismatch, NoSafeWay, NotReached, Refused};
     assert_eq!([Match, Mismatch, NotReached, Refused, NoSafeWay].map(of), [1, 1, 0, 1, 1]);
     assert_eq!(counts.differing, [(SampleField::Services, 1), (SampleField::Money, 1)]);
-    assert_eq!((counts.drawn, counts.percent_matching), (4, Some(50)));
-    let sheet = nomsa.sample_sheet(told.id).unwrap();
-    assert!(sheet.lines.is_empty() && sheet.others == 0, "who asked knows no case");
+    assert_eq!((counts.drawn, counts.percent_matching), (5, Some(50)));
+    assert!(nomsa.sample_sheet(told.id).unwrap().lines.is_empty(), "who asked knows no case");
+    assert!(mate.sample_sheet(waiting.id).unwrap().lines.is_empty(), "nor does anybody look it up again");
 
-    // An office checks itself; and says no to another, with a reason that stays.
-    let own = mate.ask_sample(&asked(&mate, "", "2")).unwrap();
-    assert_eq!(mate.sample_sheet(own).unwrap().lines.len(), 2);
-    nomsa.ask_sample(&asked(&nomsa, &office, "1")).unwrap();
+    // An office checks itself, and nobody learns of a case that they may not see; it says no to another, with a reason that stays.
+    let own = mate.ask_sample(&asked(&mate, "", "200")).unwrap();
+    assert_eq!(mate.sample_sheet(own).unwrap().lines.len(), 5);
+    seal(&worker, cases[0]);
+    assert_eq!(mate.sample_sheet(own).unwrap().lines.len(), 4);
+    hire(advice.node(), &advice.desk("admin"), &worker, "reports", "reporting", false);
+    let sheet = advice.desk("reports").sample_sheet(own).unwrap();
+    assert!(sheet.lines.is_empty() && sheet.check.counts.is_none());
+    nomsa.ask_sample(&asked(&nomsa, &office, "5")).unwrap();
     let again = first(&mate, "another question", |check| check.state == SampleState::Waiting);
     mate.answer_sample(again.id, false, "Flood in the district; nobody can be reached").unwrap();
     let declined = first(&nomsa, "it is declined", |check| check.state == SampleState::Declined);

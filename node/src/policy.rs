@@ -168,6 +168,7 @@ mod tests {
         ("see_figures", Ask::SeeFigures),
         ("approve_table", Ask::ApproveTable),
         ("see_collected", Ask::SeeCollected),
+        ("keep_reports", Ask::KeepReports),
         ("import", Ask::Import),
         ("hand_over", Ask::HandOver),
         ("find_links", Ask::FindLinks),

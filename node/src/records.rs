@@ -1792,6 +1792,9 @@ pub struct OfficeCode {
     /// Not offered any more; records may have it.
     #[n(3)]
     pub retired: bool,
+    /// The code of this program's list that it is counted as in what leaves the office; none where it stands for itself.
+    #[n(4)]
+    pub counts_as: Option<String>,
 }
 
 /// What the office says of a code list: one of its own, or one of this program that it adds to.

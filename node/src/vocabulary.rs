@@ -30,6 +30,8 @@ pub struct Term {
     pub own: bool,
     /// Whether forms offer it.
     pub offered: bool,
+    /// What it is counted as in what leaves the office; none where it stands for itself.
+    pub counts_as: Option<String>,
 }
 
 /// What an office works with.
@@ -121,6 +123,7 @@ impl Vocabulary {
             explanation: String::new(),
             own: false,
             offered: is_offered(code),
+            counts_as: None,
         });
         ours.chain(own.into_iter().flat_map(|own| &own.codes).map(|code| Term {
             code: code.code.clone(),
@@ -128,7 +131,14 @@ impl Vocabulary {
             explanation: code.explanation.clone(),
             own: true,
             offered: !code.retired,
+            counts_as: code.counts_as.clone(),
         }))
+    }
+
+    /// What a code of the office's own is counted as in what leaves it: the network's code that stands above it.
+    pub fn counts_as(&self, code: &Code) -> Option<Code> {
+        let own = self.own(code.list.as_str())?.codes.iter().find(|own| own.code == code.code.as_str())?;
+        codes::code(code.list.as_str(), own.counts_as.as_deref()?)
     }
 
     /// A form by its id.
@@ -193,6 +203,7 @@ mod tests {
             label: (*label).to_owned(),
             explanation: String::new(),
             retired: false,
+            counts_as: None,
         };
         OfficeList {
             id: RecordId::new([7; 16]),
@@ -231,6 +242,7 @@ mod tests {
             label: "Township".into(),
             explanation: String::new(),
             retired: false,
+            counts_as: None,
         });
         words.put_list(list);
         assert!(words.code_or_label("ward", "hill").is_some());

@@ -234,7 +234,7 @@ fn bodies() -> Vec<Body> {
         Body::SampleAnswer(SampleAnswer {
             question: ThreadId::new([3; 16]),
             said: SampleSaid::Counts(SampleCounts::of(
-                3,
+                5,
                 [(SampleResult::Match, &[][..]), (SampleResult::Mismatch, &[SampleField::Money][..])].into_iter(),
             )),
         }),

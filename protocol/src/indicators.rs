@@ -65,25 +65,30 @@ impl End {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Codes {
     values: Vec<Code>,
-    places: BTreeMap<String, u32>,
+    /// The place of each code, by list and word.
+    places: BTreeMap<String, BTreeMap<String, u32>>,
     rows: Vec<Option<u32>>,
 }
 
 impl Codes {
     /// Adds a row.
     pub fn push(&mut self, code: Option<&Code>) {
-        self.push_word(code.map(|code| code.code.as_str()), |_| code.cloned());
+        self.push_named(code.map(|code| (code.list.as_str(), code.code.as_str())), |_| code.cloned());
     }
 
-    /// Adds a row by the word of its code; the code is made where the word is new.
+    /// Adds a row by the word of its code, where all are of one list; the code is made where the word is new.
     pub fn push_word(&mut self, word: Option<&str>, make: impl FnOnce(&str) -> Option<Code>) {
-        let place = word.and_then(|word| {
-            if let Some(place) = self.places.get(word) {
+        self.push_named(word.map(|word| ("", word)), make);
+    }
+
+    fn push_named(&mut self, name: Option<(&str, &str)>, make: impl FnOnce(&str) -> Option<Code>) {
+        let place = name.and_then(|(list, word)| {
+            if let Some(place) = self.places.get(list).and_then(|places| places.get(word)) {
                 return Some(*place);
             }
             let place = u32::try_from(self.values.len()).ok()?;
             self.values.push(make(word)?);
-            self.places.insert(word.to_owned(), place);
+            self.places.entry(list.to_owned()).or_default().insert(word.to_owned(), place);
             Some(place)
         });
         self.rows.push(place);
@@ -91,6 +96,16 @@ impl Codes {
 
     fn place(&self, row: usize) -> Option<u32> {
         self.rows.get(row).copied().flatten()
+    }
+
+    /// The same rows, with other codes in the place of some; what becomes one code is one class.
+    pub fn renamed(self, other: impl Fn(&Code) -> Option<Code>) -> Self {
+        let mut all = Self::default();
+        let renamed: Vec<Code> = self.values.into_iter().map(|code| other(&code).unwrap_or(code)).collect();
+        for place in self.rows {
+            all.push(place.and_then(|place| renamed.get(place as usize)));
+        }
+        all
     }
 }
 
@@ -134,7 +149,7 @@ pub struct Rule {
 }
 
 /// What the results are told apart by.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct By {
     /// Which column.
@@ -355,16 +370,40 @@ impl Indicator {
         self.title.get(language).or_else(|| self.title.get("en")).map_or(self.id.as_str(), String::as_str)
     }
 
-    /// The traits of people by which it tells them apart, or chooses whom it speaks of.
-    pub fn traits(&self) -> impl Iterator<Item = &str> {
-        let columns = self.by.iter().map(|by| &by.column);
+    /// The columns that it names beside its days.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        let measured = match &self.measure {
+            Measure::Sum(column) | Measure::Median(column) => Some(column),
+            Measure::Count | Measure::Offices => None,
+        };
+        let by = self.by.iter().map(|by| &by.column);
         let rules = self.of.iter().chain(&self.share).map(|rule| &rule.column);
-        columns.chain(rules).filter_map(|column| self.source.0.trait_of(column))
+        by.chain(rules).chain(measured).map(String::as_str)
+    }
+
+    /// The traits of people by which it tells them apart, chooses whom it speaks of, or measures them.
+    pub fn traits(&self) -> impl Iterator<Item = &str> {
+        self.columns().filter_map(|column| self.source.0.trait_of(column))
+    }
+
+    /// A column of it that somebody typed, if it names one.
+    pub fn typed(&self) -> Option<&str> {
+        self.columns().find(|column| self.source.0.is_typed(column))
+    }
+
+    /// Whether it says how things are today, whatever the period.
+    pub fn is_of_today(&self) -> bool {
+        self.columns().any(|column| self.source.0.is_of_today(column))
+    }
+
+    /// Whether it can be looked at over time: not where each step would only say how it is today.
+    pub fn has_past(&self) -> bool {
+        matches!(self.when, When::In(_)) || !self.is_of_today()
     }
 
     /// Whether small numbers of it would tell of somebody: it is about people, or tells them apart.
     pub fn is_protected(&self) -> bool {
-        self.source.0 == Source::People || self.traits().next().is_some()
+        matches!(self.source.0, Source::People | Source::Assessments) || self.traits().next().is_some()
     }
 
     /// The column of the currency, where it is a sum of money.

@@ -1,5 +1,5 @@
-//! Sample checks: a coordinator asks an office to look again at a few of its cases with the clients themselves, drawn by a rule that
-//! nobody can bend. The office agrees or not; only counts leave it. (Legal Aid South Africa planned this to find errors in what advice
+//! Sample checks: a coordinator asks an office to look again at a few of its cases with the clients themselves, drawn by lot. The office
+//! agrees or not; only counts leave it. (Legal Aid South Africa planned this to find errors in what advice
 //! offices capture: a random selection of cases, followed up with clients, with the office's consent.)
 
 use crate::bounded::List;
@@ -12,6 +12,10 @@ use std::collections::BTreeMap;
 
 /// Most cases of one check: more is a survey.
 pub const SAMPLE_MAX: u16 = 200;
+/// Fewest cases of one check: counts of fewer would tell of one client.
+pub const SAMPLE_MIN: u16 = 5;
+/// Shortest period of one check, in days: what was opened in fewer would tell of one client.
+pub const SAMPLE_DAYS_MIN: i32 = 28;
 
 coded_enum!(
     /// What is compared with what the client says.
@@ -62,6 +66,14 @@ pub struct SampleQuestion {
     pub count: u16,
 }
 
+impl SampleQuestion {
+    /// Whether it can be asked: neither so few cases nor so few days that counts would tell of a client.
+    pub fn is_askable(&self) -> bool {
+        let days = self.period.from.days_to(self.period.to) + 1;
+        (SAMPLE_MIN..=SAMPLE_MAX).contains(&self.count) && days >= SAMPLE_DAYS_MIN
+    }
+}
+
 /// What an office answers: whether it takes part, and at the end how many cases came out how.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -77,9 +89,9 @@ pub struct SampleAnswer {
 /// What an office says of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum SampleSaid {
-    /// It takes part: so many cases were opened in the period.
+    /// It takes part.
     #[n(0)]
-    Agreed(#[n(0)] u32),
+    Agreed,
     /// It does not.
     #[n(1)]
     Declined,
@@ -138,12 +150,16 @@ impl SampleCounts {
             && self.differing.iter().map(|(field, _)| field.number()).is_sorted_by(|one, next| one < next);
         let sum: u32 = self.results.iter().map(|(_, count)| u32::from(*count)).sum();
         let mismatches = self.count(SampleResult::Mismatch);
-        is_rising && sum <= u32::from(self.drawn) && self.differing.iter().all(|(_, count)| *count <= mismatches)
+        let is_enough = self.drawn >= SAMPLE_MIN;
+        is_rising
+            && is_enough
+            && sum <= u32::from(self.drawn)
+            && self.differing.iter().all(|(_, count)| *count <= mismatches)
     }
 }
 
-/// The cases of a check: those whose hash with the question and the office is smallest. The office cannot choose them, the coordinator
-/// cannot know them, and whoever looks again draws the same.
+/// The cases of a check: those whose hash with the question and the office is smallest. The coordinator cannot know them; whoever draws
+/// again from the same cases draws the same. An office that means to deceive can change which cases there are before it agrees.
 pub fn draw(question: &SampleQuestion, office: &OfficeId, cases: impl Iterator<Item = RecordId>) -> Vec<RecordId> {
     let place = |case: RecordId| -> (Digest, RecordId) {
         let parts: [&[u8]; 4] =
@@ -219,7 +235,14 @@ mod tests {
         assert_eq!((counts.count(SampleResult::Match), counts.percent_matching()), (2, Some(66)));
         assert_eq!(counts.differing.iter().count(), 2, "what was not asked does not differ");
         assert_eq!(SampleCounts::default().percent_matching(), None);
-        assert!(!SampleCounts { drawn: 3, ..counts.clone() }.is_whole(), "more results than cases");
+        assert!(!SampleCounts { drawn: 4, ..counts.clone() }.is_whole(), "so few that it would tell of a client");
+        let many = List::new(vec![(SampleResult::Match, 6)]).unwrap();
+        assert!(!SampleCounts { results: many, ..counts.clone() }.is_whole(), "more results than cases");
+        let asked = |count, to: &str| {
+            let period = Period::new("2026-01-01".parse().unwrap(), to.parse().unwrap()).unwrap();
+            SampleQuestion { period, ..question(1, count) }.is_askable()
+        };
+        assert!(asked(5, "2026-01-28") && !asked(4, "2026-01-28") && !asked(5, "2026-01-27"));
         let twice = List::new(vec![(SampleResult::Match, 1), (SampleResult::Match, 1)]).unwrap();
         assert!(!SampleCounts { results: twice, ..counts.clone() }.is_whole());
         let differing = List::new(vec![(SampleField::Money, 2)]).unwrap();

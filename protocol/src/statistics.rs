@@ -85,11 +85,13 @@ impl Rhythm {
     }
 }
 
-/// The steps in which a period is looked at over time: months, or, where that is more than so many, quarters or years.
+/// The steps in which a period is looked at over time: months, or, where that is more than so many, quarters or years; of too many years
+/// the last.
 pub fn steps(period: Period, most: usize) -> Vec<Period> {
     let few = |rhythm: &&Rhythm| rhythm.parts(period).take(most + 1).count() <= most;
     let rhythm = [Rhythm::Month, Rhythm::Quarter].iter().find(few).copied().unwrap_or(Rhythm::Year);
-    rhythm.parts(period).take(most).collect()
+    let all: Vec<Period> = rhythm.parts(period).collect();
+    all.get(all.len().saturating_sub(most)..).unwrap_or_default().to_vec()
 }
 
 coded_enum!(
@@ -252,6 +254,12 @@ impl Agreement {
         }
         if let Some(one) = self.indicators.iter().find(|one| one.source.0.is_of_office()) {
             return Err(format!("{}: numbers of {} are the office's own and do not leave it", one.id, one.source.0));
+        }
+        if let Some((one, column)) = self.indicators.iter().find_map(|one| Some((one, one.typed()?))) {
+            return Err(format!(
+                "{}: {column} is what somebody typed, word for word; it does not leave the office",
+                one.id
+            ));
         }
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();
         for one in self.indicators.iter().filter(|one| one.is_protected()) {
@@ -424,10 +432,22 @@ pub struct Table {
 
 const TABLE_VERSION: u8 = 2;
 
+/// No number of an office is larger: what is would be a mistake, or meant to break whoever adds up.
+const NUMBER_MAX: u64 = 1_000_000_000_000_000;
+
 impl Table {
-    /// Whether this program knows what it says.
+    /// Whether this program knows what it says, and its numbers can be some.
     pub fn is_known(&self) -> bool {
-        self.version == TABLE_VERSION
+        let is_some = |value: i64| value.unsigned_abs() <= NUMBER_MAX;
+        let holds = |figure: &Figure| {
+            let counts = [figure.covered, figure.missing, figure.excluded, Some(figure.withheld)];
+            counts.into_iter().flatten().all(|count| count <= NUMBER_MAX)
+                && figure
+                    .cells
+                    .iter()
+                    .all(|cell| cell.value.is_none_or(is_some) && cell.of.is_none_or(|of| of <= NUMBER_MAX))
+        };
+        self.version == TABLE_VERSION && self.figures.iter().all(holds)
     }
 
     /// A table of an agreement.

@@ -2894,12 +2894,11 @@ sample-own-check = فحصنا الخاص
 sample-we-asked = طلبناه نحن.
 sample-they-ask = يُطلب منا.
 sample-cases = { $count } قضايا
-sample-opened = من { $count } فُتحت في الفترة
 sample-matching = { $percent } % ممن أجابوا يوافقون السجل
 sample-begin = بدء فحص
 sample-office = أي مكتب
 sample-count = كم قضية
-problem-sample-count = اكتب رقمًا من 1 إلى { $detail }.
+problem-sample-count = اكتب رقمًا من { $detail }.
 problem-sample-collectors = لا يطلب من مكاتب أخرى إلا جامع الشبكة. اترك المكتب فارغًا لفحص مكتبك.
 problem-sample-own = أنت كتبت هذه القضية أو مسؤول عنها. دع زميلًا يسأل هذا العميل.
 problem-sample-nothing = لم يُسأل أي عميل بعد. دوّن نتيجة واحدة على الأقل قبل إنهاء الفحص.
@@ -2935,10 +2934,7 @@ sample-result = النتيجة
 sample-what-differs = ما يختلف إن وُجد
 sample-save-x = حفظ نتيجة { $number }
 sample-not-yours = أنت كتبت هذه القضية أو مسؤول عنها: زميل يسأل هذا العميل.
-sample-others = { $count ->
-    [one] سُحبت قضية أخرى يمكن لغيرك رؤيتها.
-   *[other] سُحبت { $count } قضايا أخرى يمكن لغيرك رؤيتها.
-}
+sample-others = القضايا التي لا يمكنك رؤيتها يسأل عنها زملاء يمكنهم ذلك.
 log-ask-sample = بدء فحص عينة
 log-answer-sample = البت في فحص عينة
 log-note-sample = تدوين ما قاله عميل في فحص عينة
@@ -2984,3 +2980,15 @@ lack-age = عمر العميل
 lack-closure-reason = سبب الإغلاق
 column-faults = أمور لا تتوافق
 help-quality = ما لا يمكن أن يكون صحيحًا في السجلات التي يمكنك رؤيتها مع تاريخه، وما لم يُملأ بعد في قضاياك. القائمة الثانية لك وحدك.
+term-counts-as = يُحسب كـ، فيما يخرج من المكتب
+term-counts-itself = كما هو
+term-counts-hint = تجمع شبكتكم المكاتب بالرموز التي لدى الجميع. اختر الأقرب، وتبقى أرقامكم برمزكم.
+collector-unknown = رموز لمكاتب ليست لدى الشبكة
+collector-unknown-what = اطلب من هذه المكاتب أن تحدد ما يُحسب به كل رمز، أو أضف الرمز إلى القائمة.
+collector-unknown-offices = { $count ->
+    [one] أبلغ به مكتب واحد
+   *[other] أبلغ به { $count } مكاتب
+}
+problem-sample-days = يشمل الفحص { $detail } يومًا على الأقل: فأعداد أقل تكشف عميلًا واحدًا.
+problem-sample-few = يمكن سحب أقل من { $detail } قضايا من الفترة: أعداد قليلة كهذه تكشف عميلًا واحدًا. لا تشارك أو اختر فترة أطول.
+definition-today = كما هو اليوم، حتى لفترة انقضت.

@@ -2809,12 +2809,11 @@ sample-own-check = Our own check
 sample-we-asked = We asked.
 sample-they-ask = They ask us.
 sample-cases = { $count } cases
-sample-opened = of { $count } opened in the period
 sample-matching = { $percent } % of those who answered agree with the record
 sample-begin = Begin a check
 sample-office = Which office
 sample-count = How many cases
-problem-sample-count = Write a number from 1 to { $detail }.
+problem-sample-count = Write a number from { $detail }.
 problem-sample-collectors = Only a collector of the network asks other offices. Leave the office empty to check your own.
 problem-sample-own = You wrote this case or are responsible for it. Let a colleague ask this client.
 problem-sample-nothing = No client was asked yet. Write down at least one result before you end the check.
@@ -2850,10 +2849,7 @@ sample-result = What came of it
 sample-what-differs = What differs, if something does
 sample-save-x = Save what came of { $number }
 sample-not-yours = You wrote this case or are responsible for it: a colleague asks this client.
-sample-others = { $count ->
-    [one] One more case was drawn that others may see.
-   *[other] { $count } more cases were drawn that others may see.
-}
+sample-others = Cases that you may not see are asked by colleagues who may.
 log-ask-sample = Began a sample check
 log-answer-sample = Decided on a sample check
 log-note-sample = Wrote down what a client said in a sample check
@@ -2899,3 +2895,15 @@ lack-age = Age of the client
 lack-closure-reason = Why it was closed
 column-faults = things that do not fit together
 help-quality = What cannot be so in the records that you may see, with the day that it is of, and what is not filled in yet in your own cases. The second list is yours alone.
+term-counts-as = Counted as, in what leaves the office
+term-counts-itself = As itself
+term-counts-hint = Your network adds up offices by the codes that all have. Choose the one that comes nearest; your own figures keep yours.
+collector-unknown = Codes of offices that the network does not have
+collector-unknown-what = Ask these offices to say what each is counted as, or take the code up into the list.
+collector-unknown-offices = { $count ->
+    [one] told by one office
+   *[other] told by { $count } offices
+}
+problem-sample-days = A check is of at least { $detail } days: counts of fewer would tell of one client.
+problem-sample-few = Fewer than { $detail } cases of the period can be drawn: counts of so few would tell of one client. Do not take part, or choose a longer period.
+definition-today = As it is today, also for a period that is over.

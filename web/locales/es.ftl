@@ -2810,12 +2810,11 @@ sample-own-check = Comprobación propia
 sample-we-asked = La pedimos nosotros.
 sample-they-ask = Nos la piden.
 sample-cases = { $count } casos
-sample-opened = de { $count } abiertos en el período
 sample-matching = el { $percent } % de quienes respondieron coincide con lo registrado
 sample-begin = Iniciar una comprobación
 sample-office = Qué oficina
 sample-count = Cuántos casos
-problem-sample-count = Escriba un número de 1 a { $detail }.
+problem-sample-count = Escriba un número de { $detail }.
 problem-sample-collectors = Solo un recolector de la red pide comprobaciones a otras oficinas. Deje la oficina vacía para comprobar la suya.
 problem-sample-own = Usted escribió este caso o es responsable de él. Que pregunte un colega.
 problem-sample-nothing = Aún no se preguntó a ningún cliente. Anote al menos un resultado antes de terminar.
@@ -2851,10 +2850,7 @@ sample-result = Qué resultó
 sample-what-differs = Qué no coincide, si algo no coincide
 sample-save-x = Guardar el resultado de { $number }
 sample-not-yours = Usted escribió este caso o es responsable: pregunta un colega.
-sample-others = { $count ->
-    [one] Se sorteó un caso más, que otros pueden ver.
-   *[other] Se sortearon { $count } casos más, que otros pueden ver.
-}
+sample-others = De los casos que usted no puede ver preguntan colegas que sí pueden.
 log-ask-sample = Inició una comprobación por muestra
 log-answer-sample = Decidió sobre una comprobación
 log-note-sample = Anotó lo que dijo un cliente en una comprobación
@@ -2900,3 +2896,15 @@ lack-age = Edad del cliente
 lack-closure-reason = Por qué se cerró
 column-faults = cosas que no encajan
 help-quality = Lo que no puede ser así en los registros que usted puede ver, con su fecha, y lo que falta completar en sus propios casos. La segunda lista es solo suya.
+term-counts-as = Se cuenta como, en lo que sale de la oficina
+term-counts-itself = Como sí mismo
+term-counts-hint = Su red suma las oficinas por los códigos que todas tienen. Elija el más cercano; sus propias cifras conservan el suyo.
+collector-unknown = Códigos de oficinas que la red no tiene
+collector-unknown-what = Pida a estas oficinas que digan como qué se cuenta cada uno, o incorpore el código a la lista.
+collector-unknown-offices = { $count ->
+    [one] informado por una oficina
+   *[other] informado por { $count } oficinas
+}
+problem-sample-days = Una comprobación abarca al menos { $detail } días: los recuentos de menos hablarían de un solo cliente.
+problem-sample-few = Se pueden sortear menos de { $detail } casos del período: recuentos tan pequeños hablarían de un solo cliente. No participe o elija un período más largo.
+definition-today = Como es hoy, también para un período que ya terminó.

@@ -2810,12 +2810,11 @@ sample-own-check = Notre propre contrôle
 sample-we-asked = Nous l’avons demandé.
 sample-they-ask = On nous le demande.
 sample-cases = { $count } dossiers
-sample-opened = sur { $count } ouverts dans la période
 sample-matching = { $percent } % de ceux qui ont répondu confirment ce qui est noté
 sample-begin = Commencer un contrôle
 sample-office = Quel bureau
 sample-count = Combien de dossiers
-problem-sample-count = Écrivez un nombre de 1 à { $detail }.
+problem-sample-count = Écrivez un nombre de { $detail }.
 problem-sample-collectors = Seul un collecteur du réseau interroge d’autres bureaux. Laissez le bureau vide pour contrôler le vôtre.
 problem-sample-own = Vous avez écrit ce dossier ou vous en êtes responsable. Laissez un collègue interroger ce client.
 problem-sample-nothing = Aucun client n’a encore été interrogé. Notez au moins un résultat avant de terminer.
@@ -2851,10 +2850,7 @@ sample-result = Ce qu’il en est
 sample-what-differs = Ce qui diffère, le cas échéant
 sample-save-x = Enregistrer le résultat de { $number }
 sample-not-yours = Vous avez écrit ce dossier ou en êtes responsable : un collègue interroge ce client.
-sample-others = { $count ->
-    [one] Un autre dossier a été tiré, que d’autres peuvent voir.
-   *[other] { $count } autres dossiers ont été tirés, que d’autres peuvent voir.
-}
+sample-others = Les dossiers que vous ne pouvez pas voir sont vérifiés par des collègues qui le peuvent.
 log-ask-sample = A commencé un contrôle par échantillon
 log-answer-sample = A décidé d’un contrôle
 log-note-sample = A noté ce qu’un client a dit lors d’un contrôle
@@ -2900,3 +2896,15 @@ lack-age = Âge du client
 lack-closure-reason = Pourquoi il a été clos
 column-faults = éléments qui ne concordent pas
 help-quality = Ce qui ne peut pas être vrai dans les dossiers que vous pouvez voir, avec la date, et ce qui n’est pas encore rempli dans vos propres dossiers. La seconde liste n’est qu’à vous.
+term-counts-as = Compté comme, dans ce qui quitte le bureau
+term-counts-itself = Comme lui-même
+term-counts-hint = Votre réseau additionne les bureaux selon les codes communs. Choisissez le plus proche ; vos propres chiffres gardent le vôtre.
+collector-unknown = Codes de bureaux que le réseau n’a pas
+collector-unknown-what = Demandez à ces bureaux comme quoi chacun est compté, ou ajoutez le code à la liste.
+collector-unknown-offices = { $count ->
+    [one] dit par un bureau
+   *[other] dit par { $count } bureaux
+}
+problem-sample-days = Un contrôle porte sur au moins { $detail } jours : des nombres plus petits parleraient d’un seul client.
+problem-sample-few = Moins de { $detail } dossiers de la période peuvent être tirés : de si petits nombres parleraient d’un seul client. Ne participez pas, ou choisissez une période plus longue.
+definition-today = Tel que c’est aujourd’hui, même pour une période passée.

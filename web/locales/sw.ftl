@@ -2810,12 +2810,11 @@ sample-own-check = Ukaguzi wetu wenyewe
 sample-we-asked = Tuliuliza sisi.
 sample-they-ask = Wanatuuliza.
 sample-cases = Kesi { $count }
-sample-opened = kati ya { $count } zilizofunguliwa katika kipindi
 sample-matching = { $percent } % ya waliojibu wanakubaliana na kumbukumbu
 sample-begin = Anza ukaguzi
 sample-office = Ofisi gani
 sample-count = Kesi ngapi
-problem-sample-count = Andika namba kutoka 1 hadi { $detail }.
+problem-sample-count = Andika namba kutoka { $detail }.
 problem-sample-collectors = Mkusanyaji wa mtandao pekee ndiye huuliza ofisi nyingine. Acha ofisi wazi kukagua yenu.
 problem-sample-own = Uliandika kesi hii au unawajibika nayo. Mwache mwenzako amuulize mteja huyu.
 problem-sample-nothing = Hakuna mteja aliyeulizwa bado. Andika angalau jibu moja kabla ya kumaliza.
@@ -2851,10 +2850,7 @@ sample-result = Matokeo yake
 sample-what-differs = Kinachotofautiana, kama kipo
 sample-save-x = Hifadhi matokeo ya { $number }
 sample-not-yours = Uliandika kesi hii au unawajibika nayo: mwenzako ndiye atauliza.
-sample-others = { $count ->
-    [one] Kesi moja zaidi ilichaguliwa ambayo wengine wanaweza kuiona.
-   *[other] Kesi { $count } zaidi zilichaguliwa ambazo wengine wanaweza kuziona.
-}
+sample-others = Kesi ambazo huwezi kuziona huulizwa na wenzako wanaoweza.
 log-ask-sample = Alianza ukaguzi wa sampuli
 log-answer-sample = Aliamua kuhusu ukaguzi
 log-note-sample = Aliandika alichosema mteja katika ukaguzi
@@ -2900,3 +2896,15 @@ lack-age = Umri wa mteja
 lack-closure-reason = Kwa nini ilifungwa
 column-faults = mambo yasiyolingana
 help-quality = Yale ambayo hayawezi kuwa hivyo katika kumbukumbu unazoweza kuona, na siku yake, na yasiyojazwa bado katika kesi zako. Orodha ya pili ni yako tu.
+term-counts-as = Huhesabiwa kama, katika kinachotoka ofisini
+term-counts-itself = Kama yenyewe
+term-counts-hint = Mtandao wenu hujumlisha ofisi kwa misimbo ambayo wote wanayo. Chagua iliyo karibu zaidi; takwimu zenu zinabaki na yenu.
+collector-unknown = Misimbo ya ofisi ambayo mtandao hauna
+collector-unknown-what = Waombe ofisi hizi waseme kila moja huhesabiwa kama nini, au ingiza msimbo katika orodha.
+collector-unknown-offices = { $count ->
+    [one] imesemwa na ofisi moja
+   *[other] imesemwa na ofisi { $count }
+}
+problem-sample-days = Ukaguzi ni wa siku { $detail } au zaidi: hesabu za siku chache zingemtaja mteja mmoja.
+problem-sample-few = Kesi zisizofika { $detail } za kipindi zinaweza kuchaguliwa: hesabu ndogo hivyo zingemtaja mteja mmoja. Usishiriki, au chagua kipindi kirefu zaidi.
+definition-today = Kama ilivyo leo, hata kwa kipindi kilichopita.

@@ -2,7 +2,7 @@
 //! description and, below it, the table that it is drawn from; what tells series apart is a pattern or a dash as well as a colour.
 
 use crate::page::Page;
-use casemesh_node::office::{CellView, ClassView, CrossRow, FigureView, TrendView};
+use casemesh_node::office::{CellView, ClassView, CrossRow, FigureView, LineView, TrendView};
 use casemesh_protocol::time::Period;
 use std::collections::BTreeSet;
 
@@ -37,8 +37,8 @@ pub(crate) struct Lines {
 pub(crate) struct Line {
     /// What it is of.
     pub(crate) name: String,
-    /// Its points, as SVG writes them.
-    pub(crate) path: String,
+    /// Its points as SVG writes them, part by part: between two parts nothing is known.
+    pub(crate) paths: Vec<String>,
     /// The same, each for itself, with what it says.
     pub(crate) points: Vec<(i64, i64, String)>,
 }
@@ -78,7 +78,7 @@ fn round_step(most: i64) -> i64 {
 
 /// The lines of a figure over time; none where there is nothing to draw.
 pub(crate) fn lines(page: &Page, trend: &TrendView) -> Option<Lines> {
-    let most = trend.lines.iter().flat_map(|line| &line.values).copied().max()?.max(1);
+    let most = trend.lines.iter().flat_map(|line| &line.values).flatten().copied().max()?.max(1);
     let step = round_step(most);
     let top = most.div_euclid(step).saturating_add(i64::from(most % step != 0)).saturating_mul(step);
     let last = i64::try_from(trend.steps.len().checked_sub(1)?).ok()?;
@@ -86,26 +86,36 @@ pub(crate) fn lines(page: &Page, trend: &TrendView) -> Option<Lines> {
     let up =
         |value: i64| HIGH - i64::try_from(i128::from(value.max(0)) * i128::from(HIGH) / i128::from(top)).unwrap_or(0);
     // Money is written as the cells of the figure are: with its decimals.
-    let decimals =
-        trend.lines.iter().flat_map(|line| line.written.iter().zip(&line.values)).find_map(|(written, value)| {
-            (*value != 0).then(|| written.rsplit_once('.').map_or(0, |(_, decimals)| decimals.len()))
-        });
+    let with_value = |line: &'_ LineView| {
+        line.written.iter().zip(&line.values).find_map(|(written, value)| {
+            let decimals = written.rsplit_once('.').map_or(0, |(_, decimals)| decimals.len());
+            value.filter(|value| *value != 0).map(|_| decimals)
+        })
+    };
+    let decimals = trend.lines.iter().find_map(with_value);
     let written = |value: i64| match decimals.unwrap_or(0) {
         0 => value.to_string(),
         places => (value / 10i64.saturating_pow(u32::try_from(places).unwrap_or(0))).to_string(),
     };
     let every = trend.steps.len().div_ceil(LABELS).max(1);
-    let line = |line: &casemesh_node::office::LineView| {
-        let points: Vec<(i64, i64, String)> = line
+    let line = |line: &LineView| {
+        let points: Vec<Option<(i64, i64, String)>> = line
             .values
             .iter()
             .zip(&line.written)
             .zip(&trend.steps)
             .enumerate()
-            .map(|(at, ((value, written), step))| (across(at), up(*value), format!("{}: {written}", step_name(step))))
+            .map(|(at, ((value, written), step))| {
+                Some((across(at), up((*value)?), format!("{}: {written}", step_name(step))))
+            })
             .collect();
-        let path: Vec<String> = points.iter().map(|(x, y, _)| format!("{x},{y}")).collect();
-        Line { name: page.classes(&line.classes), path: path.join(" "), points }
+        // Where nothing is known the line has a gap.
+        let path = |part: &[Option<(i64, i64, String)>]| {
+            let points: Vec<String> = part.iter().flatten().map(|(x, y, _)| format!("{x},{y}")).collect();
+            points.join(" ")
+        };
+        let paths = points.split(Option::is_none).filter(|part| part.len() > 1).map(path).collect();
+        Line { name: page.classes(&line.classes), paths, points: points.into_iter().flatten().collect() }
     };
     Some(Lines {
         ticks: (0..=top / step).map(|tick| (up(tick * step), written(tick * step))).collect(),
@@ -132,9 +142,13 @@ pub(crate) struct Bar {
     pub(crate) parts: Vec<(usize, i64, i64, String)>,
 }
 
+/// What a bar can be as long as.
+const NUMBER_MAX: i64 = 1_000_000_000_000;
+
 fn number(cell: &CellView) -> Option<i64> {
     // Amounts have decimals; a bar is as long as the whole of them.
-    cell.value.as_deref()?.split('.').next()?.parse().ok()
+    let number: i64 = cell.value.as_deref()?.split('.').next()?.parse().ok()?;
+    Some(number.clamp(0, NUMBER_MAX))
 }
 
 /// A figure that is told apart by two columns as bars; none where there are too many of either, where values cannot stand behind one

@@ -202,7 +202,6 @@ impl Page {
     /// What a figure is, in sentences.
     pub(crate) fn defined(&self, definition: &DefinitionView) -> Vec<String> {
         let column = |name: &str| self.column(name);
-        let list = |names: &[String]| names.iter().map(|name| column(name)).collect::<Vec<_>>().join(", ");
         let day = definition.days.first().map(|day| column(day)).unwrap_or_default();
         let when = self.t1(&format!("when-{}", definition.when.replace('_', "-")), "day", &day);
         let mut said = vec![format!("{}: {when}.", self.word("source", &definition.source))];
@@ -218,9 +217,18 @@ impl Page {
             said.push(self.t1(&format!("measure-{}", definition.measure), "column", &of));
         }
         if !definition.by.is_empty() {
-            said.push(format!("{} {}.", self.t("rules-by"), list(&definition.by)));
+            let by: Vec<String> = definition.by.iter().map(|by| column(&by.column)).collect();
+            said.push(format!("{} {}.", self.t("rules-by"), by.join(", ")));
+        }
+        if definition.is_of_today {
+            said.push(self.t("definition-today"));
         }
         said
+    }
+
+    /// Whether a figure can be looked at over time.
+    pub(crate) fn has_past(&self, figure: &FigureView) -> bool {
+        figure.definition.as_ref().is_none_or(|definition| definition.has_past)
     }
 
     /// What a column is called: a field of a form or a list of facts by its name, any other by its own text.

@@ -24,7 +24,7 @@ pub struct EntryRow {
     pub about: RecordId,
     /// Its day.
     pub on: Day,
-    /// When it was written.
+    /// When it was first written: a correction of it was not late.
     pub written: Timestamp,
     /// What kind; of a form, the form.
     pub kind: Arc<Code>,
@@ -34,6 +34,8 @@ pub struct EntryRow {
     pub tier: Tier,
     /// The grant that it is counted for.
     pub grant: Option<RecordId>,
+    /// Whether somebody here wrote it; what another office or an import brought was not late here.
+    pub is_ours: bool,
     answers: Box<[(Arc<str>, Said)]>,
 }
 
@@ -230,15 +232,21 @@ fn day(action: &Action, field: &str) -> Option<Day> {
 impl Entries {
     /// Takes up an entry.
     pub(super) fn put(&mut self, action: &Action) {
+        let mut written = action.at;
         if let Some(corrected) = action.corrects {
+            written = self.rows.get(&corrected).map_or(written, |row| row.written.min(written));
             self.remove(corrected);
             self.corrected.insert(corrected, action.id);
         }
         // When the office opens, entries come in any order: the later one may have been seen already.
         if self.corrected.contains_key(&action.id) || action.void {
+            let standing = self.standing(action.id);
+            if let Some(row) = self.rows.get_mut(&standing) {
+                row.written = row.written.min(written);
+            }
             return;
         }
-        self.put_row(action);
+        self.put_row(action, written);
         // In some zones it is a day later than in UTC.
         if action.by.is_some() && action.corrects.is_none() && action.on.days_to(action.at.day()) >= LATE_DAYS {
             let row = LateRow { about: action.about, by: action.by, on: action.on, written: action.at };
@@ -293,7 +301,7 @@ impl Entries {
         }
     }
 
-    fn put_row(&mut self, action: &Action) {
+    fn put_row(&mut self, action: &Action, written: Timestamp) {
         let one = |code: &Code| Arc::new(code.clone());
         let said = |value: &Value, codes: &mut Shared<Code>| match value {
             Value::Code(code) => Some(Said::Code(codes.of(code, one))),
@@ -314,7 +322,8 @@ impl Entries {
         let row = EntryRow {
             about: action.about,
             on: action.on,
-            written: action.at,
+            written,
+            is_ours: action.by.is_some(),
             kind: self.codes.of(&action.kind, one),
             minutes: action.minutes,
             tier: action.tier,

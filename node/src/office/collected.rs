@@ -10,6 +10,7 @@ use crate::policy::Ask;
 use crate::records::Collected;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::indicators::{Class, OTHERS, SEVERAL};
 use casemesh_protocol::statistics::{self, Agreement, Cell, Figure, Rhythm, Way};
 use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
@@ -58,6 +59,10 @@ pub struct CollectedView {
     /// Of which area this is; none for the whole network.
     #[serde(default)]
     pub region: Option<String>,
+    /// Codes that the network's lists do not have: label, and how many offices told them.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub unknown: Vec<(String, usize)>,
     /// Who sent whom where, where a figure tells it.
     #[serde(default)]
     pub flow: Option<FlowView>,
@@ -115,11 +120,14 @@ pub struct FlowCell {
 /// Who sent whom where, of the first figure that tells offices apart; none where there is none, or too many offices to stand side by
 /// side.
 fn flow(offices: &[OfficeFigures], name: impl Fn(&str) -> Option<String>) -> Option<FlowView> {
-    fn partner(cell: &CellView) -> Option<(&str, &str)> {
+    fn partner(cell: &CellView) -> Option<&str> {
         match cell.classes.first() {
-            Some(ClassView::Code(code)) if code.list == "office" => Some((&code.code, &code.label)),
+            Some(ClassView::Code(code)) if code.list == "office" => Some(&code.code),
             _ => None,
         }
+    }
+    fn number(cell: &CellView) -> Option<i64> {
+        cell.value.as_deref().and_then(|value| value.parse().ok())
     }
     let of_partners = |figure: &&FigureView| figure.cells.iter().any(|cell| partner(cell).is_some());
     let figure = offices.iter().flat_map(|office| &office.figures).find(of_partners)?.id.clone();
@@ -127,15 +135,19 @@ fn flow(offices: &[OfficeFigures], name: impl Fn(&str) -> Option<String>) -> Opt
     let mut rows: Vec<(String, BTreeMap<String, Option<i64>>)> = Vec::new();
     for office in offices {
         let cells = office.figures.iter().filter(|one| one.id == figure).flat_map(|one| &one.cells);
+        let cells: Vec<(&str, &CellView)> = cells.filter_map(|cell| Some((partner(cell)?, cell))).collect();
         let mut row: BTreeMap<String, Option<i64>> = BTreeMap::new();
-        for cell in cells {
-            let Some((code, label)) = partner(cell) else { continue };
-            columns.entry(code.to_owned()).or_insert_with(|| name(code).unwrap_or_else(|| label.to_owned()));
-            let value = cell.value.as_deref().and_then(|value| value.parse::<i64>().ok());
-            // What is told apart further is added up; a part that is withheld leaves the sum unknown.
-            let sum = row.entry(code.to_owned()).or_insert(Some(0));
-            *sum = sum.zip(value).map(|(sum, value)| sum.saturating_add(value));
+        // What is told apart further has a total, which is told or not; without one its parts are added up.
+        let (totals, parts): (Vec<_>, Vec<_>) = cells.into_iter().partition(|(_, cell)| cell.is_total());
+        for (code, cell) in totals {
+            row.insert(code.to_owned(), number(cell));
         }
+        let with_total: BTreeSet<String> = row.keys().cloned().collect();
+        for (code, cell) in parts.into_iter().filter(|(code, _)| !with_total.contains(*code)) {
+            let sum = row.entry(code.to_owned()).or_insert(Some(0));
+            *sum = sum.zip(number(cell)).map(|(sum, value)| sum.saturating_add(value));
+        }
+        columns.extend(row.keys().map(|code| (code.clone(), name(code).unwrap_or_else(|| code.clone()))));
         rows.push((office.name.clone(), row));
     }
     if columns.len() > FLOW_MAX || rows.len() > FLOW_MAX {
@@ -144,7 +156,10 @@ fn flow(offices: &[OfficeFigures], name: impl Fn(&str) -> Option<String>) -> Opt
     let most = rows.iter().flat_map(|(_, row)| row.values()).flatten().copied().max().unwrap_or(1).max(1);
     let cell = |value: &Option<i64>| FlowCell {
         value: *value,
-        heat: value.map_or(0, |value| u8::try_from((value.max(0).saturating_mul(4) + most - 1) / most).unwrap_or(4)),
+        heat: value.map_or(0, |value| {
+            let quarters = (i128::from(value.max(0)) * 4 + i128::from(most) - 1) / i128::from(most);
+            u8::try_from(quarters).unwrap_or(4)
+        }),
     };
     let row = |(name, row): (String, BTreeMap<String, Option<i64>>)| {
         (name, columns.keys().map(|code| row.get(code).map(cell)).collect())
@@ -188,22 +203,51 @@ impl<'a> Held<'a> {
         statistics::total(self.last.values().map(|collected| collected.table.figures.as_slice()))
     }
 
-    /// Marks in the totals what is at least as much as it says: some office withheld its part.
-    fn mark(&self, total: &mut [FigureView]) {
-        for view in total {
-            let told = self.last.values().flat_map(|collected| &collected.table.figures);
-            let of_it: Vec<&Figure> = told.filter(|figure| figure.indicator.as_str() == view.id).collect();
-            view.is_at_least = of_it.iter().any(|figure| figure.covered.is_none());
-            for cell in &mut view.cells {
-                let is_it = |part: &&Cell| part.classes.iter().map(ClassView::from).eq(cell.classes.iter().cloned());
-                let is_withheld = |figure: &&Figure| {
-                    // Of a figure that is withheld altogether nobody knows in which classes somebody is.
-                    figure.covered.is_none() || figure.cells.iter().find(is_it).is_some_and(|part| part.value.is_none())
-                };
-                cell.is_at_least = cell.value.is_some() && of_it.iter().any(is_withheld);
+    /// Marks in a total what is at least as much as it says: some office withheld its part.
+    fn mark(&self, total: &Figure, view: &mut FigureView) {
+        let told = self.last.values().flat_map(|collected| &collected.table.figures);
+        let of_it: Vec<&Figure> = told.filter(|figure| figure.indicator == total.indicator).collect();
+        // Of a figure that is withheld altogether nobody knows in which classes somebody is.
+        let is_whole = of_it.iter().any(|figure| figure.covered.is_none());
+        view.is_at_least = is_whole;
+        let mut withheld: BTreeSet<&[Class]> = BTreeSet::new();
+        // Amounts of a currency that is withheld altogether stand in its total alone.
+        let mut within: BTreeSet<&Class> = BTreeSet::new();
+        for figure in of_it {
+            let first = |cell: &'a Cell| cell.classes.as_slice().split_first();
+            for cell in figure.cells.iter().filter(|cell| cell.value.is_none()) {
+                withheld.insert(cell.classes.as_slice());
+                if let Some((class, rest)) = first(cell)
+                    && !rest.is_empty()
+                    && rest.iter().all(|class| *class == Class::All)
+                    && figure.cells.iter().filter(|other| other.classes.as_slice().first() == Some(class)).count() == 1
+                {
+                    within.insert(class);
+                }
+            }
+        }
+        for (cell, shown) in total.cells.iter().zip(&mut view.cells) {
+            let is_part = withheld.contains(cell.classes.as_slice())
+                || cell.classes.as_slice().first().is_some_and(|class| within.contains(class));
+            shown.is_at_least = shown.value.is_some() && (is_whole || is_part);
+        }
+    }
+}
+
+/// Codes that the lists of this program do not have, of lists that it has; with how many offices told each.
+fn unknown(offices: &[OfficeFigures]) -> Vec<(String, usize)> {
+    let mut all: BTreeMap<(&str, &str), (&str, BTreeSet<&str>)> = BTreeMap::new();
+    for office in offices {
+        let classes = office.figures.iter().flat_map(|figure| &figure.cells).flat_map(|cell| &cell.classes);
+        for class in classes {
+            let ClassView::Code(code) = class else { continue };
+            let is_unknown = crate::codes::list(&code.list).is_some_and(|list| list.code(&code.code).is_none());
+            if is_unknown && code.code != SEVERAL && code.code != OTHERS {
+                all.entry((&code.list, &code.code)).or_insert((&code.label, BTreeSet::new())).1.insert(&office.id);
             }
         }
     }
+    all.into_values().map(|(label, offices)| (label.to_owned(), offices.len())).collect()
 }
 
 fn region_of(directory: Option<&Directory>, office: &OfficeId) -> String {
@@ -244,6 +288,8 @@ impl Desk {
         let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
         let is_sum = |agreed: &&Agreed| agreed.agreement.id.as_str() == id && agreed.agreement.terms.way != Way::Plain;
         let summed = all.iter().find(is_sum).map(|agreed| self.office.summed(agreed, period));
+        // A sum is of all offices: nothing of it belongs to one area.
+        let region = region.filter(|_| summed.is_none());
         let directory = self.office.around.directory();
         let directory = directory.as_deref();
         let is_in = |office: &OfficeId| region.is_none_or(|region| region_of(directory, office) == region);
@@ -279,10 +325,12 @@ impl Desk {
             };
             held.last.iter().map(view).collect()
         };
+        let is_plain = summed.is_none();
         let (told, total, mut offices): (BTreeSet<OfficeId>, Vec<FigureView>, Vec<OfficeFigures>) = match summed {
             None => {
-                let mut total = views(&held.total(), known);
-                held.mark(&mut total);
+                let figures = held.total();
+                let mut total = views(&figures, known);
+                figures.iter().zip(&mut total).for_each(|(figure, view)| held.mark(figure, view));
                 (held.last.keys().copied().collect(), total, of_tables())
             }
             Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
@@ -331,10 +379,11 @@ impl Desk {
             error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
             total,
             flow: flow(&offices, named),
+            unknown: unknown(&offices),
             offices,
             silent,
             periods,
-            regions: regions.into_iter().collect(),
+            regions: if is_plain { regions.into_iter().collect() } else { Vec::new() },
             region: region.map(str::to_owned),
         })
     }
@@ -356,16 +405,23 @@ impl Desk {
         let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == agreement);
         let steps: BTreeSet<Period> = of_it.map(|collected| collected.table.period).collect();
         let steps: Vec<Period> = steps.into_iter().rev().take(STEPS_MAX).rev().collect();
-        let mut figures = Vec::new();
-        let mut shown = Vec::new();
+        let (mut shown, mut figures, mut all_held) = (Vec::new(), Vec::new(), Vec::new());
         for step in steps {
-            let total = Held::of(&tables, agreement, step, is_in).total();
-            if let Some(found) = total.into_iter().find(|one| one.indicator.as_str() == figure) {
+            // What was told of another version was told of another question.
+            let held = Held::of(&tables, agreement, step, is_in);
+            let found = held.total().into_iter().find(|one| one.indicator.as_str() == figure);
+            if let Some(found) = found.filter(|_| held.version == known.map(|known| known.version)) {
                 shown.push(step);
                 figures.push(found);
+                all_held.push(held);
             }
         }
-        Ok(TrendView::of(one, shown, &figures))
+        let mark = |step: usize, view: &mut FigureView| {
+            if let (Some(held), Some(total)) = (all_held.get(step), figures.get(step)) {
+                held.mark(total, view);
+            }
+        };
+        Ok(TrendView::of(one, shown, &figures, mark))
     }
 
     /// Whether this node collects.
@@ -408,11 +464,19 @@ mod tests {
     fn who_sent_whom_where_stands_in_rows_and_columns_and_what_is_withheld_stays_so() {
         let all = [office("A", &[("b", Some(40)), ("c", None)]), office("B", &[("c", Some(11)), ("c", Some(2))])];
         let flow = flow(&all, |code| (code == "b").then(|| "B".into())).unwrap();
-        assert_eq!(flow.to, ["B", "as it was"]);
+        assert_eq!(flow.to, ["B", "c"]);
         let cells =
             |at: usize| flow.from[at].1.iter().map(|cell| cell.map(|cell| (cell.value, cell.heat))).collect::<Vec<_>>();
         assert_eq!(cells(0), [Some((Some(40), 4)), Some((None, 0))]);
         assert_eq!(cells(1), [None, Some((Some(13), 2))]);
         assert!(super::flow(&[], |_| None).is_none());
+        // A total stands for its parts, and is not added to them.
+        let mut crossed = office("A", &[("b", Some(30)), ("b", None), ("b", Some(i64::MAX))]);
+        for (cell, class) in crossed.figures[0].cells.iter_mut().zip(["accepted", "declined", ""]) {
+            let code = || Code::new("referral_answer", 1, class, class).unwrap();
+            cell.classes.push(if class.is_empty() { ClassView::All } else { ClassView::Code(CodeView::from(&code())) });
+        }
+        let flow = super::flow(&[crossed], |_| None).unwrap();
+        assert_eq!(flow.from[0].1, [Some(FlowCell { value: Some(i64::MAX), heat: 4 })]);
     }
 }

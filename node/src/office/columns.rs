@@ -5,7 +5,8 @@ mod referrals;
 mod work;
 
 use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
-use crate::records::Tier;
+use crate::records::{RegisterLine, Request, Tier};
+use crate::vocabulary::Vocabulary;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::indicators::{Codes, Column, Columns, Indicator, Measure, SEVERAL, Source, When};
 use casemesh_protocol::statistics::word_code;
@@ -62,10 +63,12 @@ pub(super) struct Sight<'a> {
     pub(super) tier: &'a dyn Fn(&CaseRow, Tier) -> bool,
     /// Whether a colleague is.
     pub(super) colleague: &'a dyn Fn(StaffId) -> bool,
+    /// Whether a line of the register is.
+    pub(super) line: &'a dyn Fn(&RegisterLine) -> bool,
+    /// Whether a request for approval is.
+    pub(super) request: &'a dyn Fn(&Request) -> bool,
     /// Whether referrals without a case are: those that came in.
     pub(super) incoming: bool,
-    /// Whether requests for approval are.
-    pub(super) requests: bool,
     /// Only what is counted for that grant.
     pub(super) grant: Option<RecordId>,
     /// How long answers may take.
@@ -80,9 +83,9 @@ impl Sight<'_> {
         self.grant.is_none_or(|grant| case.grants.contains(&grant)) && (self.case)(case)
     }
 
-    /// Whether an entry of a case is.
+    /// Whether an entry of a case is: one that is counted for a grant of its own is counted for that grant alone.
     fn has_entry(&self, case: &CaseRow, entry: &EntryRow) -> bool {
-        let is_granted = |grant| entry.grant == Some(grant) || case.grants.contains(&grant);
+        let is_granted = |grant| entry.grant.map_or(case.grants.contains(&grant), |own| own == grant);
         self.grant.is_none_or(is_granted) && (self.case)(case) && (self.tier)(case, entry.tier)
     }
 
@@ -106,6 +109,19 @@ impl AllColumns {
     pub(super) fn of(&self, source: Source) -> &Columns {
         static NONE: Columns = Columns::NONE;
         self.0.get(&source).map_or(&NONE, |rows| &rows.columns)
+    }
+
+    /// The same, with codes of the office's own under those of the network that they are counted as, and no label but those that all
+    /// have: who adds up must not take one code for two, and a label that somebody typed stays here.
+    pub(super) fn named_by_the_network(mut self, words: &Vocabulary) -> Self {
+        for rows in self.0.values_mut() {
+            for column in rows.columns.columns.values_mut() {
+                if let Column::Code(codes) = column {
+                    *codes = std::mem::take(codes).renamed(|code| as_all_call_it(words, code));
+                }
+            }
+        }
+        self
     }
 
     /// The case that a row of a source is about.
@@ -134,6 +150,13 @@ impl Tables {
         };
         AllColumns(Source::ALL.iter().filter(|source| wanted.has(**source)).map(made).collect())
     }
+}
+
+/// What a code is called by all offices of a network.
+fn as_all_call_it(words: &Vocabulary, code: &Code) -> Option<Code> {
+    let ours = || crate::codes::code(code.list.as_str(), code.code.as_str());
+    let by_id = || (code.list.as_str() == "office").then(|| word_code("office", code.code.as_str())).flatten();
+    words.counts_as(code).or_else(ours).or_else(by_id)
 }
 
 fn codes<'a>(all: impl Iterator<Item = Option<&'a Code>>) -> Column {

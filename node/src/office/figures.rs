@@ -122,8 +122,9 @@ impl Desk {
             case: &|case| reports || self.sees(tables, case),
             tier: &sees_tier,
             colleague: &|staff| leads || staff == self.actor.staff,
+            line: &|line| reports || self.sees_line(tables, line),
+            request: &|request| reports || (leads && self.knows(tables, request)),
             incoming: reports || self.answers_referrals(),
-            requests: leads,
             grant,
             rules: self.office.rules_in(tables),
             now: self.now(),
@@ -132,7 +133,7 @@ impl Desk {
     }
 
     /// Indicators of a period, over what this account counts.
-    fn whole(&self, all: &[&Indicator], period: Period, grant: Option<RecordId>) -> Vec<FigureView> {
+    pub(super) fn whole(&self, all: &[&Indicator], period: Period, grant: Option<RecordId>) -> Vec<FigureView> {
         let wanted = Wanted::by(all.iter().copied());
         let reports = self.has_role(StaffRole::Reporting);
         let columns = self.counted_columns(&self.office.index.read(), &wanted, (reports, grant));
@@ -144,13 +145,28 @@ impl Desk {
     }
 
     pub(super) fn known_indicators(&self) -> Known {
+        let pack = {
+            let tables = self.office.index.read();
+            tables.settings.as_ref().map(|settings| settings.pack.clone()).unwrap_or_default()
+        };
+        let sets = indicators::shipped(&pack);
         let (own, problem) = match indicators::own(&self.office.around.folder) {
             Ok(own) => (own, None),
             Err(problem) => (None, Some(problem)),
         };
-        let tables = self.office.index.read();
-        let pack = tables.settings.as_ref().map_or("", |settings| settings.pack.as_str());
-        Known { sets: indicators::shipped(pack), own, problem }
+        let ours = || sets.iter().flat_map(|set| &set.indicators).chain(&indicators::national().indicators);
+        let is_taken = |one: &&Indicator| ours().any(|ours| ours.id == one.id && !ours.asks_the_same(one));
+        match own.as_ref().and_then(|own| own.indicators.iter().find(is_taken)) {
+            None => Known { sets, own, problem },
+            Some(one) => {
+                let problem = format!(
+                    "{}: {} is the id of one that comes with the program; choose another",
+                    indicators::OWN_FILE,
+                    one.id
+                );
+                Known { sets, own: None, problem: Some(problem) }
+            }
+        }
     }
 
     fn hidden_figures(&self) -> Vec<String> {
@@ -254,7 +270,7 @@ impl Desk {
     pub fn trend(&self, figure: &str, period: Period, grant: Option<RecordId>) -> Result<TrendView, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let known = self.known_indicators();
-        let one = known.named(figure)?;
+        let one = known.named(figure).ok().filter(|one| one.has_past()).ok_or(DeskError::NotFound)?;
         let steps = statistics::steps(period, STEPS_MAX);
         let wanted = Wanted::by(std::iter::once(one));
         let reports = self.has_role(StaffRole::Reporting);
@@ -262,6 +278,6 @@ impl Desk {
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         let columns = all.of(one.source.0);
         let figures: Vec<_> = steps.iter().map(|step| statistics::whole(one, columns, *step)).collect();
-        Ok(TrendView::of(one, steps, &figures))
+        Ok(TrendView::of(one, steps, &figures, |_, _| ()))
     }
 }

@@ -426,8 +426,14 @@ impl Column {
             }
             Target::State => {
                 let mapped = self.mapped(cell)?;
-                row.is_open = mapped == "open";
-                Ok(if row.is_open { "open" } else { "closed" }.to_owned())
+                row.is_open = match mapped.as_str() {
+                    "open" => true,
+                    "closed" => false,
+                    other => {
+                        return Err(format!("a case is open or closed, and not {other:?}: say in `codes` which it is"));
+                    }
+                };
+                Ok(mapped)
             }
             Target::ClosureReason => kept(&mut row.reason, self.code("closure_reason", cell, words)?),
             Target::Forum => kept(&mut row.forum, self.code("forum", cell, words)?),
@@ -738,6 +744,8 @@ fn load(tx: &mut Tx<'_>, row: Row, import: RecordId, counting: CountingBasis) ->
     person.import = mark;
     tx.insert(&person)?;
     let mut facts = row.facts;
+    // Of a case that was closed nobody knows when, why it was stands among its facts.
+    facts.extend(row.reason.clone().filter(|_| row.closed.is_none() && !row.is_open));
     // What statistics tell apart by the person stands with the case as well, in the lists of its source.
     let shown = [("gender", &person.sex), ("citizenship", &person.nationality), ("age_band", &person.age_band)];
     facts.extend(shown.into_iter().filter_map(|(list, state)| {

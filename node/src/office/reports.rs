@@ -1,17 +1,16 @@
 //! Reports that an office makes again and again: which figures, for which grant, over which periods, with what was planned and what is
 //! said beside a figure.
 
-use super::figures::Scope;
 use super::{Desk, DeskError, FieldProblem, FigureView};
 use crate::policy::Ask;
 use crate::records::{ReportLine, SavedReport};
 use crate::vault::Record;
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{INDICATORS_MAX, Topic};
+use casemesh_protocol::indicators::{INDICATORS_MAX, Indicator, Topic};
 use casemesh_protocol::statistics::Rhythm;
 use casemesh_protocol::time::{Day, Period};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// Longest name.
@@ -129,6 +128,20 @@ fn usual_period(every: Rhythm, grant: Option<(Day, Day)>, today: Day) -> Option<
     every.around(around.from.plus_days(-1))
 }
 
+/// How much of what was planned there is: of things that are counted all of them, also those of which it is not known into which class
+/// they belong; of a share, those that it counts; of other sums, what they add up to.
+fn achieved(figure: &FigureView) -> Option<u64> {
+    if !figure.is_added {
+        return None;
+    }
+    let is_count = figure.definition.as_ref().is_some_and(|definition| definition.measure == "count");
+    if is_count && !figure.is_share {
+        return figure.covered;
+    }
+    let number = |cell: &super::CellView| cell.value.as_deref().and_then(|value| value.parse::<u64>().ok());
+    Some(figure.cells.iter().filter(|cell| !cell.is_total()).filter_map(number).fold(0, u64::saturating_add))
+}
+
 impl Desk {
     /// What a report can be made of.
     ///
@@ -137,11 +150,7 @@ impl Desk {
     pub fn indicators(&self) -> Result<Vec<IndicatorView>, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let known = self.known_indicators();
-        let view = |one: &casemesh_protocol::indicators::Indicator| IndicatorView {
-            id: one.id.clone(),
-            title: one.title.clone(),
-            topic: one.topic,
-        };
+        let view = |one: &Indicator| IndicatorView { id: one.id.clone(), title: one.title.clone(), topic: one.topic };
         Ok(known.all().into_iter().map(view).collect())
     }
 
@@ -203,24 +212,21 @@ impl Desk {
         };
         let usual = || usual_period(report.every, grant.as_ref().map(|grant| (grant.from, grant.to)), self.today());
         let period = period.or_else(usual).ok_or(DeskError::NotFound)?;
-        let figures = self.report(period, Scope { whole: true, grant: report.grant, topic: None })?.figures;
-        let mut unknown = Vec::new();
-        let mut lines = Vec::new();
-        for line in &report.figures {
-            let Some(figure) = figures.iter().find(|figure| figure.id == line.figure) else {
-                unknown.push(line.figure.clone());
-                continue;
-            };
-            let number = |cell: &super::CellView| cell.value.as_deref().and_then(|value| value.parse::<u64>().ok());
-            let parts = figure.cells.iter().filter(|cell| !cell.is_total());
-            let achieved = figure.is_added.then(|| parts.filter_map(number).sum());
-            lines.push(ReportLineView {
-                figure: figure.clone(),
-                planned: line.planned,
-                achieved,
-                words: line.words.clone(),
-            });
-        }
+        let known = self.known_indicators();
+        let of_line = |line: &ReportLine| known.named(&line.figure).ok();
+        let unknown = report.figures.iter().filter(|line| of_line(line).is_none()).map(|line| line.figure.clone());
+        let unknown = unknown.collect();
+        let (said, asked): (Vec<&ReportLine>, Vec<&Indicator>) =
+            report.figures.iter().filter_map(|line| Some((line, of_line(line)?))).unzip();
+        let figures = self.whole(&asked, period, report.grant);
+        self.office.vault.note(Some(self.actor.staff), "figures", None);
+        let lines = said.into_iter().zip(figures).map(|(line, figure)| ReportLineView {
+            planned: line.planned,
+            achieved: achieved(&figure),
+            words: line.words.clone(),
+            figure,
+        });
+        let lines = lines.collect();
         let grant = grant.map(|grant| (grant.id, grant.name, grant.donor));
         let (name, words, every) = (report.name.clone(), report.words.clone(), report.every);
         Ok(SavedReportView { id, name, words, every, grant, period, lines, unknown })
@@ -249,17 +255,22 @@ impl Desk {
         if input.figures.is_empty() {
             problems.add("figures", "required");
         }
-        let known = self.known_indicators();
-        if let Some(unknown) = input.figures.iter().find(|figure| known.named(figure).is_err()) {
-            problems.with("figures", "unknown-value", unknown);
-        }
+        let mut figures: Vec<String> = Vec::new();
         if input.figures.len() > INDICATORS_MAX {
             problems.with("figures", "too-many", INDICATORS_MAX);
+        } else {
+            let known = self.known_indicators();
+            let ids: BTreeSet<&str> = known.all().into_iter().map(|one| one.id.as_str()).collect();
+            for figure in &input.figures {
+                if !ids.contains(figure.as_str()) && known.named(figure).is_err() {
+                    problems.with("figures", "unknown-value", figure);
+                } else if !figures.contains(figure) {
+                    figures.push(figure.clone());
+                }
+            }
         }
         problems.done()?;
         let every = every.ok_or(DeskError::NotFound)?;
-        let mut figures = input.figures.clone();
-        figures.dedup();
         self.write("save_report", move |tx| {
             let known = match id {
                 Some(id) => Some(tx.get::<SavedReport>(SavedReport::TOP, id)?.ok_or(DeskError::NotFound)?),

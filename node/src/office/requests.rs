@@ -100,7 +100,7 @@ impl Desk {
     }
 
     /// Whether this account may know of a request at all.
-    fn knows(&self, tables: &Tables, request: &Request) -> bool {
+    pub(super) fn knows(&self, tables: &Tables, request: &Request) -> bool {
         let case = |id: &RecordId| tables.cases.get(id).is_some_and(|case| self.sees(tables, case));
         let about = match &request.asked {
             Asked::Account(..) | Asked::End(_) | Asked::ResetFactor(_) | Asked::ResetPassword(..) | Asked::Team(..) => {

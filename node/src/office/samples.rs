@@ -4,20 +4,22 @@
 use super::exchange::Taken;
 use super::outward::Outward;
 use super::{CodeView, Desk, DeskError, FieldProblem, Office};
-use crate::index::{CaseRow, Tables};
+use crate::index::CaseRow;
 use crate::policy::Ask;
-use crate::records::{Case, SampleCheck, SampleLine, SampleState, Seen};
+use crate::records::{Case, PaymentKind, Person, SampleCheck, SampleLine, SampleState, Seen, Tier};
 use crate::vault::{Record, VaultError};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::directory::{Directory, Role};
-use casemesh_protocol::id::{OfficeId, RecordId, ThreadId};
+use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::sample::{
-    SAMPLE_MAX, SampleAnswer, SampleCounts, SampleField, SampleQuestion, SampleResult, SampleSaid, draw,
+    SAMPLE_DAYS_MIN, SAMPLE_MAX, SAMPLE_MIN, SampleAnswer, SampleCounts, SampleField, SampleQuestion, SampleResult,
+    SampleSaid, draw,
 };
 use casemesh_protocol::terms::SafeContact;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// So many checks of one coordinator wait at a time; more are let go.
@@ -71,9 +73,7 @@ pub struct SampleView {
     pub at: Timestamp,
     /// Where it stands.
     pub state: SampleState,
-    /// How many cases were opened in the period, once that is known.
-    pub opened: Option<u32>,
-    /// How it stands or came out, once cases were drawn.
+    /// How it stands or came out, once cases were drawn: for whoever lets counts leave, and at whoever asked.
     pub counts: Option<CountsView>,
     /// Why the office does not take part, in its own words, which stay here.
     pub reason: String,
@@ -103,11 +103,6 @@ impl CountsView {
             differing: counts.differing.iter().copied().collect(),
             percent_matching: counts.percent_matching(),
         }
-    }
-
-    /// How many cases have a result.
-    pub fn done(&self) -> u16 {
-        self.results.iter().map(|(_, count)| count).sum()
     }
 }
 
@@ -152,10 +147,8 @@ pub struct SampleLineView {
 pub struct SampleSheet {
     /// The check.
     pub check: SampleView,
-    /// The cases that this account may see.
+    /// The cases that this account may see, while clients are being asked.
     pub lines: Vec<SampleLineView>,
-    /// How many more there are, which others see.
-    pub others: usize,
 }
 
 fn invalid(field: &str, problem: &str) -> DeskError {
@@ -190,10 +183,12 @@ impl Desk {
     }
 
     fn sample_view(&self, check: &SampleCheck) -> SampleView {
-        let counts = match (&check.told, check.lines.is_empty()) {
-            (Some((counts, _)), _) => Some(CountsView::of(counts)),
-            (None, false) => Some(CountsView::of(&check.counts())),
-            (None, true) => None,
+        // Who lets counts leave sees them, and who asked; others would learn of cases that they may not see.
+        let sees = check.outgoing || self.may(Ask::ApproveTable);
+        let counts = match &check.told {
+            _ if !sees => None,
+            Some((counts, _)) => Some(CountsView::of(counts)),
+            None => check.agreed.filter(|_| !check.outgoing).map(|_| CountsView::of(&check.counts())),
         };
         SampleView {
             id: check.id,
@@ -203,7 +198,6 @@ impl Desk {
             count: check.question.count,
             at: check.at,
             state: check.state(),
-            opened: check.opened,
             counts,
             reason: check.reason.clone(),
         }
@@ -229,9 +223,12 @@ impl Desk {
             }
         }
         let count: Option<u16> = crate::names::ascii_digits(input.count.trim()).parse().ok();
-        let count = count.filter(|count| (1..=SAMPLE_MAX).contains(count));
+        let count = count.filter(|count| (SAMPLE_MIN..=SAMPLE_MAX).contains(count));
         if count.is_none() {
-            problems.with("count", "sample-count", SAMPLE_MAX);
+            problems.with("count", "sample-count", format!("{SAMPLE_MIN}–{SAMPLE_MAX}"));
+        }
+        if period.is_some_and(|period| period.from.days_to(period.to) + 1 < SAMPLE_DAYS_MIN) {
+            problems.with("to", "sample-days", SAMPLE_DAYS_MIN);
         }
         let partner: Option<OfficeId> = if is_own { None } else { problems.word("office", &input.office) };
         let is_other = |office: OfficeId| office != self.office.keys.office && self.member_name(office).is_some();
@@ -244,14 +241,17 @@ impl Desk {
         problems.done()?;
         let (Some(period), Some(count)) = (period, count) else { return Err(DeskError::NotFound) };
         let question = SampleQuestion { question: ThreadId::random(&mut os_rng()), period, count };
-        let desk = self.clone();
+        let drawn = match is_own {
+            true => self.office.drawn(&question)?,
+            false => Vec::new(),
+        };
         let id = self.write("ask_sample", move |tx| {
             let mut check = SampleCheck::new(tx.fresh_id(), partner, question, tx.now());
             check.outgoing = partner.is_some();
             check.by = tx.staff();
             match partner {
                 Some(office) => Outward::control(Control::sample_question(office, question)).queue(tx)?,
-                None => desk.office.draw_sample(&mut check),
+                None => (check.agreed, check.lines) = (Some(tx.now()), drawn),
             }
             tx.insert(&check)?;
             tx.about(check.id);
@@ -273,7 +273,8 @@ impl Desk {
             false => problems.required_text("reason", reason, REASON_BYTES_MAX),
         };
         problems.done()?;
-        let desk = self.clone();
+        let asked = self.office.index.read().samples.get(&id).map(|check| check.question).ok_or(DeskError::NotFound)?;
+        let drawn = if takes_part { self.office.drawn(&asked)? } else { Vec::new() };
         self.write("answer_sample", move |tx| {
             let mut sealed = tx.get::<SampleCheck>(SampleCheck::TOP, id)?.ok_or(DeskError::NotFound)?;
             let check = &mut sealed.record;
@@ -283,9 +284,9 @@ impl Desk {
             }
             (check.by, check.reason, check.declined) = (tx.staff(), reason, !takes_part);
             if takes_part {
-                desk.office.draw_sample(check);
+                (check.agreed, check.lines) = (Some(tx.now()), drawn);
             }
-            let said = check.opened.map_or(SampleSaid::Declined, SampleSaid::Agreed);
+            let said = if takes_part { SampleSaid::Agreed } else { SampleSaid::Declined };
             let answer = SampleAnswer { question: check.question.question, said };
             Outward::control(Control::sample_answer(partner, answer)).queue(tx)?;
             tx.about(id);
@@ -302,57 +303,61 @@ impl Desk {
     pub fn sample_sheet(&self, id: RecordId) -> Result<SampleSheet, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let check = self.office.index.read().samples.get(&id).cloned().ok_or(DeskError::NotFound)?;
-        let lines = {
+        // What was told is over: whom it was about is nobody's to look up again.
+        let is_open = check.state() == SampleState::Open && !check.outgoing;
+        let seen: Vec<SampleLine> = {
             let tables = self.office.index.read();
-            let seen = |line: &&SampleLine| tables.cases.get(&line.case).is_some_and(|case| self.sees(&tables, case));
-            let lines: Vec<(SampleLine, Option<RecordId>)> = check
-                .lines
-                .iter()
-                .filter(seen)
-                .map(|line| {
-                    let client = tables.cases.get(&line.case).and_then(|case| case.clients.first().copied());
-                    (line.clone(), client)
-                })
-                .collect();
-            lines
+            let sees = |line: &&SampleLine| tables.cases.get(&line.case).is_some_and(|case| self.sees(&tables, case));
+            check.lines.iter().filter(|_| is_open).filter(sees).cloned().collect()
         };
-        let others = check.lines.len() - lines.len();
-        let lines = lines.iter().filter_map(|(line, client)| self.sheet_line(line, *client).transpose());
+        let cases: BTreeSet<RecordId> = seen.iter().map(|line| line.case).collect();
+        let done = self.done_in(&cases);
+        let lines = seen.iter().filter_map(|line| self.sheet_line(line, done.get(&line.case)).transpose());
         let lines = lines.collect::<Result<Vec<_>, _>>()?;
         self.note("sample_sheet", id);
-        Ok(SampleSheet { check: self.sample_view(&check), lines, others })
+        cases.into_iter().for_each(|case| self.note("view_case", case));
+        Ok(SampleSheet { check: self.sample_view(&check), lines })
     }
 
-    fn sheet_line(&self, line: &SampleLine, client: Option<RecordId>) -> Result<Option<SampleLineView>, DeskError> {
+    /// What was done and recovered in each of these cases, as far as this account sees it.
+    fn done_in(&self, cases: &BTreeSet<RecordId>) -> BTreeMap<RecordId, Done> {
+        let tables = self.office.index.read();
+        let mut all: BTreeMap<RecordId, Done> = BTreeMap::new();
+        for entry in tables.entries.rows().filter(|entry| cases.contains(&entry.about) && entry.is_of("service")) {
+            let is_open = entry.tier == Tier::Normal
+                || tables
+                    .cases
+                    .get(&entry.about)
+                    .is_some_and(|row| self.may(Ask::SeeTiers(self.relation_in(&tables, row))));
+            let of_case = all.entry(entry.about).or_default();
+            let service = entry.code("service").filter(|_| is_open).map(CodeView::from);
+            of_case.services.extend(service.filter(|service| !of_case.services.contains(service)));
+        }
+        let recovered = tables.payments.values().filter(|payment| payment.kind == PaymentKind::Recovered);
+        for payment in recovered.filter(|payment| cases.contains(&payment.case)) {
+            all.entry(payment.case).or_default().money.push(payment.money.to_string());
+        }
+        all
+    }
+
+    fn sheet_line(&self, line: &SampleLine, done: Option<&Done>) -> Result<Option<SampleLineView>, DeskError> {
         let Some(case) = self.office.vault.get::<Case>(Case::TOP, line.case)? else { return Ok(None) };
         let case = case.record;
-        let person = match client {
+        let person = match case.clients.first() {
             Some(client) => {
-                let client = self.office.index.read().standing(client);
-                self.office.vault.get::<crate::records::Person>(crate::records::Person::TOP, client)?
+                let client = self.office.index.read().standing(client.id);
+                self.office.vault.get::<Person>(Person::TOP, client)?.map(|sealed| sealed.record)
             }
             None => None,
         };
-        let person = person.map(|sealed| sealed.record);
-        let tables = self.office.index.read();
-        let mut services: Vec<CodeView> = Vec::new();
-        for entry in tables.entries.rows().filter(|entry| entry.about == case.id && entry.is_of("service")) {
-            let is_open = tables.cases.get(&case.id).is_some_and(|row| {
-                entry.tier == crate::records::Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(&tables, row)))
-            });
-            let service = entry.code("service").filter(|_| is_open).map(CodeView::from);
-            services.extend(service.filter(|service| !services.contains(service)));
-        }
-        let recovered = tables.payments.values().filter(|payment| payment.case == case.id);
-        let recovered = recovered.filter(|payment| payment.kind == crate::records::PaymentKind::Recovered);
-        let money = recovered.map(|payment| payment.money.to_string()).collect();
         let safe_contact = person.as_ref().map(|person| person.safe_contact.clone()).unwrap_or_default();
         let has_safe_way = safe_contact.call || safe_contact.text || safe_contact.voicemail || safe_contact.post;
         let telephone = person.as_ref().and_then(|person| person.telephone.value().cloned());
+        let done = done.cloned().unwrap_or_default();
         Ok(Some(SampleLineView {
             case: case.id,
             number: case.number.clone(),
-            client: person.as_ref().map(crate::records::Person::display_name).unwrap_or_default(),
+            client: person.as_ref().map(Person::display_name).unwrap_or_default(),
             // Where no call and no message is safe the number is not on the sheet.
             telephone: telephone.filter(|_| safe_contact.call || safe_contact.text).unwrap_or_default(),
             has_safe_way,
@@ -360,8 +365,8 @@ impl Desk {
             case_type: case.case_type.value().map(CodeView::from),
             opened: case.opened,
             outcome: case.closed.as_ref().map(|closure| CodeView::from(&closure.reason)),
-            money,
-            services,
+            money: done.money,
+            services: done.services,
             may_ask: may_ask(&case, self.actor.staff),
             result: line.result,
             fields: line.fields.clone(),
@@ -434,25 +439,30 @@ impl Desk {
     }
 }
 
-/// Whether somebody may ask the client of a case whether its record is true: not who wrote it, and not who is responsible.
-fn may_ask(case: &Case, staff: casemesh_protocol::id::StaffId) -> bool {
-    case.made_by != Some(staff) && case.owner != Some(staff)
+/// Whether somebody may ask the client of a case whether its record is true: not who opened it, and nobody who works on it.
+fn may_ask(case: &Case, staff: StaffId) -> bool {
+    case.made_by != Some(staff) && case.owner != Some(staff) && !case.assigned.contains(&staff)
 }
 
-fn eligible<'a>(tables: &'a Tables, period: &'a Period) -> impl Iterator<Item = &'a CaseRow> {
-    let of_period = move |case: &&CaseRow| period.contains(case.opened) && !case.clients.is_empty();
-    tables.cases.values().map(Box::as_ref).filter(of_period)
+/// What was done in a case.
+#[derive(Debug, Clone, Default)]
+struct Done {
+    services: Vec<CodeView>,
+    money: Vec<String>,
 }
 
 impl Office {
-    /// Draws the cases of a check.
-    fn draw_sample(&self, check: &mut SampleCheck) {
+    /// Draws the cases of a check, of clients who may be counted: who objected to that is not asked about it.
+    fn drawn(&self, question: &SampleQuestion) -> Result<Vec<SampleLine>, DeskError> {
         let tables = self.index.read();
-        let all = || eligible(&tables, &check.question.period);
-        let opened = u32::try_from(all().count()).unwrap_or(u32::MAX);
-        let drawn = draw(&check.question, &self.keys.office, all().map(|case| case.id));
-        check.opened = Some(opened);
-        check.lines = drawn.into_iter().map(SampleLine::of).collect();
+        let is_in =
+            |case: &&CaseRow| question.period.contains(case.opened) && !case.clients.is_empty() && tables.counted(case);
+        let cases = tables.cases.values().map(Box::as_ref).filter(is_in).map(|case| case.id);
+        let drawn = draw(question, &self.keys.office, cases);
+        if drawn.len() < usize::from(SAMPLE_MIN) {
+            return Err(DeskError::Invalid(vec![FieldProblem::with("takes_part", "sample-few", SAMPLE_MIN)]));
+        }
+        Ok(drawn.into_iter().map(SampleLine::of).collect())
     }
 
     /// Takes a coordinator's question: somebody here decides.
@@ -464,7 +474,7 @@ impl Office {
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
         let may = directory.member(&from).is_some_and(|member| member.has_role(Role::Collector));
-        if !may || !(1..=SAMPLE_MAX).contains(&question.count) {
+        if !may || !question.is_askable() {
             return Ok(Taken::Aside("a sample check that this office may not ask for"));
         }
         let (waiting, is_known) = {
@@ -477,9 +487,16 @@ impl Office {
         };
         self.vault.write(None, "receive_sample_question", move |tx| {
             tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
-            if waiting < WAITING_MAX && !is_known {
-                tx.insert(&SampleCheck::new(tx.fresh_id(), Some(from), question, tx.now()))?;
+            if is_known {
+                return Ok(Taken::Done);
             }
+            if waiting < WAITING_MAX {
+                tx.insert(&SampleCheck::new(tx.fresh_id(), Some(from), question, tx.now()))?;
+                return Ok(Taken::Done);
+            }
+            // So many wait already: whoever asks is told that nothing comes of it.
+            let answer = SampleAnswer { question: question.question, said: SampleSaid::Declined };
+            Outward::control(Control::sample_answer(from, answer)).queue(tx)?;
             Ok(Taken::Done)
         })
     }
@@ -511,7 +528,7 @@ impl Office {
                 return Ok(Taken::Done);
             }
             match answer.said {
-                SampleSaid::Agreed(opened) => check.opened = Some(opened),
+                SampleSaid::Agreed => check.agreed = Some(at),
                 SampleSaid::Declined => check.declined = true,
                 SampleSaid::Counts(counts) => check.told = Some((counts, at)),
             }

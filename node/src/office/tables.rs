@@ -207,12 +207,13 @@ impl Office {
             tier: &|_, _| true,
             colleague: &|_| true,
             incoming: true,
-            requests: true,
+            line: &|_| true,
+            request: &|_| true,
             grant: None,
             rules: self.rules_in(&tables),
             now,
         };
-        tables.columns(&wanted, &all)
+        tables.columns(&wanted, &all).named_by_the_network(&tables.vocabulary)
     }
 
     /// Sends what goes by itself: tables of periods that are over, under agreements that somebody said yes to for good.

@@ -49,6 +49,8 @@ pub struct TermInput {
     pub explanation: String,
     /// Whether forms offer it.
     pub offered: bool,
+    /// The code of the network's list that one of the office's own is counted as in what leaves; empty where it stands for itself.
+    pub counts_as: String,
 }
 
 /// A field of a form as entered.
@@ -268,6 +270,7 @@ impl ListMapping {
             label: label.to_owned(),
             explanation: explanation.to_owned(),
             retired: false,
+            counts_as: None,
         });
         Ok(())
     }
@@ -287,7 +290,7 @@ fn bring(list: &mut OfficeList, read: &OfficeList) -> (usize, usize, usize) {
             Some(held) if held.label == code.label && held.explanation == code.explanation => known += 1,
             Some(held) => {
                 changed += 1;
-                *held = OfficeCode { retired: held.retired, ..code.clone() };
+                *held = OfficeCode { retired: held.retired, counts_as: held.counts_as.clone(), ..code.clone() };
             }
             None => {
                 new += 1;
@@ -450,6 +453,10 @@ impl Desk {
         if words.own(list).is_some_and(|own| own.codes.len() >= CODES_MAX) {
             problems.with("label", "too-many", CODES_MAX);
         }
+        let counts_as = Some(input.counts_as.trim().to_owned()).filter(|code| !code.is_empty());
+        if let Some(unknown) = counts_as.as_deref().filter(|above| codes::code(list, above).is_none()) {
+            problems.with("counts_as", "unknown-value", unknown);
+        }
         problems.done()?;
         let (code, offered) = (input.code.clone(), input.offered);
         self.write("change_lists", move |tx| {
@@ -457,7 +464,8 @@ impl Desk {
                 let is_new = code.is_empty();
                 let is_taken = |code: &str| list.code(code).is_some() || codes::code(&list.name, code).is_some();
                 let code = if is_new { id_of(&label, is_taken) } else { code };
-                let changed = OfficeCode { code: code.clone(), label, explanation, retired: !(is_new || offered) };
+                let retired = !(is_new || offered);
+                let changed = OfficeCode { code: code.clone(), label, explanation, retired, counts_as };
                 match list.codes.iter_mut().find(|known| known.code == code) {
                     Some(known) => *known = changed,
                     None if is_new => list.codes.push(changed),

@@ -266,9 +266,9 @@ pub struct SampleCheck {
     /// Who asked, or decided here.
     #[n(5)]
     pub by: Option<StaffId>,
-    /// How many cases were opened in the period, once the office takes part.
+    /// Since when the office takes part.
     #[n(6)]
-    pub opened: Option<u32>,
+    pub agreed: Option<Timestamp>,
     /// Whether it does not take part.
     #[n(7)]
     pub declined: bool,
@@ -293,7 +293,7 @@ impl SampleCheck {
             question,
             at,
             by: None,
-            opened: None,
+            agreed: None,
             declined: false,
             reason: String::new(),
             lines: Vec::new(),
@@ -337,7 +337,7 @@ impl SampleCheck {
 
     /// Where it stands.
     pub fn state(&self) -> SampleState {
-        match (self.told.is_some(), self.declined, self.opened) {
+        match (self.told.is_some(), self.declined, self.agreed) {
             (true, ..) => SampleState::Told,
             (_, true, _) => SampleState::Declined,
             (_, _, Some(_)) => SampleState::Open,

@@ -53,7 +53,10 @@ pub const MONEY: &str = "money:";
 pub const CURRENCY: &str = "currency:";
 
 /// Answers that tell of the office's work and of nobody.
-const OF_WORK: [&str; 2] = ["code:service", "code:activity_kind"];
+const OF_WORK: [&str; 6] =
+    ["code:service", "code:activity_kind", "number:women", "number:men", "number:children", "number:contacts"];
+/// Columns of what somebody typed: their codes are words about people.
+const TYPED: [&str; 2] = ["area", "client_area"];
 
 impl Source {
     /// Its columns.
@@ -118,6 +121,7 @@ impl Source {
                 ("kind", Code),
                 ("minutes", Number),
                 ("days_late", Number),
+                ("is_ours", Flag),
                 ("of_case", Flag),
                 ("case_type", Code),
                 ("client_sex", Code),
@@ -192,10 +196,34 @@ impl Source {
             Self::Referrals => Some(column).filter(|column| matches!(*column, "partner" | "answer")),
             Self::Entries => match column.strip_prefix("client_") {
                 Some(of_client) => Some(of_client),
-                None => Some(column).filter(|column| column.starts_with(CODE) && !OF_WORK.contains(column)),
+                None => {
+                    let is_answer = [CODE, NUMBER, MONEY].iter().any(|begin| column.starts_with(begin));
+                    Some(column).filter(|column| is_answer && !OF_WORK.contains(column))
+                }
             },
             Self::Assessments => Some(column),
             Self::Visits | Self::Tasks | Self::Workers | Self::Requests => None,
+        }
+    }
+
+    /// Whether what stands in a column was typed by somebody, so that its classes themselves would tell of people.
+    pub fn is_typed(self, column: &str) -> bool {
+        self != Self::Assessments && TYPED.contains(&column)
+    }
+
+    /// Whether a column says how it is today, also of a period that is over: how it was then is not kept.
+    pub fn is_of_today(self, column: &str) -> bool {
+        match self {
+            Self::Cases => matches!(
+                column,
+                "state" | "days_idle" | "has_owner" | "risk_level" | "has_safety_plan" | "was_asked" | "faults"
+            ),
+            Self::People => column == "cases",
+            Self::Referrals => matches!(column, "state" | "answer" | "is_late"),
+            Self::Tasks => matches!(column, "state" | "is_late" | "has_owner"),
+            Self::Workers => matches!(column, "open_cases" | "days_since_sign_in"),
+            Self::Requests => column == "answer",
+            Self::Payments | Self::Entries | Self::Visits | Self::Assessments => false,
         }
     }
 

@@ -557,5 +557,6 @@ fn steps_are_months_quarters_or_years_and_fill_the_period() {
     assert_eq!(all("2024-01-01", "2025-12-31").len(), 24);
     assert_eq!(all("2023-12-31", "2025-12-31")[..2], ["2023-12-31/2023-12-31", "2024-01-01/2024-03-31"]);
     assert_eq!(all("2000-01-01", "2026-11-30").len(), 24, "so many years and no more");
+    assert_eq!(all("2000-01-01", "2026-11-30").last().unwrap(), "2026-01-01/2026-11-30", "the last of them");
     assert_eq!(all("2017-01-01", "2026-11-30").last().unwrap(), "2026-01-01/2026-11-30");
 }

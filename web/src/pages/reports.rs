@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/reports/{id}/edit", get(edit))
         .route("/reports/{id}/table", get(table))
         .route("/reports/{id}/drop", post(drop_it))
-        .route("/reports/{id}/{figure}", post(say))
+        .route("/reports/{id}/figures/{figure}", post(say))
 }
 
 #[derive(Template)]
@@ -138,9 +138,23 @@ struct ReportPage {
     form: Form,
     report: SavedReportView,
     may_keep: bool,
+    /// What was sent for a figure and could not be taken.
+    typed: Option<Typed>,
+}
+
+/// What somebody typed beside a figure.
+struct Typed {
+    figure: String,
+    planned: String,
+    words: String,
 }
 
 impl ReportPage {
+    /// What was typed beside a figure and is not taken yet.
+    fn typed(&self, line: &ReportLineView) -> Option<&Typed> {
+        self.typed.as_ref().filter(|typed| typed.figure == line.figure.id)
+    }
+
     /// A figure by itself, as what draws figures takes them.
     fn alone<'a>(&self, line: &'a ReportLineView) -> &'a [FigureView] {
         std::slice::from_ref(&line.figure)
@@ -157,7 +171,7 @@ impl ReportPage {
     }
 }
 
-async fn report_page(app: &App, signed: Signed, id: RecordId, days: Days, more: Option<Form>) -> Response {
+async fn report_page(app: &App, signed: Signed, id: RecordId, days: Days, sent: Option<(Form, Typed)>) -> Response {
     let (asked, problems) = match period(&days.from, &days.to) {
         Ok(asked) => (asked, Vec::new()),
         Err(problems) => (None, problems),
@@ -167,14 +181,17 @@ async fn report_page(app: &App, signed: Signed, id: RecordId, days: Days, more: 
         Ok(report) => report,
         Err(error) => return signed.refused(&error),
     };
-    let status = match problems.is_empty() && more.is_none() {
+    let status = match problems.is_empty() && sent.is_none() {
         true => StatusCode::OK,
         false => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let shown = days.shown(Some(report.period).filter(|_| problems.is_empty()));
-    let form = more.unwrap_or_else(|| shown.with_problems(problems));
+    let (form, typed) = match sent {
+        Some((sent, typed)) => (shown.with_problems(sent.problems().to_vec()), Some(typed)),
+        None => (shown.with_problems(problems), None),
+    };
     let may_keep = signed.desk.may(Ask::KeepReports);
-    html_with(status, &ReportPage { page: signed.page, form, report, may_keep })
+    html_with(status, &ReportPage { page: signed.page, form, report, may_keep, typed })
 }
 
 async fn show(State(app): State<App>, Path(id): Path<RecordId>, signed: Signed, Query(days): Query<Days>) -> Response {
@@ -201,10 +218,16 @@ async fn say(
 ) -> Response {
     let input = ReportLineInput { planned: form.text("planned"), words: form.text("words") };
     let (desk, of) = (signed.desk.clone(), figure.clone());
+    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
     match app.run(move || desk.say_of_figure(id, &of, &input)).await {
-        Ok(()) => go(&format!("/reports/{id}#line-{figure}")),
+        Ok(()) => {
+            let period = period(&days.from, &days.to).ok().flatten();
+            let days = period.map(|period| format!("?from={}&to={}", period.from, period.to)).unwrap_or_default();
+            go(&format!("/reports/{id}{days}#line-{figure}"))
+        }
         Err(DeskError::Invalid(problems)) => {
-            report_page(&app, signed, id, Days::default(), Some(form.with_problems(problems))).await
+            let typed = Typed { figure, planned: form.text("planned"), words: form.text("words") };
+            report_page(&app, signed, id, days, Some((form.with_problems(problems), typed))).await
         }
         Err(error) => signed.refused(&error),
     }

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use casemesh_node::office::{DeskError, SampleInput, SampleResultInput, SampleSheet, SampleView};
+use casemesh_node::office::{DeskError, SampleInput, SampleLineView, SampleResultInput, SampleSheet, SampleView};
 use casemesh_node::policy::Ask;
 use casemesh_node::records::SampleState;
 use casemesh_protocol::id::RecordId;
@@ -34,6 +34,12 @@ struct SamplesPage {
     offices: Vec<(String, String)>,
     /// Whether this office can check itself.
     asks_own: bool,
+}
+
+impl SamplesPage {
+    fn may_begin(&self) -> bool {
+        self.asks_own || !self.offices.is_empty()
+    }
 }
 
 async fn list_page(app: &App, signed: Signed, form: Form) -> Response {
@@ -81,6 +87,19 @@ struct SamplePage {
 }
 
 impl SamplePage {
+    /// What was sent for a case and could not be taken, if this is the one.
+    fn sent(&self, line: &SampleLineView) -> bool {
+        self.form.get("case") == line.case.to_string()
+    }
+
+    fn is_result(&self, line: &SampleLineView, result: &SampleResult) -> bool {
+        if self.sent(line) { self.form.get("result") == result.as_str() } else { line.result == Some(*result) }
+    }
+
+    fn differs(&self, line: &SampleLineView, field: &SampleField) -> bool {
+        if self.sent(line) { self.form.is("fields", field.as_str()) } else { line.fields.contains(field) }
+    }
+
     fn waits(&self) -> bool {
         self.sheet.check.state == SampleState::Waiting && !self.sheet.check.outgoing
     }

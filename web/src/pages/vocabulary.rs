@@ -93,6 +93,8 @@ struct ListPage {
     at: usize,
     pages: usize,
     may_change: bool,
+    /// Codes of the network's list, which one of the office's own can be counted as.
+    above: Vec<(String, String)>,
 }
 
 fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
@@ -115,6 +117,7 @@ fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
             title: page.list_name(&name),
             source: page.vocabulary.own(&name).map(|own| own.source.clone()).unwrap_or_default(),
             may_change: signed.desk.may(Ask::Administer),
+            above: above(&signed.page, &name),
             lines,
             total,
             at,
@@ -127,6 +130,12 @@ fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
     )
 }
 
+/// The codes that this program brings for a list, with their texts.
+fn above(page: &Page, list: &str) -> Vec<(String, String)> {
+    let ours = page.vocabulary.terms(list).filter(|term| !term.own);
+    ours.map(|term| (term.code.clone(), page.term(list, &term))).collect()
+}
+
 async fn list(Path(name): Path<String>, Query(look): Query<Look>, signed: Signed) -> Response {
     list_page(signed, name, Form::default(), look)
 }
@@ -137,6 +146,7 @@ async fn put_term(State(app): State<App>, Path(name): Path<String>, Sent { signe
         label: form.text("label"),
         explanation: form.text("explanation"),
         offered: form.on("offered"),
+        counts_as: form.text("counts_as"),
     };
     let (desk, list) = (signed.desk.clone(), name.clone());
     match app.run(move || desk.put_term(&list, &input)).await {

@@ -6,36 +6,38 @@ use crate::office::referrals::way_of;
 use crate::records::Referral;
 use casemesh_protocol::indicators::{Codes, Column, Columns, Source};
 use casemesh_protocol::referral::{Side, Step, Thread};
+use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::URGENCIES;
 
 /// What the office that was asked said to it: the word of the list `referral_answer`.
 fn answer(thread: &Thread) -> &'static str {
-    let mut said = "silent";
+    // A decision outweighs a waiting list, and that outweighs having seen it; of two decisions the later one holds.
+    let mut said = (0u8, "silent");
     for (event, _) in thread.applied() {
         let next = match &event.event.step {
-            Step::Accepted { .. } => "accepted",
-            Step::Waitlisted { .. } => "waitlisted",
-            Step::Declined { .. } => "declined",
-            Step::Rerouted { .. } => "rerouted",
-            Step::Acknowledged | Step::InfoRequested { .. } => "acknowledged",
-            Step::Withdrawn { .. } | Step::EnteredInError => "withdrawn",
+            Step::Accepted { .. } => (3, "accepted"),
+            Step::Declined { .. } => (3, "declined"),
+            Step::Rerouted { .. } => (3, "rerouted"),
+            Step::Waitlisted { .. } => (2, "waitlisted"),
+            Step::Acknowledged | Step::InfoRequested { .. } => (1, "acknowledged"),
+            // Taken back before anybody had decided.
+            Step::Withdrawn { .. } | Step::EnteredInError => (2, "withdrawn"),
             _ => continue,
         };
-        // What was decided stays said: nobody un-accepts by being told that it was a mistake afterwards.
-        let is_decided = matches!(said, "accepted" | "declined" | "rerouted");
-        if !is_decided {
+        if next.0 >= said.0 {
             said = next;
         }
     }
-    said
+    said.1
 }
 
 /// The office on the other side, as a code: its id, or that it is outside the network.
 fn partner(referral: &Referral) -> Option<Code> {
     match &referral.outside {
-        Some(_) => Code::new("office", 1, "outside", &referral.partner_name).ok(),
+        // Those outside are one class, whatever somebody called them.
+        Some(_) => word_code("office", "outside"),
         None => Code::new("office", 1, &referral.partner.to_string(), &referral.partner_name).ok(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Rows, Sight, Wanted, codes, days, of_client, words};
 use crate::index::{CaseRow, EntryRow, Tables, TaskRow};
-use crate::records::{Action, Asked, Request, Staff, TaskState, VisitOutcome};
+use crate::records::{Action, Asked, RegisterLine, Request, Staff, TaskState, VisitOutcome};
 use crate::vault::Record as _;
 use casemesh_protocol::id::{RecordId, StaffId};
 use casemesh_protocol::indicators::{CODE, CURRENCY, Codes, Column, Columns, End, MONEY, NUMBER, Source};
@@ -10,6 +10,7 @@ use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Day;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// An entry, and the case that it is of.
 type OfCase<'a> = (&'a EntryRow, Option<&'a CaseRow>);
@@ -39,6 +40,7 @@ impl Tables {
                 "kind" => codes(rows.iter().map(|(entry, _)| Some(entry.kind.as_ref()))),
                 "minutes" => Column::Number(rows.iter().map(|(entry, _)| entry.minutes.map(i64::from)).collect()),
                 "days_late" => Column::Number(rows.iter().map(late).collect()),
+                "is_ours" => Column::Flag(rows.iter().map(|(entry, _)| entry.is_ours).collect()),
                 "of_case" => Column::Flag(rows.iter().map(|(_, case)| case.is_some()).collect()),
                 "case_type" => codes(rows.iter().map(|(_, case)| (*case)?.case_type.as_deref())),
                 name => {
@@ -74,7 +76,12 @@ impl Tables {
     }
 
     pub(super) fn visit_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
-        let rows: Vec<_> = self.lines.values().filter(|_| sight.has_own(None)).collect();
+        let is_in = |line: &&Arc<RegisterLine>| sight.has_own(None) && (sight.line)(line);
+        let rows: Vec<&Arc<RegisterLine>> = self.lines.values().filter(is_in).collect();
+        let case_of = |outcome: &VisitOutcome| match outcome {
+            VisitOutcome::Case(case) => self.cases.get(case),
+            _ => None,
+        };
         let outcome = |outcome: &VisitOutcome| match outcome {
             VisitOutcome::Open => "open",
             VisitOutcome::Consult => "consult",
@@ -99,7 +106,13 @@ impl Tables {
                 _ => return None,
             })
         };
-        own(rows.len(), wanted.of(Source::Visits, column))
+        // Who is not registered is nobody; whose visit became a case is counted as that case is.
+        let counted = |line: &&Arc<RegisterLine>| case_of(&line.outcome).is_none_or(|case| self.counted(case));
+        let counts = rows.iter().map(counted).collect();
+        Rows {
+            cases: vec![None; rows.len()],
+            columns: Columns { counts, units: Vec::new(), columns: wanted.of(Source::Visits, column) },
+        }
     }
 
     pub(super) fn task_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
@@ -185,7 +198,8 @@ impl Tables {
 
     /// Those whose account is in use, as far as whoever asks may know of each.
     pub(super) fn worker_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
-        let is_in = |member: &&Staff| member.is_in_use(sight.now) && (sight.colleague)(member.id);
+        let is_in =
+            |member: &&Staff| sight.has_own(None) && member.is_in_use(sight.now) && (sight.colleague)(member.id);
         let rows: Vec<&Staff> = self.staff.values().filter(is_in).collect();
         let mut open: HashMap<StaffId, i64> = HashMap::new();
         for case in self.cases.values().filter(|case| case.state.is_open() && sight.has(case)) {
@@ -210,7 +224,8 @@ impl Tables {
     }
 
     pub(super) fn request_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
-        let rows: Vec<&Request> = self.requests.values().map(AsRef::as_ref).filter(|_| sight.requests).collect();
+        let is_in = |request: &&Request| sight.has_own(None) && (sight.request)(request);
+        let rows: Vec<&Request> = self.requests.values().map(AsRef::as_ref).filter(is_in).collect();
         let kind = |request: &&Request| match request.asked {
             Asked::Close(..) => "close_case",
             Asked::Entry(..) => "entry",

@@ -1,7 +1,7 @@
 //! How figures are shown: cells with their classes, as tables and over time.
 
 use crate::office::CodeView;
-use casemesh_protocol::indicators::{Class, Indicator, Measure, Rule, Source, Topic, When};
+use casemesh_protocol::indicators::{By, Class, Indicator, Measure, Rule, Source, Topic, When};
 use casemesh_protocol::statistics::{Cell, Figure};
 use casemesh_protocol::terms::Money;
 use casemesh_protocol::time::Period;
@@ -117,7 +117,12 @@ pub struct DefinitionView {
     #[schema(value_type = Vec<Object>)]
     pub share: Vec<Rule>,
     /// What it is told apart by.
-    pub by: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
+    pub by: Vec<By>,
+    /// Whether it says how things are today, whatever the period.
+    pub is_of_today: bool,
+    /// Whether it can be looked at over time.
+    pub has_past: bool,
 }
 
 impl DefinitionView {
@@ -142,7 +147,9 @@ impl DefinitionView {
             column,
             of: indicator.of.clone(),
             share: indicator.share.clone(),
-            by: indicator.by.iter().map(|by| by.column.clone()).collect(),
+            by: indicator.by.clone(),
+            is_of_today: indicator.is_of_today(),
+            has_past: indicator.has_past(),
         }
     }
 }
@@ -308,32 +315,48 @@ pub struct TrendView {
 pub struct LineView {
     /// The class; empty where nothing is told apart.
     pub classes: Vec<ClassView>,
-    /// What was computed in each step; money in the minor unit.
-    pub values: Vec<i64>,
-    /// The same as it is written.
+    /// What was computed in each step, money in the minor unit; none where there is nothing to compute, or it is withheld.
+    pub values: Vec<Option<i64>>,
+    /// The same as it is written; empty where there is none.
     pub written: Vec<String>,
 }
 
 impl TrendView {
     /// An indicator in these steps.
-    pub(in crate::office) fn of(indicator: &Indicator, steps: Vec<Period>, figures: &[Figure]) -> Self {
-        let views: Vec<FigureView> = figures.iter().map(|figure| FigureView::of(figure, Some(indicator))).collect();
+    pub(in crate::office) fn of(
+        indicator: &Indicator,
+        steps: Vec<Period>,
+        figures: &[Figure],
+        mark: impl Fn(usize, &mut FigureView),
+    ) -> Self {
+        let mut views: Vec<FigureView> = figures.iter().map(|figure| FigureView::of(figure, Some(indicator))).collect();
+        views.iter_mut().enumerate().for_each(|(step, view)| mark(step, view));
         let mut lines: BTreeMap<Vec<ClassView>, LineView> = BTreeMap::new();
         for (step, (figure, view)) in figures.iter().zip(&views).enumerate() {
             for (cell, shown) in figure.cells.iter().zip(&view.cells) {
+                // Of things that are counted, a step without any has none of them; of a middle there is nothing then.
+                let nothing = if matches!(indicator.measure, Measure::Median(_)) { None } else { Some(0) };
                 let line = lines.entry(shown.classes.clone()).or_insert_with(|| LineView {
                     classes: shown.classes.clone(),
-                    values: vec![0; steps.len()],
-                    written: vec!["0".into(); steps.len()],
+                    values: vec![nothing; steps.len()],
+                    written: vec![nothing.map(|_| "0".into()).unwrap_or_default(); steps.len()],
                 });
                 if let (Some(value), Some(written)) = (line.values.get_mut(step), line.written.get_mut(step)) {
-                    *value = cell.value.unwrap_or_default();
-                    *written = shown.value.clone().unwrap_or_default();
+                    let is_empty = nothing.is_none() && figure.covered == figure.missing;
+                    *value = cell.value.filter(|_| !is_empty);
+                    let least = if shown.is_at_least { "≥ " } else { "" };
+                    *written = shown
+                        .value
+                        .clone()
+                        .filter(|_| !is_empty)
+                        .map_or(String::new(), |value| format!("{least}{value}"));
                 }
             }
         }
         let mut lines: Vec<LineView> = lines.into_values().collect();
-        lines.sort_by_key(|line| std::cmp::Reverse(line.values.iter().map(|value| i128::from(*value)).sum::<i128>()));
+        lines.sort_by_key(|line| {
+            std::cmp::Reverse(line.values.iter().flatten().map(|value| i128::from(*value)).sum::<i128>())
+        });
         let more = lines.len().saturating_sub(LINES_MAX);
         lines.truncate(LINES_MAX);
         let count = |of: fn(&Figure) -> Option<u64>| figures.iter().map(|one| of(one).unwrap_or_default()).collect();
