@@ -563,7 +563,17 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
         ("list 25 of all cases", spread_us(PAGES, || Ok(pair.desk.cases(&all).map(drop)?))?),
         ("search by name", spread_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
         ("home", spread_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
-        ("first page of the report", spread_us(REPORTS, || Ok(pair.desk.report(years, Scope::default()).map(drop)?))?),
+        (
+            "figures, first page, after a change",
+            spread_us(REPORTS, || {
+                pair.desk.add_line(RegisterInput::default())?;
+                Ok(pair.desk.report(years, Scope::default()).map(drop)?)
+            })?,
+        ),
+        (
+            "figures, first page, nothing changed",
+            spread_us(PAGES, || Ok(pair.desk.report(years, Scope::default()).map(drop)?))?,
+        ),
         ("all sixty figures", spread_us(REPORTS, || Ok(pair.desk.report(years, whole).map(drop)?))?),
     ];
     pair.stop();

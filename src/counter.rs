@@ -97,7 +97,9 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
 impl Counter<'_> {
     pub(crate) fn numbers(&self, period: Period) -> Result<Numbers> {
         match self {
-            Self::Here(desk) if desk.is_collector() => Ok(Numbers::Collected(Box::new(desk.collected("", Some(period))?))),
+            Self::Here(desk) if desk.is_collector() => {
+                Ok(Numbers::Collected(Box::new(desk.collected("", Some(period))?)))
+            }
             Self::Here(desk) => Ok(Numbers::Own { office: desk.office_name(), figures: desk.figures(period)? }),
             Self::Running { runtime, client } => runtime.block_on(async {
                 let days = format!("from={}&to={}", period.from, period.to);

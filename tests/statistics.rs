@@ -4,7 +4,8 @@ use crate::cli::casemesh;
 use crate::harness::{TestNode, eventually, new_node};
 use casemesh_node::indicators::SHIPPED;
 use casemesh_node::office::{
-    AnsweringInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
+    AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
+    PersonInput, TermInput,
 };
 use casemesh_node::records::Answering;
 use casemesh_node::vocabulary::Vocabulary;
@@ -597,4 +598,54 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// A code of an office's own leaves as the network's code above it; one that stands for itself leaves as it is, and the collector lists it.
+#[test]
+fn codes_of_an_offices_own_are_counted_under_the_networks() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut network = Network::new(2);
+    network.start();
+    let made = |node: &TestNode, label: &str, counts_as: &str| {
+        let term = TermInput { label: label.into(), counts_as: counts_as.into(), ..TermInput::default() };
+        node.desk("admin").put_term("case_type", &term)
+    };
+    let [one, other] = network.offices.as_slice() else { panic!("two offices") };
+    assert_eq!(problem(made(one, "Mining dust", "nothing of ours")), "unknown-value");
+    let dust = made(one, "Mining dust", "health_access").unwrap();
+    let silicosis = made(other, "Silicosis", "health_access").unwrap();
+    let cattle = made(other, "Cattle", "").unwrap();
+    let opened = |node: &TestNode, kind: &str| {
+        let desk = node.desk("worker");
+        let person =
+            PersonInput { identity: "anonymous".into(), counting: "headcount".into(), ..PersonInput::default() };
+        let person = desk.register_person(person).unwrap();
+        desk.open_case(vec![person], CaseInput { case_type: kind.into(), ..CaseInput::default() }).unwrap();
+    };
+    [(one, &dust), (other, &silicosis), (other, &cattle)].into_iter().for_each(|(node, kind)| opened(node, kind));
+    opened(one, "health_access");
+    let today = one.desk("worker").today();
+    let this_year = Period::new(year(today.year()).from, today).unwrap();
+    for node in [one, other] {
+        node.desk("worker").approve_table("", this_year, None).unwrap();
+        let own = node.desk("worker").figures(this_year).unwrap();
+        assert!(
+            own.figures[0].cells.iter().any(|cell| cell.code().is_some_and(|code| code.starts_with("own_"))),
+            "here it is what it is"
+        );
+    }
+    let collector = network.collector.desk("worker");
+    let view = eventually("both tell", || {
+        Some(collector.collected("", Some(this_year)).unwrap()).filter(|view| view.offices.len() == 2)
+    });
+    let cells: Vec<_> =
+        view.total[0].cells.iter().map(|cell| (cell.code().unwrap(), cell.value.as_deref().unwrap())).collect();
+    assert_eq!(cells, [("health_access", "3"), ("own_cattle", "1")]);
+    assert_eq!(view.unknown, [("Cattle".to_owned(), 1)]);
+    // Of offices that serve no such area there is nothing.
+    let elsewhere = collector.collected_in("", Some(this_year), Some("The moon")).unwrap();
+    assert!(elsewhere.offices.is_empty() && elsewhere.silent.is_empty());
+    let trend = collector.collected_trend("national", "cases_by_type", None);
+    assert!(trend.is_ok_and(|trend| trend.steps == [this_year] && trend.lines.len() == 2));
 }

@@ -197,6 +197,8 @@ pub struct OutboxRow {
 /// All of it.
 #[derive(Debug, Default)]
 pub struct Tables {
+    /// How often anything changed: what was computed of these tables holds as long as it stays.
+    pub revision: u64,
     /// The office's settings.
     pub settings: Option<Settings>,
     /// The time zone of the office.
@@ -1028,6 +1030,7 @@ impl Drop for Looking {
 impl Observer for Index {
     fn changed(&self, kind: Kind, change: Change<'_>) {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tables.revision += 1;
         match change {
             Change::Gone(id) => tables.remove(kind, id),
             Change::Put(plain) => {

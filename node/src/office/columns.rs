@@ -14,6 +14,7 @@ use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Rules;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Which columns of each source are named.
 #[derive(Debug, Default)]
@@ -38,6 +39,11 @@ impl<'a> Wanted<'a> {
             all.extend(one.of.iter().chain(&one.share).map(|rule| (source, rule.column.as_str())));
         }
         Self(all)
+    }
+
+    /// Their names, to know them again.
+    pub(super) fn names(&self) -> Vec<(Source, String)> {
+        self.0.iter().map(|(source, column)| (*source, (*column).to_owned())).collect()
     }
 
     fn has(&self, source: Source) -> bool {
@@ -102,7 +108,35 @@ pub(super) struct Rows {
     pub(super) cases: Vec<Option<RecordId>>,
 }
 
+/// So many sets of columns are kept: those of the pages that somebody looks at again and again.
+const KEPT_MAX: usize = 4;
+/// How things are today is computed anew after so long, also where nothing changed.
+const KEPT_MS: u64 = 60_000;
+
+/// For whom columns were made, and which.
+type Key = (StaffId, bool, Option<RecordId>, Vec<(Source, String)>);
+
+/// Columns that were made lately, the latest last.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Vec<(Key, u64, Timestamp, Arc<AllColumns>)>);
+
+impl Kept {
+    /// Those that were made for the same asker, of the same tables, a short while ago.
+    pub(super) fn of(&mut self, key: &Key, revision: u64, now: Timestamp) -> Option<Arc<AllColumns>> {
+        self.0.retain(|(_, of, at, _)| *of == revision && now.ms_since(*at) < KEPT_MS && *at <= now);
+        self.0.iter().find(|(known, ..)| known == key).map(|(.., columns)| Arc::clone(columns))
+    }
+
+    pub(super) fn keep(&mut self, key: Key, revision: u64, now: Timestamp, columns: &Arc<AllColumns>) {
+        if self.0.len() >= KEPT_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((key, revision, now, Arc::clone(columns)));
+    }
+}
+
 /// The columns of all sources.
+#[derive(Debug)]
 pub(super) struct AllColumns(BTreeMap<Source, Rows>);
 
 impl AllColumns {

@@ -16,6 +16,7 @@ use casemesh_protocol::statistics;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Period;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
 /// So many cases behind a number are shown.
 const BEHIND_MAX: usize = 200;
@@ -34,7 +35,7 @@ fn facts_of(tables: &Tables, period: Period, counts: impl Fn(&CaseRow) -> bool) 
     let mut cases = 0u64;
     for case in counted(tables, period, counts) {
         cases += 1;
-        let is_imported = |code: &&std::sync::Arc<Code>| !CASE_LISTS.contains(&code.list.as_str());
+        let is_imported = |code: &&Arc<Code>| !CASE_LISTS.contains(&code.list.as_str());
         for code in case.facts.iter().filter(is_imported) {
             *lists.entry(code.list.to_string()).or_default().1.entry(CodeView::from(code.as_ref())).or_default() += 1;
         }
@@ -113,7 +114,14 @@ impl Desk {
         tables: &Tables,
         wanted: &Wanted<'_>,
         (reports, grant): (bool, Option<RecordId>),
-    ) -> AllColumns {
+    ) -> Arc<AllColumns> {
+        let (now, key) = (self.now(), (self.actor.staff, reports, grant, wanted.names()));
+        let kept = || self.office.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        // Emergency access ends by the clock: nothing is kept of it.
+        let is_lasting = !tables.any_glass();
+        if let Some(known) = kept().of(&key, tables.revision, now).filter(|_| is_lasting) {
+            return known;
+        }
         let leads = reports || self.may(Ask::HandOver);
         let sees_tier = |case: &CaseRow, tier: Tier| {
             reports || tier == Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(tables, case)))
@@ -127,9 +135,13 @@ impl Desk {
             incoming: reports || self.answers_referrals(),
             grant,
             rules: self.office.rules_in(tables),
-            now: self.now(),
+            now,
         };
-        tables.columns(wanted, &sight)
+        let made = Arc::new(tables.columns(wanted, &sight));
+        if is_lasting {
+            kept().keep(key, tables.revision, now, &made);
+        }
+        made
     }
 
     /// Indicators of a period, over what this account counts.

@@ -374,6 +374,8 @@ pub struct Office {
     importing: Mutex<()>,
     /// Held while a request is decided: what is done before the decision is written is done once.
     deciding: Mutex<()>,
+    /// Columns that figures were computed of lately, as long as nothing changed.
+    columns: Mutex<columns::Kept>,
     /// Who looked at which record lately.
     looks: Mutex<HashMap<Look, Timestamp>>,
     /// Wrong codes of a second factor by people who are signed in, and when the last one was.
@@ -412,6 +414,7 @@ impl Office {
             importing: Mutex::default(),
             deciding: Mutex::default(),
             reading_log: Mutex::default(),
+            columns: Mutex::default(),
             looks: Mutex::default(),
             wrong_codes: Mutex::default(),
         });
