@@ -287,14 +287,24 @@ struct Office {
     id: OfficeId,
     folder: PathBuf,
     node: Option<Node>,
+    /// Where its worker sits: signed in once, for each sign-in costs a password hash.
+    desk: Option<Desk>,
     truth: Truth,
 }
 
 impl Office {
-    fn desk(&self, password: &str) -> Result<Desk> {
-        let node = self.node.as_ref().context("the node runs")?;
+    fn start(&mut self, network: &[u8], password: &str) -> Result<()> {
+        let node = Node::start(&self.folder, Clock::system())?;
+        node.join(network)?;
+        // Who signs in opens the office.
         let token = node.sign_in(&Knock::new(WORKER, password, "demonstration"))?;
-        node.desk(&token).context("the sign-in holds")
+        self.desk = node.desk(&token);
+        self.node = Some(node);
+        Ok(())
+    }
+
+    fn desk(&self) -> Result<&Desk> {
+        self.desk.as_ref().context("the sign-in holds")
     }
 }
 
@@ -353,8 +363,8 @@ fn network(cards: &[Vec<u8>]) -> Result<Vec<u8>> {
 }
 
 /// What an office does beside what it brought along: money, services, referrals.
-fn work(at: usize, office: &Office, others: &[(OfficeId, String)], password: &str) -> Result<usize> {
-    let desk = office.desk(password)?;
+fn work(at: usize, office: &Office, others: &[(OfficeId, String)]) -> Result<usize> {
+    let desk = office.desk()?;
     let today = desk.today();
     let mut chance = Chance(at as u64 + 7_919);
     let open = desk.cases(&CaseFilter::default())?.0;
@@ -425,8 +435,8 @@ fn work(at: usize, office: &Office, others: &[(OfficeId, String)], password: &st
 }
 
 /// Answers what came in: most of it, and not all.
-fn answer(at: usize, office: &Office, password: &str) -> Result<()> {
-    let desk = office.desk(password)?;
+fn answer(at: usize, office: &Office) -> Result<()> {
+    let desk = office.desk()?;
     let mut chance = Chance(at as u64 + 104_729);
     for referral in desk.referrals(false)? {
         let (step, code) = match chance.below(10) {
@@ -520,6 +530,7 @@ fn collect(root: &Path, count: usize, cases: usize) -> Result<(National, Vec<Off
         name,
         id: OfficeId::new([0; 32]),
         node: None,
+        desk: None,
         truth: Truth::default(),
     };
     let mut offices: Vec<Office> = (1..=count).map(|at| office(format!("Advice office {at:03}"))).collect();
@@ -547,14 +558,7 @@ fn collect(root: &Path, count: usize, cases: usize) -> Result<(National, Vec<Off
 
     let cards: Vec<Vec<u8>> = offices.iter().map(|office| node::read_card(&office.folder)).collect::<Result<_, _>>()?;
     let network = network(&cards)?;
-    everywhere(&mut offices, |_, office| {
-        let node = Node::start(&office.folder, Clock::system())?;
-        node.join(&network)?;
-        office.node = Some(node);
-        // Who signs in opens the office.
-        drop(office.desk(&password)?);
-        Ok(())
-    })?;
+    everywhere(&mut offices, |_, office| office.start(&network, &password))?;
     phase(&mut told, "nodes started, joined and opened");
 
     everywhere(&mut offices, |at, office| {
@@ -564,7 +568,7 @@ fn collect(root: &Path, count: usize, cases: usize) -> Result<(National, Vec<Off
         let own = cases / count + usize::from(at < cases % count);
         let mut chance = Chance(at as u64);
         let text = table(&mut chance, own, today, &mut office.truth);
-        let desk = office.desk(&password)?;
+        let desk = office.desk()?;
         let reading = Mapping::parse(MAPPING)?.read(text.as_bytes(), &desk.vocabulary())?;
         let report = desk.run_import(reading, |_| ())?;
         ensure!(report.refused == 0, "{:?}", report.problems.first());
@@ -577,7 +581,7 @@ fn collect(root: &Path, count: usize, cases: usize) -> Result<(National, Vec<Off
     let sent = Mutex::new(0usize);
     everywhere(&mut offices, |at, office| {
         if at < count {
-            let own = work(at, office, &others, &password)?;
+            let own = work(at, office, &others)?;
             if let Ok(mut sent) = sent.lock() {
                 *sent += own;
             }
@@ -586,25 +590,25 @@ fn collect(root: &Path, count: usize, cases: usize) -> Result<(National, Vec<Off
     })?;
     let sent = sent.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let arrived = |offices: &[Office]| -> Result<usize> {
-        offices.iter().take(count).map(|office| Ok(office.desk(&password)?.referrals(false)?.len())).sum()
+        offices.iter().take(count).map(|office| Ok(office.desk()?.referrals(false)?.len())).sum()
     };
     eventually("all referrals arrive", || Ok(arrived(&offices)? == sent))?;
     phase(&mut told, "money, services and referrals written down; every referral arrived");
-    everywhere(&mut offices, |at, office| if at < count { answer(at, office, &password) } else { Ok(()) })?;
+    everywhere(&mut offices, |at, office| if at < count { answer(at, office) } else { Ok(()) })?;
     phase(&mut told, "referrals answered");
 
     let year = Period::new(Day::new(today.year(), 1, 1).context("a day")?, today).context("a period")?;
     let last = Period::year(today.year() - 1).context("a year")?;
     everywhere(&mut offices, |at, office| {
         if at < count {
-            let desk = office.desk(&password)?;
+            let desk = office.desk()?;
             desk.approve_table("national", year, None)?;
             desk.approve_table("people", last, None)?;
         }
         Ok(())
     })?;
     let collector = offices.pop().context("the collector")?;
-    let desk = collector.desk(&password)?;
+    let desk = collector.desk()?;
     let view = |id: &str, period: Period| -> Result<CollectedView> { Ok(desk.collected(id, Some(period))?) };
     eventually("all tables arrive", || {
         Ok(view("national", year)?.offices.len() == count && view("people", last)?.offices.len() == count)

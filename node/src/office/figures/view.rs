@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// So many classes stand side by side.
-const CROSSED_MAX: usize = 9;
+const CROSSED_MAX: usize = 12;
 
 /// One class of a cell. All together stands last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
