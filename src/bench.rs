@@ -566,7 +566,7 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
         (
             "figures, first page, after a change",
             spread_us(REPORTS, || {
-                pair.desk.add_line(RegisterInput::default())?;
+                pair.desk.add_line(RegisterInput { note: "x".into(), ..RegisterInput::default() })?;
                 Ok(pair.desk.report(years, Scope::default()).map(drop)?)
             })?,
         ),
