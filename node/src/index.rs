@@ -21,7 +21,7 @@ use crate::zone::Zone;
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::claim::{Claim, Claimed};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
-use casemesh_protocol::terms::{Code, Money};
+use casemesh_protocol::terms::{Code, FieldState, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Standing;
 use shared::Shared;
@@ -42,6 +42,10 @@ pub struct PersonRow {
     pub counting: CountingBasis,
     /// How sure we are who it is.
     pub identity: IdentityLevel,
+    /// Whether sex was asked, whatever the answer.
+    pub sex_asked: bool,
+    /// Whether age was asked, whatever the answer.
+    pub age_asked: bool,
     /// The words of all names, each once, with spaces between; none where they are those of the name that is shown.
     words: Option<Box<str>>,
     /// The home place, as written.
@@ -101,6 +105,8 @@ pub struct CaseRow {
     pub clients: Box<[RecordId]>,
     /// Its type.
     pub case_type: Option<Arc<Code>>,
+    /// Whether its type was asked, whatever the answer.
+    pub type_asked: bool,
     /// Where it stands.
     pub state: CaseState,
     /// When it was opened.
@@ -378,6 +384,8 @@ impl Tables {
                 birth_year: person.birth.value().map(|birth| birth.year),
                 counting: person.counting,
                 identity: person.identity,
+                sex_asked: person.sex != FieldState::NotAsked,
+                age_asked: person.birth != FieldState::NotAsked || person.age_band != FieldState::NotAsked,
                 words: other_words,
                 area: person.area.value().map(|area| area.trim().into()).unwrap_or_default(),
                 telephone: digits(person.telephone.value()).into(),
@@ -430,6 +438,7 @@ impl Tables {
                 number: case.number.clone().into_boxed_str(),
                 clients: case.clients.iter().map(|client| client.id).collect(),
                 case_type,
+                type_asked: case.case_type != FieldState::NotAsked,
                 state: case.state,
                 opened: case.opened,
                 closed: case.closed.as_ref().map(|closure| closure.on),
@@ -622,6 +631,11 @@ impl Tables {
     /// Whether anybody ever took emergency access: most offices ask no further for most cases.
     pub fn any_glass(&self) -> bool {
         !self.glass_until.is_empty()
+    }
+
+    /// Whether a member of staff has emergency access to any case now.
+    pub fn glass_runs(&self, staff: StaffId, now: Timestamp) -> bool {
+        self.glass_until.iter().any(|((who, _), until)| *who == staff && *until > now)
     }
 
     /// Whether a member of staff has emergency access to a case now.

@@ -7,6 +7,7 @@
 
 mod source;
 
+pub(crate) use source::KINDS_OF_WORK;
 pub use source::{CODE, CURRENCY, ColumnKind, FACT, MONEY, NUMBER, Source};
 
 use crate::coded_enum;

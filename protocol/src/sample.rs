@@ -132,6 +132,12 @@ impl SampleCounts {
         }
     }
 
+    /// As they may be told: what differs only where so many answered that it is nobody's answer.
+    pub fn told(self) -> Self {
+        let answered = self.count(SampleResult::Match).saturating_add(self.count(SampleResult::Mismatch));
+        if answered >= SAMPLE_MIN { self } else { Self { differing: List::default(), ..self } }
+    }
+
     /// How many cases came out so.
     pub fn count(&self, result: SampleResult) -> u16 {
         self.results.iter().find(|(known, _)| *known == result).map_or(0, |(_, count)| *count)
@@ -150,9 +156,13 @@ impl SampleCounts {
             && self.differing.iter().map(|(field, _)| field.number()).is_sorted_by(|one, next| one < next);
         let sum: u32 = self.results.iter().map(|(_, count)| u32::from(*count)).sum();
         let mismatches = self.count(SampleResult::Mismatch);
-        let is_enough = self.drawn >= SAMPLE_MIN;
+        // Of fewer, each would be known by who knows whom the lot fell on.
+        let is_enough = self.drawn >= SAMPLE_MIN && sum >= u32::from(SAMPLE_MIN);
+        let answered = self.count(SampleResult::Match).saturating_add(mismatches);
+        let may_tell_fields = answered >= SAMPLE_MIN || self.differing.iter().next().is_none();
         is_rising
             && is_enough
+            && may_tell_fields
             && sum <= u32::from(self.drawn)
             && self.differing.iter().all(|(_, count)| *count <= mismatches)
     }
@@ -224,28 +234,28 @@ mod tests {
     #[test]
     fn counts_hold_together_or_are_refused() {
         let fields = [SampleField::Money, SampleField::Services];
-        let results = [
-            (SampleResult::Match, &fields[..0]),
-            (SampleResult::Mismatch, &fields[..]),
-            (SampleResult::Match, &fields[..0]),
-            (SampleResult::NotReached, &fields[..1]),
-        ];
-        let counts = SampleCounts::of(5, results.into_iter());
+        let mut results = vec![(SampleResult::Match, &fields[..0]); 4];
+        results.extend([(SampleResult::Mismatch, &fields[..]), (SampleResult::NotReached, &fields[..1])]);
+        let counts = SampleCounts::of(7, results.iter().copied());
         assert!(counts.is_whole());
-        assert_eq!((counts.count(SampleResult::Match), counts.percent_matching()), (2, Some(66)));
+        assert_eq!((counts.count(SampleResult::Match), counts.percent_matching()), (4, Some(80)));
         assert_eq!(counts.differing.iter().count(), 2, "what was not asked does not differ");
+        assert_eq!(counts.clone().told(), counts);
         assert_eq!(SampleCounts::default().percent_matching(), None);
-        assert!(!SampleCounts { drawn: 4, ..counts.clone() }.is_whole(), "so few that it would tell of a client");
-        let many = List::new(vec![(SampleResult::Match, 6)]).unwrap();
-        assert!(!SampleCounts { results: many, ..counts.clone() }.is_whole(), "more results than cases");
+        assert!(!SampleCounts { drawn: 5, ..counts.clone() }.is_whole(), "more results than cases");
+        let twice = List::new(vec![(SampleResult::Match, 3), (SampleResult::Match, 3)]).unwrap();
+        assert!(!SampleCounts { results: twice, ..counts.clone() }.is_whole());
+        let differing = List::new(vec![(SampleField::Money, 2)]).unwrap();
+        assert!(!SampleCounts { differing, ..counts }.is_whole(), "in more cases than differ");
+        // Of few nothing is told of one.
+        let few = SampleCounts::of(7, results.iter().copied().skip(1));
+        assert!(!few.is_whole() && few.clone().told().is_whole());
+        assert!(few.told().differing.iter().next().is_none(), "what four said is theirs");
+        assert!(!SampleCounts::of(7, results.iter().copied().skip(2)).told().is_whole());
         let asked = |count, to: &str| {
             let period = Period::new("2026-01-01".parse().unwrap(), to.parse().unwrap()).unwrap();
             SampleQuestion { period, ..question(1, count) }.is_askable()
         };
         assert!(asked(5, "2026-01-28") && !asked(4, "2026-01-28") && !asked(5, "2026-01-27"));
-        let twice = List::new(vec![(SampleResult::Match, 1), (SampleResult::Match, 1)]).unwrap();
-        assert!(!SampleCounts { results: twice, ..counts.clone() }.is_whole());
-        let differing = List::new(vec![(SampleField::Money, 2)]).unwrap();
-        assert!(!SampleCounts { differing, ..counts }.is_whole(), "in more cases than differ");
     }
 }

@@ -12,7 +12,7 @@ use crate::bounded::{List, Text};
 use crate::coded_enum;
 use crate::disclosure::{Grid, Place};
 use crate::id::OfficeId;
-use crate::indicators::{self, Class, Columns, Indicator, Measure, Outcome, Source, compute};
+use crate::indicators::{self, Class, Columns, Indicator, KINDS_OF_WORK, Measure, Outcome, Rule, Source, compute};
 use crate::limits::{CODE_BYTES_MAX, TABLE_CELLS_MAX};
 use crate::terms::Code;
 use crate::time::{Day, Period, Timestamp};
@@ -261,6 +261,20 @@ impl Agreement {
                 one.id
             ));
         }
+        for one in self.indicators.iter().filter(|one| one.source.0 == Source::Entries) {
+            let is_of_work = |rule: &Rule| {
+                rule.column == "kind"
+                    && !rule.is.is_empty()
+                    && rule.is.iter().all(|kind| KINDS_OF_WORK.contains(&kind.as_str()))
+            };
+            if !one.of.iter().any(is_of_work) {
+                return Err(format!(
+                    "{}: other entries tell of what happened to somebody; say of = [{{ column = \"kind\", is = [\"service\"] }}], of {}",
+                    one.id,
+                    KINDS_OF_WORK.join(", ")
+                ));
+            }
+        }
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();
         for one in self.indicators.iter().filter(|one| one.is_protected()) {
             let named = |why: &str| Err(format!("{}: {why}", one.id));
@@ -273,6 +287,9 @@ impl Agreement {
                 return named(
                     "people are counted for periods that all offices share: every = \"quarter\"; chosen ones could be subtracted",
                 );
+            }
+            if one.source.0 == Source::Payments && one.currency_column().is_none() {
+                return named("one person gets many payments: tell sums of money apart, or count cases");
             }
             let is_trait = |column: &str| one.source.0.trait_of(column).is_some();
             if one.of.iter().chain(&one.share).any(|rule| is_trait(&rule.column)) {

@@ -24,6 +24,8 @@ pub struct EntryRow {
     pub about: RecordId,
     /// Its day.
     pub on: Day,
+    /// When it was written.
+    pub at: Timestamp,
     /// When it was first written: a correction of it was not late.
     pub written: Timestamp,
     /// What kind; of a form, the form.
@@ -232,21 +234,23 @@ fn day(action: &Action, field: &str) -> Option<Day> {
 impl Entries {
     /// Takes up an entry.
     pub(super) fn put(&mut self, action: &Action) {
-        let mut written = action.at;
+        // When it was first written, and whether here.
+        let mut first = (action.at, action.by.is_some());
         if let Some(corrected) = action.corrects {
-            written = self.rows.get(&corrected).map_or(written, |row| row.written.min(written));
+            let known = self.rows.get(&corrected).map(|row| (row.written, row.is_ours));
+            first = known.filter(|known| known.0 <= first.0).unwrap_or(first);
             self.remove(corrected);
             self.corrected.insert(corrected, action.id);
         }
         // When the office opens, entries come in any order: the later one may have been seen already.
         if self.corrected.contains_key(&action.id) || action.void {
             let standing = self.standing(action.id);
-            if let Some(row) = self.rows.get_mut(&standing) {
-                row.written = row.written.min(written);
+            if let Some(row) = self.rows.get_mut(&standing).filter(|row| first.0 < row.written) {
+                (row.written, row.is_ours) = first;
             }
             return;
         }
-        self.put_row(action, written);
+        self.put_row(action, first);
         // In some zones it is a day later than in UTC.
         if action.by.is_some() && action.corrects.is_none() && action.on.days_to(action.at.day()) >= LATE_DAYS {
             let row = LateRow { about: action.about, by: action.by, on: action.on, written: action.at };
@@ -301,7 +305,7 @@ impl Entries {
         }
     }
 
-    fn put_row(&mut self, action: &Action, written: Timestamp) {
+    fn put_row(&mut self, action: &Action, (written, is_ours): (Timestamp, bool)) {
         let one = |code: &Code| Arc::new(code.clone());
         let said = |value: &Value, codes: &mut Shared<Code>| match value {
             Value::Code(code) => Some(Said::Code(codes.of(code, one))),
@@ -322,8 +326,9 @@ impl Entries {
         let row = EntryRow {
             about: action.about,
             on: action.on,
+            at: action.at,
             written,
-            is_ours: action.by.is_some(),
+            is_ours,
             kind: self.codes.of(&action.kind, one),
             minutes: action.minutes,
             tier: action.tier,

@@ -5,6 +5,7 @@ mod referrals;
 mod work;
 
 use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
+use crate::policy::Actor;
 use crate::records::{RegisterLine, Request, Tier};
 use crate::vocabulary::Vocabulary;
 use casemesh_protocol::id::{RecordId, StaffId};
@@ -113,8 +114,8 @@ const KEPT_MAX: usize = 4;
 /// How things are today is computed anew after so long, also where nothing changed.
 const KEPT_MS: u64 = 60_000;
 
-/// For whom columns were made, and which.
-type Key = (StaffId, bool, Option<RecordId>, Vec<(Source, String)>);
+/// For whom columns were made, with the roles and the team that they had then; over what, and which.
+type Key = (Actor, String, bool, Option<RecordId>, Vec<(Source, String)>);
 
 /// Columns that were made lately, the latest last.
 #[derive(Debug, Default)]

@@ -115,10 +115,10 @@ impl Desk {
         wanted: &Wanted<'_>,
         (reports, grant): (bool, Option<RecordId>),
     ) -> Arc<AllColumns> {
-        let (now, key) = (self.now(), (self.actor.staff, reports, grant, wanted.names()));
+        let (now, key) = (self.now(), (self.actor.clone(), self.team.clone(), reports, grant, wanted.names()));
         let kept = || self.office.columns.lock().unwrap_or_else(PoisonError::into_inner);
         // Emergency access ends by the clock: nothing is kept of it.
-        let is_lasting = !tables.any_glass();
+        let is_lasting = !tables.glass_runs(self.actor.staff, now);
         if let Some(known) = kept().of(&key, tables.revision, now).filter(|_| is_lasting) {
             return known;
         }

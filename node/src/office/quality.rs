@@ -3,7 +3,7 @@
 use super::{CaseSummary, Desk, DeskError};
 use crate::index::{CaseRow, PersonRow, Tables};
 use crate::policy::Ask;
-use crate::records::{CaseState, PaymentKind};
+use crate::records::PaymentKind;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::time::Day;
 use serde::Serialize;
@@ -31,8 +31,6 @@ pub enum Fault {
     ClosedBeforeOpened,
     /// It was opened on a day that is still to come.
     OpenedInFuture,
-    /// It is closed, and tasks of it are still to be done.
-    ClosedWithTasks,
     /// The client's year of birth is still to come, or too long ago.
     BornWhen,
 }
@@ -47,7 +45,6 @@ impl Fault {
             Self::PaidInFuture => "paid-future",
             Self::ClosedBeforeOpened => "closed-before",
             Self::OpenedInFuture => "opened-future",
-            Self::ClosedWithTasks => "closed-tasks",
             Self::BornWhen => "born",
         }
     }
@@ -65,8 +62,6 @@ pub enum Lack {
     Sex,
     /// The client's age.
     Age,
-    /// Why it was closed.
-    ClosureReason,
 }
 
 impl Lack {
@@ -77,7 +72,6 @@ impl Lack {
             Self::Source => "source",
             Self::Sex => "sex",
             Self::Age => "age",
-            Self::ClosureReason => "closure-reason",
         }
     }
 }
@@ -92,7 +86,7 @@ struct Paid {
 }
 
 /// What does not fit together in a case, each with the day that it is of. A value that was not recorded fits everything.
-fn faults(case: &CaseRow, paid: &[Paid], (open_tasks, born): (usize, Option<i16>), today: Day) -> Vec<(Fault, Day)> {
+fn faults(case: &CaseRow, paid: &[Paid], born: Option<i16>, today: Day) -> Vec<(Fault, Day)> {
     let mut found = Vec::new();
     let mut note = |is_so: bool, fault: Fault, day: Day| {
         if is_so {
@@ -102,7 +96,6 @@ fn faults(case: &CaseRow, paid: &[Paid], (open_tasks, born): (usize, Option<i16>
     note(case.opened > today, Fault::OpenedInFuture, case.opened);
     if let Some(closed) = case.closed {
         note(closed < case.opened, Fault::ClosedBeforeOpened, closed);
-        note(open_tasks > 0, Fault::ClosedWithTasks, closed);
     }
     let mut sums: BTreeMap<String, [i64; 3]> = BTreeMap::new();
     for money in paid {
@@ -137,16 +130,12 @@ fn faults(case: &CaseRow, paid: &[Paid], (open_tasks, born): (usize, Option<i16>
 /// What figures need of a case and nobody filled in.
 fn lacks(case: &CaseRow, client: Option<&PersonRow>) -> Vec<Lack> {
     let has_fact = |list: &str| case.facts.iter().any(|fact| fact.list.as_str() == list);
-    let traits = client.and_then(|client| client.traits.as_deref());
-    let has_age = client.is_none_or(|client| client.birth_year.is_some())
-        || traits.is_some_and(|traits| traits.age_band.is_some());
-    let has_sex = client.is_none() || traits.is_some_and(|traits| traits.sex.is_some());
+    // That somebody does not know, or does not want to say, is an answer.
     let all = [
-        (case.case_type.is_some(), Lack::CaseType),
+        (case.type_asked, Lack::CaseType),
         (has_fact("case_source"), Lack::Source),
-        (has_sex, Lack::Sex),
-        (has_age, Lack::Age),
-        (case.state != CaseState::Closed || has_fact("closure_reason"), Lack::ClosureReason),
+        (client.is_none_or(|client| client.sex_asked), Lack::Sex),
+        (client.is_none_or(|client| client.age_asked), Lack::Age),
     ];
     all.into_iter().filter(|(is_there, _)| !is_there).map(|(_, lack)| lack).collect()
 }
@@ -179,7 +168,7 @@ impl Tables {
         cases.map(move |case| {
             let paid = money.get(&case.id).map_or(&[][..], Vec::as_slice);
             let born = self.client_of(case).and_then(|client| client.birth_year);
-            (case, faults(case, paid, (self.open_tasks_of(case.id).count(), born), today))
+            (case, faults(case, paid, born, today))
         })
     }
 }

@@ -128,15 +128,10 @@ fn usual_period(every: Rhythm, grant: Option<(Day, Day)>, today: Day) -> Option<
     every.around(around.from.plus_days(-1))
 }
 
-/// How much of what was planned there is: of things that are counted all of them, also those of which it is not known into which class
-/// they belong; of a share, those that it counts; of other sums, what they add up to.
+/// How much of what was planned there is: what its cells add up to. What is missing stands beside the figure and is in no cell.
 fn achieved(figure: &FigureView) -> Option<u64> {
     if !figure.is_added {
         return None;
-    }
-    let is_count = figure.definition.as_ref().is_some_and(|definition| definition.measure == "count");
-    if is_count && !figure.is_share {
-        return figure.covered;
     }
     let number = |cell: &super::CellView| cell.value.as_deref().and_then(|value| value.parse::<u64>().ok());
     Some(figure.cells.iter().filter(|cell| !cell.is_total()).filter_map(number).fold(0, u64::saturating_add))

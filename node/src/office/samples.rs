@@ -163,7 +163,7 @@ impl Desk {
     pub fn samples(&self) -> Result<Vec<SampleView>, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let tables = self.office.index.read();
-        let all = tables.samples.values().rev().take(SHOWN_MAX);
+        let all = tables.samples.values().rev().filter(|check| self.knows_sample(check)).take(SHOWN_MAX);
         Ok(all.map(|check| self.sample_view(check)).collect())
     }
 
@@ -180,6 +180,11 @@ impl Desk {
         let mut all: Vec<_> = members.map(|(office, member)| (*office, member.record.name.to_string())).collect();
         all.sort_by(|one, next| one.1.cmp(&next.1));
         all
+    }
+
+    /// Whether a check is for this account: what other offices told is for whoever sees tables that came in.
+    fn knows_sample(&self, check: &SampleCheck) -> bool {
+        !check.outgoing || self.may(Ask::SeeCollected)
     }
 
     fn sample_view(&self, check: &SampleCheck) -> SampleView {
@@ -302,12 +307,15 @@ impl Desk {
     /// When there is no such check here, or the account has nothing to do with it.
     pub fn sample_sheet(&self, id: RecordId) -> Result<SampleSheet, DeskError> {
         self.allow(Ask::SeeFigures)?;
-        let check = self.office.index.read().samples.get(&id).cloned().ok_or(DeskError::NotFound)?;
+        let check = self.office.index.read().samples.get(&id).cloned().filter(|check| self.knows_sample(check));
+        let check = check.ok_or(DeskError::NotFound)?;
         // What was told is over: whom it was about is nobody's to look up again.
         let is_open = check.state() == SampleState::Open && !check.outgoing;
         let seen: Vec<SampleLine> = {
             let tables = self.office.index.read();
-            let sees = |line: &&SampleLine| tables.cases.get(&line.case).is_some_and(|case| self.sees(&tables, case));
+            let sees = |line: &&SampleLine| {
+                tables.cases.get(&line.case).is_some_and(|case| !case.handed_over && self.sees(&tables, case))
+            };
             check.lines.iter().filter(|_| is_open).filter(sees).cloned().collect()
         };
         let cases: BTreeSet<RecordId> = seen.iter().map(|line| line.case).collect();
@@ -379,7 +387,7 @@ impl Desk {
     /// When fields are wrong, the check is over, or this account captured the case or is responsible for it.
     pub fn note_sample(&self, id: RecordId, case: RecordId, input: &SampleResultInput) -> Result<(), DeskError> {
         self.allow(Ask::SeeFigures)?;
-        self.may_in_case(case, Ask::SeeCase)?;
+        self.may_in_case(case, Ask::NoteInCase)?;
         let mut problems = self.problems();
         let result: Option<SampleResult> = problems.word("result", &input.result);
         let mut fields: Vec<SampleField> =
@@ -422,9 +430,9 @@ impl Desk {
             if check.state() != SampleState::Open || check.outgoing {
                 return Err(VaultError::Conflict.into());
             }
-            let counts = check.counts();
-            if counts.results.iter().next().is_none() && !check.lines.is_empty() {
-                return Err(invalid("result", "sample-nothing"));
+            let counts = check.counts().told();
+            if !counts.is_whole() {
+                return Err(DeskError::Invalid(vec![FieldProblem::with("result", "sample-nothing", SAMPLE_MIN)]));
             }
             check.told = Some((counts.clone(), tx.now()));
             if let Some(partner) = check.partner {
@@ -455,8 +463,12 @@ impl Office {
     /// Draws the cases of a check, of clients who may be counted: who objected to that is not asked about it.
     fn drawn(&self, question: &SampleQuestion) -> Result<Vec<SampleLine>, DeskError> {
         let tables = self.index.read();
-        let is_in =
-            |case: &&CaseRow| question.period.contains(case.opened) && !case.clients.is_empty() && tables.counted(case);
+        let is_in = |case: &&CaseRow| {
+            question.period.contains(case.opened)
+                && !case.clients.is_empty()
+                && !case.handed_over
+                && tables.counted(case)
+        };
         let cases = tables.cases.values().map(Box::as_ref).filter(is_in).map(|case| case.id);
         let drawn = draw(question, &self.keys.office, cases);
         if drawn.len() < usize::from(SAMPLE_MIN) {

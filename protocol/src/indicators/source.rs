@@ -55,6 +55,8 @@ pub const CURRENCY: &str = "currency:";
 /// Answers that tell of the office's work and of nobody.
 const OF_WORK: [&str; 6] =
     ["code:service", "code:activity_kind", "number:women", "number:men", "number:children", "number:contacts"];
+/// Kinds of entries that tell of the office's work and of nobody.
+pub(crate) const KINDS_OF_WORK: [&str; 4] = ["service", "activity", "outreach", "meeting"];
 /// Columns of what somebody typed: their codes are words about people.
 const TYPED: [&str; 2] = ["area", "client_area"];
 
@@ -193,11 +195,11 @@ impl Source {
             },
             // What one person got, by what for.
             Self::Payments => Some(column).filter(|column| *column == "case_type"),
-            Self::Referrals => Some(column).filter(|column| matches!(*column, "partner" | "answer")),
+            Self::Referrals => Some(column).filter(|column| matches!(*column, "partner" | "answer" | "reason")),
             Self::Entries => match column.strip_prefix("client_") {
                 Some(of_client) => Some(of_client),
                 None => {
-                    let is_answer = [CODE, NUMBER, MONEY].iter().any(|begin| column.starts_with(begin));
+                    let is_answer = [CODE, NUMBER, MONEY, CURRENCY].iter().any(|begin| column.starts_with(begin));
                     Some(column).filter(|column| is_answer && !OF_WORK.contains(column))
                 }
             },

@@ -560,3 +560,37 @@ fn steps_are_months_quarters_or_years_and_fill_the_period() {
     assert_eq!(all("2000-01-01", "2026-11-30").last().unwrap(), "2026-01-01/2026-11-30", "the last of them");
     assert_eq!(all("2017-01-01", "2026-11-30").last().unwrap(), "2026-01-01/2026-11-30");
 }
+
+/// What would tell of somebody exactly is no agreement, in whatever source it is written.
+#[test]
+fn what_tells_of_somebody_by_another_name_is_refused() {
+    let refused = |source: Source, when: &str, change: &dyn Fn(&mut Indicator)| {
+        let mut one = by_nationality();
+        (one.source, one.when, one.by) = (SourceName(source), When::In(when.into()), Vec::new());
+        change(&mut one);
+        one.check().unwrap();
+        agreement(Rhythm::Quarter, vec![one]).check().unwrap_err()
+    };
+    let by = |column: &str| vec![By { column: column.into(), from: vec![], codes: vec![] }];
+    let is = |column: &str, code: &str| vec![Rule { column: column.into(), is: vec![code.into()], ..Rule::default() }];
+    let service = || is("kind", "service");
+    let typed = refused(Source::People, "first_case", &|one| one.by = by("area"));
+    assert!(typed.contains("somebody typed"), "{typed}");
+    let died =
+        refused(Source::Referrals, "sent", &|one| (one.of, one.by) = (is("reason", "died_or_missing"), by("service")));
+    assert!(died.contains("leaves the rest"), "{died}");
+    let feedback = refused(Source::Entries, "on", &|one| one.of = is("kind", "feedback"));
+    assert!(feedback.contains("what happened to somebody"), "{feedback}");
+    let all = refused(Source::Entries, "on", &|one| one.by = by("case_type"));
+    assert!(all.contains("what happened to somebody"), "{all}");
+    for column in ["client_sex", "code:service_outcome", "currency:cost"] {
+        let answers = refused(Source::Entries, "on", &|one| (one.of, one.by) = (service(), by(column)));
+        assert!(answers.contains("one person has many"), "{column}: {answers}");
+    }
+    let score = |one: &mut Indicator| one.measure = Measure::Median("last_score".into());
+    assert!(refused(Source::Assessments, "last", &score).contains("one person has many"));
+    let wages = refused(Source::Payments, "paid", &|one| one.by = by("case_type"));
+    assert!(wages.contains("many payments"), "{wages}");
+    let load = refused(Source::Workers, "since", &|_| ());
+    assert!(load.contains("do not leave"), "{load}");
+}

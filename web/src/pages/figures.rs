@@ -16,6 +16,7 @@ use casemesh_node::office::{
     TrendView,
 };
 use casemesh_node::policy::Ask;
+use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::Topic;
 use casemesh_protocol::statistics::Rhythm;
 use casemesh_protocol::time::{Day, Period};
@@ -123,6 +124,8 @@ pub(crate) struct TrendPage {
     form: Form,
     trend: TrendView,
     chart: Option<Lines>,
+    /// The grant whose work alone is asked for; empty for all.
+    grant: String,
     /// At a collector: the totals that it belongs to.
     collector: Option<String>,
 }
@@ -130,7 +133,7 @@ pub(crate) struct TrendPage {
 impl TrendPage {
     pub(crate) fn of(page: Page, trend: TrendView, collector: Option<String>) -> Self {
         let chart = charts::lines(&page, &trend);
-        Self { page, form: Form::default(), trend, chart, collector }
+        Self { page, form: Form::default(), trend, chart, grant: String::new(), collector }
     }
 }
 
@@ -153,11 +156,11 @@ async fn over_time(State(app): State<App>, signed: Signed, Query(asked): Query<B
     let from = if period.from.days_to(period.to) < 62 { year().unwrap_or(period.from) } else { period.from };
     let period = Period::new(from.min(period.from), period.to).unwrap_or(period);
     let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
-    let grant = asked.grant.parse().ok();
+    let Some(grant) = asked.grant() else { return signed.refused(&DeskError::NotFound) };
     match app.run(move || desk.trend(&figure, period, grant)).await {
         Ok(trend) => {
             let form = asked.days.shown(Some(period));
-            html(&TrendPage { form, ..TrendPage::of(signed.page, trend, None) })
+            html(&TrendPage { form, grant: asked.grant, ..TrendPage::of(signed.page, trend, None) })
         }
         Err(error) => signed.refused(&error),
     }
@@ -171,6 +174,8 @@ struct BehindPage {
     figure: FigureView,
     cell: Option<CellView>,
     cases: Vec<CaseSummary>,
+    /// Whether only the work that is counted for one grant is asked for.
+    of_grant: bool,
     /// How many are shown, and how many there are.
     shown: usize,
     total: usize,
@@ -189,6 +194,13 @@ struct Behind {
     grant: String,
 }
 
+impl Behind {
+    /// The grant that is asked for, if one is; nothing where what was asked is none.
+    fn grant(&self) -> Option<Option<RecordId>> {
+        if self.grant.is_empty() { Some(None) } else { self.grant.parse().ok().map(Some) }
+    }
+}
+
 /// The cases behind a number, for those who may see them.
 async fn behind(State(app): State<App>, signed: Signed, Query(asked): Query<Behind>) -> Response {
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
@@ -197,11 +209,12 @@ async fn behind(State(app): State<App>, signed: Signed, Query(asked): Query<Behi
     let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
     // What is no number of a cell asks for what is missing.
     let at: Option<usize> = asked.cell.parse().ok();
-    let grant = asked.grant.parse().ok();
+    let Some(grant) = asked.grant() else { return signed.refused(&DeskError::NotFound) };
     match app.run(move || desk.cases_behind(&figure, period, at, grant)).await {
         Ok((figure, cases, total)) => {
             let cell = at.and_then(|at| figure.cells.get(at)).cloned();
-            html(&BehindPage { page: signed.page, period, figure, cell, shown: cases.len(), cases, total })
+            let of_grant = grant.is_some();
+            html(&BehindPage { page: signed.page, period, figure, cell, of_grant, shown: cases.len(), cases, total })
         }
         Err(error) => signed.refused(&error),
     }

@@ -83,7 +83,7 @@ impl Tables {
             let of_case = all.entry(case.id).or_default();
             if entry.is_of("feedback") {
                 of_case.was_asked = true;
-            } else if of_case.risk.is_none_or(|known| (known.on, known.written) < (entry.on, entry.written)) {
+            } else if of_case.risk.is_none_or(|known| (known.on, known.at) < (entry.on, entry.at)) {
                 of_case.risk = Some(entry);
             }
         }

@@ -156,7 +156,7 @@ impl Tables {
         for (entry, case) in self.counted_entries(sight) {
             let Some(case) = case.filter(|_| entry.is_of("assessment")) else { continue };
             let (Some(area), Some(score)) = (entry.code("assessment_area"), entry.number("score")) else { continue };
-            let said = ((entry.on, entry.written), score);
+            let said = ((entry.on, entry.at), score);
             let line = lines.entry((case.id, area.code.as_str())).or_insert(Line {
                 case,
                 area,

@@ -304,10 +304,10 @@ pub struct TrendView {
     pub lines: Vec<LineView>,
     /// How many smaller classes are left out.
     pub more: usize,
-    /// How many things it covers in each step.
-    pub covered: Vec<u64>,
+    /// How many things it covers in each step; none where that is withheld.
+    pub covered: Vec<Option<u64>>,
     /// How many of them lack something.
-    pub missing: Vec<u64>,
+    pub missing: Vec<Option<u64>>,
 }
 
 /// A class over time.
@@ -331,18 +331,27 @@ impl TrendView {
     ) -> Self {
         let mut views: Vec<FigureView> = figures.iter().map(|figure| FigureView::of(figure, Some(indicator))).collect();
         views.iter_mut().enumerate().for_each(|(step, view)| mark(step, view));
+        // Of things that are counted, a step without any has none of them, as far as nobody withheld theirs; of a middle there is
+        // nothing then.
+        let nothing = |figure: &Figure, view: &FigureView| match indicator.measure {
+            _ if figure.covered.is_none() => (None, String::new()),
+            Measure::Median(_) => (None, String::new()),
+            _ if view.is_at_least => (Some(0), "≥ 0".to_owned()),
+            _ => (Some(0), "0".to_owned()),
+        };
+        let empty: Vec<(Option<i64>, String)> =
+            figures.iter().zip(&views).map(|(figure, view)| nothing(figure, view)).collect();
         let mut lines: BTreeMap<Vec<ClassView>, LineView> = BTreeMap::new();
         for (step, (figure, view)) in figures.iter().zip(&views).enumerate() {
             for (cell, shown) in figure.cells.iter().zip(&view.cells) {
-                // Of things that are counted, a step without any has none of them; of a middle there is nothing then.
-                let nothing = if matches!(indicator.measure, Measure::Median(_)) { None } else { Some(0) };
                 let line = lines.entry(shown.classes.clone()).or_insert_with(|| LineView {
                     classes: shown.classes.clone(),
-                    values: vec![nothing; steps.len()],
-                    written: vec![nothing.map(|_| "0".into()).unwrap_or_default(); steps.len()],
+                    values: empty.iter().map(|(value, _)| *value).collect(),
+                    written: empty.iter().map(|(_, written)| written.clone()).collect(),
                 });
                 if let (Some(value), Some(written)) = (line.values.get_mut(step), line.written.get_mut(step)) {
-                    let is_empty = nothing.is_none() && figure.covered == figure.missing;
+                    let is_middle = matches!(indicator.measure, Measure::Median(_));
+                    let is_empty = is_middle && figure.covered == figure.missing;
                     *value = cell.value.filter(|_| !is_empty);
                     let least = if shown.is_at_least { "≥ " } else { "" };
                     *written = shown
@@ -359,7 +368,7 @@ impl TrendView {
         });
         let more = lines.len().saturating_sub(LINES_MAX);
         lines.truncate(LINES_MAX);
-        let count = |of: fn(&Figure) -> Option<u64>| figures.iter().map(|one| of(one).unwrap_or_default()).collect();
+        let count = |of: fn(&Figure) -> Option<u64>| figures.iter().map(of).collect();
         Self {
             id: indicator.id.clone(),
             title: indicator.title.clone(),
