@@ -215,6 +215,8 @@ fn a_page_cookie_does_not_open_the_api_and_roles_bind_every_call() {
         }
         assert_eq!(get("/api/v1/cases/01a1ee565e0070008000000000000000"), 404);
         assert_eq!(get("/api/v1/nothing"), 404);
+        // A period has both its days.
+        assert_eq!(get("/api/v1/reports/01a1ee565e0070008000000000000000?from=2026-01-01"), 422);
     });
 }
 

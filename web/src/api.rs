@@ -316,11 +316,16 @@ pub(crate) struct Days {
     pub(crate) seen: Option<String>,
 }
 
+/// The period of two days.
+fn period(from: Day, to: Day) -> Result<Period, Problem> {
+    Period::new(from, to).ok_or_else(|| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", "the period ends before it starts")
+    })
+}
+
 impl Days {
     fn period(&self) -> Result<Period, Problem> {
-        Period::new(self.from, self.to).ok_or_else(|| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", "the period ends before it starts")
-        })
+        period(self.from, self.to)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Grants with their targets, and cases that belong together.
 
-use super::people::Problems;
 use super::{CodeView, Desk, DeskError, FieldProblem, GrantView, LinkedCaseView};
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
@@ -8,6 +7,7 @@ use crate::records::{Case, Grant, StaffRole};
 use crate::vault::Record;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::terms::Code;
+use casemesh_protocol::time::Period;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -88,30 +88,11 @@ impl Desk {
         let mut problems = self.problems();
         let name = problems.required_text("name", &input.name, NAME_BYTES_MAX);
         let donor = problems.text("donor", &input.donor, NAME_BYTES_MAX);
-        let day = |problems: &mut Problems, field: &str, text: &str| {
-            let day = problems.day(field, text);
-            if day.is_none() && text.trim().is_empty() {
-                problems.add(field, "required");
-            }
-            day
-        };
-        let (from, to) = (day(&mut problems, "from", &input.from), day(&mut problems, "to", &input.to));
-        if from.zip(to).is_some_and(|(from, to)| to < from) {
-            problems.add("to", "ends-before-start");
-        }
-        let number = |problems: &mut Problems, field: &str, text: &str| -> u32 {
-            let text = crate::names::ascii_digits(text.trim());
-            text.parse().unwrap_or_else(|_| {
-                if !text.is_empty() {
-                    problems.with(field, "not-a-number", &text);
-                }
-                0
-            })
-        };
-        let cases = number(&mut problems, "cases", &input.cases);
-        let entries = number(&mut problems, "entries", &input.entries);
+        let period = problems.period(&input.from, &input.to);
+        let cases = problems.number("cases", &input.cases).unwrap_or_default();
+        let entries = problems.number("entries", &input.entries).unwrap_or_default();
         problems.done()?;
-        let (Some(from), Some(to)) = (from, to) else { return Err(DeskError::NotFound) };
+        let Period { from, to } = period.ok_or(DeskError::NotFound)?;
         self.write("add_grant", move |tx| {
             let id = tx.fresh_id();
             tx.insert(&Grant { id, name, donor, from, to, cases, entries })?;

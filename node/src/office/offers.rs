@@ -1,6 +1,5 @@
 //! What offices offer: what this one says of itself, and the search for whoever can help.
 
-use super::people::Problems;
 use super::renewal::NewOnCard;
 use super::{Desk, DeskError, FieldProblem, FoundOffer, OfferView, OwnEntryView};
 use crate::names;
@@ -65,15 +64,6 @@ pub struct OfferSearch {
     pub language: String,
     /// The age of whoever needs it.
     pub age: String,
-}
-
-fn age(problems: &mut Problems, field: &str, text: &str) -> Option<u8> {
-    let text = names::ascii_digits(text.trim());
-    let age = text.parse::<u8>().ok();
-    if age.is_none() && !text.is_empty() {
-        problems.with(field, "not-a-number", &text);
-    }
-    age
 }
 
 /// Whether every word that is looked for begins a word of what there is.
@@ -165,7 +155,7 @@ impl Desk {
         let service = problems.code("service", "service_type", &input.service);
         let description = problems.line("description", &input.description);
         let (min_age, max_age) =
-            (age(&mut problems, "min_age", &input.min_age), age(&mut problems, "max_age", &input.max_age));
+            (problems.number("min_age", &input.min_age), problems.number("max_age", &input.max_age));
         if min_age.zip(max_age).is_some_and(|(from, to)| to < from) {
             problems.add("max_age", "ages-turned-round");
         }
@@ -209,7 +199,7 @@ impl Desk {
     pub(super) fn looked_for(&self, search: &OfferSearch) -> Result<(Option<Code>, Option<u8>), DeskError> {
         let mut problems = self.problems();
         let service = problems.optional_code("service", "service_type", &search.service);
-        let age = age(&mut problems, "age", &search.age);
+        let age = problems.number("age", &search.age);
         problems.done()?;
         Ok((service, age))
     }

@@ -18,7 +18,7 @@ use casemesh_protocol::terms::{
     ChildView, Code, ConsentGiver, ConsentMethod, ConsentTerms, FieldGroup, FieldState, Line, Purpose, SafeContact,
     Withheld, WithholdReason,
 };
-use casemesh_protocol::time::{Day, Timestamp};
+use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -224,6 +224,35 @@ impl Problems {
                 None
             }
         }
+    }
+
+    /// A day that is there.
+    pub(super) fn required_day(&mut self, field: &str, text: &str) -> Option<Day> {
+        if text.trim().is_empty() {
+            self.add(field, "required");
+        }
+        self.day(field, text)
+    }
+
+    /// A period, from the fields `from` and `to`: both its days are there.
+    pub(super) fn period(&mut self, from: &str, to: &str) -> Option<Period> {
+        let (from, to) = (self.required_day("from", from), self.required_day("to", to));
+        let (from, to) = from.zip(to)?;
+        let period = Period::new(from, to);
+        if period.is_none() {
+            self.add("to", "ends-before-start");
+        }
+        period
+    }
+
+    /// A whole number, or none.
+    pub(super) fn number<T: FromStr>(&mut self, field: &str, text: &str) -> Option<T> {
+        let text = crate::names::ascii_digits(text.trim());
+        let number = text.parse().ok();
+        if number.is_none() && !text.is_empty() {
+            self.with(field, "not-a-number", &text);
+        }
+        number
     }
 
     pub(super) fn line(&mut self, field: &str, text: &str) -> Line {

@@ -298,16 +298,7 @@ impl Desk {
         self.allow(Ask::KeepReports)?;
         let mut problems = self.problems();
         let words = problems.text("words", &input.words, WORDS_BYTES_MAX);
-        let planned = match crate::names::ascii_digits(input.planned.trim()) {
-            text if text.is_empty() => None,
-            text => {
-                let planned: Option<u64> = text.parse().ok();
-                if planned.is_none() {
-                    problems.with("planned", "not-a-number", &text);
-                }
-                planned
-            }
-        };
+        let planned = problems.number("planned", &input.planned);
         problems.done()?;
         let figure = figure.to_owned();
         self.write("save_report", move |tx| {

@@ -204,10 +204,7 @@ impl Desk {
         let mut problems = self.problems();
         let kind = if input.kind.is_empty() { Some(TaskKind::ToDo) } else { problems.word("kind", &input.kind) };
         let title = problems.required_text("title", &input.title, 400);
-        let due = problems.day("due", &input.due);
-        if due.is_none() && input.due.trim().is_empty() {
-            problems.add("due", "required");
-        }
+        let due = problems.required_day("due", &input.due);
         let owner = if input.owner.is_empty() { None } else { problems.word::<StaffId>("owner", &input.owner) };
         problems.done()?;
         let (Some(kind), Some(due)) = (kind, due) else { return Err(DeskError::NotFound) };

@@ -1,6 +1,6 @@
 //! Calls about figures: the office's own, over time, and reports that are made again.
 
-use super::{Answer, Body, Caller, DONE, Done, Made, Path, Problem, at_desk};
+use super::{Answer, Body, Caller, DONE, Done, Made, Path, Problem, at_desk, period};
 use crate::App;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -12,7 +12,7 @@ use casemesh_node::office::{
 };
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::Topic;
-use casemesh_protocol::time::{Day, Period};
+use casemesh_protocol::time::Day;
 use serde::Deserialize;
 
 /// Of which days, and which figures.
@@ -53,12 +53,6 @@ struct AskedDays {
     from: Option<Day>,
     #[serde(default)]
     to: Option<Day>,
-}
-
-fn period(from: Day, to: Day) -> Result<Period, Problem> {
-    Period::new(from, to).ok_or_else(|| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", "the period ends before it starts")
-    })
 }
 
 #[utoipa::path(get, path = "/api/v1/figures", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = FiguresView), (status = 403, body = Problem)))]
@@ -102,7 +96,14 @@ async fn saved_report(
     caller: Caller,
     Query(asked): Query<AskedDays>,
 ) -> Answer<SavedReportView> {
-    let period = asked.from.zip(asked.to).map(|(from, to)| period(from, to)).transpose()?;
+    let period = match (asked.from, asked.to) {
+        (None, None) => None,
+        (Some(from), Some(to)) => Some(period(from, to)?),
+        _ => {
+            let said = "a period has both days: say from and to, or neither";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "error-invalid", said));
+        }
+    };
     at_desk(&app, move || caller.desk.saved_report(id, period)).await
 }
 

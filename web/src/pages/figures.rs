@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
+use casemesh_node::names::ascii_digits;
 use casemesh_node::office::{
     CaseSummary, CellView, DeskError, FieldProblem, FigureView, FiguresView, HandedOut, QualityView, ReportView, Scope,
     TrendView,
@@ -65,12 +66,16 @@ pub(crate) fn period(from: &str, to: &str) -> Result<Option<Period>, Vec<FieldPr
         return Ok(None);
     }
     let day = |field: &str, text: &str| -> Result<Day, FieldProblem> {
-        text.trim().parse().map_err(|_| FieldProblem::with(field, "not-a-day", text))
+        let text = ascii_digits(text.trim());
+        match text.is_empty() {
+            true => Err(FieldProblem::new(field, "required")),
+            false => text.parse().map_err(|_| FieldProblem::with(field, "not-a-day", &text)),
+        }
     };
     match (day("from", from), day("to", to)) {
         (Ok(from), Ok(to)) => match Period::new(from, to) {
             Some(period) => Ok(Some(period)),
-            None => Err(vec![FieldProblem::new("to", "in-the-past")]),
+            None => Err(vec![FieldProblem::new("to", "ends-before-start")]),
         },
         (from, to) => Err([from.err(), to.err()].into_iter().flatten().collect()),
     }
@@ -150,7 +155,7 @@ impl TrendPage {
 /// A figure over time: over the period, or, where that is short, over the year until its end.
 async fn over_time(State(app): State<App>, signed: Signed, Query(asked): Query<Behind>) -> Response {
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
-        return figures_page(&app, signed, asked.days, Vec::new()).await;
+        return figures_page(&app, signed, asked.days).await;
     };
     let year = || Some(Rhythm::Month.around(period.to.plus_days(-334))?.from);
     let from = if period.from.days_to(period.to) < 62 { year().unwrap_or(period.from) } else { period.from };
@@ -204,7 +209,7 @@ impl Behind {
 /// The cases behind a number, for those who may see them.
 async fn behind(State(app): State<App>, signed: Signed, Query(asked): Query<Behind>) -> Response {
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
-        return figures_page(&app, signed, asked.days, Vec::new()).await;
+        return figures_page(&app, signed, asked.days).await;
     };
     let (desk, figure) = (signed.desk.clone(), asked.figure.clone());
     // What is no number of a cell asks for what is missing.
@@ -246,7 +251,7 @@ async fn quality(State(app): State<App>, signed: Signed) -> Response {
 /// The report as a table for a spreadsheet: a line for each cell, with what is missing and excluded beside it.
 async fn report_table(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
     let Ok(Some(period)) = period(&days.from, &days.to) else {
-        return figures_page(&app, signed, days, Vec::new()).await;
+        return figures_page(&app, signed, days).await;
     };
     let (desk, scope) = (signed.desk.clone(), days.scope());
     let report = match app.run(move || desk.report(period, scope)).await {
@@ -301,12 +306,12 @@ pub(crate) fn saved(signed: &Signed, figures: &[FigureView], name: &str, is_work
     }
 }
 
-async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<FieldProblem>) -> Response {
+async fn figures_page(app: &App, signed: Signed, days: Days) -> Response {
     let today = signed.desk.today();
     let month_start = Day::new(today.year(), today.month(), 1).unwrap_or(today);
-    let (period, mut problems) = match period(&days.from, &days.to) {
-        Ok(period) => (period.or_else(|| Period::new(month_start, today)), problems),
-        Err(wrong) => (None, wrong),
+    let (period, problems) = match period(&days.from, &days.to) {
+        Ok(period) => (period.or_else(|| Period::new(month_start, today)), Vec::new()),
+        Err(problems) => (None, problems),
     };
     let (desk, scope, topic) = (signed.desk.clone(), days.scope(), days.topic.clone());
     let loaded = app.run(move || period.map(|period| Ok((desk.figures(period)?, desk.report(period, scope)?)))).await;
@@ -323,7 +328,7 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
     }
     let form = days.shown(period);
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let form = form.with_problems(std::mem::take(&mut problems));
+    let form = form.with_problems(problems);
     let (approves, mends) = (signed.desk.may(Ask::ApproveTable), signed.desk.may(Ask::Register));
     html_with(
         status,
@@ -332,5 +337,23 @@ async fn figures_page(app: &App, signed: Signed, days: Days, problems: Vec<Field
 }
 
 async fn show(State(app): State<App>, signed: Signed, Query(days): Query<Days>) -> Response {
-    figures_page(&app, signed, days, Vec::new()).await
+    figures_page(&app, signed, days).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_has_two_days_in_order_in_any_digits() {
+        let wrong = |from: &str, to: &str| {
+            let all = period(from, to).unwrap_err();
+            all.iter().map(|one| format!("{} {}", one.field, one.problem)).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(wrong("", "2026-01-31"), "from required");
+        assert_eq!(wrong("soon", " "), "from not-a-day, to required");
+        assert_eq!(wrong("2026-02-01", "2026-01-31"), "to ends-before-start");
+        assert_eq!(period("", "").unwrap(), None);
+        assert_eq!(period("٢٠٢٦-٠١-٠١", "2026-01-31").unwrap().unwrap().to_string(), "2026-01-01/2026-01-31");
+    }
 }
