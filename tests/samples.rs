@@ -132,6 +132,8 @@ fn a_sample_is_drawn_here_asked_by_others_than_who_wrote_it_and_only_counts_leav
     assert!(mate.sample_sheet(waiting.id).unwrap().lines.is_empty(), "nor does anybody look it up again");
 
     // An office checks itself, and nobody learns of a case that they may not see; it says no to another, with a reason that stays.
+    let long_ago = SampleInput { from: "2001-01-01".into(), to: "2001-12-31".into(), ..asked(&mate, "", "5") };
+    assert_eq!(problem(mate.ask_sample(&long_ago)), "count: sample-few");
     let own = mate.ask_sample(&asked(&mate, "", "200")).unwrap();
     assert_eq!(mate.sample_sheet(own).unwrap().lines.len(), 5);
     seal(&worker, cases[0]);

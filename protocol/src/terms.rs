@@ -339,6 +339,12 @@ pub struct SafeContact {
 }
 
 impl SafeContact {
+    /// Whether there is any way that is safe.
+    #[must_use]
+    pub fn has_way(&self) -> bool {
+        self.call || self.text || self.voicemail || self.post
+    }
+
     /// The rule without words that a person wrote: what may be known before acceptance.
     #[must_use]
     pub fn without_words(&self) -> Self {

@@ -6,7 +6,7 @@ use super::tasks::{NewTask, add_task};
 use super::{Desk, DeskError, FieldProblem, GlassView};
 use crate::index::{CaseRow, Ids, Tables};
 use crate::policy::{Ask, Relation};
-use crate::records::{Asked, Case, Glass, Person, PersonRef, Settled, Staff, TaskKind, TaskTitle};
+use crate::records::{Asked, Case, Glass, Person, PersonRef, Settled, Staff, TaskKind, TaskTitle, Tier};
 use crate::vault::{Record, Tx};
 use casemesh_protocol::id::{RecordId, StaffId};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,11 @@ impl Desk {
 
     pub(super) fn sees(&self, tables: &Tables, case: &CaseRow) -> bool {
         self.may(Ask::SeeCase(self.relation_in(tables, case)))
+    }
+
+    /// Whether entries of a case that are for some alone are for this account, too.
+    pub(super) fn sees_tier(&self, tables: &Tables, case: &CaseRow, tier: Tier) -> bool {
+        tier == Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(tables, case)))
     }
 
     /// Whether a person exists for this account: unless all of their cases are for others alone, or this account is on

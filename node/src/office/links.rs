@@ -5,7 +5,6 @@ use super::{Desk, DeskError, SharedBy, SharedPerson};
 use crate::index::{JourneyRow, Tables};
 use crate::names;
 use crate::policy::Ask;
-use crate::records::Tier;
 use casemesh_protocol::id::RecordId;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -123,8 +122,7 @@ impl Desk {
         }
         for (case, mut places) in journeys {
             let Some(row) = tables.cases.get(&case) else { continue };
-            let sees_tiers = self.may(Ask::SeeTiers(self.relation_in(tables, row)));
-            places.retain(|place| sees_tiers || place.tier == Tier::Normal);
+            places.retain(|place| self.sees_tier(tables, row, place.tier));
             places.sort_by_key(|place| place.on);
             let clients = seen_clients(case);
             for (from, to) in places.iter().zip(places.iter().skip(1)) {

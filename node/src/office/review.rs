@@ -3,7 +3,7 @@
 use super::{CodeView, Desk, DeskError, ReviewCase, ReviewRow, ReviewView};
 use crate::index::{CaseRow, Tables};
 use crate::policy::Ask;
-use crate::records::{TaskKind, Tier};
+use crate::records::TaskKind;
 use casemesh_protocol::id::StaffId;
 use casemesh_protocol::time::{Day, Period};
 use std::collections::BTreeMap;
@@ -108,8 +108,8 @@ impl Desk {
         let today = self.today();
         let tables = self.office.index.read();
         let occupied = tables.entries.occupied(today, |case, tier| {
-            let Some(row) = tables.cases.get(&case).filter(|row| self.sees(&tables, row)) else { return false };
-            tier == Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(&tables, row)))
+            let row = tables.cases.get(&case).filter(|row| self.sees(&tables, row));
+            row.is_some_and(|row| self.sees_tier(&tables, row, tier))
         });
         let view = |one: crate::index::Occupied| super::PlaceView {
             free: one.places.map(|places| i64::from(places) - i64::from(one.taken)),

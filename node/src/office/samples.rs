@@ -6,8 +6,8 @@ use super::outward::Outward;
 use super::{CodeView, Desk, DeskError, FieldProblem, Office};
 use crate::index::CaseRow;
 use crate::policy::Ask;
-use crate::records::{Case, PaymentKind, Person, SampleCheck, SampleLine, SampleState, Seen, Tier};
-use crate::vault::{Record, VaultError};
+use crate::records::{Case, PaymentKind, Person, SampleCheck, SampleLine, SampleState, Seen};
+use crate::vault::{Record, Tx, VaultError};
 use casemesh_crypto::random::os_rng;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
@@ -20,9 +20,10 @@ use casemesh_protocol::terms::SafeContact;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// So many checks of one coordinator wait at a time; more are let go.
+/// So many checks of one coordinator wait at a time; what more it asks is declined at once.
 const WAITING_MAX: usize = 10;
 /// So many checks are shown.
 const SHOWN_MAX: usize = 100;
@@ -151,10 +152,6 @@ pub struct SampleSheet {
     pub lines: Vec<SampleLineView>,
 }
 
-fn invalid(field: &str, problem: &str) -> DeskError {
-    DeskError::Invalid(vec![FieldProblem::new(field, problem)])
-}
-
 impl Desk {
     /// The checks of this office and, at a collector, of others.
     ///
@@ -216,17 +213,7 @@ impl Desk {
         let is_own = input.office.trim().is_empty();
         self.allow(if is_own { Ask::ApproveTable } else { Ask::SeeCollected })?;
         let mut problems = self.problems();
-        let (from, to) = (problems.day("from", &input.from), problems.day("to", &input.to));
-        let period = from.zip(to).and_then(|(from, to)| Period::new(from, to));
-        match (from, to) {
-            (Some(_), Some(_)) if period.is_none() => problems.add("to", "ends-before-start"),
-            (Some(_), Some(_)) => {}
-            (from, to) => {
-                let missing = [("from", from, &input.from), ("to", to, &input.to)];
-                let empty = missing.into_iter().filter(|(_, day, text)| day.is_none() && text.trim().is_empty());
-                empty.for_each(|(field, ..)| problems.add(field, "required"));
-            }
-        }
+        let period = problems.period(&input.from, &input.to);
         let count: Option<u16> = crate::names::ascii_digits(input.count.trim()).parse().ok();
         let count = count.filter(|count| (SAMPLE_MIN..=SAMPLE_MAX).contains(count));
         if count.is_none() {
@@ -247,7 +234,7 @@ impl Desk {
         let (Some(period), Some(count)) = (period, count) else { return Err(DeskError::NotFound) };
         let question = SampleQuestion { question: ThreadId::random(&mut os_rng()), period, count };
         let drawn = match is_own {
-            true => self.office.drawn(&question)?,
+            true => self.office.drawn(&question, "count")?,
             false => Vec::new(),
         };
         let id = self.write("ask_sample", move |tx| {
@@ -279,14 +266,9 @@ impl Desk {
         };
         problems.done()?;
         let asked = self.office.index.read().samples.get(&id).map(|check| check.question).ok_or(DeskError::NotFound)?;
-        let drawn = if takes_part { self.office.drawn(&asked)? } else { Vec::new() };
-        self.write("answer_sample", move |tx| {
-            let mut sealed = tx.get::<SampleCheck>(SampleCheck::TOP, id)?.ok_or(DeskError::NotFound)?;
-            let check = &mut sealed.record;
-            let partner = check.partner.filter(|_| !check.outgoing).ok_or(DeskError::NotFound)?;
-            if check.state() != SampleState::Waiting {
-                return Err(VaultError::Conflict.into());
-            }
+        let drawn = if takes_part { self.office.drawn(&asked, "takes_part")? } else { Vec::new() };
+        self.change_sample("answer_sample", id, SampleState::Waiting, move |tx, check| {
+            let partner = check.partner.ok_or(DeskError::NotFound)?;
             (check.by, check.reason, check.declined) = (tx.staff(), reason, !takes_part);
             if takes_part {
                 (check.agreed, check.lines) = (Some(tx.now()), drawn);
@@ -295,10 +277,29 @@ impl Desk {
             let answer = SampleAnswer { question: check.question.question, said };
             Outward::control(Control::sample_answer(partner, answer)).queue(tx)?;
             tx.about(id);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
+            Ok(())
         })?;
         self.office.release_outbox();
         Ok(())
+    }
+
+    /// Changes a check of this office's own cases that stands so; one that stands otherwise was changed by somebody else.
+    fn change_sample(
+        &self,
+        action: &'static str,
+        id: RecordId,
+        state: SampleState,
+        change: impl FnOnce(&mut Tx<'_>, &mut SampleCheck) -> Result<(), DeskError> + Send + 'static,
+    ) -> Result<(), DeskError> {
+        self.write(action, move |tx| {
+            let sealed = tx.get::<SampleCheck>(SampleCheck::TOP, id)?.filter(|sealed| !sealed.record.outgoing);
+            let mut sealed = sealed.ok_or(DeskError::NotFound)?;
+            if sealed.record.state() != state {
+                return Err(VaultError::Conflict.into());
+            }
+            change(tx, &mut sealed.record)?;
+            Ok(tx.update(&sealed.record, sealed.revision)?)
+        })
     }
 
     /// The call sheet of a check: who is asked, how, and what the record says.
@@ -332,11 +333,8 @@ impl Desk {
         let tables = self.office.index.read();
         let mut all: BTreeMap<RecordId, Done> = BTreeMap::new();
         for entry in tables.entries.rows().filter(|entry| cases.contains(&entry.about) && entry.is_of("service")) {
-            let is_open = entry.tier == Tier::Normal
-                || tables
-                    .cases
-                    .get(&entry.about)
-                    .is_some_and(|row| self.may(Ask::SeeTiers(self.relation_in(&tables, row))));
+            let row = tables.cases.get(&entry.about);
+            let is_open = row.is_some_and(|row| self.sees_tier(&tables, row, entry.tier));
             let of_case = all.entry(entry.about).or_default();
             let service = entry.code("service").filter(|_| is_open).map(CodeView::from);
             of_case.services.extend(service.filter(|service| !of_case.services.contains(service)));
@@ -359,7 +357,6 @@ impl Desk {
             None => None,
         };
         let safe_contact = person.as_ref().map(|person| person.safe_contact.clone()).unwrap_or_default();
-        let has_safe_way = safe_contact.call || safe_contact.text || safe_contact.voicemail || safe_contact.post;
         let telephone = person.as_ref().and_then(|person| person.telephone.value().cloned());
         let done = done.cloned().unwrap_or_default();
         Ok(Some(SampleLineView {
@@ -368,7 +365,7 @@ impl Desk {
             client: person.as_ref().map(Person::display_name).unwrap_or_default(),
             // Where no call and no message is safe the number is not on the sheet.
             telephone: telephone.filter(|_| safe_contact.call || safe_contact.text).unwrap_or_default(),
-            has_safe_way,
+            has_safe_way: safe_contact.has_way(),
             safe_contact,
             case_type: case.case_type.value().map(CodeView::from),
             opened: case.opened,
@@ -401,20 +398,16 @@ impl Desk {
             fields.clear();
         }
         problems.done()?;
-        self.write("note_sample", move |tx| {
-            let mut sealed = tx.get::<SampleCheck>(SampleCheck::TOP, id)?.ok_or(DeskError::NotFound)?;
-            if sealed.record.state() != SampleState::Open || sealed.record.outgoing {
-                return Err(VaultError::Conflict.into());
-            }
+        self.change_sample("note_sample", id, SampleState::Open, move |tx, check| {
             let of_case = tx.get::<Case>(Case::TOP, case)?.ok_or(DeskError::NotFound)?;
             let (staff, at) = (tx.staff(), tx.now());
             if staff.is_none_or(|staff| !may_ask(&of_case.record, staff)) {
-                return Err(invalid("result", "sample-own"));
+                return Err(DeskError::Invalid(vec![FieldProblem::new("result", "sample-own")]));
             }
-            let line = sealed.record.lines.iter_mut().find(|line| line.case == case).ok_or(DeskError::NotFound)?;
+            let line = check.lines.iter_mut().find(|line| line.case == case).ok_or(DeskError::NotFound)?;
             (line.result, line.fields, line.by, line.at) = (result, fields, staff, Some(at));
             tx.about(case);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
+            Ok(())
         })
     }
 
@@ -424,12 +417,7 @@ impl Desk {
     /// When nothing was asked yet, it is over, or the account may not.
     pub fn tell_sample(&self, id: RecordId) -> Result<(), DeskError> {
         self.allow(Ask::ApproveTable)?;
-        self.write("tell_sample", move |tx| {
-            let mut sealed = tx.get::<SampleCheck>(SampleCheck::TOP, id)?.ok_or(DeskError::NotFound)?;
-            let check = &mut sealed.record;
-            if check.state() != SampleState::Open || check.outgoing {
-                return Err(VaultError::Conflict.into());
-            }
+        self.change_sample("tell_sample", id, SampleState::Open, move |tx, check| {
             let counts = check.counts().told();
             if !counts.is_whole() {
                 return Err(DeskError::Invalid(vec![FieldProblem::with("result", "sample-nothing", SAMPLE_MIN)]));
@@ -440,7 +428,7 @@ impl Desk {
                 Outward::control(Control::sample_answer(partner, answer)).queue(tx)?;
             }
             tx.about(id);
-            Ok(tx.update(&sealed.record, sealed.revision)?)
+            Ok(())
         })?;
         self.office.release_outbox();
         Ok(())
@@ -460,8 +448,9 @@ struct Done {
 }
 
 impl Office {
-    /// Draws the cases of a check, of clients who may be counted: who objected to that is not asked about it.
-    fn drawn(&self, question: &SampleQuestion) -> Result<Vec<SampleLine>, DeskError> {
+    /// Draws the cases of a check, of clients who may be counted: who objected to that is not asked about it. Where there are too few,
+    /// the field that asked for them is wrong.
+    fn drawn(&self, question: &SampleQuestion, field: &str) -> Result<Vec<SampleLine>, DeskError> {
         let tables = self.index.read();
         let is_in = |case: &&CaseRow| {
             question.period.contains(case.opened)
@@ -472,7 +461,7 @@ impl Office {
         let cases = tables.cases.values().map(Box::as_ref).filter(is_in).map(|case| case.id);
         let drawn = draw(question, &self.keys.office, cases);
         if drawn.len() < usize::from(SAMPLE_MIN) {
-            return Err(DeskError::Invalid(vec![FieldProblem::with("takes_part", "sample-few", SAMPLE_MIN)]));
+            return Err(DeskError::Invalid(vec![FieldProblem::with(field, "sample-few", SAMPLE_MIN)]));
         }
         Ok(drawn.into_iter().map(SampleLine::of).collect())
     }
@@ -491,9 +480,9 @@ impl Office {
         }
         let (waiting, is_known) = {
             let tables = self.index.read();
-            let of_theirs = |check: &&std::sync::Arc<SampleCheck>| !check.outgoing && check.partner == Some(from);
-            let waits = |check: &&std::sync::Arc<SampleCheck>| check.state() == SampleState::Waiting;
-            let is_it = |check: &std::sync::Arc<SampleCheck>| check.question.question == question.question;
+            let of_theirs = |check: &&Arc<SampleCheck>| !check.outgoing && check.partner == Some(from);
+            let waits = |check: &&Arc<SampleCheck>| check.state() == SampleState::Waiting;
+            let is_it = |check: &Arc<SampleCheck>| check.question.question == question.question;
             let theirs = || tables.samples.values().filter(of_theirs);
             (theirs().filter(waits).count(), theirs().any(is_it))
         };
@@ -522,7 +511,7 @@ impl Office {
     ) -> Result<Taken, DeskError> {
         let asked = {
             let tables = self.index.read();
-            let is_it = |check: &&std::sync::Arc<SampleCheck>| {
+            let is_it = |check: &&Arc<SampleCheck>| {
                 check.outgoing && check.partner == Some(from) && check.question.question == answer.question
             };
             tables.samples.values().find(is_it).map(|check| check.id)
