@@ -177,6 +177,16 @@ pub enum When {
     During(String, String),
 }
 
+impl When {
+    /// The columns of days that it is about.
+    pub fn days(&self) -> Vec<&str> {
+        match self {
+            Self::In(day) => vec![day],
+            Self::AtEnd(from, until) | Self::AtStart(from, until) | Self::During(from, until) => vec![from, until],
+        }
+    }
+}
+
 /// What is computed of the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -288,13 +298,7 @@ impl Indicator {
         if self.title.get("en").is_none_or(|title| title.trim().is_empty()) {
             return Err("it has no title in English: title.en".into());
         }
-        match &self.when {
-            When::In(day) => self.needs(day, ColumnKind::Day)?,
-            When::AtEnd(from, until) | When::AtStart(from, until) | When::During(from, until) => {
-                self.needs(from, ColumnKind::Day)?;
-                self.needs(until, ColumnKind::Day)?;
-            }
-        }
+        self.when.days().into_iter().try_for_each(|day| self.needs(day, ColumnKind::Day))?;
         if let Measure::Sum(column) | Measure::Median(column) = &self.measure {
             self.needs(column, ColumnKind::Number)?;
         }
@@ -372,7 +376,7 @@ impl Indicator {
     }
 
     /// The columns that it names beside its days.
-    fn columns(&self) -> impl Iterator<Item = &str> {
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
         let measured = match &self.measure {
             Measure::Sum(column) | Measure::Median(column) => Some(column),
             Measure::Count | Measure::Offices => None,

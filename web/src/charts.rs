@@ -43,23 +43,19 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(i64, i64, String)>,
 }
 
-/// What steps in time are called: a month, a quarter or a year by its usual name, anything else by its first day.
+/// What steps in time are called: a month, a quarter or a year by its usual name, also where it is cut off.
 pub(crate) fn step_name(step: &Period) -> String {
     let (from, to) = (step.from, step.to);
-    let months = i32::from(to.month()) - i32::from(from.month()) + 1;
-    let is_year = from.year() == to.year();
-    match months {
-        12 if is_year => from.year().to_string(),
-        1 if is_year => format!("{}-{:02}", from.year(), from.month()),
-        2..=3 if is_year && (from.month() - 1) / 3 == (to.month() - 1) / 3 => {
-            format!(
-                "{} {}",
-                from.year(),
-                ["I", "II", "III", "IV"].get(usize::from((from.month() - 1) / 3)).unwrap_or(&"")
-            )
-        }
-        _ => from.year().to_string(),
+    let year = from.year();
+    let quarter = |month: u8| (month - 1) / 3;
+    let is_in_year = year == to.year();
+    if is_in_year && from.month() == to.month() {
+        return format!("{year}-{:02}", from.month());
     }
+    if is_in_year && quarter(from.month()) == quarter(to.month()) {
+        return format!("{year} {}", ["I", "II", "III", "IV"].get(usize::from(quarter(from.month()))).unwrap_or(&""));
+    }
+    year.to_string()
 }
 
 /// A round number that a few of reach a value.
@@ -165,7 +161,7 @@ pub(crate) fn stack(page: &Page, figure: &FigureView) -> Option<Stack> {
         return None;
     }
     let value = |cells: &CrossRow<'_>, at: usize| {
-        cells.get(at).copied().flatten().and_then(|(_, cell)| number(cell)).unwrap_or(0).max(0)
+        cells.get(at).copied().flatten().and_then(|(_, cell)| number(cell)).unwrap_or(0)
     };
     let sum = |cells: &CrossRow<'_>| columns.iter().map(|at| value(cells, *at)).sum::<i64>();
     let longest = rows.iter().map(|(_, cells)| sum(cells)).max().filter(|longest| *longest > 0)?;

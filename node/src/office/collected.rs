@@ -1,7 +1,7 @@
 //! What a collector holds: the tables that offices told, their totals, by region and over time, who told in time, and who sent whom
 //! where.
 
-use super::figures::{CellView, ClassView, FigureView, TrendView};
+use super::figures::{CellView, ClassView, FigureView, Step, TrendView};
 use super::tables::views;
 use super::{Desk, DeskError};
 use crate::index::Tables;
@@ -403,25 +403,19 @@ impl Desk {
         let is_in = |office: &OfficeId| region.is_none_or(|region| region_of(directory, office) == region);
         let tables = self.office.index.read();
         let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == agreement);
-        let steps: BTreeSet<Period> = of_it.map(|collected| collected.table.period).collect();
-        let steps: Vec<Period> = steps.into_iter().rev().take(STEPS_MAX).rev().collect();
-        let (mut shown, mut figures, mut all_held) = (Vec::new(), Vec::new(), Vec::new());
-        for step in steps {
+        let periods: BTreeSet<Period> = of_it.map(|collected| collected.table.period).collect();
+        let step = |period: Period| {
+            let held = Held::of(&tables, agreement, period, is_in);
             // What was told of another version was told of another question.
-            let held = Held::of(&tables, agreement, step, is_in);
-            let found = held.total().into_iter().find(|one| one.indicator.as_str() == figure);
-            if let Some(found) = found.filter(|_| held.version == known.map(|known| known.version)) {
-                shown.push(step);
-                figures.push(found);
-                all_held.push(held);
-            }
-        }
-        let mark = |step: usize, view: &mut FigureView| {
-            if let (Some(held), Some(total)) = (all_held.get(step), figures.get(step)) {
-                held.mark(total, view);
-            }
+            let total = Some(held.total()).filter(|_| held.version == known.map(|known| known.version));
+            let figure = total?.into_iter().find(|one| one.indicator.as_str() == figure)?;
+            let mut view = FigureView::of(&figure, Some(one));
+            held.mark(&figure, &mut view);
+            Some(Step { period, figure, view })
         };
-        Ok(TrendView::of(one, shown, &figures, mark))
+        let steps: Vec<Period> = periods.into_iter().rev().take(STEPS_MAX).rev().collect();
+        let steps: Vec<Step> = steps.into_iter().filter_map(step).collect();
+        Ok(TrendView::of(one, &steps))
     }
 
     /// Whether this node collects.

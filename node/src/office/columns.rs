@@ -9,11 +9,12 @@ use crate::policy::Actor;
 use crate::records::{RegisterLine, Request, Tier};
 use crate::vocabulary::Vocabulary;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::indicators::{Codes, Column, Columns, Indicator, Measure, SEVERAL, Source, When};
+use casemesh_protocol::indicators::{Codes, Column, Columns, Indicator, SEVERAL, Source};
 use casemesh_protocol::statistics::word_code;
-use casemesh_protocol::terms::Code;
+use casemesh_protocol::terms::{Code, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Rules;
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,17 +28,7 @@ impl<'a> Wanted<'a> {
         let mut all = BTreeSet::new();
         for one in indicators {
             let source = one.source.0;
-            match &one.when {
-                When::In(day) => drop(all.insert((source, day.as_str()))),
-                When::AtEnd(from, until) | When::AtStart(from, until) | When::During(from, until) => {
-                    all.extend([(source, from.as_str()), (source, until.as_str())]);
-                }
-            }
-            if let Measure::Sum(column) | Measure::Median(column) = &one.measure {
-                all.insert((source, column.as_str()));
-            }
-            all.extend(one.by.iter().map(|by| (source, by.column.as_str())));
-            all.extend(one.of.iter().chain(&one.share).map(|rule| (source, rule.column.as_str())));
+            all.extend(one.when.days().into_iter().chain(one.columns()).map(|column| (source, column)));
         }
         Self(all)
     }
@@ -194,9 +185,19 @@ fn as_all_call_it(words: &Vocabulary, code: &Code) -> Option<Code> {
     words.counts_as(code).or_else(ours).or_else(by_id)
 }
 
-fn codes<'a>(all: impl Iterator<Item = Option<&'a Code>>) -> Column {
+fn codes<C: Borrow<Code>>(all: impl Iterator<Item = Option<C>>) -> Column {
     let mut codes = Codes::default();
-    all.for_each(|code| codes.push(code));
+    all.for_each(|code| codes.push(code.as_ref().map(Borrow::borrow)));
+    Column::Code(codes)
+}
+
+/// In which currency each amount is.
+fn currencies(all: impl Iterator<Item = Option<Money>>) -> Column {
+    let mut codes = Codes::default();
+    for money in all {
+        let currency = money.map(|money| money.currency.to_string());
+        codes.push_word(currency.as_deref(), |one| word_code("currency", one));
+    }
     Column::Code(codes)
 }
 
@@ -240,14 +241,12 @@ fn of_person(person: &PersonRow, name: &str, on: Day) -> Option<Code> {
 /// A trait of the one client of each of these cases; of several clients, that they are several.
 fn of_client<'a>(tables: &Tables, cases: impl Iterator<Item = Option<&'a CaseRow>>, name: &str) -> Column {
     let several = word_code(name, SEVERAL);
-    let mut all = Codes::default();
-    for case in cases {
-        let code = case.and_then(|case| match case.clients.as_ref() {
+    codes(cases.map(|case| {
+        let case = case?;
+        match case.clients.as_ref() {
             [one] => of_person(tables.persons.get(&tables.standing(*one))?, name, case.opened),
             [] => None,
             _ => several.clone(),
-        });
-        all.push(code.as_ref());
-    }
-    Column::Code(all)
+        }
+    }))
 }

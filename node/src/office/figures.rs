@@ -1,7 +1,10 @@
 //! What an office sees of its own work: the numbers that its network asks for, its report, and who its cases are about.
 
+mod trend;
 mod view;
 
+pub(super) use trend::Step;
+pub use trend::{LineView, TrendView};
 pub use view::*;
 
 use super::columns::{AllColumns, Sight, Wanted};
@@ -11,7 +14,7 @@ use crate::indicators;
 use crate::policy::Ask;
 use crate::records::{StaffRole, Tier};
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Indicator, Topic, compute, rows_behind};
+use casemesh_protocol::indicators::{Indicator, Topic, rows_behind};
 use casemesh_protocol::statistics;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Period;
@@ -123,9 +126,7 @@ impl Desk {
             return known;
         }
         let leads = reports || self.may(Ask::HandOver);
-        let sees_tier = |case: &CaseRow, tier: Tier| {
-            reports || tier == Tier::Normal || self.may(Ask::SeeTiers(self.relation_in(tables, case)))
-        };
+        let sees_tier = |case: &CaseRow, tier: Tier| reports || self.sees_tier(tables, case, tier);
         let sight = Sight {
             case: &|case| reports || self.sees(tables, case),
             tier: &sees_tier,
@@ -229,11 +230,10 @@ impl Desk {
         let wanted = Wanted::by(std::iter::once(one));
         let reports = self.has_role(StaffRole::Reporting);
         let counted = self.counted_columns(&tables, &wanted, (reports, grant));
-        let outcome = compute(one, counted.of(source), period);
-        let view = FigureView::of(&statistics::whole(one, counted.of(source), period), Some(one));
+        let figure = statistics::whole(one, counted.of(source), period);
         let classes = match cell {
             None => None,
-            Some(at) => Some(outcome.cells.get(at).ok_or(DeskError::NotFound)?.classes.as_slice()),
+            Some(at) => Some(figure.cells.as_slice().get(at).ok_or(DeskError::NotFound)?.classes.as_slice()),
         };
         // Who reports counts cases that they do not see: behind a number stand those that are seen.
         let all = if reports { self.counted_columns(&tables, &wanted, (false, grant)) } else { counted };
@@ -243,7 +243,7 @@ impl Desk {
         let mut found: Vec<&CaseRow> = cases.filter(|case| self.sees(&tables, case)).collect();
         found.sort_unstable_by_key(|case| std::cmp::Reverse((case.opened, case.id)));
         let shown = found.iter().take(BEHIND_MAX).map(|case| self.summary(&tables, case)).collect();
-        Ok((view, shown, found.len()))
+        Ok((FigureView::of(&figure, Some(one)), shown, found.len()))
     }
 
     /// The indicators of a period, over what this account counts.
@@ -289,7 +289,11 @@ impl Desk {
         let all = self.counted_columns(&self.office.index.read(), &wanted, (reports, grant));
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         let columns = all.of(one.source.0);
-        let figures: Vec<_> = steps.iter().map(|step| statistics::whole(one, columns, *step)).collect();
-        Ok(TrendView::of(one, steps, &figures, |_, _| ()))
+        let step = |period: Period| {
+            let figure = statistics::whole(one, columns, period);
+            Step { period, view: FigureView::of(&figure, Some(one)), figure }
+        };
+        let steps: Vec<Step> = steps.into_iter().map(step).collect();
+        Ok(TrendView::of(one, &steps))
     }
 }

@@ -1,10 +1,11 @@
 //! What in the records does not fit together, and what is not filled in yet: for those who can mend it, case by case.
 
 use super::{CaseSummary, Desk, DeskError};
-use crate::index::{CaseRow, PersonRow, Tables};
+use crate::index::{CaseRow, PaymentRow, PersonRow, Tables};
 use crate::policy::Ask;
 use crate::records::PaymentKind;
 use casemesh_protocol::id::RecordId;
+use casemesh_protocol::terms::Currency;
 use casemesh_protocol::time::Day;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -76,17 +77,8 @@ impl Lack {
     }
 }
 
-/// Money of a case, as the rules see it.
-#[derive(Debug, Clone, Copy)]
-struct Paid {
-    kind: PaymentKind,
-    minor: i64,
-    currency: casemesh_protocol::terms::Currency,
-    on: Option<Day>,
-}
-
 /// What does not fit together in a case, each with the day that it is of. A value that was not recorded fits everything.
-fn faults(case: &CaseRow, paid: &[Paid], born: Option<i16>, today: Day) -> Vec<(Fault, Day)> {
+fn faults(case: &CaseRow, payments: &[&PaymentRow], born: Option<i16>, today: Day) -> Vec<(Fault, Day)> {
     let mut found = Vec::new();
     let mut note = |is_so: bool, fault: Fault, day: Day| {
         if is_so {
@@ -97,19 +89,19 @@ fn faults(case: &CaseRow, paid: &[Paid], born: Option<i16>, today: Day) -> Vec<(
     if let Some(closed) = case.closed {
         note(closed < case.opened, Fault::ClosedBeforeOpened, closed);
     }
-    let mut sums: BTreeMap<String, [i64; 3]> = BTreeMap::new();
-    for money in paid {
-        let sum = sums.entry(money.currency.to_string()).or_default();
-        let place = match money.kind {
+    let mut sums: BTreeMap<Currency, [i64; 3]> = BTreeMap::new();
+    for payment in payments {
+        let sum = sums.entry(payment.money.currency).or_default();
+        let place = match payment.kind {
             PaymentKind::Claimed => 0,
             PaymentKind::Agreed => 1,
             PaymentKind::Recovered => 2,
             _ => continue,
         };
         if let Some(sum) = sum.get_mut(place) {
-            *sum = sum.saturating_add(money.minor);
+            *sum = sum.saturating_add(payment.money.minor);
         }
-        if let Some(on) = money.on.filter(|_| money.kind == PaymentKind::Recovered) {
+        if let Some(on) = payment.paid.filter(|_| payment.kind == PaymentKind::Recovered) {
             note(on < case.opened, Fault::PaidBeforeOpened, on);
             note(on > today, Fault::PaidInFuture, on);
         }
@@ -142,12 +134,9 @@ fn lacks(case: &CaseRow, client: Option<&PersonRow>) -> Vec<Lack> {
 
 impl Tables {
     /// The money of all cases, by case.
-    fn money_by_case(&self) -> HashMap<RecordId, Vec<Paid>> {
-        let mut all: HashMap<RecordId, Vec<Paid>> = HashMap::new();
-        for payment in self.payments.values() {
-            let (minor, currency) = (payment.money.minor, payment.money.currency);
-            all.entry(payment.case).or_default().push(Paid { kind: payment.kind, minor, currency, on: payment.paid });
-        }
+    fn money_by_case(&self) -> HashMap<RecordId, Vec<&PaymentRow>> {
+        let mut all: HashMap<RecordId, Vec<&PaymentRow>> = HashMap::new();
+        self.payments.values().for_each(|payment| all.entry(payment.case).or_default().push(payment));
         all
     }
 
@@ -166,9 +155,9 @@ impl Tables {
     ) -> impl Iterator<Item = (&'a CaseRow, Vec<(Fault, Day)>)> {
         let money = self.money_by_case();
         cases.map(move |case| {
-            let paid = money.get(&case.id).map_or(&[][..], Vec::as_slice);
+            let payments = money.get(&case.id).map_or(&[][..], Vec::as_slice);
             let born = self.client_of(case).and_then(|client| client.birth_year);
-            (case, faults(case, paid, born, today))
+            (case, faults(case, payments, born, today))
         })
     }
 }

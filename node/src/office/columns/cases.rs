@@ -1,27 +1,24 @@
 //! Columns of cases, of the people whom they are about, and of their money.
 
-use super::{Rows, Sight, Wanted, codes, days, of_client, of_person, words};
+use super::{Rows, Sight, Wanted, codes, currencies, days, of_client, of_person, words};
 use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
 use crate::records::CaseState;
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Codes, Column, Columns, End, FACT, SEVERAL, Source};
+use casemesh_protocol::indicators::{Column, Columns, End, FACT, SEVERAL, Source};
 use casemesh_protocol::statistics::word_code;
-use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Day;
 use std::collections::HashMap;
 
 /// The coded fact of one list of each case; of several, that they are several.
 fn of_facts(rows: &[&CaseRow], list: &str) -> Column {
     let several = word_code(list, SEVERAL);
-    let mut all = Codes::default();
-    for case in rows {
+    codes(rows.iter().map(|case| {
         let mut own = case.facts.iter().filter(|fact| fact.list.as_str() == list);
         match (own.next(), own.next()) {
-            (Some(_), Some(_)) => all.push(several.as_ref()),
-            (one, _) => all.push(one.map(AsRef::as_ref)),
+            (Some(_), Some(_)) => several.as_ref(),
+            (one, _) => one.map(AsRef::as_ref),
         }
-    }
-    Column::Code(all)
+    }))
 }
 
 /// Whether and when a case was closed: of one that came in closed it may not be known when.
@@ -164,8 +161,7 @@ impl Tables {
                 "cases" => Column::Number(rows.iter().map(|(_, seen)| Some(seen.cases)).collect()),
                 name => {
                     let of_row = |(person, seen): &(Option<&PersonRow>, &Seen)| of_person((*person)?, name, seen.first);
-                    let all: Vec<Option<Code>> = rows.iter().map(of_row).collect();
-                    codes(all.iter().map(Option::as_ref))
+                    codes(rows.iter().map(of_row))
                 }
             })
         };
@@ -185,14 +181,7 @@ impl Tables {
             Some(match name {
                 "paid" => Column::Day(rows.iter().map(|payment| payment.paid).collect()),
                 "kind" => words("payment", rows.iter().map(|payment| Some(payment.kind.as_str()))),
-                "currency" => {
-                    let mut all = Codes::default();
-                    for payment in &rows {
-                        let currency = payment.money.currency.to_string();
-                        all.push_word(Some(&currency), |one| word_code("currency", one));
-                    }
-                    Column::Code(all)
-                }
+                "currency" => currencies(rows.iter().map(|payment| Some(payment.money))),
                 "amount" => Column::Number(rows.iter().map(|payment| Some(payment.money.minor)).collect()),
                 "recovered_here" => Column::Flag(rows.iter().map(|payment| payment.recovered_here).collect()),
                 "case_type" => codes(rows.iter().map(|payment| self.cases.get(&payment.case)?.case_type.as_deref())),

@@ -4,7 +4,7 @@ use super::{Rows, Sight, Wanted, codes, days, words};
 use crate::index::Tables;
 use crate::office::referrals::way_of;
 use crate::records::Referral;
-use casemesh_protocol::indicators::{Codes, Column, Columns, Source};
+use casemesh_protocol::indicators::{Column, Columns, Source};
 use casemesh_protocol::referral::{Side, Step, Thread};
 use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::terms::Code;
@@ -81,7 +81,6 @@ impl Tables {
                 _ => None,
             })
         };
-        let owned = |all: Vec<Option<Code>>| codes(all.iter().map(Option::as_ref));
         let column = |name: &str| {
             Some(match name {
                 "sent" => Column::Day(sent.clone()),
@@ -91,13 +90,9 @@ impl Tables {
                     words("referral_state", rows.iter().map(|referral| Some(self.stands(referral).state.as_str())))
                 }
                 "answer" => words("referral_answer", threads.iter().map(|thread| Some(answer(thread)))),
-                "partner" => {
-                    let mut all = Codes::default();
-                    rows.iter().for_each(|referral| all.push(partner(referral).as_ref()));
-                    Column::Code(all)
-                }
+                "partner" => codes(rows.iter().map(|referral| partner(referral))),
                 "urgency" => words("urgency", rows.iter().map(urgency)),
-                "reason" => owned(threads.iter().map(reason).collect()),
+                "reason" => codes(threads.iter().map(reason)),
                 "is_late" => Column::Flag(rows.iter().map(is_late).collect()),
                 "days_to_read" => days_from(&mut rows.iter().map(|referral| way_of(referral).read.map(day))),
                 "days_to_answer" => days_from(&mut rows.iter().map(|referral| way_of(referral).answered.map(day))),

@@ -1,12 +1,11 @@
 //! Columns of what the office does beside its cases: entries, visits, tasks, assessments, and those who work here.
 
-use super::{Rows, Sight, Wanted, codes, days, of_client, words};
+use super::{Rows, Sight, Wanted, codes, currencies, days, of_client, words};
 use crate::index::{CaseRow, EntryRow, Tables, TaskRow};
 use crate::records::{Action, Asked, RegisterLine, Request, Staff, TaskState, VisitOutcome};
 use crate::vault::Record as _;
 use casemesh_protocol::id::{RecordId, StaffId};
-use casemesh_protocol::indicators::{CODE, CURRENCY, Codes, Column, Columns, End, MONEY, NUMBER, Source};
-use casemesh_protocol::statistics::word_code;
+use casemesh_protocol::indicators::{CODE, CURRENCY, Column, Columns, End, MONEY, NUMBER, Source};
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Day;
 use std::collections::{BTreeMap, HashMap};
@@ -58,12 +57,7 @@ impl Tables {
                         return Some(Column::Number(rows.iter().map(minor).collect()));
                     }
                     let field = name.strip_prefix(CURRENCY)?;
-                    let mut all = Codes::default();
-                    for (entry, _) in &rows {
-                        let currency = entry.money(field).map(|money| money.currency.to_string());
-                        all.push_word(currency.as_deref(), |one| word_code("currency", one));
-                    }
-                    Column::Code(all)
+                    currencies(rows.iter().map(|(entry, _)| entry.money(field)))
                 }
             })
         };
@@ -88,7 +82,7 @@ impl Tables {
             VisitOutcome::Case(_) => "case",
             VisitOutcome::TurnedAway(_) => "turned_away",
         };
-        let reason = |outcome: &'_ VisitOutcome| match outcome {
+        let reason = |outcome: &VisitOutcome| match outcome {
             VisitOutcome::TurnedAway(reason) => Some(reason.clone()),
             _ => None,
         };
@@ -97,10 +91,7 @@ impl Tables {
                 "on" => Column::Day(rows.iter().map(|line| Some(line.on.unwrap_or(self.zone.day(line.at)))).collect()),
                 "topic" => codes(rows.iter().map(|line| line.topic.as_ref())),
                 "outcome" => words("visit_outcome", rows.iter().map(|line| Some(outcome(&line.outcome)))),
-                "reason" => {
-                    let reasons: Vec<Option<Code>> = rows.iter().map(|line| reason(&line.outcome)).collect();
-                    codes(reasons.iter().map(Option::as_ref))
-                }
+                "reason" => codes(rows.iter().map(|line| reason(&line.outcome))),
                 "channel" => codes(rows.iter().map(|line| line.channel.as_ref())),
                 "minutes" => Column::Number(rows.iter().map(|line| line.minutes.map(i64::from)).collect()),
                 _ => return None,

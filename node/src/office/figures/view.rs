@@ -1,4 +1,4 @@
-//! How figures are shown: cells with their classes, as tables and over time.
+//! How figures are shown: cells with their classes, and tables of them.
 
 use crate::office::CodeView;
 use casemesh_protocol::indicators::{By, Class, Indicator, Measure, Rule, Source, Topic, When};
@@ -127,11 +127,11 @@ pub struct DefinitionView {
 
 impl DefinitionView {
     fn of(indicator: &Indicator) -> Self {
-        let (when, days) = match &indicator.when {
-            When::In(day) => ("in", vec![day.clone()]),
-            When::AtEnd(from, until) => ("at_end", vec![from.clone(), until.clone()]),
-            When::AtStart(from, until) => ("at_start", vec![from.clone(), until.clone()]),
-            When::During(from, until) => ("during", vec![from.clone(), until.clone()]),
+        let when = match &indicator.when {
+            When::In(..) => "in",
+            When::AtEnd(..) => "at_end",
+            When::AtStart(..) => "at_start",
+            When::During(..) => "during",
         };
         let (measure, column) = match &indicator.measure {
             Measure::Count => ("count", None),
@@ -142,7 +142,7 @@ impl DefinitionView {
         Self {
             source: indicator.source.0,
             when: when.into(),
-            days,
+            days: indicator.when.days().into_iter().map(str::to_owned).collect(),
             measure: measure.into(),
             column,
             of: indicator.of.clone(),
@@ -285,100 +285,6 @@ pub struct FiguresView {
     pub persons: u64,
     /// Coded facts of imported cases, by list: cell by cell, with what is missing.
     pub facts: Vec<FactView>,
-}
-
-/// So many lines of a figure over time stand in one picture.
-const LINES_MAX: usize = 6;
-
-/// A figure over time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TrendView {
-    /// Its name in the set.
-    pub id: String,
-    /// What it is called, by language.
-    pub title: BTreeMap<String, String>,
-    /// The steps: first and last day of each.
-    #[schema(value_type = Vec<Object>)]
-    pub steps: Vec<Period>,
-    /// The largest classes, each as a line.
-    pub lines: Vec<LineView>,
-    /// How many smaller classes are left out.
-    pub more: usize,
-    /// How many things it covers in each step; none where that is withheld.
-    pub covered: Vec<Option<u64>>,
-    /// How many of them lack something.
-    pub missing: Vec<Option<u64>>,
-}
-
-/// A class over time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct LineView {
-    /// The class; empty where nothing is told apart.
-    pub classes: Vec<ClassView>,
-    /// What was computed in each step, money in the minor unit; none where there is nothing to compute, or it is withheld.
-    pub values: Vec<Option<i64>>,
-    /// The same as it is written; empty where there is none.
-    pub written: Vec<String>,
-}
-
-impl TrendView {
-    /// An indicator in these steps.
-    pub(in crate::office) fn of(
-        indicator: &Indicator,
-        steps: Vec<Period>,
-        figures: &[Figure],
-        mark: impl Fn(usize, &mut FigureView),
-    ) -> Self {
-        let mut views: Vec<FigureView> = figures.iter().map(|figure| FigureView::of(figure, Some(indicator))).collect();
-        views.iter_mut().enumerate().for_each(|(step, view)| mark(step, view));
-        // Of things that are counted, a step without any has none of them, as far as nobody withheld theirs; of a middle there is
-        // nothing then.
-        let nothing = |figure: &Figure, view: &FigureView| match indicator.measure {
-            _ if figure.covered.is_none() => (None, String::new()),
-            Measure::Median(_) => (None, String::new()),
-            _ if view.is_at_least => (Some(0), "≥ 0".to_owned()),
-            _ => (Some(0), "0".to_owned()),
-        };
-        let empty: Vec<(Option<i64>, String)> =
-            figures.iter().zip(&views).map(|(figure, view)| nothing(figure, view)).collect();
-        let mut lines: BTreeMap<Vec<ClassView>, LineView> = BTreeMap::new();
-        for (step, (figure, view)) in figures.iter().zip(&views).enumerate() {
-            for (cell, shown) in figure.cells.iter().zip(&view.cells) {
-                let line = lines.entry(shown.classes.clone()).or_insert_with(|| LineView {
-                    classes: shown.classes.clone(),
-                    values: empty.iter().map(|(value, _)| *value).collect(),
-                    written: empty.iter().map(|(_, written)| written.clone()).collect(),
-                });
-                if let (Some(value), Some(written)) = (line.values.get_mut(step), line.written.get_mut(step)) {
-                    let is_middle = matches!(indicator.measure, Measure::Median(_));
-                    let is_empty = is_middle && figure.covered == figure.missing;
-                    *value = cell.value.filter(|_| !is_empty);
-                    let least = if shown.is_at_least { "≥ " } else { "" };
-                    *written = shown
-                        .value
-                        .clone()
-                        .filter(|_| !is_empty)
-                        .map_or(String::new(), |value| format!("{least}{value}"));
-                }
-            }
-        }
-        let mut lines: Vec<LineView> = lines.into_values().collect();
-        lines.sort_by_key(|line| {
-            std::cmp::Reverse(line.values.iter().flatten().map(|value| i128::from(*value)).sum::<i128>())
-        });
-        let more = lines.len().saturating_sub(LINES_MAX);
-        lines.truncate(LINES_MAX);
-        let count = |of: fn(&Figure) -> Option<u64>| figures.iter().map(of).collect();
-        Self {
-            id: indicator.id.clone(),
-            title: indicator.title.clone(),
-            steps,
-            lines,
-            more,
-            covered: count(|one| one.covered),
-            missing: count(|one| one.missing),
-        }
-    }
 }
 
 /// Cases by one coded fact.
