@@ -140,6 +140,15 @@ impl Walk {
         }
     }
 
+    /// Chooses a file in a form.
+    pub(crate) async fn attach(&self, form: &str, name: &str, text: &str) {
+        let script = format!(
+            "(() => {{ const data = new DataTransfer(); data.items.add(new File([{text:?}], {name:?}));
+                document.querySelector({form:?}).querySelector('input[type=file]').files = data.files; return true; }})()"
+        );
+        assert_eq!(value(&self.page, &script).await, true);
+    }
+
     /// Presses the form's button, or the one that the selector names, and waits for the next page.
     pub(crate) async fn press(&self, selector: &str) {
         value(&self.page, "window.stale = true").await;
@@ -288,9 +297,7 @@ async fn join_walk(tools: (String, PathBuf)) {
     walk.sign_in(&support_base, "admin").await;
     walk.go(&format!("{support_base}network/membership")).await;
     walk.check("membership").await;
-    let card = "(() => { const data = new DataTransfer(); data.items.add(new File(['no card'], 'office.card'));
-        document.querySelector(\"form[action='/network/newcomer'] input[type=file]\").files = data.files; return true; })()";
-    assert_eq!(value(&walk.page, card).await, true);
+    walk.attach("form[action='/network/newcomer']", "office.card", "no card").await;
     walk.press("form[action='/network/newcomer']").await;
     walk.check("membership-problem").await;
     walk.fill("form[action='/network/invite']", &[("note", "The shelter in Ugu")]).await;

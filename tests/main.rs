@@ -40,6 +40,8 @@ mod hostile;
 mod interop;
 /// Five people's days in a real browser, and the keys they press.
 mod journeys;
+/// Collectors on levels, and offices that keep another system.
+mod levels;
 /// How a node is found.
 mod lines;
 /// Every operation and page, by every role and relation.

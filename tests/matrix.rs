@@ -55,7 +55,10 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
         "post /api/v1/cases/{id}/tasks" => json!({ "title": "x", "due": "2099-01-01" }),
         "post /api/v1/tasks/{id}/settle" => json!({ "state": "done" }),
         "post /api/v1/samples/{id}/answer" => json!({ "takes_part": true }),
-        "post /api/v1/tables" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
+        "post /api/v1/tables" | "post /api/v1/collected" => json!({ "from": "2026-01-01", "to": "2026-12-31" }),
+        "post /api/v1/tables/finished" | "post /api/v1/tables/finished/send" => {
+            json!({ "from": "2026-01-01", "to": "2026-12-31", "table": "" })
+        }
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
         operation if operation.ends_with("/erasure") => json!({ "reason": "" }),
         operation if operation.ends_with("/reset-password") => json!({ "password": "" }),
@@ -96,7 +99,8 @@ fn pages() -> BTreeSet<(String, String)> {
             // A form with a file goes the way of the API's plain body.
             let with_file =
                 ["/cases/{id}/documents", "/lists/import", "/network/bring", "/network/newcomer", "/network/services"]
-                    .contains(&path);
+                    .contains(&path)
+                    || path == "/tables/finished";
             let methods = if with_file { &["get"][..] } else { &["get", "post"] };
             for method in methods.iter().filter(|method| handlers.contains(&format!("{method}("))) {
                 pages.insert(((*method).to_owned(), path.to_owned()));

@@ -30,6 +30,7 @@ fn what_an_office_says_is_found_by_others_and_doubted_when_it_is_old() {
             telephone: "039 555 0100".into(),
             closed_until: closed.to_string(),
             hidden: None,
+            reports_to: None,
         })
         .unwrap();
     let search = |service: &str, words: &str, language: &str, age: &str| {

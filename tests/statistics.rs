@@ -3,6 +3,7 @@
 use crate::cli::casemesh;
 use crate::harness::{TestNode, eventually, new_node};
 use casemesh_node::indicators::SHIPPED;
+use casemesh_node::node::NewNode;
 use casemesh_node::office::{
     AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
     PersonInput, TermInput,
@@ -17,10 +18,10 @@ use std::path::PathBuf;
 const MAPPING: &str = include_str!("mappings/trafficking.toml");
 
 /// A network whose stewards have their keys in files, as they do.
-struct Network {
+pub(crate) struct Network {
     files: tempfile::TempDir,
-    offices: Vec<TestNode>,
-    collector: TestNode,
+    pub(crate) offices: Vec<TestNode>,
+    pub(crate) collector: TestNode,
 }
 
 impl Network {
@@ -49,22 +50,28 @@ impl Network {
 
     /// A network with two more nodes, at work, that add.
     fn with_adders(offices: usize) -> (Self, [TestNode; 2]) {
-        let mut adders = ["First adder", "Second adder"]
-            .map(|name| TestNode::new(&new_node(name, OfficeKind::Coordination, vec![], vec![])));
+        let adder = |name| new_node(name, OfficeKind::Coordination, vec![], vec![]);
+        let (network, adders) = Self::with_more(offices, &["First adder", "Second adder"].map(adder));
+        (network, adders.try_into().unwrap_or_else(|_| panic!("two")))
+    }
+
+    /// A network with more nodes, at work.
+    pub(crate) fn with_more(offices: usize, more: &[NewNode]) -> (Self, Vec<TestNode>) {
+        let mut more: Vec<TestNode> = more.iter().map(TestNode::new).collect();
         let network = Self::new(offices);
         let (net, key) = (network.file("the.net"), network.file("one.key"));
-        for (at, adder) in adders.iter_mut().enumerate() {
-            let card = network.file(&format!("adder{at}.card"));
-            std::fs::write(&card, adder.card()).unwrap();
+        for (at, node) in more.iter_mut().enumerate() {
+            let card = network.file(&format!("more{at}.card"));
+            std::fs::write(&card, node.card()).unwrap();
             network.does(&["join", "grant", "--network", &net, "--key", &key, &card]);
         }
         let bytes = std::fs::read(&net).unwrap();
-        for adder in &mut adders {
-            adder.start();
-            adder.node().join(&bytes).unwrap();
-            drop(adder.desk("worker"));
+        for node in &mut more {
+            node.start();
+            node.node().join(&bytes).unwrap();
+            drop(node.desk("worker"));
         }
-        (network, adders)
+        (network, more)
     }
 
     fn nodes(&self) -> impl Iterator<Item = &TestNode> {
@@ -84,7 +91,7 @@ impl Network {
 
     /// Its stewards agree on a text.
     #[track_caller]
-    fn agree(&self, text: &str) -> String {
+    pub(crate) fn agree(&self, text: &str) -> String {
         let (file, net, key) = (self.file("agreed.toml"), self.file("the.net"), self.file("one.key"));
         std::fs::write(&file, text).unwrap();
         self.does(&["join", "change", "--network", &net, "--steward", &key, "--agree", &file])
@@ -99,7 +106,7 @@ impl Network {
     }
 
     /// Those that add learn it, too.
-    fn tell_all(&self, adders: &[TestNode]) {
+    pub(crate) fn tell_all(&self, adders: &[TestNode]) {
         let bytes = std::fs::read(self.file("the.net")).unwrap();
         self.tell();
         for adder in adders {
@@ -107,14 +114,14 @@ impl Network {
         }
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.offices.iter_mut().chain([&mut self.collector]).for_each(TestNode::start);
         self.tell();
     }
 }
 
 /// Loads a table of cases into an office.
-fn load(desk: &Desk, table: &str) {
+pub(crate) fn load(desk: &Desk, table: &str) {
     let reading = Mapping::parse(MAPPING).unwrap().read(table.as_bytes(), &Vocabulary::default()).unwrap();
     let report = desk.run_import(reading, |_| ()).unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -123,18 +130,18 @@ fn load(desk: &Desk, table: &str) {
 const HEAD: &str = "yearOfRegistration,Datasource,gender,citizenship,isForcedLabour,ControlCategory,RecruiterCategory,ExploitType,Labor_Type,ageCategories";
 
 /// Rows about people of a year who differ by sex alone.
-fn people(year: i16, women: usize, men: usize, unknown: usize) -> String {
+pub(crate) fn people(year: i16, women: usize, men: usize, unknown: usize) -> String {
     let row = |sex: &str, count: usize| {
         format!("{year},Hotline,{sex},UA,0,Threats,Other,Sexual Exploitation,Unknown,Age 9-17\n").repeat(count)
     };
     format!("{HEAD}\n{}{}{}", row("Female", women), row("Male", men), row("Unknown", unknown))
 }
 
-fn year(year: i16) -> Period {
+pub(crate) fn year(year: i16) -> Period {
     Period::year(year).unwrap()
 }
 
-fn problem<T: std::fmt::Debug>(result: Result<T, DeskError>) -> String {
+pub(crate) fn problem<T: std::fmt::Debug>(result: Result<T, DeskError>) -> String {
     match result {
         Err(DeskError::Invalid(problems)) => problems[0].problem.clone(),
         other => panic!("{other:?}"),
@@ -149,16 +156,16 @@ fn code_of(class: &ClassView) -> &str {
     }
 }
 
-fn figure<'a>(figures: &'a [FigureView], id: &str) -> &'a FigureView {
+pub(crate) fn figure<'a>(figures: &'a [FigureView], id: &str) -> &'a FigureView {
     figures.iter().find(|figure| figure.id == id).unwrap()
 }
 
-fn cells(figure: &FigureView) -> BTreeMap<String, Option<String>> {
+pub(crate) fn cells(figure: &FigureView) -> BTreeMap<String, Option<String>> {
     let key = |cell: &CellView| cell.classes.iter().map(code_of).collect::<Vec<_>>().join("|");
     figure.cells.iter().map(|cell| (key(cell), cell.value.clone())).collect()
 }
 
-const YEARLY: &str = r#"
+pub(crate) const YEARLY: &str = r#"
 id = "yearly"
 version = 1
 [terms]
@@ -177,7 +184,7 @@ when = { in = "first_case" }
 by = [{ column = "sex" }]
 "#;
 
-fn some(text: &str) -> Option<String> {
+pub(crate) fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 

@@ -161,6 +161,14 @@ fn what_was_typed_survives_the_end_of_the_session_and_wrong_input() {
         let answer = send(address, "POST", "/tables", &[kind, ("Cookie", &cookie)], answer);
         assert_eq!(answer.status, 422);
         assert!(answer.body.contains("value=\"The board decides\""), "{}", answer.body);
+        // What is missing is called by the name that stands above it on that page.
+        let report = send(address, "POST", "/reports", &[kind, ("Cookie", &cookie)], "every=quarter");
+        assert_eq!(report.status, 422);
+        for named in ["What the report is called: This is needed", "Which figures stand in it: This is needed"] {
+            assert!(report.body.contains(named), "{named}: {}", report.body);
+        }
+        let review = send(address, "GET", "/review?from=2020-01-01", &[("Cookie", &cookie)], "");
+        assert!(review.body.contains("To (year-month-day): "), "{}", review.body);
         let elsewhere =
             send(address, "POST", "/sign-in", &[kind], &form.replace("then=/register", "then=//evil.test/"));
         assert!(!elsewhere.body.contains("evil.test") && !elsewhere.head.contains("evil.test"));

@@ -157,6 +157,9 @@ pub struct OfficeRecord {
     pub telephone: Line,
     #[n(13)]
     ext: Extensions,
+    /// The collector that it tells its figures; none leaves it to the network ([`crate::levels`]).
+    #[n(14)]
+    pub reports_to: Option<OfficeId>,
 }
 
 impl OfficeRecord {
@@ -182,6 +185,7 @@ impl OfficeRecord {
             closed_until: None,
             telephone: Line::default(),
             ext: Extensions::default(),
+            reports_to: None,
         }
     }
 }

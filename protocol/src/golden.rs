@@ -166,7 +166,7 @@ fn table(day: Day) -> Table {
     let terms = Terms::plain(Rhythm::Month);
     let id = Word::new("network").unwrap();
     let agreement = Agreement { id, version: 1, terms, indicators: vec![] };
-    let cell = |class, value| Cell { classes: List::new(vec![class]).unwrap(), value, of: None };
+    let cell = |class, value| Cell { classes: List::new(vec![class]).unwrap(), value, of: None, withheld_by: None };
     let sex = |word, label| Class::Code(code("sex", word, label));
     let cells = vec![
         cell(sex("female", "Female"), Some(40)),
@@ -181,6 +181,7 @@ fn table(day: Day) -> Table {
         missing: Some(2),
         excluded: Some(3),
         withheld: 2,
+        withheld_by: None,
     };
     let period = Period::new(day, day).unwrap();
     let figures = List::new(vec![figure]).unwrap();

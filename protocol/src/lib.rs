@@ -20,6 +20,7 @@ mod golden;
 pub mod id;
 pub mod indicators;
 pub mod join;
+pub mod levels;
 pub mod limits;
 pub mod mailbox;
 pub mod outgoing;

@@ -14,6 +14,7 @@ use crate::disclosure::{Grid, Place};
 use crate::id::OfficeId;
 use crate::indicators::{self, Class, Columns, Indicator, KINDS_OF_WORK, Measure, Outcome, Rule, Source, compute};
 use crate::limits::{CODE_BYTES_MAX, TABLE_CELLS_MAX};
+use crate::tally::{TALLY_OFFICES_MAX, is_in_order};
 use crate::terms::Code;
 use crate::time::{Day, Period, Timestamp};
 use casemesh_crypto::hash::{Digest, sha256};
@@ -392,6 +393,9 @@ pub struct Cell {
     /// Of a share: of how many.
     #[n(2)]
     pub of: Option<u64>,
+    /// In a sum of several offices: by how many of them it is withheld; it is at least as much as it says.
+    #[n(3)]
+    pub withheld_by: Option<u32>,
 }
 
 /// One indicator of a period.
@@ -416,6 +420,30 @@ pub struct Figure {
     /// How many numbers are withheld.
     #[n(5)]
     pub withheld: u64,
+    /// In a sum of several offices: by how many of them it is withheld altogether.
+    #[n(6)]
+    pub withheld_by: Option<u32>,
+}
+
+/// Whose numbers a table holds, where an office's own node did not count them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Origin {
+    /// Another system of the office counted them; it handed in the finished table.
+    #[n(0)]
+    HandedIn,
+    /// The sum of the tables that a collector holds.
+    #[n(1)]
+    Sum {
+        /// Of which offices, each once and in order.
+        #[n(0)]
+        offices: List<OfficeId, TALLY_OFFICES_MAX>,
+        /// Which of them handed in finished tables.
+        #[n(1)]
+        handed_in: List<OfficeId, TALLY_OFFICES_MAX>,
+        /// How many were asked.
+        #[n(2)]
+        asked: u32,
+    },
 }
 
 /// What one office says of one period.
@@ -445,6 +473,9 @@ pub struct Table {
     /// The figures, in the order of the agreement.
     #[n(7)]
     pub figures: List<Figure, FIGURES_MAX>,
+    /// Where its numbers are from; none where the office's own node counted them.
+    #[n(8)]
+    pub origin: Option<Origin>,
 }
 
 const TABLE_VERSION: u8 = 2;
@@ -464,7 +495,44 @@ impl Table {
                     .iter()
                     .all(|cell| cell.value.is_none_or(is_some) && cell.of.is_none_or(|of| of <= NUMBER_MAX))
         };
-        self.version == TABLE_VERSION && self.figures.iter().all(holds)
+        let is_in_order = match &self.origin {
+            Some(Origin::Sum { offices, handed_in, .. }) => {
+                !offices.as_slice().is_empty()
+                    && is_in_order(offices.as_slice())
+                    && is_in_order(handed_in.as_slice())
+                    && handed_in.iter().all(|office| offices.as_slice().binary_search(office).is_ok())
+            }
+            Some(Origin::HandedIn) | None => true,
+        };
+        self.version == TABLE_VERSION && is_in_order && self.figures.iter().all(holds)
+    }
+
+    /// Whether it is the sum of other tables.
+    pub const fn is_sum(&self) -> bool {
+        matches!(self.origin, Some(Origin::Sum { .. }))
+    }
+
+    /// The offices whose numbers are in it.
+    pub fn offices(&self) -> &[OfficeId] {
+        match &self.origin {
+            Some(Origin::Sum { offices, .. }) => offices.as_slice(),
+            Some(Origin::HandedIn) | None => std::slice::from_ref(&self.office),
+        }
+    }
+
+    /// Those of them that handed in finished tables.
+    pub fn handed_in(&self) -> &[OfficeId] {
+        match &self.origin {
+            Some(Origin::Sum { handed_in, .. }) => handed_in.as_slice(),
+            Some(Origin::HandedIn) => std::slice::from_ref(&self.office),
+            None => &[],
+        }
+    }
+
+    /// The same table, with where its numbers are from.
+    #[must_use]
+    pub fn from(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
     }
 
     /// A table of an agreement.
@@ -475,7 +543,8 @@ impl Table {
         figures: List<Figure, FIGURES_MAX>,
     ) -> Self {
         let (id, agreement_version) = (agreement.id.clone(), agreement.version);
-        Self { version: TABLE_VERSION, agreement: id, agreement_version, office, period, release, made, figures }
+        let version = TABLE_VERSION;
+        Self { version, agreement: id, agreement_version, office, period, release, made, figures, origin: None }
     }
 }
 
@@ -489,6 +558,7 @@ fn as_is(indicator: &Indicator, outcome: &Outcome) -> Figure {
         classes: List::new(cell.classes.clone()).unwrap_or_default(),
         value: Some(cell.value),
         of: indicator.is_share().then_some(cell.of),
+        withheld_by: None,
     };
     figure(indicator, outcome, outcome.cells.iter().map(cell).collect())
 }
@@ -503,6 +573,7 @@ pub(crate) fn figure(indicator: &Indicator, outcome: &Outcome, cells: Vec<Cell>)
         missing: Some(outcome.missing),
         excluded: Some(outcome.excluded),
         withheld: u64::try_from(withheld).unwrap_or(u64::MAX),
+        withheld_by: None,
     }
 }
 
@@ -558,7 +629,7 @@ impl Part {
             classes.push(row.clone());
         }
         classes.push(column.clone());
-        Cell { classes: List::new(classes).unwrap_or_default(), value, of: None }
+        Cell { classes: List::new(classes).unwrap_or_default(), value, of: None, withheld_by: None }
     }
 
     fn is_crossed(&self) -> bool {
@@ -888,35 +959,79 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Adds the figures of several offices, class by class. What an office withheld is in no sum: the sum of such a class is at least
-/// what stands there.
+/// Adds the figures of several offices, class by class. What an office withheld is in no sum: such a sum is at least what stands
+/// there, and says by how many offices it is withheld.
 pub fn total<'a>(tables: impl IntoIterator<Item = &'a [Figure]>) -> Vec<Figure> {
-    let mut order: Vec<Word> = Vec::new();
-    let mut sums: BTreeMap<Word, (BTreeMap<Vec<Class>, Cell>, Figure)> = BTreeMap::new();
-    for figure in tables.into_iter().flatten() {
-        let (cells, sum) = sums.entry(figure.indicator.clone()).or_insert_with(|| {
-            order.push(figure.indicator.clone());
-            let empty =
-                Figure { cells: List::default(), covered: None, missing: None, excluded: None, ..figure.clone() };
-            (BTreeMap::new(), Figure { withheld: 0, ..empty })
-        });
+    let mut all: Vec<&Figure> = tables.into_iter().flatten().collect();
+    let mut sums = Vec::new();
+    while let Some(first) = all.first() {
+        let indicator = first.indicator.clone();
+        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|figure| figure.indicator == indicator);
+        sums.push(sum(&own, indicator));
+        all = others;
+    }
+    sums
+}
+
+/// Adds the figures of one indicator.
+fn sum(figures: &[&Figure], indicator: Word) -> Figure {
+    // Of a figure that is withheld altogether nobody knows in which classes somebody is: it stands against each that it does not name.
+    let whole = |figure: &Figure| withheld_of(figure.covered.is_none(), figure.withheld_by);
+    let by: u32 = figures.iter().map(|figure| whole(figure)).sum();
+    let mut cells: BTreeMap<&[Class], (Cell, u32)> = BTreeMap::new();
+    // Amounts of a currency that is withheld altogether stand in its total alone.
+    let mut within: BTreeMap<&Class, u32> = BTreeMap::new();
+    let mut sum = Figure {
+        indicator,
+        cells: List::default(),
+        covered: None,
+        missing: None,
+        excluded: None,
+        withheld: 0,
+        withheld_by: Some(by).filter(|by| *by > 0),
+    };
+    for figure in figures {
         for cell in &figure.cells {
-            let key = cell.classes.as_slice().to_vec();
-            let known = cells.entry(key).or_insert_with(|| Cell { value: None, of: None, ..cell.clone() });
+            let none = Cell { value: None, of: None, withheld_by: None, ..cell.clone() };
+            let (known, withheld) = cells.entry(cell.classes.as_slice()).or_insert((none, by));
             known.value = both(known.value, cell.value, i64::saturating_add);
             known.of = both(known.of, cell.of, u64::saturating_add);
+            let own = withheld_of(cell.value.is_none(), cell.withheld_by);
+            *withheld = withheld.saturating_sub(whole(figure)).saturating_add(own);
+            if let Some(currency) = alone(figure, cell) {
+                *within.entry(currency).or_default() += own;
+            }
         }
         sum.covered = both(sum.covered, figure.covered, u64::saturating_add);
         sum.missing = both(sum.missing, figure.missing, u64::saturating_add);
         sum.excluded = both(sum.excluded, figure.excluded, u64::saturating_add);
         sum.withheld = sum.withheld.saturating_add(figure.withheld);
     }
-    let done = |indicator: Word| {
-        let (cells, sum) = sums.remove(&indicator)?;
-        let cells: Vec<Cell> = cells.into_values().take(TABLE_CELLS_MAX).collect();
-        Some(Figure { cells: List::new(cells).unwrap_or_default(), ..sum })
+    let done = |(classes, (cell, withheld)): (&[Class], (Cell, u32))| {
+        let is_total = classes.split_first().is_some_and(|(_, rest)| is_total_of_first(rest));
+        let within = classes.first().and_then(|first| within.get(first)).filter(|_| !is_total);
+        let by = withheld.saturating_add(within.copied().unwrap_or_default());
+        Cell { withheld_by: Some(by).filter(|by| *by > 0), ..cell }
     };
-    order.into_iter().filter_map(done).collect()
+    let cells = cells.into_iter().map(done).take(TABLE_CELLS_MAX).collect();
+    Figure { cells: List::new(cells).unwrap_or_default(), ..sum }
+}
+
+/// By how many offices a number is withheld: what a sum says of it, or the office itself.
+fn withheld_of(is_withheld: bool, said: Option<u32>) -> u32 {
+    said.unwrap_or(u32::from(is_withheld))
+}
+
+/// Whether what follows a first class stands for all.
+fn is_total_of_first(rest: &[Class]) -> bool {
+    !rest.is_empty() && rest.iter().all(|class| *class == Class::All)
+}
+
+/// The first class of a withheld total that stands there alone: nothing else of that class is told.
+fn alone<'a>(figure: &Figure, cell: &'a Cell) -> Option<&'a Class> {
+    let (first, rest) = cell.classes.as_slice().split_first()?;
+    let of_it = figure.cells.iter().filter(|other| other.classes.as_slice().first() == Some(first));
+    (cell.value.is_none() && is_total_of_first(rest) && of_it.count() == 1).then_some(first)
 }
 
 fn both<T>(one: Option<T>, other: Option<T>, add: impl FnOnce(T, T) -> T) -> Option<T> {

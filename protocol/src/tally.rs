@@ -147,7 +147,7 @@ enum What {
 }
 
 /// The list that the codes of a column are of.
-fn list_of(source: Source, column: &str) -> &str {
+pub fn list_of(source: Source, column: &str) -> &str {
     let bare = column.strip_prefix(indicators::FACT).or(column.strip_prefix("client_")).unwrap_or(column);
     match (source, bare) {
         (Source::Cases, "state") => "case_state",
@@ -267,6 +267,7 @@ fn alerts(indicator: &Indicator, outcome: Outcome, threshold: u16) -> Figure {
         classes: List::new(cell.classes.clone()).unwrap_or_default(),
         value: Some(cell.value),
         of: None,
+        withheld_by: None,
     };
     let said = figure(indicator, &outcome, told.map(cell).collect());
     // Their sum would tell of those that are not told.
@@ -282,6 +283,7 @@ fn noisy(indicator: &Indicator, outcome: Outcome, threshold: u16) -> Figure {
         classes: List::new(classes).unwrap_or_default(),
         value: Some(value).filter(|value| is_told(*value)),
         of: None,
+        withheld_by: None,
     };
     let mut cells: Vec<Cell> = outcome.cells.iter().map(|cell| shown(cell.classes.clone(), cell.value)).collect();
     if !indicator.by.is_empty() {

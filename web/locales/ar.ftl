@@ -2761,7 +2761,10 @@ reports-figures = { $count ->
     [one] رقم واحد
    *[other] { $count } أرقام
 }
-report-new = تقرير
+report-new = إعداد تقرير
+report-change = تعديل التقرير
+report-name = اسم التقرير
+report-figures = أي الأرقام فيه
 report-every = عن أي فترات
 report-grant = لأي منحة
 report-all-work = كل عملنا
@@ -2925,6 +2928,8 @@ sample-counts = الوضع الحالي
 sample-drawn = المسحوبة
 sample-differing = ما يختلف
 sample-only-counts = هذه الأعداد بالضبط تذهب إلى من طلبها ولا شيء غيرها.
+sample-asked = لقد طلبت. يقرر المكتب هل يشارك، ويسحب الحالات ويسأل العملاء بنفسه. عندما ينهي الفحص تظهر أعداده هنا، ولا يأتي شيء آخر.
+samples-none = لم يُجرَ أي فحص بعد. اسأل بعض العملاء من حين إلى آخر هل ما في سجلاتهم صحيح: فهذا يُظهر قبل أي شيء آخر أين تخطئ السجلات.
 sample-tell = إنهاء الفحص وإرسال الأعداد
 sample-end = إنهاء الفحص
 sample-sheet = ورقة الاتصال
@@ -2991,3 +2996,35 @@ problem-sample-days = يشمل الفحص { $detail } يومًا على الأق
 problem-sample-few = يمكن سحب أقل من { $detail } قضايا من الفترة: أعداد قليلة كهذه تكشف عميلًا واحدًا. لا تشارك أو اختر فترة أطول.
 definition-today = كما هو اليوم، حتى لفترة انقضت.
 of-one-grant = فقط ما يُحسب لمنحة واحدة
+
+upward = هذا المجموع يذهب إلى { $office }
+upward-what = من هو فوقكم يحصل على هذه الخانات: مجاميع ما قالته مكاتبكم، وأي المكاتب فيها. وما حجبه مكتب ليس في أي منها.
+upward-changed = ما هنا تغيّر منذ ذلك الحين.
+not-computed-here = لم يُحسب هنا
+collector-handed-in = { $count ->
+    [one] سلّم مكتب واحد جدولاً جاهزاً عدّه نظام آخر.
+    [two] سلّم مكتبان جداول جاهزة عدّتها أنظمة أخرى.
+   *[other] { $count } مكاتب سلّمت جداول جاهزة عدّتها أنظمة أخرى.
+}
+collector-twice = ما قاله { $name } لا يُجمع: فيه مكتب معدود في مكان آخر.
+own-reports-to = من نخبره بأرقامنا
+own-reports-to-network = جامع الأرقام في الشبكة
+problem-reports-to = اختر جامعاً من القائمة. من يخبركم بمجاميعه لا يمكن إخباره بمجاميعكم.
+finished = أرقامنا في نظام آخر
+finished-what = إذن سلّم الجدول الجاهز. خذ الملف الذي فيه الأرقام المطلوبة، واكتب الأعداد، وانظر هنا ما يجوز أن يخرج. ترى الشبكة أنه لم يُحسب هنا.
+finished-blank = خذ الملف (CSV)
+finished-file = الملف المملوء (CSV)
+finished-look = انظر ما يجوز أن يخرج
+finished-seen = هذه الأعداد من الملف الذي سلّمته.
+problem-finished-unread = لا يمكن قراءة هذا الملف كجدول: { $detail }. احفظه بصيغة CSV في برنامج الجداول، بترميز UTF-8.
+problem-finished-head = ليس في السطر الأول عمود «{ $detail }». خذ الملف من هنا واملأه.
+problem-finished-figure = السطر { $detail }: هذا الرقم غير مطلوب. اترك العمود الأول كما هو في الملف.
+problem-finished-class = السطر { $detail }: هذه الفئة ليست من هذا الرقم. اترك الفئات كما هي في الملف.
+problem-finished-number = السطر { $detail }: اكتب عدداً بلا إشارة، والمال بفاصلة عشرية نقطة.
+problem-finished-of = السطر { $detail }: اكتب في العمود «of» من كم هو جزء، ولا يقل عن القيمة.
+problem-finished-twice = السطر { $detail }: هذا مكرر في الملف. اترك سطراً واحداً من الاثنين.
+problem-finished-covered = { $detail }: قل في السطر «covered» كم دفعة أو حالة هي.
+problem-finished-sum = { $detail }: هذا الرقم لا يعدّه إلا Casemesh. اترك سطوره فارغة.
+problem-finished-empty = ليس في الملف أي عدد في العمود «value».
+problem-finished-plain = هذا الاتفاق يجمع أعداداً لا يراها أحد، ولا يمكن أن يكون جدول جاهز جزءاً منه.
+log-send-sum = أرسل المجموع إلى الجامع الأعلى

@@ -2676,7 +2676,10 @@ reports-figures = { $count ->
     [one] One figure
    *[other] { $count } figures
 }
-report-new = A report
+report-new = Make a report
+report-change = Change the report
+report-name = What the report is called
+report-figures = Which figures stand in it
 report-every = Of which periods
 report-grant = For which grant
 report-all-work = All our work
@@ -2840,6 +2843,8 @@ sample-counts = How it stands
 sample-drawn = Drawn
 sample-differing = What differs
 sample-only-counts = Exactly these numbers go to who asked, and nothing else.
+sample-asked = You have asked. The office decides whether it takes part, draws the cases and asks the clients itself. When it ends the check, its counts stand here; nothing else comes.
+samples-none = No check was made yet. Ask a few clients now and then whether what stands in their records is so: it shows sooner than anything else where records go wrong.
 sample-tell = End the check and send the numbers
 sample-end = End the check
 sample-sheet = Call sheet
@@ -2906,3 +2911,34 @@ problem-sample-days = A check is of at least { $detail } days: counts of fewer w
 problem-sample-few = Fewer than { $detail } cases of the period can be drawn: counts of so few would tell of one client. Do not take part, or choose a longer period.
 definition-today = As it is today, also for a period that is over.
 of-one-grant = Only what is counted for one grant
+
+upward = This total goes to { $office }
+upward-what = Whoever stands above you gets these cells: the sums of what your offices told, and which offices are in them. What an office withheld is in none.
+upward-changed = What stands here has changed since.
+not-computed-here = not computed here
+collector-handed-in = { $count ->
+    [one] One office handed in a finished table that another system counted.
+   *[other] { $count } offices handed in finished tables that other systems counted.
+}
+collector-twice = What { $name } told is not added: an office in it is counted elsewhere.
+own-reports-to = Whom we tell our figures
+own-reports-to-network = The network’s collector
+problem-reports-to = Choose a collector from the list. One that tells you its own sums cannot be told yours.
+finished = Our figures are in another system
+finished-what = Then hand in the finished table. Take the file with the figures that are asked for, fill in the numbers, and look here at what may leave. The network sees that it was not computed here.
+finished-blank = Take the file (CSV)
+finished-file = The filled-in file (CSV)
+finished-look = Look at what may leave
+finished-seen = These numbers are from the file that you handed in.
+problem-finished-unread = This file cannot be read as a table: { $detail }. Save it as CSV in your spreadsheet, in UTF-8.
+problem-finished-head = The first line has no column “{ $detail }”. Take the file from here and fill it in.
+problem-finished-figure = Line { $detail }: that figure is not asked for. Leave the first column as it stands in the file.
+problem-finished-class = Line { $detail }: that class is none of this figure. Leave the classes as they stand in the file.
+problem-finished-number = Line { $detail }: write a number without a sign; money with a decimal point.
+problem-finished-of = Line { $detail }: write in the column “of” of how many it is a part, at least as many as the value.
+problem-finished-twice = Line { $detail }: this stands in the file twice. Leave one of the two lines.
+problem-finished-covered = { $detail }: say in the line “covered” of how many payments or cases it is.
+problem-finished-sum = { $detail }: this figure can only be counted by Casemesh. Leave its lines empty.
+problem-finished-empty = The file has no number in the column “value”.
+problem-finished-plain = This agreement adds up numbers that nobody sees; a finished table cannot be part of it.
+log-send-sum = Sent the total to the collector above

@@ -2677,7 +2677,10 @@ reports-figures = { $count ->
     [one] Una cifra
    *[other] { $count } cifras
 }
-report-new = Un informe
+report-new = Hacer un informe
+report-change = Cambiar el informe
+report-name = Cómo se llama el informe
+report-figures = Qué cifras contiene
 report-every = De qué períodos
 report-grant = Para qué subvención
 report-all-work = Todo nuestro trabajo
@@ -2841,6 +2844,8 @@ sample-counts = Cómo va
 sample-drawn = Sorteados
 sample-differing = Qué no coincide
 sample-only-counts = Exactamente estos números van a quien los pidió, y nada más.
+sample-asked = Usted ha preguntado. La oficina decide si participa, sortea los casos y pregunta ella misma a los clientes. Cuando termina la comprobación, sus recuentos están aquí; no llega nada más.
+samples-none = Todavía no se hizo ninguna comprobación. Pregunte de vez en cuando a algunos clientes si es cierto lo que consta en sus registros: es lo que antes muestra dónde fallan los registros.
 sample-tell = Terminar y enviar los números
 sample-end = Terminar la comprobación
 sample-sheet = Hoja de llamadas
@@ -2907,3 +2912,34 @@ problem-sample-days = Una comprobación abarca al menos { $detail } días: los r
 problem-sample-few = Se pueden sortear menos de { $detail } casos del período: recuentos tan pequeños hablarían de un solo cliente. No participe o elija un período más largo.
 definition-today = Como es hoy, también para un período que ya terminó.
 of-one-grant = Solo lo que se cuenta para una subvención
+
+upward = Este total va a { $office }
+upward-what = Quien está por encima de usted recibe estas celdas: las sumas de lo que dijeron sus oficinas y qué oficinas están en ellas. Lo que una oficina retuvo no está en ninguna.
+upward-changed = Lo que consta aquí ha cambiado desde entonces.
+not-computed-here = no calculado aquí
+collector-handed-in = { $count ->
+    [one] Una oficina entregó una tabla terminada que contó otro sistema.
+   *[other] { $count } oficinas entregaron tablas terminadas que contaron otros sistemas.
+}
+collector-twice = Lo que dijo { $name } no se suma: una oficina que está en ello se cuenta en otra parte.
+own-reports-to = A quién decimos nuestras cifras
+own-reports-to-network = El colector de la red
+problem-reports-to = Elija un colector de la lista. A quien le dice a usted sus propias sumas no se le pueden decir las suyas.
+finished = Nuestras cifras están en otro sistema
+finished-what = Entonces entregue la tabla terminada. Tome el archivo con las cifras que se piden, escriba los números y mire aquí qué puede salir. La red ve que no se calculó aquí.
+finished-blank = Tomar el archivo (CSV)
+finished-file = El archivo rellenado (CSV)
+finished-look = Mirar qué puede salir
+finished-seen = Estos números son del archivo que usted entregó.
+problem-finished-unread = Este archivo no se puede leer como tabla: { $detail }. Guárdelo como CSV en su hoja de cálculo, en UTF-8.
+problem-finished-head = La primera línea no tiene la columna «{ $detail }». Tome el archivo de aquí y rellénelo.
+problem-finished-figure = Línea { $detail }: esa cifra no se pide. Deje la primera columna como está en el archivo.
+problem-finished-class = Línea { $detail }: esa clase no es de esta cifra. Deje las clases como están en el archivo.
+problem-finished-number = Línea { $detail }: escriba un número sin signo; el dinero con punto decimal.
+problem-finished-of = Línea { $detail }: escriba en la columna «of» de cuántos es parte, al menos tantos como el valor.
+problem-finished-twice = Línea { $detail }: esto está dos veces en el archivo. Deje una de las dos líneas.
+problem-finished-covered = { $detail }: diga en la línea «covered» de cuántos pagos o casos se trata.
+problem-finished-sum = { $detail }: esta cifra solo la puede contar Casemesh. Deje vacías sus líneas.
+problem-finished-empty = El archivo no tiene ningún número en la columna «value».
+problem-finished-plain = Este acuerdo suma números que nadie ve; una tabla terminada no puede ser parte de él.
+log-send-sum = Envió el total al colector de arriba

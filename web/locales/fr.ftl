@@ -2677,7 +2677,10 @@ reports-figures = { $count ->
     [one] Un chiffre
    *[other] { $count } chiffres
 }
-report-new = Un rapport
+report-new = Faire un rapport
+report-change = Changer le rapport
+report-name = Nom du rapport
+report-figures = Quels chiffres y figurent
 report-every = De quelles périodes
 report-grant = Pour quelle subvention
 report-all-work = Tout notre travail
@@ -2841,6 +2844,8 @@ sample-counts = Où cela en est
 sample-drawn = Tirés au sort
 sample-differing = Ce qui diffère
 sample-only-counts = Exactement ces nombres partent vers le demandeur, et rien d’autre.
+sample-asked = Vous avez demandé. Le bureau décide s’il participe, tire les dossiers au sort et interroge lui-même les clients. Quand il termine la vérification, ses comptes figurent ici ; rien d’autre ne vient.
+samples-none = Aucune vérification n’a encore été faite. Demandez de temps en temps à quelques clients si ce qui figure dans leurs dossiers est exact : rien ne montre plus tôt où les dossiers se trompent.
 sample-tell = Terminer et envoyer les nombres
 sample-end = Terminer le contrôle
 sample-sheet = Feuille d’appels
@@ -2907,3 +2912,34 @@ problem-sample-days = Un contrôle porte sur au moins { $detail } jours : des no
 problem-sample-few = Moins de { $detail } dossiers de la période peuvent être tirés : de si petits nombres parleraient d’un seul client. Ne participez pas, ou choisissez une période plus longue.
 definition-today = Tel que c’est aujourd’hui, même pour une période passée.
 of-one-grant = Seulement ce qui est compté pour une subvention
+
+upward = Ce total va à { $office }
+upward-what = Qui est au-dessus de vous reçoit ces cellules : les sommes de ce que vos bureaux ont dit, et quels bureaux y figurent. Ce qu’un bureau a retenu n’est dans aucune.
+upward-changed = Ce qui figure ici a changé depuis.
+not-computed-here = non calculé ici
+collector-handed-in = { $count ->
+    [one] Un bureau a remis un tableau fini, compté par un autre système.
+   *[other] { $count } bureaux ont remis des tableaux finis, comptés par d’autres systèmes.
+}
+collector-twice = Ce que { $name } a dit n’est pas additionné : un bureau qui y figure est compté ailleurs.
+own-reports-to = À qui nous disons nos chiffres
+own-reports-to-network = Le collecteur du réseau
+problem-reports-to = Choisissez un collecteur dans la liste. À celui qui vous dit ses propres sommes, vous ne pouvez pas dire les vôtres.
+finished = Nos chiffres sont dans un autre système
+finished-what = Remettez alors le tableau fini. Prenez le fichier avec les chiffres demandés, inscrivez les nombres et regardez ici ce qui peut partir. Le réseau voit que ce n’a pas été calculé ici.
+finished-blank = Prendre le fichier (CSV)
+finished-file = Le fichier rempli (CSV)
+finished-look = Regarder ce qui peut partir
+finished-seen = Ces nombres viennent du fichier que vous avez remis.
+problem-finished-unread = Ce fichier ne peut pas être lu comme tableau : { $detail }. Enregistrez-le en CSV dans votre tableur, en UTF-8.
+problem-finished-head = La première ligne n’a pas de colonne « { $detail } ». Prenez le fichier ici et remplissez-le.
+problem-finished-figure = Ligne { $detail } : ce chiffre n’est pas demandé. Laissez la première colonne telle qu’elle est dans le fichier.
+problem-finished-class = Ligne { $detail } : cette classe n’est pas de ce chiffre. Laissez les classes telles qu’elles sont dans le fichier.
+problem-finished-number = Ligne { $detail } : écrivez un nombre sans signe ; l’argent avec un point décimal.
+problem-finished-of = Ligne { $detail } : écrivez dans la colonne « of » de combien c’est une part, au moins autant que la valeur.
+problem-finished-twice = Ligne { $detail } : cela figure deux fois dans le fichier. Laissez une des deux lignes.
+problem-finished-covered = { $detail } : dites à la ligne « covered » de combien de paiements ou de dossiers il s’agit.
+problem-finished-sum = { $detail } : seul Casemesh peut compter ce chiffre. Laissez ses lignes vides.
+problem-finished-empty = Le fichier n’a aucun nombre dans la colonne « value ».
+problem-finished-plain = Cet accord additionne des nombres que personne ne voit ; un tableau fini ne peut pas en faire partie.
+log-send-sum = A envoyé le total au collecteur au-dessus

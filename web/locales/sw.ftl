@@ -2677,7 +2677,10 @@ reports-figures = { $count ->
     [one] Takwimu moja
    *[other] Takwimu { $count }
 }
-report-new = Ripoti
+report-new = Tengeneza ripoti
+report-change = Badilisha ripoti
+report-name = Jina la ripoti
+report-figures = Takwimu zipi zimo
 report-every = Ya vipindi vipi
 report-grant = Kwa ruzuku ipi
 report-all-work = Kazi yetu yote
@@ -2841,6 +2844,8 @@ sample-counts = Hali ilivyo
 sample-drawn = Zilizochaguliwa
 sample-differing = Kinachotofautiana
 sample-only-counts = Namba hizi hasa ndizo zinazokwenda kwa aliyeuliza, na si kingine.
+sample-asked = Umeuliza. Ofisi huamua kama inashiriki, huchagua mashauri na kuwauliza wateja yenyewe. Ikimaliza ukaguzi, hesabu zake zitakuwa hapa; hakuna kingine kinachokuja.
+samples-none = Bado hakuna ukaguzi uliofanywa. Waulize wateja wachache mara kwa mara kama yaliyomo kwenye kumbukumbu zao ni kweli: huonyesha mapema kuliko kingine chochote mahali kumbukumbu zinapokosea.
 sample-tell = Maliza ukaguzi na utume namba
 sample-end = Maliza ukaguzi
 sample-sheet = Karatasi ya simu
@@ -2907,3 +2912,34 @@ problem-sample-days = Ukaguzi ni wa siku { $detail } au zaidi: hesabu za siku ch
 problem-sample-few = Kesi zisizofika { $detail } za kipindi zinaweza kuchaguliwa: hesabu ndogo hivyo zingemtaja mteja mmoja. Usishiriki, au chagua kipindi kirefu zaidi.
 definition-today = Kama ilivyo leo, hata kwa kipindi kilichopita.
 of-one-grant = Ni kinachohesabiwa kwa ruzuku moja tu
+
+upward = Jumla hii inakwenda kwa { $office }
+upward-what = Aliye juu yako hupata visanduku hivi: jumla za yale ofisi zako zilizosema, na ofisi zipi zimo. Kile ofisi ilichozuia hakimo katika yoyote.
+upward-changed = Yaliyo hapa yamebadilika tangu wakati huo.
+not-computed-here = haikuhesabiwa hapa
+collector-handed-in = { $count ->
+    [one] Ofisi moja ilileta jedwali lililokamilika ambalo mfumo mwingine ulihesabu.
+   *[other] Ofisi { $count } zilileta majedwali yaliyokamilika ambayo mifumo mingine ilihesabu.
+}
+collector-twice = Kile { $name } ilichosema hakijumlishwi: ofisi iliyomo inahesabiwa mahali pengine.
+own-reports-to = Tunamwambia nani takwimu zetu
+own-reports-to-network = Mkusanyaji wa mtandao
+problem-reports-to = Chagua mkusanyaji kutoka kwenye orodha. Anayekuambia jumla zake mwenyewe hawezi kuambiwa zako.
+finished = Takwimu zetu ziko katika mfumo mwingine
+finished-what = Basi leta jedwali lililokamilika. Chukua faili lenye takwimu zinazoulizwa, jaza namba, na uangalie hapa nini kinaweza kutoka. Mtandao unaona kwamba haikuhesabiwa hapa.
+finished-blank = Chukua faili (CSV)
+finished-file = Faili lililojazwa (CSV)
+finished-look = Angalia nini kinaweza kutoka
+finished-seen = Namba hizi zimetoka kwenye faili uliloleta.
+problem-finished-unread = Faili hili haliwezi kusomwa kama jedwali: { $detail }. Lihifadhi kama CSV katika programu yako ya majedwali, kwa UTF-8.
+problem-finished-head = Mstari wa kwanza hauna safu “{ $detail }”. Chukua faili hapa na ulijaze.
+problem-finished-figure = Mstari { $detail }: takwimu hiyo haiulizwi. Acha safu ya kwanza kama ilivyo kwenye faili.
+problem-finished-class = Mstari { $detail }: kundi hilo si la takwimu hii. Acha makundi kama yalivyo kwenye faili.
+problem-finished-number = Mstari { $detail }: andika namba bila alama; fedha kwa nukta ya desimali.
+problem-finished-of = Mstari { $detail }: andika kwenye safu “of” ni sehemu ya ngapi, angalau sawa na thamani.
+problem-finished-twice = Mstari { $detail }: hii imo mara mbili kwenye faili. Acha mstari mmoja kati ya hiyo miwili.
+problem-finished-covered = { $detail }: sema kwenye mstari “covered” ni malipo au mashauri mangapi.
+problem-finished-sum = { $detail }: takwimu hii inaweza kuhesabiwa na Casemesh tu. Acha mistari yake wazi.
+problem-finished-empty = Faili halina namba yoyote kwenye safu “value”.
+problem-finished-plain = Makubaliano haya hujumlisha namba ambazo hakuna anayeziona; jedwali lililokamilika haliwezi kuwa sehemu yake.
+log-send-sum = Alituma jumla kwa mkusanyaji wa juu

@@ -316,6 +316,26 @@ pub(crate) struct Days {
     pub(crate) seen: Option<String>,
 }
 
+/// A finished table of another system.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FinishedInput {
+    /// The first day.
+    #[schema(value_type = String)]
+    from: Day,
+    /// The last day.
+    #[schema(value_type = String)]
+    to: Day,
+    /// Of which agreement; of the first where none is named.
+    #[serde(default)]
+    agreement: String,
+    /// The table as CSV: `figure`, `class`, `second_class`, `value`, `of`.
+    table: String,
+    /// What the preview said in `seen`; empty in a question for the preview.
+    #[serde(default)]
+    seen: String,
+}
+
 /// The period of two days.
 fn period(from: Day, to: Day) -> Result<Period, Problem> {
     Period::new(from, to).ok_or_else(|| {
@@ -666,6 +686,36 @@ async fn approve_table(State(app): State<App>, caller: Caller, Body(days): Body<
     at_desk(&app, move || caller.desk.approve_table(&days.agreement, period, days.seen).map(|id| Made { id })).await
 }
 
+/// What a finished table of another system may tell, before it leaves.
+#[utoipa::path(post, path = "/api/v1/tables/finished", request_body = FinishedInput, responses((status = 200, body = TablePreview), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn finished_preview(
+    State(app): State<App>,
+    caller: Caller,
+    Body(input): Body<FinishedInput>,
+) -> Answer<TablePreview> {
+    let period = period(input.from, input.to)?;
+    at_desk(&app, move || caller.desk.finished_preview(&input.agreement, period, input.table.as_bytes())).await
+}
+
+/// Sends a finished table, exactly as the preview showed it.
+#[utoipa::path(post, path = "/api/v1/tables/finished/send", request_body = FinishedInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn approve_finished(State(app): State<App>, caller: Caller, Body(input): Body<FinishedInput>) -> Answer<Made> {
+    let period = period(input.from, input.to)?;
+    let send = move || {
+        let FinishedInput { agreement, table, seen, .. } = input;
+        caller.desk.approve_finished(&agreement, period, (table.as_bytes(), seen)).map(|id| Made { id })
+    };
+    at_desk(&app, send).await
+}
+
+/// Sends a collector's total to the collector above, exactly as it was seen.
+#[utoipa::path(post, path = "/api/v1/collected", request_body = Days, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn send_sum(State(app): State<App>, caller: Caller, Body(days): Body<Days>) -> Answer<Made> {
+    let period = days.period()?;
+    let seen = days.seen.unwrap_or_default();
+    at_desk(&app, move || caller.desk.send_sum(&days.agreement, period, seen).map(|id| Made { id })).await
+}
+
 #[utoipa::path(get, path = "/api/v1/collected", params(("from" = String, Query), ("to" = String, Query)), responses((status = 200, body = CollectedView), (status = 403, body = Problem)))]
 async fn collected(State(app): State<App>, caller: Caller, Query(days): Query<Days>) -> Answer<CollectedView> {
     let period = days.period()?;
@@ -823,7 +873,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/partners", get(partners))
         .route("/agreements", get(agreements).post(answer_agreement))
         .route("/tables", get(table_preview).post(approve_table))
-        .route("/collected", get(collected))
+        .route("/tables/finished", post(finished_preview))
+        .route("/tables/finished/send", post(approve_finished))
+        .route("/collected", get(collected).post(send_sum))
         .route("/staff", get(staff).post(add_staff))
         .route("/staff/hand-over", post(hand_over))
         .route("/settings", get(settings).put(change_settings))
@@ -900,6 +952,9 @@ pub(crate) fn long_routes() -> Router<App> {
         answer_agreement,
         table_preview,
         approve_table,
+        finished_preview,
+        approve_finished,
+        send_sum,
         collected,
         staff,
         add_staff,

@@ -19,7 +19,7 @@ const SIDE: i64 = 170;
 /// About so many lines across a picture that one reads values at.
 const TICKS: i64 = 4;
 /// About so many words below it.
-const LABELS: usize = 8;
+const LABELS: usize = 5;
 
 /// A figure over time.
 #[derive(Debug, Clone, PartialEq, Eq)]

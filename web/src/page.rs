@@ -477,10 +477,10 @@ impl Page {
         own.unwrap_or_else(|| self.word("form-field", field))
     }
 
-    /// The name of a field, where it has a text.
+    /// The name of a field, where it has a text: the page's own, before those that many pages share.
     fn maybe_field_name(&self, field: &str) -> Option<String> {
         let field = field.replace('_', "-");
-        let prefixes = [
+        let shared = [
             "form-field-",
             "field-",
             "",
@@ -492,7 +492,8 @@ impl Page {
             "refer-",
             "override-",
         ];
-        prefixes.iter().find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")))
+        let prefixes = own_prefixes(&self.here).iter().chain(&shared);
+        prefixes.into_iter().find_map(|prefix| self.language.maybe(&format!("{prefix}{field}")))
     }
 
     pub(crate) fn field_name(&self, field: &str) -> String {
@@ -578,6 +579,17 @@ impl Page {
 
     pub(crate) fn is_here(&self, href: &str) -> bool {
         self.here == href || (href != "/" && self.here.starts_with(&format!("{href}/")))
+    }
+}
+
+/// What the texts of a page's own fields begin with, where a name (`from`, `count`) is of another field on other pages.
+fn own_prefixes(here: &str) -> &'static [&'static str] {
+    match here.split('/').nth(1).unwrap_or_default() {
+        "samples" => &["sample-", "period-"],
+        "reports" => &["report-", "period-"],
+        "grants" => &["grant-"],
+        "figures" | "review" | "tables" | "collector" => &["period-"],
+        _ => &[],
     }
 }
 

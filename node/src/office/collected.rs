@@ -2,6 +2,7 @@
 //! where.
 
 use super::figures::{CellView, ClassView, FigureView, Step, TrendView};
+use super::levels::UpwardView;
 use super::tables::views;
 use super::{Desk, DeskError};
 use crate::index::Tables;
@@ -10,8 +11,9 @@ use crate::policy::Ask;
 use crate::records::Collected;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::indicators::{Class, OTHERS, SEVERAL};
-use casemesh_protocol::statistics::{self, Agreement, Cell, Figure, Rhythm, Way};
+use casemesh_protocol::indicators::{OTHERS, SEVERAL};
+use casemesh_protocol::levels::{Levels, counted_once};
+use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way};
 use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -46,8 +48,20 @@ pub struct CollectedView {
     pub error_bar: Option<u32>,
     /// All offices together, or those of the region.
     pub total: Vec<FigureView>,
-    /// Each office, by name.
+    /// Each office that told, and each collector below, by name.
     pub offices: Vec<OfficeFigures>,
+    /// How many offices are in the total, on all levels.
+    #[serde(default)]
+    pub told: usize,
+    /// How many of them handed in finished tables that were not computed here.
+    #[serde(default)]
+    pub handed_in: usize,
+    /// Whose tables are not added, for an office in them is counted elsewhere.
+    #[serde(default)]
+    pub twice: Vec<String>,
+    /// The collector above this one, where its total goes.
+    #[serde(default)]
+    pub upward: Option<UpwardView>,
     /// Offices of the network that sent nothing for this period.
     pub silent: Vec<String>,
     /// Agreements and periods for which something came or is due.
@@ -87,6 +101,13 @@ pub struct OfficeFigures {
     pub region: String,
     /// Which release.
     pub release: u32,
+    /// Whether it handed in a finished table that another system counted.
+    #[serde(default)]
+    pub is_handed_in: bool,
+    /// Of a collector that sent the sum of other offices: how many told, and of how many.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub sum_of: Option<(usize, usize)>,
     /// When it came.
     #[schema(value_type = String)]
     pub at: Timestamp,
@@ -94,6 +115,13 @@ pub struct OfficeFigures {
     pub is_in_time: bool,
     /// The figures.
     pub figures: Vec<FigureView>,
+}
+
+impl OfficeFigures {
+    /// What names it on a page: a collector that keeps records, too, stands there twice.
+    pub fn key(&self) -> String {
+        format!("{}{}", self.id, if self.sum_of.is_some() { "-sum" } else { "" })
+    }
 }
 
 /// Who sent whom where: a row for each office that sent, a column for each that was asked.
@@ -168,27 +196,30 @@ fn flow(offices: &[OfficeFigures], name: impl Fn(&str) -> Option<String>) -> Opt
     Some(FlowView { figure, to: columns.into_values().collect(), from })
 }
 
-/// The tables of one agreement and period, the latest of each office, of the newest version that anybody answered.
-struct Held<'a> {
-    last: BTreeMap<OfficeId, &'a Collected>,
-    /// When the first release of each came.
-    first: BTreeMap<OfficeId, Timestamp>,
-    version: Option<u16>,
+/// The tables of one agreement and period, the latest of each sender, of the newest version that anybody answered.
+pub(super) struct Held<'a> {
+    /// Those that are added, so that no office is counted twice.
+    pub(super) counted: Vec<&'a Collected>,
+    /// Those that are not, for an office in them is counted elsewhere.
+    twice: Vec<&'a Collected>,
+    /// When the first release of each sender came.
+    first: BTreeMap<(OfficeId, bool), Timestamp>,
+    pub(super) version: Option<u16>,
 }
 
 impl<'a> Held<'a> {
-    fn of(tables: &'a Tables, agreement: &str, period: Period, keep: impl Fn(&OfficeId) -> bool) -> Self {
-        let mut last: BTreeMap<OfficeId, &Collected> = BTreeMap::new();
-        let mut first: BTreeMap<OfficeId, Timestamp> = BTreeMap::new();
+    pub(super) fn of(tables: &'a Tables, agreement: &str, period: Period, keep: impl Fn(&OfficeId) -> bool) -> Self {
+        let mut last: BTreeMap<(OfficeId, bool), &Collected> = BTreeMap::new();
+        let mut first: BTreeMap<(OfficeId, bool), Timestamp> = BTreeMap::new();
         let is_it = |collected: &&Collected| {
             let table = &collected.table;
             table.agreement.as_str() == agreement && table.period == period && keep(&table.office)
         };
         for collected in tables.collected.values().map(AsRef::as_ref).filter(is_it) {
-            let office = collected.table.office;
-            let came = first.entry(office).or_insert(collected.at);
+            let sender = sender(collected);
+            let came = first.entry(sender).or_insert(collected.at);
             *came = (*came).min(collected.at);
-            let current = last.entry(office).or_insert(collected);
+            let current = last.entry(sender).or_insert(collected);
             if collected.table.release >= current.table.release {
                 *current = collected;
             }
@@ -196,42 +227,28 @@ impl<'a> Held<'a> {
         // Older answers are of other questions.
         let version = last.values().map(|collected| collected.table.agreement_version).max();
         last.retain(|_, collected| Some(collected.table.agreement_version) == version);
-        Self { last, first, version }
+        let (counted, twice) = counted_once(last.into_values(), |collected| &collected.table);
+        Self { counted, twice, first, version }
     }
 
-    fn total(&self) -> Vec<Figure> {
-        statistics::total(self.last.values().map(|collected| collected.table.figures.as_slice()))
+    pub(super) fn total(&self) -> Vec<Figure> {
+        statistics::total(self.counted.iter().map(|collected| collected.table.figures.as_slice()))
     }
 
-    /// Marks in a total what is at least as much as it says: some office withheld its part.
-    fn mark(&self, total: &Figure, view: &mut FigureView) {
-        let told = self.last.values().flat_map(|collected| &collected.table.figures);
-        let of_it: Vec<&Figure> = told.filter(|figure| figure.indicator == total.indicator).collect();
-        // Of a figure that is withheld altogether nobody knows in which classes somebody is.
-        let is_whole = of_it.iter().any(|figure| figure.covered.is_none());
-        view.is_at_least = is_whole;
-        let mut withheld: BTreeSet<&[Class]> = BTreeSet::new();
-        // Amounts of a currency that is withheld altogether stand in its total alone.
-        let mut within: BTreeSet<&Class> = BTreeSet::new();
-        for figure in of_it {
-            let first = |cell: &'a Cell| cell.classes.as_slice().split_first();
-            for cell in figure.cells.iter().filter(|cell| cell.value.is_none()) {
-                withheld.insert(cell.classes.as_slice());
-                if let Some((class, rest)) = first(cell)
-                    && !rest.is_empty()
-                    && rest.iter().all(|class| *class == Class::All)
-                    && figure.cells.iter().filter(|other| other.classes.as_slice().first() == Some(class)).count() == 1
-                {
-                    within.insert(class);
-                }
-            }
-        }
-        for (cell, shown) in total.cells.iter().zip(&mut view.cells) {
-            let is_part = withheld.contains(cell.classes.as_slice())
-                || cell.classes.as_slice().first().is_some_and(|class| within.contains(class));
-            shown.is_at_least = shown.value.is_some() && (is_whole || is_part);
-        }
+    /// The offices whose numbers are in the total.
+    pub(super) fn offices(&self) -> BTreeSet<OfficeId> {
+        self.counted.iter().flat_map(|collected| collected.table.offices()).copied().collect()
     }
+
+    /// Those of them that handed in finished tables.
+    pub(super) fn handed_in(&self) -> BTreeSet<OfficeId> {
+        self.counted.iter().flat_map(|collected| collected.table.handed_in()).copied().collect()
+    }
+}
+
+/// Whose table it is: a collector that keeps records, too, tells its own numbers beside the sum of others.
+fn sender(collected: &Collected) -> (OfficeId, bool) {
+    (collected.table.office, collected.table.is_sum())
 }
 
 /// Codes that the lists of this program do not have, of lists that it has; with how many offices told each.
@@ -290,6 +307,7 @@ impl Desk {
         let summed = all.iter().find(is_sum).map(|agreed| self.office.summed(agreed, period));
         // A sum is of all offices: nothing of it belongs to one area.
         let region = region.filter(|_| summed.is_none());
+        let upward = self.upward(&id, period);
         let directory = self.office.around.directory();
         let directory = directory.as_deref();
         let is_in = |office: &OfficeId| region.is_none_or(|region| region_of(directory, office) == region);
@@ -314,25 +332,25 @@ impl Desk {
             due.is_none_or(|due| came.is_some_and(|came| came <= due))
         };
         let of_tables = || -> Vec<OfficeFigures> {
-            let view = |(office, collected): (&OfficeId, &&Collected)| OfficeFigures {
-                id: office.to_string(),
+            let view = |collected: &&Collected| OfficeFigures {
+                id: collected.table.office.to_string(),
                 name: collected.office_name.clone(),
-                region: region_of(directory, office),
+                region: region_of(directory, &collected.table.office),
                 release: collected.table.release,
+                is_handed_in: !collected.table.handed_in().is_empty(),
+                sum_of: match &collected.table.origin {
+                    Some(Origin::Sum { offices, asked, .. }) => Some((offices.as_slice().len(), *asked as usize)),
+                    Some(Origin::HandedIn) | None => None,
+                },
                 at: collected.at,
-                is_in_time: in_time(held.first.get(office)),
+                is_in_time: in_time(held.first.get(&sender(collected))),
                 figures: views(collected.table.figures.as_slice(), known),
             };
-            held.last.iter().map(view).collect()
+            held.counted.iter().map(view).collect()
         };
         let is_plain = summed.is_none();
         let (told, total, mut offices): (BTreeSet<OfficeId>, Vec<FigureView>, Vec<OfficeFigures>) = match summed {
-            None => {
-                let figures = held.total();
-                let mut total = views(&figures, known);
-                figures.iter().zip(&mut total).for_each(|(figure, view)| held.mark(figure, view));
-                (held.last.keys().copied().collect(), total, of_tables())
-            }
+            None => (held.offices(), views(&held.total(), known), of_tables()),
             Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
             Some(Some(summed)) => {
                 let name = |office: &OfficeId| {
@@ -344,6 +362,8 @@ impl Desk {
                     name: name(office),
                     region: region_of(directory, office),
                     release: 1,
+                    is_handed_in: false,
+                    sum_of: None,
                     at: summed.at,
                     is_in_time: true,
                     figures: Vec::new(),
@@ -356,7 +376,10 @@ impl Desk {
         let adds = |office: &OfficeId| known.is_some_and(|known| known.terms.aggregators.contains(office));
         let members =
             || directory.into_iter().flat_map(Directory::members).filter(|(_, member)| member.has_role(Role::Office));
-        let is_silent = |office: &OfficeId| !told.contains(office) && !adds(office) && is_in(office);
+        let below = directory.map(|directory| Levels::of(directory.members()).below(&self.office.keys.office));
+        let is_asked = |office: &OfficeId| below.as_ref().is_some_and(|below| below.contains(office));
+        let is_silent =
+            |office: &OfficeId| !told.contains(office) && is_asked(office) && !adds(office) && is_in(office);
         let mut silent: Vec<String> = members()
             .filter(|(office, _)| is_silent(office))
             .map(|(_, member)| member.record.name.to_string())
@@ -381,6 +404,10 @@ impl Desk {
             flow: flow(&offices, named),
             unknown: unknown(&offices),
             offices,
+            told: told.len(),
+            handed_in: held.handed_in().len(),
+            twice: held.twice.iter().map(|collected| collected.office_name.clone()).collect(),
+            upward: if region.is_none() && is_plain { upward } else { None },
             silent,
             periods,
             regions: if is_plain { regions.into_iter().collect() } else { Vec::new() },
@@ -409,8 +436,7 @@ impl Desk {
             // What was told of another version was told of another question.
             let total = Some(held.total()).filter(|_| held.version == known.map(|known| known.version));
             let figure = total?.into_iter().find(|one| one.indicator.as_str() == figure)?;
-            let mut view = FigureView::of(&figure, Some(one));
-            held.mark(&figure, &mut view);
+            let view = FigureView::of(&figure, Some(one));
             Some(Step { period, figure, view })
         };
         let steps: Vec<Period> = periods.into_iter().rev().take(STEPS_MAX).rev().collect();
@@ -420,12 +446,7 @@ impl Desk {
 
     /// Whether this node collects.
     pub fn is_collector(&self) -> bool {
-        let directory = self.office.around.directory();
-        directory
-            .and_then(|directory| {
-                directory.member(&self.office.keys.office).map(|member| member.has_role(Role::Collector))
-            })
-            .unwrap_or(false)
+        self.office.has_role(Role::Collector)
     }
 }
 
@@ -448,6 +469,8 @@ mod tests {
             name: name.into(),
             region: String::new(),
             release: 1,
+            is_handed_in: false,
+            sum_of: None,
             at: Timestamp::from_ms(0),
             is_in_time: true,
             figures: vec![figure],

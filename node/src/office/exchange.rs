@@ -24,6 +24,7 @@ use casemesh_protocol::consent::{ConsentStatus, Permit};
 use casemesh_protocol::delivery::Lost;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::{OfficeId, PacketId, RecordId, StaffId, ThreadId};
+use casemesh_protocol::levels::Levels;
 use casemesh_protocol::limits::{CLOCK_SKEW_SECONDS_MAX, PACKET_LIFETIME_HOURS, THREAD_EVENTS_MAX};
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::packet::{Body, BodyError, Full, Kind as PacketKind, Preview, ReadReceipt};
@@ -725,10 +726,22 @@ impl Office {
         table: Table,
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
-        let collects = directory.member(&self.keys.office).is_some_and(|member| member.has_role(Role::Collector));
-        let tells = directory.member(&from).is_some_and(|member| member.has_role(Role::Office));
-        if !collects || !tells || table.office != from || !table.is_known() {
+        let ours = &self.keys.office;
+        let has_role = |office, role| directory.member(office).is_some_and(|member| member.has_role(role));
+        let tells = has_role(&from, if table.is_sum() { Role::Collector } else { Role::Office });
+        if !has_role(ours, Role::Collector) || !tells || table.office != from || !table.is_known() {
             return Ok(Taken::Aside("a table that is not for us"));
+        }
+        // The card in which a collector names this one may come later than its sum.
+        let levels = Levels::of(directory.members());
+        if table.is_sum()
+            && levels.above(&from) != Some(*ours)
+            && let Some(directory) = self.around.directory()
+        {
+            return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+        }
+        if table.is_sum() && levels.is_ring(&from, ours) {
+            return Ok(Taken::Aside("a sum of sums that are ours"));
         }
         // The national numbers may be under way when the stewards agree on something; so may an earlier version.
         let (all, _) = self.agreements();
@@ -742,7 +755,7 @@ impl Office {
         }
         let is_asked =
             agreed.is_some_and(|known| known.version == table.agreement_version && known.terms.has(table.period));
-        if !collects || !tells || !is_asked || table.office != from || !table.is_known() {
+        if !is_asked {
             return Ok(Taken::Aside("a table that is not for us"));
         }
         self.vault.write(None, "receive_table", move |tx| {

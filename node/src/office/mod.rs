@@ -24,12 +24,14 @@ mod exchange;
 mod family;
 mod figures;
 mod grants;
+mod handed;
 mod handing;
 mod history;
 mod holding;
 mod home;
 mod import;
 mod inviting;
+mod levels;
 mod links;
 mod listings;
 mod log;
@@ -77,10 +79,12 @@ pub use figures::{
     Scope, TrendView,
 };
 pub use grants::GrantInput;
+pub use handed::FINISHED_BYTES_MAX;
 pub use history::{FieldChange, HistoryOf, HistoryView, VersionView};
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,
 };
+pub use levels::UpwardView;
 pub use links::Shared;
 pub use listings::{LISTINGS_BYTES_MAX, ListingsReport};
 pub use log::{LogCheck, LogFilter, LogRow, LogView};

@@ -5,7 +5,9 @@ use super::{Desk, DeskError, FieldProblem, FoundOffer, OfferView, OwnEntryView};
 use crate::names;
 use crate::policy::Ask;
 use casemesh_protocol::bounded::List;
-use casemesh_protocol::directory::{Capacity, OfficeRecord, Role, ServiceOffer};
+use casemesh_protocol::directory::{Capacity, Member, OfficeRecord, Role, ServiceOffer};
+use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::levels::Levels;
 use casemesh_protocol::limits::LIST_MAX;
 use casemesh_protocol::terms::{Code, Line};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ pub struct EntryInput {
     pub closed_until: String,
     /// Whether other offices are not told where its node is, and it is reached by its hub; as it was when not said.
     pub hidden: Option<bool>,
+    /// The collector that it tells its figures, as its id; empty leaves it to the network, and as it was when not said.
+    pub reports_to: Option<String>,
 }
 
 /// A service that the office offers, as entered. It counts as confirmed today.
@@ -94,8 +98,23 @@ impl Desk {
             telephone: record.telephone.to_string(),
             closed_until: record.closed_until.filter(|until| *until > today),
             hidden: record.is_hidden(),
+            reports_to: record.reports_to,
+            collectors: self.collectors_to_tell(),
             offers: offers.collect(),
         })
+    }
+
+    /// The collectors that this office can tell, by name: those that do not tell it.
+    pub(super) fn collectors_to_tell(&self) -> Vec<(OfficeId, String)> {
+        let Some(directory) = self.office.around.directory() else { return Vec::new() };
+        let (levels, ours) = (Levels::of(directory.members()), self.office.keys.office);
+        let may_hear = |(office, member): &(&OfficeId, &Member)| {
+            member.has_role(Role::Collector) && !levels.is_ring(&ours, office)
+        };
+        let collectors = directory.members().filter(may_hear);
+        let mut all: Vec<_> = collectors.map(|(office, member)| (*office, member.record.name.to_string())).collect();
+        all.sort_by(|one, next| one.1.cmp(&next.1));
+        all
     }
 
     /// Whether somebody should confirm what the office offers.
@@ -132,6 +151,17 @@ impl Desk {
         if is_hidden && own.hubs.as_slice().is_empty() {
             problems.add("hidden", "hidden-needs-hub");
         }
+        let reports_to = match input.reports_to.as_deref() {
+            None => own.reports_to,
+            Some("") => None,
+            Some(typed) => {
+                let upper = self.collectors_to_tell().into_iter().find(|(office, _)| office.to_string() == typed);
+                if upper.is_none() {
+                    problems.add("reports_to", "reports-to");
+                }
+                upper.map(|(office, _)| office)
+            }
+        };
         problems.done()?;
         let addresses = match is_hidden {
             true => List::default(),
@@ -140,7 +170,7 @@ impl Desk {
         self.say("change_entry", &|record| {
             (record.area, record.telephone) = (area.clone(), telephone.clone());
             (record.languages, record.closed_until) = (languages.clone(), closed_until);
-            record.addresses = addresses.clone();
+            (record.addresses, record.reports_to) = (addresses.clone(), reports_to);
             Ok(())
         })
     }

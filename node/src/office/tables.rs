@@ -4,7 +4,7 @@ use super::columns::{AllColumns, Sight, Wanted};
 use super::figures::FigureView;
 use super::outward::Outward;
 use super::tally::sum_of;
-use super::{Desk, DeskError, FieldProblem, Office};
+use super::{Desk, DeskError, FieldProblem, Office, handed};
 use crate::indicators::{self, Agreed};
 use crate::policy::Ask;
 use crate::records::{AgreementChoice, Answering, Release};
@@ -13,9 +13,10 @@ use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::Role;
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::indicators::Indicator;
+use casemesh_protocol::levels::Levels;
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::statistics::{
-    self, Agreement, AgreementText, Figure, Past, Rhythm, Table, Way, Withhold, agreement_hash, next_release,
+    self, Agreement, AgreementText, Figure, Origin, Past, Rhythm, Table, Way, Withhold, agreement_hash, next_release,
 };
 use casemesh_protocol::tally::{self, Tally, TallyStep, tally_of};
 use casemesh_protocol::time::{Day, Period, Timestamp};
@@ -69,6 +70,9 @@ pub struct DueView {
 pub struct LeftView {
     /// Which release for its period.
     pub release: u32,
+    /// Whether it was a finished table of another system.
+    #[serde(default)]
+    pub is_handed_in: bool,
     /// When it was made.
     #[schema(value_type = String)]
     pub made: Timestamp,
@@ -102,6 +106,8 @@ pub struct TablePreview {
     pub to: Option<String>,
     /// The figures.
     pub figures: Vec<FigureView>,
+    /// Whether another system counted them, and this office hands the finished table in.
+    pub is_handed_in: bool,
     /// Corrected figures that stay as they left, because so small a change would tell of somebody.
     pub waiting: usize,
     /// The last release for this period, when it was made.
@@ -143,7 +149,7 @@ fn problem_of(why: &Withhold) -> FieldProblem {
 }
 
 /// The largest table that a packet carries.
-const TABLE_BYTES_MAX: usize = 200 * 1024;
+pub(super) const TABLE_BYTES_MAX: usize = 200 * 1024;
 
 /// What left, with the agreements that it left under.
 struct Ledger(Vec<(Table, Option<Agreement>)>);
@@ -156,7 +162,8 @@ impl Ledger {
             let text = release.agreed.as_str();
             texts.entry(text).or_insert_with(|| indicators::read_agreement(text).ok()).clone()
         };
-        Self(releases.map(|release| (release.table.clone(), read(release))).collect())
+        let own = releases.filter(|release| !release.table.is_sum());
+        Self(own.map(|release| (release.table.clone(), read(release))).collect())
     }
 
     fn past(&self) -> impl Iterator<Item = Past<'_>> + Clone {
@@ -183,16 +190,15 @@ impl Office {
         (all, problems)
     }
 
+    /// The collector that this office tells, and its name.
     pub(super) fn collector(&self) -> Option<(OfficeId, String)> {
         let directory = self.around.directory()?;
-        directory
-            .members()
-            .find(|(office, member)| **office != self.keys.office && member.has_role(Role::Collector))
-            .map(|(office, member)| (*office, member.record.name.to_string()))
+        let above = Levels::of(directory.members()).above(&self.keys.office)?;
+        directory.member(&above).map(|member| (above, member.record.name.to_string()))
     }
 
     /// How an agreement is answered: what was decided last about this text of it.
-    fn choice(&self, agreed: &Agreed) -> Option<AgreementChoice> {
+    pub(super) fn choice(&self, agreed: &Agreed) -> Option<AgreementChoice> {
         let tables = self.index.read();
         let hash = agreement_hash(&agreed.text);
         let of = |choice: &&AgreementChoice| choice.agreement == hash;
@@ -226,6 +232,10 @@ impl Office {
         let (all, _) = self.agreements();
         let by_itself =
             |agreed: &&Agreed| self.choice(agreed).is_some_and(|choice| choice.answering == Answering::ByItself);
+        self.send_sums(all.iter().filter(by_itself));
+        if !self.has_role(Role::Office) {
+            return;
+        }
         let today = self.index.read().zone.day(self.around.clock.now());
         let ledger = Ledger::of(self.index.read().releases.values().map(AsRef::as_ref));
         let mut has_left = false;
@@ -284,19 +294,19 @@ fn release(
     tx: &mut Tx<'_>,
     (agreed, period, today): (&Agreed, Period, Day),
     (office, to): (OfficeId, OfficeId),
-    Prepared { figures, row, approved }: Prepared,
+    Prepared { figures, row, origin, approved }: Prepared,
 ) -> Result<RecordId, DeskError> {
     let refused = |problem: FieldProblem| DeskError::Invalid(vec![problem]);
     let releases: Vec<Release> = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record).collect();
     let ledger = Ledger::of(releases.iter());
     let next = next_release(&agreed.agreement, period, today, figures, ledger.past());
     let (figures, _) = next.map_err(|why| refused(problem_of(&why)))?;
-    if approved.is_some_and(|approved| approved != seen(&agreed.text, Some(&to), &figures)) {
+    if approved.is_some_and(|approved| approved != seen(&agreed.text, Some(&to), (&figures, origin.as_ref()))) {
         return Err(refused(FieldProblem::new("from", "table-changed")));
     }
     let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
     let figures = List::new(figures).map_err(|_| refused(FieldProblem::new("from", "table-too-large")))?;
-    let table = Table::new(&agreed.agreement, (office, period, release), tx.now(), figures);
+    let table = Table::new(&agreed.agreement, (office, period, release), tx.now(), figures).from(origin);
     if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
         return Err(refused(FieldProblem::new("from", "table-too-large")));
     }
@@ -315,13 +325,20 @@ fn release(
 struct Prepared {
     figures: Vec<Figure>,
     row: Option<Vec<u64>>,
+    /// Where the numbers are from, where this node did not count them.
+    origin: Option<Origin>,
     /// The table that somebody saw and approved.
     approved: Option<String>,
 }
 
-/// What names a table: its agreement and its figures.
-fn seen(agreement: &AgreementText, to: Option<&OfficeId>, figures: &[Figure]) -> String {
-    let figures: Vec<Vec<u8>> = figures.iter().map(casemesh_crypto::wire::encode).collect();
+/// What names a table: its agreement, its figures, and where they are from.
+pub(super) fn seen(
+    agreement: &AgreementText,
+    to: Option<&OfficeId>,
+    (figures, origin): (&[Figure], Option<&Origin>),
+) -> String {
+    let figures = figures.iter().map(casemesh_crypto::wire::encode);
+    let figures: Vec<Vec<u8>> = figures.chain(origin.map(casemesh_crypto::wire::encode)).collect();
     let begun: [&[u8]; 3] =
         [b"casemesh/1/seen-table\0", agreement.as_str().as_bytes(), to.map_or(&[], |to| to.as_bytes().as_slice())];
     let parts: Vec<&[u8]> = begun.into_iter().chain(figures.iter().map(Vec::as_slice)).collect();
@@ -337,6 +354,7 @@ fn prepared(agreement: &Agreement, columns: &AllColumns, period: Period) -> Prep
     Prepared {
         figures: agreement.indicators.iter().map(figure).collect(),
         row: is_sum.then(|| tally::row(agreement, |source| columns.of(source), period)),
+        origin: None,
         approved: None,
     }
 }
@@ -348,7 +366,7 @@ pub(super) fn views(figures: &[Figure], agreement: Option<&Agreement>) -> Vec<Fi
 
 impl Desk {
     /// The agreement of that name; where no name is given, the first.
-    fn agreed(&self, id: &str) -> Result<Agreed, DeskError> {
+    pub(super) fn agreed(&self, id: &str) -> Result<Agreed, DeskError> {
         let (all, _) = self.office.agreements();
         let is_it = |agreed: &&Agreed| id.is_empty() || agreed.agreement.id.as_str() == id;
         all.iter().find(is_it).cloned().ok_or(DeskError::NotFound)
@@ -368,7 +386,8 @@ impl Desk {
             let agreement = &agreed.agreement;
             let choice = self.office.choice(agreed);
             let tables = self.office.index.read();
-            let own = || tables.releases.values().filter(|release| release.table.agreement == agreement.id);
+            let is_own = |table: &Table| table.agreement == agreement.id && !table.is_sum();
+            let own = || tables.releases.values().filter(|release| is_own(&release.table));
             let mut periods = agreement.terms.ended(today);
             periods.extend(own().map(|release| release.table.period));
             periods.sort_unstable_by(|one, other| other.cmp(one));
@@ -381,6 +400,7 @@ impl Desk {
                     let row = tables.outbox.get(&release.outbox);
                     LeftView {
                         release: release.table.release,
+                        is_handed_in: release.table.origin == Some(Origin::HandedIn),
                         made: release.table.made,
                         arrived: row.and_then(|row| row.facts.arrived),
                         read: row.and_then(|row| row.facts.read),
@@ -443,22 +463,65 @@ impl Desk {
     pub fn table_preview(&self, agreement: &str, period: Period) -> Result<TablePreview, DeskError> {
         self.allow(Ask::ApproveTable)?;
         let agreed = self.agreed(agreement)?;
-        let agreement = agreed.agreement.clone();
-        let today = self.today();
-        let columns = self.office.all_columns(std::iter::once(&agreement), self.now());
-        let figures = prepared(&agreement, &columns, period).figures;
+        Ok(self.preview_table(&agreed, period, self.counted_table(&agreed, period)))
+    }
+
+    /// The same of a finished table of another system, as CSV: what it may tell.
+    ///
+    /// # Errors
+    /// When the account may not approve tables, there is no such agreement, or something in the file is wrong.
+    pub fn finished_preview(&self, agreement: &str, period: Period, text: &[u8]) -> Result<TablePreview, DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let agreed = self.agreed(agreement)?;
+        Ok(self.preview_table(&agreed, period, self.finished_table(&agreed, text)?))
+    }
+
+    /// The file in which a finished table is handed in, to be filled in.
+    ///
+    /// # Errors
+    /// When the account may not approve tables, or there is no such agreement.
+    pub fn finished_blank(
+        &self,
+        agreement: &str,
+        language: &str,
+    ) -> Result<(Vec<String>, Vec<Vec<String>>), DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let agreed = self.agreed(agreement)?;
+        Ok(handed::blank(&agreed.agreement, &self.office.index.read().vocabulary, language))
+    }
+
+    /// The figures of a period from this office's records.
+    fn counted_table(&self, agreed: &Agreed, period: Period) -> Prepared {
+        let columns = self.office.all_columns(std::iter::once(&agreed.agreement), self.now());
+        prepared(&agreed.agreement, &columns, period)
+    }
+
+    /// The figures of a finished table.
+    fn finished_table(&self, agreed: &Agreed, text: &[u8]) -> Result<Prepared, DeskError> {
+        if agreed.agreement.terms.way != Way::Plain {
+            return Err(DeskError::Invalid(vec![FieldProblem::new("table", "finished-plain")]));
+        }
+        let figures = handed::read(&agreed.agreement, &self.office.index.read().vocabulary, text);
+        let figures = figures.map_err(DeskError::Invalid)?;
+        Ok(Prepared { figures, row: None, origin: Some(Origin::HandedIn), approved: None })
+    }
+
+    fn preview_table(&self, agreed: &Agreed, period: Period, ready: Prepared) -> TablePreview {
+        let Prepared { figures, origin, .. } = ready;
+        let agreement = &agreed.agreement;
         let ledger = Ledger::of(self.office.index.read().releases.values().map(AsRef::as_ref));
-        let last = ledger.last(&agreement, period);
-        let choice = self.office.choice(&agreed);
+        let last = ledger.last(agreement, period);
+        let choice = self.office.choice(agreed);
         let (figures, waiting, mut refused) =
-            match next_release(&agreement, period, today, figures.clone(), ledger.past()) {
+            match next_release(agreement, period, self.today(), figures.clone(), ledger.past()) {
                 Ok((figures, waiting)) => (figures, waiting, None),
                 Err(why) => (figures, 0, Some(problem_of(&why))),
             };
         if choice.is_some_and(|choice| choice.answering == Answering::Refused) {
             refused = Some(FieldProblem::new("answering", "agreement-refused"));
         }
-        Ok(TablePreview {
+        let collector = self.office.collector();
+        TablePreview {
             agreement: agreement.id.to_string(),
             version: agreement.version,
             threshold: agreement.terms.threshold,
@@ -466,13 +529,14 @@ impl Desk {
             tells_apart: agreement.indicators.iter().any(Indicator::is_protected),
             period,
             release: last.map_or(1, |last| last.release + 1),
-            to: self.office.collector().map(|(_, name)| name),
-            figures: views(&figures, Some(&agreement)),
+            figures: views(&figures, Some(agreement)),
+            is_handed_in: origin == Some(Origin::HandedIn),
             waiting,
             last: last.map(|last| last.made),
             refused,
-            seen: seen(&agreed.text, self.office.collector().map(|(to, _)| to).as_ref(), &figures),
-        })
+            seen: seen(&agreed.text, collector.as_ref().map(|(to, _)| to), (&figures, origin.as_ref())),
+            to: collector.map(|(_, name)| name),
+        }
     }
 
     /// Approves the table of a period and sends it to the collector; with what was seen of it, that table and no other. What stands against it is said as a problem of the period.
@@ -481,17 +545,35 @@ impl Desk {
     /// When there is no collector, the office refuses the agreement, or what left before stands against it.
     pub fn approve_table(&self, agreement: &str, period: Period, seen: Option<String>) -> Result<RecordId, DeskError> {
         self.allow(Ask::ApproveTable)?;
+        let agreed = self.agreed(agreement)?;
+        let ready = self.counted_table(&agreed, period);
+        self.send_table(agreed, period, Prepared { approved: seen, ..ready })
+    }
+
+    /// The same of a finished table of another system, as CSV.
+    ///
+    /// # Errors
+    /// As for a table that was counted here, and when something in the file is wrong.
+    pub fn approve_finished(
+        &self,
+        agreement: &str,
+        period: Period,
+        (text, seen): (&[u8], String),
+    ) -> Result<RecordId, DeskError> {
+        self.allow(Ask::ApproveTable)?;
+        let agreed = self.agreed(agreement)?;
+        let ready = self.finished_table(&agreed, text)?;
+        self.send_table(agreed, period, Prepared { approved: Some(seen), ..ready })
+    }
+
+    fn send_table(&self, agreed: Agreed, period: Period, ready: Prepared) -> Result<RecordId, DeskError> {
         let Some((to, _)) = self.office.collector() else {
             return Err(DeskError::Partner("the network has no collector".into()));
         };
-        let agreed = self.agreed(agreement)?;
         if self.office.choice(&agreed).is_some_and(|choice| choice.answering == Answering::Refused) {
             return Err(DeskError::Invalid(vec![FieldProblem::new("answering", "agreement-refused")]));
         }
-        let today = self.today();
-        let columns = self.office.all_columns(std::iter::once(&agreed.agreement), self.now());
-        let ready = Prepared { approved: seen, ..prepared(&agreed.agreement, &columns, period) };
-        let office = self.office.keys.office;
+        let (today, office) = (self.today(), self.office.keys.office);
         let id = self.write("approve_table", move |tx| release(tx, (&agreed, period, today), (office, to), ready))?;
         self.office.release_outbox();
         Ok(id)

@@ -13,6 +13,7 @@ use casemesh_crypto::random::{self, os_rng};
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::{Directory, Member, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::levels::Levels;
 use casemesh_protocol::outgoing::Control;
 use casemesh_protocol::statistics::{Agreement, AgreementText, Figure, Way, agreement_hash};
 use casemesh_protocol::tally::{
@@ -183,11 +184,11 @@ impl Office {
         Ok(())
     }
 
-    /// The network's collector, which may be this office, and where it is.
+    /// The network's collector above all, and whether it is this office.
     fn tally_collector(&self) -> Option<(OfficeId, bool)> {
         let directory = self.around.directory()?;
-        let collector = directory.members().find(|(_, member)| member.has_role(Role::Collector))?;
-        Some((*collector.0, *collector.0 == self.keys.office))
+        let collector = Levels::of(directory.members()).top()?;
+        Some((collector, collector == self.keys.office))
     }
 
     /// What the two aggregators told of a sum, put together.

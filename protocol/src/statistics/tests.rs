@@ -256,6 +256,38 @@ fn a_sum_of_offices_says_what_is_withheld_in_it() {
     let values: Vec<Option<i64>> = sum[0].cells.iter().map(|cell| cell.value).collect();
     assert_eq!(values, [Some(40), Some(20), Some(92)], "women, men, all: of the two that told");
     assert_eq!((sum[0].covered, sum[0].withheld), (Some(92), 3));
+    // The women of the second office, the men of it, and whoever the third did not tell of.
+    let by = |sum: &[Figure]| sum[0].cells.iter().map(|cell| cell.withheld_by).collect::<Vec<_>>();
+    assert_eq!((by(&sum), sum[0].withheld_by), (vec![Some(2), Some(2), Some(1)], Some(1)));
+    // On the next level nothing of that is forgotten.
+    let nation = total([sum.as_slice(), one.as_slice()]);
+    assert_eq!((by(&nation), nation[0].withheld_by), (by(&sum), Some(1)));
+    assert_eq!(nation[0].cells.iter().map(|cell| cell.value).collect::<Vec<_>>(), [Some(80), Some(40), Some(152)]);
+}
+
+#[test]
+fn a_currency_that_an_office_withheld_marks_what_others_told_in_it() {
+    let code = |list, code| Class::Code(word_code(list, code).unwrap());
+    let cell =
+        |classes: Vec<Class>, value| Cell { classes: List::new(classes).unwrap(), value, of: None, withheld_by: None };
+    let figure = |cells| Figure {
+        indicator: Word::new("money").unwrap(),
+        cells: List::new(cells).unwrap(),
+        covered: Some(9),
+        missing: Some(0),
+        excluded: Some(0),
+        withheld: 0,
+        withheld_by: None,
+    };
+    let told = vec![
+        cell(vec![code("currency", "ZAR"), code("sex", "female")], Some(900)),
+        cell(vec![code("currency", "ZAR"), Class::All], Some(900)),
+        cell(vec![code("currency", "USD"), Class::All], Some(50)),
+    ];
+    let (one, other) = (vec![figure(told)], vec![figure(vec![cell(vec![code("currency", "ZAR"), Class::All], None)])]);
+    let sum = total([one.as_slice(), other.as_slice()]);
+    let by: Vec<_> = sum[0].cells.iter().map(|cell| (cell.value, cell.withheld_by)).collect();
+    assert_eq!(by, [(Some(50), None), (Some(900), Some(1)), (Some(900), Some(1))]);
 }
 
 /// An attacker who keeps every release, knows how they are made, and computes exactly.

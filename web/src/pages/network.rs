@@ -193,12 +193,14 @@ async fn import_page(
         Ok(own) => {
             let fresh = || {
                 let Some(own) = &own else { return Form::default() };
+                let reports_to = own.reports_to.map(|office| office.to_string()).unwrap_or_default();
                 let until = own.closed_until.map(|day| day.to_string()).unwrap_or_default();
                 let mut form = Form::of(&[
                     ("area", &own.area),
                     ("languages", &own.languages.join(", ")),
                     ("telephone", &own.telephone),
                     ("closed_until", &until),
+                    ("reports_to", &reports_to),
                 ]);
                 if own.hidden {
                     form.set("hidden", "on");
@@ -247,6 +249,7 @@ async fn change_own(State(app): State<App>, Sent { signed, form }: Sent) -> Resp
         telephone: form.text("telephone"),
         closed_until: form.text("closed_until"),
         hidden: Some(form.on("hidden")),
+        reports_to: form.pairs().iter().any(|(name, _)| name == "reports_to").then(|| form.text("reports_to")),
     };
     let desk = signed.desk.clone();
     match app.run(move || desk.change_entry(&input)).await {

@@ -62,6 +62,12 @@ struct ReportForm {
     topics: BTreeMap<Topic, Vec<IndicatorView>>,
 }
 
+impl ReportForm {
+    fn title(&self) -> &'static str {
+        if self.action == "/reports" { "report-new" } else { "report-change" }
+    }
+}
+
 async fn form_page(app: &App, signed: Signed, action: String, form: Form) -> Response {
     let desk = signed.desk.clone();
     let load = move || {

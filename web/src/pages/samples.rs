@@ -104,6 +104,11 @@ impl SamplePage {
         self.sheet.check.state == SampleState::Waiting && !self.sheet.check.outgoing
     }
 
+    /// Whether it is another office's to answer.
+    fn is_asked(&self) -> bool {
+        self.sheet.check.outgoing && matches!(self.sheet.check.state, SampleState::Waiting | SampleState::Open)
+    }
+
     fn is_open(&self) -> bool {
         self.sheet.check.state == SampleState::Open && !self.sheet.check.outgoing
     }

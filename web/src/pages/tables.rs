@@ -7,14 +7,15 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use crate::pages::figures::{Days, TrendPage, period, saved};
 use askama::Template;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Multipart, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use casemesh_node::office::{
-    AgreementView, AnsweringInput, ClassView, CollectedView, DeskError, FieldProblem, FigureView, HandedOut,
-    OfficeFigures, TablePreview,
+    AgreementView, AnsweringInput, ClassView, CollectedView, DeskError, FINISHED_BYTES_MAX, FieldProblem, FigureView,
+    HandedOut, OfficeFigures, TablePreview,
 };
+use casemesh_node::policy::Ask;
 use casemesh_protocol::statistics::{Rhythm, Way};
 use casemesh_protocol::time::{Day, Period};
 use serde::Deserialize;
@@ -23,7 +24,10 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/tables", get(all).post(answer))
         .route("/tables/show", get(show).post(approve))
-        .route("/collector", get(collected))
+        .route("/tables/blank", get(blank))
+        .route("/tables/finished", post(finished))
+        .route("/tables/finished/send", post(send_finished))
+        .route("/collector", get(collected).post(send_up))
         .route("/collector/table", get(collected_table))
         .route("/collector/time", get(collected_time))
 }
@@ -123,6 +127,8 @@ struct TablePage {
     page: Page,
     form: Form,
     table: TablePreview,
+    /// The finished table of another system that these are the numbers of; empty where they were counted here.
+    finished: String,
 }
 
 async fn table_page(app: &App, signed: Signed, asked: Asked, problems: Vec<FieldProblem>) -> Response {
@@ -141,7 +147,7 @@ async fn table_page(app: &App, signed: Signed, asked: Asked, problems: Vec<Field
         Ok(table) => {
             let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
             let form = asked.days.shown(Some(shown)).with_problems(problems);
-            html_with(status, &TablePage { page: signed.page, form, table })
+            html_with(status, &TablePage { page: signed.page, form, table, finished: String::new() })
         }
         Err(error) => signed.refused(&error),
     }
@@ -165,14 +171,81 @@ async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Respons
     }
 }
 
+/// The file in which a finished table is handed in, with the figures and classes that are asked for.
+async fn blank(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
+    let (desk, language) = (signed.desk.clone(), signed.page.language.code);
+    let name = format!("{}.csv", asked.agreement);
+    let made = app.run(move || {
+        let (head, rows) = desk.finished_blank(&asked.agreement, language)?;
+        casemesh_node::table::csv(&head, &rows).map_err(|error| DeskError::Partner(error.to_string()))
+    });
+    match made.await {
+        Ok(bytes) => handed_out(HandedOut { name, media_type: "text/csv; charset=utf-8", bytes }),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// What a finished table may tell, before it leaves.
+async fn finished(State(app): State<App>, signed: Signed, parts: Multipart) -> Response {
+    match crate::documents::read(parts, FINISHED_BYTES_MAX).await {
+        Ok((form, _, file)) => {
+            let text = String::from_utf8_lossy(&file).into_owned();
+            finished_page(&app, signed, &form, text, Vec::new()).await
+        }
+        Err(problem) => {
+            let form = Form::default().with_problems(vec![problem]);
+            tables_page(&app, signed, form).await
+        }
+    }
+}
+
+async fn send_finished(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    let (desk, agreement, seen) = (signed.desk.clone(), form.text("agreement"), form.text("seen"));
+    let Ok(Some(period)) = period(&form.text("from"), &form.text("to")) else {
+        return tables_page(&app, signed, Form::default()).await;
+    };
+    let text = form.text("table");
+    let sent = text.clone();
+    match app.run(move || desk.approve_finished(&agreement, period, (sent.as_bytes(), seen))).await {
+        Ok(_) => go("/tables"),
+        Err(DeskError::Invalid(problems)) => finished_page(&app, signed, &form, text, problems).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// The table that a finished one becomes; where something in the file is wrong, the one that is counted here, with what to change.
+async fn finished_page(
+    app: &App,
+    signed: Signed,
+    form: &Form,
+    finished: String,
+    problems: Vec<FieldProblem>,
+) -> Response {
+    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
+    let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
+    let Ok(Some(shown)) = period(&asked.days.from, &asked.days.to) else {
+        return table_page(app, signed, asked, Vec::new()).await;
+    };
+    let (desk, agreement, text) = (signed.desk.clone(), asked.agreement.clone(), finished.clone());
+    match app.run(move || desk.finished_preview(&agreement, shown, text.as_bytes())).await {
+        Ok(table) => {
+            let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let form = asked.days.shown(Some(shown)).with_problems(problems);
+            html_with(status, &TablePage { page: signed.page, form, table, finished })
+        }
+        Err(DeskError::Invalid(problems)) => table_page(app, signed, asked, problems).await,
+        Err(error) => signed.refused(&error),
+    }
+}
+
 #[derive(Template)]
 #[template(path = "collector.html")]
 struct CollectorPage {
     page: Page,
     form: Form,
     collected: CollectedView,
-    /// Offices that told something, that did so in time, and that were asked.
-    told: usize,
+    /// Senders, those that told in time, and offices that were asked.
+    senders: usize,
     in_time: usize,
     asked: usize,
     /// Whose figures are shown instead of all together.
@@ -181,7 +254,7 @@ struct CollectorPage {
 
 impl CollectorPage {
     fn chosen(&self) -> Option<&OfficeFigures> {
-        self.collected.offices.iter().find(|office| office.id == self.office)
+        self.collected.offices.iter().find(|office| office.key() == self.office)
     }
 
     fn address(&self) -> String {
@@ -194,20 +267,42 @@ impl CollectorPage {
 }
 
 async fn collected(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
+    collector_page(&app, signed, asked, Vec::new()).await
+}
+
+async fn collector_page(app: &App, signed: Signed, asked: Asked, refused: Vec<FieldProblem>) -> Response {
     let (named, problems) = match period(&asked.days.from, &asked.days.to) {
-        Ok(period) => (period, Vec::new()),
+        Ok(period) => (period, refused),
         Err(problems) => (None, problems),
     };
     let (desk, region, office) = (signed.desk.clone(), asked.region(), asked.office.clone());
     match app.run(move || desk.collected_in(&asked.agreement, named, region.as_deref())).await {
         Ok(collected) => {
             let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-            let shown = Some(collected.period).filter(|_| problems.is_empty());
+            let shown = Some(collected.period).filter(|_| named.is_some() || problems.is_empty());
             let form = asked.days.shown(shown).with_problems(problems);
-            let (told, in_time) = (collected.offices.len(), collected.in_time());
-            let asked = told + collected.silent.len();
-            html_with(status, &CollectorPage { page: signed.page, form, collected, told, in_time, asked, office })
+            let (senders, in_time) = (collected.offices.len(), collected.in_time());
+            let asked = collected.told + collected.silent.len();
+            html_with(status, &CollectorPage { page: signed.page, form, collected, senders, in_time, asked, office })
         }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// Sends the total to the collector above.
+async fn send_up(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
+    if !signed.desk.may(Ask::ApproveTable) {
+        return signed.refused(&DeskError::Denied(casemesh_node::policy::Denied));
+    }
+    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
+    let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
+    let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
+        return collector_page(&app, signed, asked, Vec::new()).await;
+    };
+    let (desk, agreement, seen) = (signed.desk.clone(), asked.agreement.clone(), form.text("seen"));
+    match app.run(move || desk.send_sum(&agreement, period, seen)).await {
+        Ok(_) => go(&format!("/collector?{}#upward", address(&asked.agreement, &period))),
+        Err(DeskError::Invalid(problems)) => collector_page(&app, signed, asked, problems).await,
         Err(error) => signed.refused(&error),
     }
 }

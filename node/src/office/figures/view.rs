@@ -242,14 +242,14 @@ impl FigureView {
             percent: cell
                 .value
                 .map_or(0, |value| u8::try_from(value.max(0).saturating_mul(100) / longest).unwrap_or(100)),
-            is_at_least: false,
+            is_at_least: cell.value.is_some() && cell.withheld_by.is_some(),
         };
         Self {
             id: figure.indicator.to_string(),
             title: known.map(|one| one.title.clone()).unwrap_or_default(),
             definition: known.map(DefinitionView::of),
             is_share: known.is_some_and(Indicator::is_share),
-            is_at_least: false,
+            is_at_least: figure.withheld_by.is_some(),
             is_added: known.is_some_and(|one| {
                 matches!(one.measure, Measure::Count | Measure::Sum(_)) && one.currency_column().is_none()
             }),

@@ -130,6 +130,12 @@ pub struct OwnEntryView {
     pub closed_until: Option<Day>,
     /// Whether others do not learn where its node is.
     pub hidden: bool,
+    /// The collector that it says it tells its figures.
+    #[schema(value_type = Option<String>)]
+    pub reports_to: Option<OfficeId>,
+    /// Those that it can tell, by name.
+    #[schema(value_type = Vec<Object>)]
+    pub collectors: Vec<(OfficeId, String)>,
     /// What it offers.
     pub offers: Vec<OfferView>,
 }

@@ -1,0 +1,186 @@
+//! What a collector tells the one above it: the sum of the tables that it holds, after somebody saw it.
+
+use super::collected::Held;
+use super::outward::Outward;
+use super::tables::{TABLE_BYTES_MAX, seen};
+use super::{Desk, DeskError, FieldProblem, Office};
+use crate::indicators::Agreed;
+use crate::policy::Ask;
+use crate::records::Release;
+use crate::vault::Record;
+use casemesh_protocol::bounded::List;
+use casemesh_protocol::directory::Role;
+use casemesh_protocol::id::{OfficeId, RecordId};
+use casemesh_protocol::levels::{Levels, is_to_send};
+use casemesh_protocol::outgoing::Control;
+use casemesh_protocol::statistics::{Figure, Origin, Table, Way};
+use casemesh_protocol::time::{Day, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+
+/// Where a collector's total goes, and what went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpwardView {
+    /// The collector above.
+    pub to: String,
+    /// What went last: which release, and when it was made.
+    #[schema(value_type = Option<Object>)]
+    pub last: Option<(u32, Timestamp)>,
+    /// Whether what went last is what stands here.
+    pub is_told: bool,
+    /// Whether the period is over, so that it may go.
+    pub is_over: bool,
+    /// What names exactly this sum: who sends it says what they saw.
+    pub seen: String,
+}
+
+/// The sum of what a collector holds for a period.
+struct Sum {
+    figures: Vec<Figure>,
+    origin: Origin,
+}
+
+impl Sum {
+    /// Whether a table that went says the same.
+    fn is(&self, table: &Table) -> bool {
+        table.figures.as_slice() == self.figures.as_slice() && table.origin.as_ref() == Some(&self.origin)
+    }
+}
+
+/// The sum of a period that went last.
+fn last_of(releases: impl Iterator<Item = Table>, agreement: &str, period: Period) -> Option<Table> {
+    let is_it = |table: &Table| table.is_sum() && table.agreement.as_str() == agreement && table.period == period;
+    releases.filter(is_it).max_by_key(|table| table.release)
+}
+
+impl Office {
+    pub(super) fn has_role(&self, role: Role) -> bool {
+        let directory = self.around.directory();
+        let own = directory.as_deref().and_then(|directory| directory.member(&self.keys.office));
+        own.is_some_and(|member| member.has_role(role))
+    }
+
+    /// What this collector holds for a period of an agreement, added up; none where nobody told.
+    fn sum_of_tables(&self, agreed: &Agreed, period: Period) -> Option<Sum> {
+        let directory = self.around.directory()?;
+        let below = Levels::of(directory.members()).below(&self.keys.office);
+        let is_office = |office: &&OfficeId| directory.member(office).is_some_and(|one| one.has_role(Role::Office));
+        let tables = self.index.read();
+        let held = Held::of(&tables, agreed.agreement.id.as_str(), period, |_| true);
+        if held.counted.is_empty() || held.version != Some(agreed.agreement.version) {
+            return None;
+        }
+        let told = held.offices();
+        // Who told and is not below any more is one of those that were asked.
+        let asked = below.iter().filter(is_office).chain(&told).collect::<BTreeSet<_>>().len();
+        let list = |offices: BTreeSet<OfficeId>| List::new(offices.into_iter().collect()).ok();
+        let origin = Origin::Sum {
+            handed_in: list(held.handed_in())?,
+            offices: list(told)?,
+            asked: u32::try_from(asked).unwrap_or(u32::MAX),
+        };
+        Some(Sum { figures: held.total(), origin })
+    }
+
+    fn last_sum(&self, agreement: &str, period: Period) -> Option<Table> {
+        let tables = self.index.read();
+        last_of(tables.releases.values().map(|release| release.table.clone()), agreement, period)
+    }
+
+    /// Sends the sums of agreements that go by themselves: once for each period, when all told or it was due.
+    pub(super) fn send_sums<'a>(&self, by_itself: impl Iterator<Item = &'a Agreed>) {
+        if !self.has_role(Role::Collector) {
+            return;
+        }
+        let Some((to, _)) = self.collector() else { return };
+        let today = self.index.read().zone.day(self.around.clock.now());
+        for agreed in by_itself.filter(|agreed| agreed.agreement.terms.way == Way::Plain) {
+            let (terms, id) = (&agreed.agreement.terms, agreed.agreement.id.as_str());
+            for period in terms.ended(today) {
+                let Some(sum) = self.sum_of_tables(agreed, period) else { continue };
+                let Origin::Sum { offices, asked, .. } = &sum.origin else { continue };
+                let told = (offices.as_slice().len(), *asked as usize);
+                if !is_to_send(self.last_sum(id, period).is_some(), told, terms.due(period), today) {
+                    continue;
+                }
+                let (ours, agreed) = (self.keys.office, agreed.clone());
+                let sent = self
+                    .vault
+                    .write(None, "send_sum", move |tx| send(tx, &agreed, (period, today), (ours, to), sum, None));
+                if let Err(error) = sent {
+                    tracing::warn!(%error, %period, "a sum that goes by itself stays here");
+                }
+            }
+        }
+    }
+}
+
+/// Sends a sum, inside a command, as the next release of its period.
+fn send(
+    tx: &mut crate::vault::Tx<'_>,
+    agreed: &Agreed,
+    (period, today): (Period, Day),
+    (ours, to): (OfficeId, OfficeId),
+    sum: Sum,
+    approved: Option<String>,
+) -> Result<RecordId, DeskError> {
+    let refused = |problem: &str| DeskError::Invalid(vec![FieldProblem::new("from", problem)]);
+    if period.to >= today {
+        return Err(refused("period-open"));
+    }
+    if approved.is_some_and(|approved| approved != seen(&agreed.text, Some(&to), (&sum.figures, Some(&sum.origin)))) {
+        return Err(refused("table-changed"));
+    }
+    let releases = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record.table);
+    let last = last_of(releases, agreed.agreement.id.as_str(), period);
+    if last.as_ref().is_some_and(|last| sum.is(last)) {
+        return Err(refused("table-unchanged"));
+    }
+    let Sum { figures, origin } = sum;
+    let release = last.map_or(1, |last| last.release + 1);
+    let figures = List::new(figures).map_err(|_| refused("table-too-large"))?;
+    let table = Table::new(&agreed.agreement, (ours, period, release), tx.now(), figures).from(Some(origin));
+    if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
+        return Err(refused("table-too-large"));
+    }
+    let outbox = Outward::control(Control::table(to, table.clone())).queue_row(tx)?;
+    let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
+    tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
+    tx.about(id);
+    Ok(id)
+}
+
+impl Desk {
+    /// Where this collector's total of a period goes; none where it is the top, nobody told, or the agreement is none that holds.
+    pub(super) fn upward(&self, agreement: &str, period: Period) -> Option<UpwardView> {
+        let (to, name) = self.office.collector().filter(|_| self.is_collector() && self.may(Ask::ApproveTable))?;
+        let agreed = self.agreed(agreement).ok()?;
+        let sum = self.office.sum_of_tables(&agreed, period)?;
+        let last = self.office.last_sum(agreement, period);
+        Some(UpwardView {
+            to: name,
+            is_told: last.as_ref().is_some_and(|last| sum.is(last)),
+            last: last.map(|last| (last.release, last.made)),
+            is_over: period.to < self.today(),
+            seen: seen(&agreed.text, Some(&to), (&sum.figures, Some(&sum.origin))),
+        })
+    }
+
+    /// Sends this collector's total of a period to the one above, exactly as it was seen.
+    ///
+    /// # Errors
+    /// When the account may not, nobody is above, nothing was told, or it changed since it was seen.
+    pub fn send_sum(&self, agreement: &str, period: Period, seen: String) -> Result<RecordId, DeskError> {
+        self.allow(Ask::SeeCollected)?;
+        self.allow(Ask::ApproveTable)?;
+        let agreed = self.agreed(agreement)?;
+        let above = self.office.collector().filter(|_| self.is_collector());
+        let (to, _) = above.ok_or_else(|| DeskError::Partner("no collector stands above this one".into()))?;
+        let sum = self.office.sum_of_tables(&agreed, period).ok_or(DeskError::NotFound)?;
+        let (ours, today) = (self.office.keys.office, self.today());
+        let id = self.write("send_sum", move |tx| send(tx, &agreed, (period, today), (ours, to), sum, Some(seen)))?;
+        self.office.release_outbox();
+        Ok(id)
+    }
+}
