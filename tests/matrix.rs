@@ -100,7 +100,7 @@ fn pages() -> BTreeSet<(String, String)> {
             let with_file =
                 ["/cases/{id}/documents", "/lists/import", "/network/bring", "/network/newcomer", "/network/services"]
                     .contains(&path)
-                    || path == "/tables/finished";
+                    || ["/tables/finished", "/areas"].contains(&path);
             let methods = if with_file { &["get"][..] } else { &["get", "post"] };
             for method in methods.iter().filter(|method| handlers.contains(&format!("{method}("))) {
                 pages.insert(((*method).to_owned(), path.to_owned()));

@@ -47,6 +47,17 @@ async fn walk(tools: (String, std::path::PathBuf), told: &national::National) {
     walk.go(&year("figures/time", "&figure=opened")).await;
     walk.check("dashboard-time").await;
 
+    walk.go(&format!("{office}areas")).await;
+    walk.attach("form[action='/areas']", "home.geojson", r#"{"features":[]}"#).await;
+    walk.press("form[action='/areas']").await;
+    walk.shows("Points are no areas").await;
+    walk.check("areas-problem").await;
+    walk.attach("form[action='/areas']", "districts.geojson", &districts()).await;
+    walk.press("form[action='/areas']").await;
+    walk.shows("districts.geojson").await;
+    walk.check("areas").await;
+    walk.go(&year("figures/map", "&figure=areas")).await;
+    walk.check("dashboard-map").await;
     walk.go(&format!("{office}quality")).await;
     walk.check("quality").await;
     walk.go(&format!("{office}reports/new")).await;
@@ -81,6 +92,12 @@ async fn walk(tools: (String, std::path::PathBuf), told: &national::National) {
     walk.check("collector-region").await;
     walk.press("td a[href*='office=']").await;
     walk.check("collector-office").await;
+    walk.go(&format!("{collector}areas")).await;
+    walk.attach("form[action='/areas']", "districts.geojson", &districts()).await;
+    walk.press("form[action='/areas']").await;
+    walk.go(&format!("{collector}collector?agreement=national")).await;
+    walk.press("a[href*='/collector/map?']").await;
+    walk.check("collector-map").await;
     walk.go(&format!("{collector}samples")).await;
     walk.press("main form").await;
     walk.check("samples-problem").await;
@@ -99,4 +116,25 @@ async fn walk(tools: (String, std::path::PathBuf), told: &national::National) {
     walk.press("form[action$='/answer']").await;
     walk.check("sample-sheet").await;
     walk.close().await;
+}
+
+/// A made-up country of five districts, four of which are those of the offices.
+fn districts() -> String {
+    let names = ["Ugu", "Zululand", "Amajuba", "iLembe", "Faraway"];
+    let feature = |(at, name): (usize, &str)| {
+        // Slices of a cake with a bay in each border.
+        let corner = |part: usize, far: f64| {
+            let angle = part as f64 / 40.0 * std::f64::consts::TAU;
+            format!("[{:.4},{:.4}]", 30.0 + far * angle.sin(), -29.0 + far * angle.cos())
+        };
+        let coast = (0..=8).map(|part| corner(at * 8 + part, if part % 3 == 1 { 1.8 } else { 2.0 }));
+        let inland = [corner(at * 8 + 8, 1.1), "[30,-29]".to_owned(), corner(at * 8, 1.1)];
+        let ring: Vec<String> = coast.chain(inland).chain([corner(at * 8, 2.0)]).collect();
+        format!(
+            r#"{{"type":"Feature","properties":{{"name":"{name}"}},"geometry":{{"type":"Polygon","coordinates":[[{}]]}}}}"#,
+            ring.join(",")
+        )
+    };
+    let all: Vec<String> = names.into_iter().enumerate().map(feature).collect();
+    format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, all.join(","))
 }

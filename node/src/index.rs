@@ -10,10 +10,10 @@ pub use ids::Ids;
 
 use crate::names;
 use crate::records::{
-    AgreementChoice, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant, IdentityLevel,
-    Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person, PersonRef,
-    Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport, Seen, Settings,
-    Staff, TallyKept, TallyPart, TallyReport, Task, TaskKind, TaskState, TaskTitle,
+    AgreementChoice, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant,
+    IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person,
+    PersonRef, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport, Seen,
+    Settings, Staff, TallyKept, TallyPart, TallyReport, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -283,6 +283,8 @@ pub struct Tables {
     pub samples: BTreeMap<RecordId, Arc<SampleCheck>>,
     /// Reports that are made again and again.
     pub reports: BTreeMap<RecordId, Arc<SavedReport>>,
+    /// The areas on the office's map.
+    pub map: Option<Arc<AreaMap>>,
     /// Imports.
     pub imports: BTreeMap<RecordId, Import>,
     /// Imported rows, and the persons they became.
@@ -931,6 +933,7 @@ impl Tables {
                 let check: SampleCheck = minicbor::decode(plain)?;
                 self.samples.insert(check.id, Arc::new(check));
             }
+            Kind::AreaMap => self.map = Some(Arc::new(minicbor::decode(plain)?)),
             Kind::SavedReport => {
                 let report: SavedReport = minicbor::decode(plain)?;
                 self.reports.insert(report.id, Arc::new(report));

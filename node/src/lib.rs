@@ -1,5 +1,6 @@
 //! One Casemesh office: what it keeps, who may see it, and how it talks to others.
 
+pub mod areas;
 pub mod blobs;
 pub mod bundle;
 pub mod calendars;

@@ -2942,3 +2942,32 @@ problem-finished-sum = { $detail }: this figure can only be counted by Casemesh.
 problem-finished-empty = The file has no number in the column “value”.
 problem-finished-plain = This agreement adds up numbers that nobody sees; a finished table cannot be part of it.
 log-send-sum = Sent the total to the collector above
+
+areas = Areas on a map
+areas-what = A map of the areas that you work in. A figure that says where people live, and the totals of a network by area, can then be looked at on it. The map shows whole areas: no home and no shelter is ever on it.
+areas-none = There is no map here yet.
+areas-import = Bring a map
+areas-file = File of areas (GeoJSON)
+areas-property = Which property names the areas
+areas-property-hint = Leave it empty: the usual one is found. Countries publish such files as administrative boundaries, in WGS 84.
+areas-names = What the areas are called
+areas-count = { $count ->
+    [one] one area
+   *[other] { $count } areas
+}
+chart-map = Areas, darker where the number is larger; hatched where it is withheld. The table below says the same.
+map-show = On the map
+map-of = { $figure }, on the map
+map-area = Area
+map-by-office = by the area that each office serves
+map-not-on-it = not on the map
+map-nothing-told = nothing received
+map-offices-nowhere = { $count } offices say no area
+collector-on-map = On the map
+problem-areas-unread = This file cannot be read as GeoJSON: { $detail }
+problem-areas-count = The file must hold between one and { $detail } areas (polygons with an outline). Points are no areas.
+problem-areas-property = No such property names every area. The file has: { $detail }
+problem-areas-degrees = The file does not say places in degrees. Save it in WGS 84 (EPSG:4326).
+problem-areas-detailed = The outlines are too many for a page. Take a map with fewer areas, one level higher.
+help-areas = Bring a file of administrative boundaries (GeoJSON) that your country or network publishes. Outlines are made small enough for a page. Then “On the map” stands below figures that say where people live, and below the totals of a collector. Places that the map does not have stand in the table.
+log-import-areas = Brought a map of areas

@@ -2943,3 +2943,32 @@ problem-finished-sum = { $detail }: esta cifra solo la puede contar Casemesh. De
 problem-finished-empty = El archivo no tiene ningún número en la columna «value».
 problem-finished-plain = Este acuerdo suma números que nadie ve; una tabla terminada no puede ser parte de él.
 log-send-sum = Envió el total al colector de arriba
+
+areas = Áreas en un mapa
+areas-what = Un mapa de las áreas en que trabaja. Una cifra que dice dónde viven las personas, y los totales de una red por área, se pueden ver en él. El mapa muestra áreas enteras: nunca hay en él una casa ni un refugio.
+areas-none = Aquí todavía no hay mapa.
+areas-import = Traer un mapa
+areas-file = Archivo de áreas (GeoJSON)
+areas-property = Qué propiedad da nombre a las áreas
+areas-property-hint = Déjelo vacío: se encuentra la habitual. Los países publican tales archivos como límites administrativos, en WGS 84.
+areas-names = Cómo se llaman las áreas
+areas-count = { $count ->
+    [one] un área
+   *[other] { $count } áreas
+}
+chart-map = Áreas, más oscuras donde el número es mayor; rayadas donde está retenido. La tabla de abajo dice lo mismo.
+map-show = En el mapa
+map-of = { $figure }, en el mapa
+map-area = Área
+map-by-office = según el área que atiende cada oficina
+map-not-on-it = no está en el mapa
+map-nothing-told = no se recibió nada
+map-offices-nowhere = { $count } oficinas no dicen ningún área
+collector-on-map = En el mapa
+problem-areas-unread = Este archivo no se puede leer como GeoJSON: { $detail }
+problem-areas-count = El archivo debe tener entre una y { $detail } áreas (polígonos con contorno). Los puntos no son áreas.
+problem-areas-property = Ninguna propiedad así da nombre a todas las áreas. El archivo tiene: { $detail }
+problem-areas-degrees = El archivo no da los lugares en grados. Guárdelo en WGS 84 (EPSG:4326).
+problem-areas-detailed = Los contornos son demasiados para una página. Tome un mapa con menos áreas, de un nivel superior.
+help-areas = Traiga un archivo de límites administrativos (GeoJSON) que publique su país o su red. Los contornos se reducen para una página. Entonces «En el mapa» está debajo de las cifras que dicen dónde viven las personas y de los totales de un colector. Los lugares que el mapa no tiene están en la tabla.
+log-import-areas = Trajo un mapa de áreas

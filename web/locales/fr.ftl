@@ -2943,3 +2943,32 @@ problem-finished-sum = { $detail } : seul Casemesh peut compter ce chiffre. Lais
 problem-finished-empty = Le fichier n’a aucun nombre dans la colonne « value ».
 problem-finished-plain = Cet accord additionne des nombres que personne ne voit ; un tableau fini ne peut pas en faire partie.
 log-send-sum = A envoyé le total au collecteur au-dessus
+
+areas = Zones sur une carte
+areas-what = Une carte des zones où vous travaillez. Un chiffre qui dit où vivent les gens, et les totaux d’un réseau par zone, peuvent alors y être regardés. La carte montre des zones entières : aucun domicile et aucun refuge n’y est jamais.
+areas-none = Il n’y a pas encore de carte ici.
+areas-import = Apporter une carte
+areas-file = Fichier des zones (GeoJSON)
+areas-property = Quelle propriété nomme les zones
+areas-property-hint = Laissez vide : l’habituelle est trouvée. Les pays publient de tels fichiers comme limites administratives, en WGS 84.
+areas-names = Comment s’appellent les zones
+areas-count = { $count ->
+    [one] une zone
+   *[other] { $count } zones
+}
+chart-map = Zones, plus foncées là où le nombre est plus grand ; hachurées là où il est retenu. Le tableau ci-dessous dit la même chose.
+map-show = Sur la carte
+map-of = { $figure }, sur la carte
+map-area = Zone
+map-by-office = selon la zone que sert chaque bureau
+map-not-on-it = pas sur la carte
+map-nothing-told = rien reçu
+map-offices-nowhere = { $count } bureaux ne disent aucune zone
+collector-on-map = Sur la carte
+problem-areas-unread = Ce fichier ne peut pas être lu comme GeoJSON : { $detail }
+problem-areas-count = Le fichier doit contenir entre une et { $detail } zones (polygones avec contour). Des points ne sont pas des zones.
+problem-areas-property = Aucune propriété de ce nom ne nomme toutes les zones. Le fichier a : { $detail }
+problem-areas-degrees = Le fichier ne donne pas les lieux en degrés. Enregistrez-le en WGS 84 (EPSG:4326).
+problem-areas-detailed = Les contours sont trop nombreux pour une page. Prenez une carte avec moins de zones, d’un niveau supérieur.
+help-areas = Apportez un fichier de limites administratives (GeoJSON) que publie votre pays ou votre réseau. Les contours sont réduits pour une page. « Sur la carte » figure alors sous les chiffres qui disent où vivent les gens et sous les totaux d’un collecteur. Les lieux que la carte n’a pas figurent dans le tableau.
+log-import-areas = A apporté une carte des zones

@@ -2943,3 +2943,32 @@ problem-finished-sum = { $detail }: takwimu hii inaweza kuhesabiwa na Casemesh t
 problem-finished-empty = Faili halina namba yoyote kwenye safu “value”.
 problem-finished-plain = Makubaliano haya hujumlisha namba ambazo hakuna anayeziona; jedwali lililokamilika haliwezi kuwa sehemu yake.
 log-send-sum = Alituma jumla kwa mkusanyaji wa juu
+
+areas = Maeneo kwenye ramani
+areas-what = Ramani ya maeneo mnayofanyia kazi. Takwimu inayosema watu wanaishi wapi, na jumla za mtandao kwa eneo, zinaweza kuangaliwa juu yake. Ramani huonyesha maeneo mazima: hakuna nyumba wala makazi ya usalama yanayowahi kuonekana.
+areas-none = Bado hakuna ramani hapa.
+areas-import = Leta ramani
+areas-file = Faili la maeneo (GeoJSON)
+areas-property = Sifa gani hutaja majina ya maeneo
+areas-property-hint = Acha wazi: ile ya kawaida hupatikana. Nchi huchapisha mafaili kama haya kama mipaka ya utawala, kwa WGS 84.
+areas-names = Maeneo yanaitwaje
+areas-count = { $count ->
+    [one] eneo moja
+   *[other] maeneo { $count }
+}
+chart-map = Maeneo, meusi zaidi ambapo namba ni kubwa; yenye mistari ambapo imezuiwa. Jedwali hapa chini linasema hivyo hivyo.
+map-show = Kwenye ramani
+map-of = { $figure }, kwenye ramani
+map-area = Eneo
+map-by-office = kwa eneo ambalo kila ofisi inahudumia
+map-not-on-it = halipo kwenye ramani
+map-nothing-told = hakuna kilichopokelewa
+map-offices-nowhere = Ofisi { $count } hazisemi eneo lolote
+collector-on-map = Kwenye ramani
+problem-areas-unread = Faili hili haliwezi kusomwa kama GeoJSON: { $detail }
+problem-areas-count = Faili lazima liwe na eneo moja hadi { $detail } (poligoni zenye mpaka). Nukta si maeneo.
+problem-areas-property = Hakuna sifa kama hiyo inayotaja kila eneo. Faili lina: { $detail }
+problem-areas-degrees = Faili halisemi mahali kwa digrii. Lihifadhi kwa WGS 84 (EPSG:4326).
+problem-areas-detailed = Mipaka ni mingi mno kwa ukurasa. Chukua ramani yenye maeneo machache, ya ngazi ya juu zaidi.
+help-areas = Leta faili la mipaka ya utawala (GeoJSON) ambalo nchi au mtandao wako huchapisha. Mipaka hupunguzwa ili itoshe ukurasa. Kisha “Kwenye ramani” iko chini ya takwimu zinazosema watu wanaishi wapi, na chini ya jumla za mkusanyaji. Mahali ambapo ramani haina pako kwenye jedwali.
+log-import-areas = Alileta ramani ya maeneo

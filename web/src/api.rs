@@ -135,7 +135,9 @@ fn part_of(path: &str) -> Option<Part> {
         "people" | "families" | "duplicates" => Some(Part::People),
         "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
         "referrals" | "partners" | "network" => Some(Part::Referrals),
-        "figures" | "indicators" | "reports" | "samples" | "agreements" | "tables" | "collected" => Some(Part::Figures),
+        "figures" | "indicators" | "reports" | "samples" | "agreements" | "tables" | "collected" | "areas" => {
+            Some(Part::Figures)
+        }
         free if FOR_ANY_TOKEN.contains(&free) => None,
         _ => Some(Part::Office),
     }
@@ -985,6 +987,7 @@ pub fn openapi() -> String {
         .merge_from(samples::Document::openapi())
         .merge_from(register::Document::openapi())
         .merge_from(vocabulary::Document::openapi())
+        .merge_from(crate::pages::areas::Document::openapi())
         .merge_from(crate::documents::Document::openapi());
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let paths = document.get_mut("paths").and_then(serde_json::Value::as_object_mut);

@@ -629,6 +629,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["office", ..] => "office",
         ["figures", ..] => "figures",
         ["reports", ..] => "reports",
+        ["areas"] => "areas",
         ["samples", ..] => "samples",
         ["quality"] => "quality",
         ["grants"] => "grants",

@@ -267,7 +267,8 @@ fn unknown(offices: &[OfficeFigures]) -> Vec<(String, usize)> {
     all.into_values().map(|(label, offices)| (label.to_owned(), offices.len())).collect()
 }
 
-fn region_of(directory: Option<&Directory>, office: &OfficeId) -> String {
+/// The area that an office serves; empty where it says none.
+pub(super) fn region_of(directory: Option<&Directory>, office: &OfficeId) -> String {
     let member = directory.and_then(|directory| directory.member(office));
     member.map(|member| member.record.area.to_string()).unwrap_or_default()
 }

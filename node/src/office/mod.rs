@@ -5,6 +5,7 @@
 
 mod access;
 mod account;
+mod areas;
 mod attachments;
 mod capacity;
 mod carry;
@@ -66,6 +67,7 @@ mod vocabulary;
 
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
+pub use areas::{AreaValue, AreaView, AreasView, MapView};
 pub use capacity::{CapacityAnswerInput, CapacityInput};
 pub use cases::{COUNTED_MAX, CaseChange, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
 pub use circumstances::NeverInput;

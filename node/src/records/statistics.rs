@@ -374,6 +374,49 @@ impl SampleLine {
     }
 }
 
+/// The areas on the office's map: the last that was imported.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AreaMap {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The file that it is from.
+    #[n(1)]
+    pub file: String,
+    /// Its width in its own steps.
+    #[n(2)]
+    pub width: u16,
+    /// Its height.
+    #[n(3)]
+    pub height: u16,
+    /// Its areas, by name.
+    #[n(4)]
+    pub areas: Vec<MapArea>,
+    /// Who imported it.
+    #[n(5)]
+    pub by: Option<StaffId>,
+    /// When.
+    #[n(6)]
+    pub at: Timestamp,
+}
+
+/// An area of a map.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct MapArea {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Its outline, as SVG writes paths.
+    #[n(1)]
+    pub path: String,
+    /// Where something about it is written.
+    #[n(2)]
+    pub at: (u16, u16),
+}
+
+record!(AreaMap, AreaMap, |map| map.id, vec![]);
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(TallyReport, TallyReport, |report| report.id, vec![]);

@@ -92,6 +92,8 @@ casemesh_protocol::coded_enum!(
         SavedReport = 33 "saved_report",
         /// A sample check.
         SampleCheck = 34 "sample_check",
+        /// The areas on the office's map.
+        AreaMap = 35 "area_map",
     }
 );
 

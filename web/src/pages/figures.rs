@@ -5,6 +5,7 @@ use crate::charts::{self, Lines};
 use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Signed, html, html_with};
+use crate::pages::areas::MapPage;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/figures", get(show))
         .route("/figures/table", get(report_table))
         .route("/figures/time", get(over_time))
+        .route("/figures/map", get(on_map))
         .route("/quality", get(quality))
         .route("/figures/cases", get(behind))
 }
@@ -167,6 +169,18 @@ async fn over_time(State(app): State<App>, signed: Signed, Query(asked): Query<B
             let form = asked.days.shown(Some(period));
             html(&TrendPage { form, grant: asked.grant, ..TrendPage::of(signed.page, trend, None) })
         }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// A figure that tells places apart, on the office's map.
+async fn on_map(State(app): State<App>, signed: Signed, Query(asked): Query<Behind>) -> Response {
+    let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
+        return figures_page(&app, signed, asked.days).await;
+    };
+    let desk = signed.desk.clone();
+    match app.run(move || desk.figure_on_map(&asked.figure, period)).await {
+        Ok(map) => MapPage::answer(signed.page, map, None),
         Err(error) => signed.refused(&error),
     }
 }

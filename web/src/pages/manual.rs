@@ -49,6 +49,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/figures", Some(Ask::SeeFigures)),
     ("/reports", Some(Ask::SeeFigures)),
     ("/samples", Some(Ask::SeeFigures)),
+    ("/areas", Some(Ask::SeeFigures)),
     ("/quality", Some(Ask::Register)),
     ("/grants", Some(Ask::SeeFigures)),
     ("/requests", None),

@@ -1,6 +1,7 @@
 //! The pages: one file a subject, each handler reads, acts at the desk, and shows.
 
 mod access;
+pub(crate) mod areas;
 mod carry;
 mod cases;
 mod drafts;
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .merge(session::routes())
         .merge(access::routes())
+        .merge(areas::routes())
         .merge(home::routes())
         .merge(register::routes())
         .merge(reports::routes())

@@ -4,6 +4,7 @@ use crate::App;
 use crate::documents::handed_out;
 use crate::form::Form;
 use crate::page::{Page, Sent, Signed, go, html_with};
+use crate::pages::areas::MapPage;
 use crate::pages::figures::{Days, TrendPage, period, saved};
 use askama::Template;
 use axum::Router;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/collector", get(collected).post(send_up))
         .route("/collector/table", get(collected_table))
         .route("/collector/time", get(collected_time))
+        .route("/collector/map", get(collected_map))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -317,6 +319,19 @@ async fn collected_time(State(app): State<App>, signed: Signed, Query(asked): Qu
     };
     match app.run(move || desk.collected_trend(&agreement, &figure, region.as_deref())).await {
         Ok(trend) => html_with(StatusCode::OK, &TrendPage::of(signed.page, trend, Some(back))),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+/// A total by the areas that offices serve, on the map.
+async fn collected_map(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>) -> Response {
+    let Ok(Some(shown)) = period(&asked.days.from, &asked.days.to) else {
+        return collector_page(&app, signed, asked, Vec::new()).await;
+    };
+    let back = address(&asked.agreement, &shown);
+    let desk = signed.desk.clone();
+    match app.run(move || desk.collected_on_map(&asked.agreement, &asked.figure, shown)).await {
+        Ok(map) => MapPage::answer(signed.page, map, Some(back)),
         Err(error) => signed.refused(&error),
     }
 }
