@@ -310,7 +310,7 @@ enum ImportWhat {
 
 #[derive(Debug, Subcommand)]
 enum StatsWhat {
-    /// Write out a set that this program brings, to change it and agree on it: community_advice, anti_trafficking, child_protection
+    /// Write out a set that this program brings, to change it and agree on it: community_advice, anti_trafficking, child_protection, patterns
     Set {
         /// Its name
         name: String,
@@ -439,6 +439,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Import { what } => import(what)?,
         Command::Stats { what: StatsWhat::Set { name } } => {
             let all = casemesh_node::indicators::SHIPPED;
+            let all: Vec<_> = all.into_iter().chain([("patterns", casemesh_node::indicators::PATTERNS)]).collect();
             let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
             let set = all.iter().find(|(known, _)| *known == name);
             say(set.with_context(|| format!("there is no set {name:?}; choose one of {}", names.join(", ")))?.1);

@@ -1,7 +1,9 @@
 //! What a network asks, what leaves an office, and what its collector holds.
 
+use crate::browser::Walk;
 use crate::cli::casemesh;
 use crate::harness::{TestNode, eventually, new_node};
+use casemesh::serve::Served;
 use casemesh_node::indicators::SHIPPED;
 use casemesh_node::node::NewNode;
 use casemesh_node::office::{
@@ -520,8 +522,10 @@ fn summed_of(collector: &Desk, id: &str, period: Period) -> CollectedView {
 fn a_secure_sum_tells_the_total_and_no_office() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
-    let (network, mut adders, desks) = with_aggregators();
-    let agreed = network.agree(&sums("sums", "way = \"secure_sum\"\nmost = 1000", [&adders[0], &adders[1]]));
+    let (mut network, mut adders, desks) = with_aggregators();
+    let terms = "way = \"secure_sum\"\nmost = 1000\nthreshold = 3";
+    let asked = sums("sums", terms, [&adders[0], &adders[1]]) + IN_MANY;
+    let agreed = network.agree(&asked);
     assert!(agreed.contains("holds"), "{agreed}");
     network.tell_all(&adders);
     let collector = network.collector.desk("worker");
@@ -542,7 +546,50 @@ fn a_secure_sum_tells_the_total_and_no_office() {
     assert_eq!((told["female"].clone(), told["male"].clone(), told["*"].clone()), (some("42"), some("14"), some("56")));
     assert_eq!(figure(&view.total, "sex").missing, Some(4));
     assert!(view.offices.iter().all(|office| office.figures.is_empty()));
-    drop(network);
+    // What at least three offices have is found, and no number of any of them.
+    let last_year = year(collector.today().year() - 1);
+    let (patterns, _) = collector.patterns().unwrap();
+    assert!(patterns.iter().all(|one| one.is_new() && one.period == year(2019)) && patterns.len() == 1);
+    load_last_year(&desks, last_year);
+    for desk in &desks {
+        desk.approve_table("sums", last_year, None).unwrap();
+    }
+    let (patterns, _) =
+        eventually("the sum is closed", || Some(collector.patterns().unwrap()).filter(|all| all.0.len() > 1));
+    let found: Vec<_> = patterns.iter().map(|one| (code_of(&one.classes[0]), one.offices, one.is_new())).collect();
+    assert_eq!(found, [("Threats", 4, true), ("Debts", 3, true)]);
+    drop((collector, desks));
+    let Some(tools) = Walk::tools() else { return };
+    network.collector.stop();
+    runtime.block_on(async {
+        let walk = Walk::open(tools).await;
+        let served = Served::start(network.collector.to_serve()).await.unwrap();
+        let base = format!("http://{}/", served.address);
+        walk.sign_in(&base, "worker").await;
+        walk.go(&format!("{base}collector/patterns")).await;
+        walk.shows("Debts").await;
+        walk.check("collector-patterns").await;
+        walk.close().await;
+    });
+}
+
+/// Whether offices have any case of a kind.
+const IN_MANY: &str = r#"
+[[indicator]]
+id = "in_many"
+title = { en = "In how many offices somebody came" }
+source = "cases"
+when = { in = "opened" }
+measure = "offices"
+by = [{ column = "fact:means_of_control", codes = ["Threats", "Debts"] }]
+"#;
+
+/// Four offices with people of a year, in three of which somebody came for debts.
+fn load_last_year(desks: &[Desk], year: Period) {
+    for (desk, (women, men)) in desks.iter().zip([(30, 4), (7, 1), (2, 0), (3, 9)]) {
+        let rows = people(year.from.year(), women, men, 1).replace(",Male,UA,0,Threats,", ",Male,UA,0,Debts,");
+        load(desk, &rows);
+    }
 }
 
 #[test]

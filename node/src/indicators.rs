@@ -85,6 +85,9 @@ pub const SHIPPED: [(&str, &str); 3] = [
     ("child_protection", include_str!("../packs/sets/child_protection.toml")),
 ];
 
+/// An agreement about what is reported in many offices at once, to be completed: who adds, and which codes.
+pub const PATTERNS: &str = include_str!("../packs/sets/patterns.toml");
+
 /// The sets of the report of an office with that pack.
 pub fn shipped(pack: &str) -> Vec<&'static Set> {
     static SETS: LazyLock<Vec<Set>> = LazyLock::new(|| {
@@ -204,6 +207,11 @@ mod tests {
             // Those that have terms can be agreed on as they are.
             assert!(set.terms.is_none() || read_agreement(text).is_ok(), "{:?}", read_agreement(text));
         }
+        let two = [("ADDS-FIRST", [1; 32]), ("ADDS-SECOND", [2; 32])];
+        let completed = two.iter().fold(PATTERNS.to_owned(), |text, (word, id)| {
+            text.replace(word, &casemesh_protocol::id::OfficeId::new(*id).to_string())
+        });
+        assert!(read_agreement(&completed).is_ok() && read_agreement(PATTERNS).is_err());
         assert_eq!(shipped("community_advice").len(), 1);
         assert_eq!(shipped("anti_trafficking").len(), 2);
     }

@@ -2971,3 +2971,15 @@ problem-areas-degrees = The file does not say places in degrees. Save it in WGS 
 problem-areas-detailed = The outlines are too many for a page. Take a map with fewer areas, one level higher.
 help-areas = Bring a file of administrative boundaries (GeoJSON) that your country or network publishes. Outlines are made small enough for a page. Then “On the map” stands below figures that say where people live, and below the totals of a collector. Places that the map does not have stand in the table.
 log-import-areas = Brought a map of areas
+
+patterns = Patterns in many offices
+patterns-what = What is reported in many offices at once. Each office tells whether it has any case of a kind, and not how many; two organisations add that up without seeing it; what few offices report is not told. No name, no case and no office stands behind it.
+patterns-none = Nothing that was asked is reported in as many offices as the agreement says.
+patterns-not-asked = No agreement of the network asks for patterns. A steward can begin with the text that this command writes:
+patterns-new = new
+patterns-since = since { $day }
+patterns-threshold = told from { $threshold } offices on
+patterns-offices = { $count ->
+    [one] in one office
+   *[other] in { $count } offices
+}

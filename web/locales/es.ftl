@@ -2972,3 +2972,15 @@ problem-areas-degrees = El archivo no da los lugares en grados. Guárdelo en WGS
 problem-areas-detailed = Los contornos son demasiados para una página. Tome un mapa con menos áreas, de un nivel superior.
 help-areas = Traiga un archivo de límites administrativos (GeoJSON) que publique su país o su red. Los contornos se reducen para una página. Entonces «En el mapa» está debajo de las cifras que dicen dónde viven las personas y de los totales de un colector. Los lugares que el mapa no tiene están en la tabla.
 log-import-areas = Trajo un mapa de áreas
+
+patterns = Patrones en muchas oficinas
+patterns-what = Lo que se informa en muchas oficinas a la vez. Cada oficina dice si tiene algún caso de un tipo, y no cuántos; dos organizaciones lo suman sin verlo; lo que informan pocas oficinas no se dice. Detrás no hay ningún nombre, ningún caso ni ninguna oficina.
+patterns-none = Nada de lo que se preguntó se informa en tantas oficinas como dice el acuerdo.
+patterns-not-asked = Ningún acuerdo de la red pregunta por patrones. Un administrador de la red puede empezar con el texto que escribe esta orden:
+patterns-new = nuevo
+patterns-since = desde { $day }
+patterns-threshold = se dice a partir de { $threshold } oficinas
+patterns-offices = { $count ->
+    [one] en una oficina
+   *[other] en { $count } oficinas
+}

@@ -2972,3 +2972,15 @@ problem-areas-degrees = Le fichier ne donne pas les lieux en degrés. Enregistre
 problem-areas-detailed = Les contours sont trop nombreux pour une page. Prenez une carte avec moins de zones, d’un niveau supérieur.
 help-areas = Apportez un fichier de limites administratives (GeoJSON) que publie votre pays ou votre réseau. Les contours sont réduits pour une page. « Sur la carte » figure alors sous les chiffres qui disent où vivent les gens et sous les totaux d’un collecteur. Les lieux que la carte n’a pas figurent dans le tableau.
 log-import-areas = A apporté une carte des zones
+
+patterns = Motifs dans beaucoup de bureaux
+patterns-what = Ce qui est signalé dans beaucoup de bureaux à la fois. Chaque bureau dit s’il a un dossier d’un genre, et non combien ; deux organisations l’additionnent sans le voir ; ce que peu de bureaux signalent n’est pas dit. Derrière il n’y a ni nom, ni dossier, ni bureau.
+patterns-none = Rien de ce qui a été demandé n’est signalé dans autant de bureaux que le dit l’accord.
+patterns-not-asked = Aucun accord du réseau ne demande des motifs. Un garant du réseau peut commencer par le texte qu’écrit cette commande :
+patterns-new = nouveau
+patterns-since = depuis { $day }
+patterns-threshold = dit à partir de { $threshold } bureaux
+patterns-offices = { $count ->
+    [one] dans un bureau
+   *[other] dans { $count } bureaux
+}

@@ -2972,3 +2972,15 @@ problem-areas-degrees = Faili halisemi mahali kwa digrii. Lihifadhi kwa WGS 84 (
 problem-areas-detailed = Mipaka ni mingi mno kwa ukurasa. Chukua ramani yenye maeneo machache, ya ngazi ya juu zaidi.
 help-areas = Leta faili la mipaka ya utawala (GeoJSON) ambalo nchi au mtandao wako huchapisha. Mipaka hupunguzwa ili itoshe ukurasa. Kisha “Kwenye ramani” iko chini ya takwimu zinazosema watu wanaishi wapi, na chini ya jumla za mkusanyaji. Mahali ambapo ramani haina pako kwenye jedwali.
 log-import-areas = Alileta ramani ya maeneo
+
+patterns = Mifumo katika ofisi nyingi
+patterns-what = Kinachoripotiwa katika ofisi nyingi kwa wakati mmoja. Kila ofisi husema kama ina shauri lolote la aina fulani, na si mangapi; mashirika mawili hujumlisha bila kuyaona; kinachoripotiwa na ofisi chache hakisemwi. Hakuna jina, shauri wala ofisi nyuma yake.
+patterns-none = Hakuna kilichoulizwa kinachoripotiwa katika ofisi nyingi kama makubaliano yanavyosema.
+patterns-not-asked = Hakuna makubaliano ya mtandao yanayouliza mifumo. Msimamizi wa mtandao anaweza kuanza na maandishi ambayo amri hii huandika:
+patterns-new = mpya
+patterns-since = tangu { $day }
+patterns-threshold = husemwa kuanzia ofisi { $threshold }
+patterns-offices = { $count ->
+    [one] katika ofisi moja
+   *[other] katika ofisi { $count }
+}

@@ -27,9 +27,10 @@ use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
     ActionInput, ActionView, AgreementView, AnswerInput, AnsweringInput, CaseChange, CaseFilter, CaseInput,
     CaseSummary, CaseView, ClosureInput, CollectedView, ConsentInput, Desk, DeskError, FieldProblem, HomeView,
-    ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PaymentInput, PersonHit,
-    PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, SettingsInput, SharePreview, StaffInput,
-    StaffView, StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView, Undone,
+    ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PatternView,
+    PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, SettingsInput,
+    SharePreview, StaffInput, StaffView, StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView,
+    Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::TaskState;
@@ -710,6 +711,12 @@ async fn approve_finished(State(app): State<App>, caller: Caller, Body(input): B
     at_desk(&app, send).await
 }
 
+/// What is reported in many offices at once.
+#[utoipa::path(get, path = "/api/v1/collected/patterns", responses((status = 200, body = Vec<PatternView>), (status = 403, body = Problem)))]
+async fn patterns(State(app): State<App>, caller: Caller) -> Answer<Vec<PatternView>> {
+    at_desk(&app, move || caller.desk.patterns().map(|(all, _)| all)).await
+}
+
 /// Sends a collector's total to the collector above, exactly as it was seen.
 #[utoipa::path(post, path = "/api/v1/collected", request_body = Days, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn send_sum(State(app): State<App>, caller: Caller, Body(days): Body<Days>) -> Answer<Made> {
@@ -878,6 +885,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/tables/finished", post(finished_preview))
         .route("/tables/finished/send", post(approve_finished))
         .route("/collected", get(collected).post(send_sum))
+        .route("/collected/patterns", get(patterns))
         .route("/staff", get(staff).post(add_staff))
         .route("/staff/hand-over", post(hand_over))
         .route("/settings", get(settings).put(change_settings))
@@ -957,6 +965,7 @@ pub(crate) fn long_routes() -> Router<App> {
         finished_preview,
         approve_finished,
         send_sum,
+        patterns,
         collected,
         staff,
         add_staff,

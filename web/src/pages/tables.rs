@@ -14,7 +14,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{
     AgreementView, AnsweringInput, ClassView, CollectedView, DeskError, FINISHED_BYTES_MAX, FieldProblem, FigureView,
-    HandedOut, OfficeFigures, TablePreview,
+    HandedOut, OfficeFigures, PatternView, TablePreview,
 };
 use casemesh_node::policy::Ask;
 use casemesh_protocol::statistics::{Rhythm, Way};
@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/collector/table", get(collected_table))
         .route("/collector/time", get(collected_time))
         .route("/collector/map", get(collected_map))
+        .route("/collector/patterns", get(patterns))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -332,6 +333,34 @@ async fn collected_map(State(app): State<App>, signed: Signed, Query(asked): Que
     let desk = signed.desk.clone();
     match app.run(move || desk.collected_on_map(&asked.agreement, &asked.figure, shown)).await {
         Ok(map) => MapPage::answer(signed.page, map, Some(back)),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "patterns.html")]
+struct PatternsPage {
+    page: Page,
+    patterns: Vec<PatternView>,
+    /// Whether any agreement asks for patterns.
+    asks: bool,
+}
+
+impl PatternsPage {
+    fn offices(&self, one: &PatternView) -> String {
+        self.page.n64("patterns-offices", &u64::try_from(one.offices).unwrap_or_default())
+    }
+
+    fn address(&self, one: &PatternView) -> String {
+        format!("/collector?{}", address(&one.agreement, &one.period))
+    }
+}
+
+/// What is reported in many offices at once.
+async fn patterns(State(app): State<App>, signed: Signed) -> Response {
+    let desk = signed.desk.clone();
+    match app.run(move || desk.patterns()).await {
+        Ok((patterns, asks)) => html_with(StatusCode::OK, &PatternsPage { page: signed.page, patterns, asks }),
         Err(error) => signed.refused(&error),
     }
 }
