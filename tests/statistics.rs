@@ -7,8 +7,8 @@ use casemesh::serve::Served;
 use casemesh_node::indicators::SHIPPED;
 use casemesh_node::node::NewNode;
 use casemesh_node::office::{
-    AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
-    PersonInput, TermInput,
+    ActionInput, AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping,
+    OfficeFigures, PersonInput, TermInput,
 };
 use casemesh_node::records::Answering;
 use casemesh_node::vocabulary::Vocabulary;
@@ -702,4 +702,104 @@ fn codes_of_an_offices_own_are_counted_under_the_networks() {
     assert!(elsewhere.offices.is_empty() && elsewhere.silent.is_empty());
     let trend = collector.collected_trend("national", "cases_by_type", None);
     assert!(trend.is_ok_and(|trend| trend.steps == [this_year] && trend.lines.len() == 2));
+}
+
+/// A new problem becomes a code of all offices: stewards sign it, each office has it from its day on, and cases of before get it by their words.
+#[test]
+fn a_code_is_taken_up_by_the_network_and_given_to_cases_of_before() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut network = Network::new(2);
+    network.start();
+    let desks: Vec<Desk> = network.offices.iter().map(|node| node.desk("worker")).collect();
+    let opened = |desk: &Desk, summary: &str| {
+        let person =
+            PersonInput { identity: "anonymous".into(), counting: "headcount".into(), ..PersonInput::default() };
+        let person = desk.register_person(person).unwrap();
+        let case = CaseInput { case_type: "social_grant".into(), summary: summary.into(), ..CaseInput::default() };
+        desk.open_case(vec![person], case).unwrap()
+    };
+    let said = opened(&desks[0], "Airtime was taken from her grant again");
+    let noted = opened(&desks[0], "Her money is less each month");
+    let entry = ActionInput {
+        kind: "note".into(),
+        text: "The slip shows deductions for airtime".into(),
+        ..ActionInput::default()
+    };
+    desks[0].add_action(noted, &entry).unwrap();
+    opened(&desks[0], "The grant was refused");
+
+    let text = r#"
+id = "deductions"
+version = 1
+[[code]]
+list = "case_type"
+code = "grant_deduction"
+label = { en = "Deduction from a social grant", fr = "Retenue sur une allocation" }
+[[code]]
+list = "deduction"
+code = "airtime"
+label = { en = "Airtime" }
+[[code]]
+list = "deduction"
+code = "funeral_policy"
+label = { en = "Funeral policy" }
+from = "2999-01-01"
+"#;
+    let wrong = network.file("wrong.toml");
+    std::fs::write(&wrong, text.replace("grant_deduction", "social_grant")).unwrap();
+    let refused = casemesh(&["stats", "check", &wrong], "");
+    assert!(refused.code != 0 && refused.error.contains("line 4: social_grant: the list"), "{}", refused.error);
+    network.agree(text);
+    network.tell();
+    let offered = |desk: &Desk, list: &str| -> Vec<String> {
+        desk.vocabulary().terms(list).filter(|term| term.offered).map(|term| term.code).collect()
+    };
+    for desk in &desks {
+        eventually("the code is there", || {
+            offered(desk, "case_type").contains(&"grant_deduction".to_owned()).then_some(())
+        });
+        assert_eq!(offered(desk, "deduction"), ["airtime"], "the other from its day on");
+        assert_eq!(desk.agreements().unwrap().0[0].id, "national", "a text of codes asks for no figures");
+    }
+
+    let find = |words: &str| desks[0].cases_to_tag("case_type", "grant_deduction", words).unwrap().0;
+    let found: Vec<_> = find("airtime").into_iter().map(|one| one.case).collect();
+    assert!(found.len() == 2 && found.contains(&said) && found.contains(&noted));
+    assert!(find("slip airtime")[0].text.starts_with("The slip shows"), "what is shown is what holds the words");
+    assert_eq!(problem(desks[0].cases_to_tag("case_type", "grant_deduction", " ")), "required");
+    assert!(
+        matches!(desks[0].cases_to_tag("sex", "female", "airtime"), Err(DeskError::NotFound)),
+        "a person is no case"
+    );
+    assert_eq!(desks[0].tag_cases("case_type", "grant_deduction", &found).unwrap(), 2);
+    assert_eq!(desks[0].tag_cases("case_type", "grant_deduction", &found).unwrap(), 0, "once");
+    assert_eq!(desks[0].tag_cases("deduction", "airtime", &[said]).unwrap(), 1);
+    assert!(find("airtime").is_empty());
+    let case = desks[0].case(said).unwrap();
+    assert_eq!(case.summary.case_type.unwrap().label, "Deduction from a social grant");
+
+    // Both offices tell the same code, and the collector knows it.
+    let case = CaseInput { case_type: "grant_deduction".into(), ..CaseInput::default() };
+    let person = PersonInput { identity: "anonymous".into(), counting: "headcount".into(), ..PersonInput::default() };
+    let person = desks[1].register_person(person).unwrap();
+    desks[1].open_case(vec![person], case).unwrap();
+    let today = desks[0].today();
+    let this_year = Period::new(year(today.year()).from, today).unwrap();
+    for desk in &desks {
+        desk.approve_table("", this_year, None).unwrap();
+    }
+    let collector = network.collector.desk("worker");
+    let total = eventually("both tables came", || {
+        Some(collector.collected("national", Some(this_year)).unwrap()).filter(|view| view.told == 2)
+    });
+    assert_eq!(cells(figure(&total.total, "cases_by_type"))["grant_deduction"], some("3"));
+    assert!(total.unknown.is_empty(), "{:?}", total.unknown);
+
+    // What the network ends is not offered any more, and cases keep it.
+    let (net, key) = (network.file("the.net"), network.file("one.key"));
+    network.does(&["join", "change", "--network", &net, "--steward", &key, "--end-agreement", "deductions"]);
+    network.tell();
+    eventually("it ends", || (!offered(&desks[0], "case_type").contains(&"grant_deduction".to_owned())).then_some(()));
+    assert!(desks[0].vocabulary().code("case_type", "grant_deduction").is_some());
 }

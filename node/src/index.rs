@@ -851,6 +851,7 @@ impl Tables {
                 self.settings = Some(settings);
             }
             Kind::OfficeList => Arc::make_mut(&mut self.vocabulary).put_list(minicbor::decode(plain)?),
+            Kind::NetworkCodes => Arc::make_mut(&mut self.vocabulary).put_network(minicbor::decode(plain)?),
             Kind::OfficeForm => Arc::make_mut(&mut self.vocabulary).put_form(&minicbor::decode(plain)?),
             Kind::Staff => {
                 let staff: Staff = minicbor::decode(plain)?;

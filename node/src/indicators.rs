@@ -1,9 +1,12 @@
 //! Indicator sets as files: those that this program brings, what an office writes beside them, and what a network agreed on.
 
 use casemesh_protocol::indicators::{INDICATORS_MAX, Indicator};
+use casemesh_protocol::limits::CODE_BYTES_MAX;
 use casemesh_protocol::statistics::{AGREEMENTS_MAX, Agreement, AgreementText, Rhythm, Terms, Word};
+use casemesh_protocol::terms::Line;
+use casemesh_protocol::time::Day;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
 use toml::Spanned;
@@ -22,8 +25,50 @@ pub struct Set {
     pub version: u16,
     /// What is computed.
     pub indicators: Vec<Indicator>,
+    /// Codes that a network takes up into lists.
+    pub codes: Vec<AgreedCode>,
     /// When it is due, where a network agreed on it.
     pub terms: Option<Terms>,
+}
+
+/// A code that all offices of a network take up into a list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreedCode {
+    /// The list: one of this program, or one that the network makes.
+    pub list: String,
+    /// The code.
+    pub code: String,
+    /// What it is called, by language; English is always there.
+    pub label: BTreeMap<String, String>,
+    /// From which day on it is offered; from now on where it does not say.
+    #[serde(default)]
+    pub from: Option<Day>,
+}
+
+impl AgreedCode {
+    fn check(&self) -> Result<(), String> {
+        let is_name = |text: &str| {
+            (1..=CODE_BYTES_MAX).contains(&text.len())
+                && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        if !is_name(&self.list) || !is_name(&self.code) {
+            return Err("list and code may hold lower case letters, digits and _ alone, at most 64".into());
+        }
+        if self.code.starts_with(crate::vocabulary::OWN) {
+            return Err(format!("codes that begin with {} are those of single offices", crate::vocabulary::OWN));
+        }
+        if crate::codes::code(&self.list, &self.code).is_some() {
+            return Err(format!("the list {} of this program has it already", self.list));
+        }
+        if self.label.get("en").is_none_or(|label| label.trim().is_empty()) {
+            return Err("it has no label in English: label.en".into());
+        }
+        match self.label.values().all(|label| Line::new(label).is_ok()) {
+            true => Ok(()),
+            false => Err("a label is too long".into()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -33,7 +78,10 @@ struct File {
     version: u16,
     #[serde(default)]
     terms: Option<Terms>,
+    #[serde(default)]
     indicator: Vec<Spanned<Indicator>>,
+    #[serde(default)]
+    code: Vec<Spanned<AgreedCode>>,
 }
 
 /// Reads a set.
@@ -57,8 +105,21 @@ pub fn read(text: &str) -> Result<Set, String> {
             return Err(wrong("another indicator of the set has this id".into()));
         }
     }
+    let mut words = BTreeSet::new();
+    for code in &file.code {
+        let one = code.get_ref();
+        let wrong = |why: String| format!("line {}: {}: {why}", line_of(text, code.span().start), one.code);
+        one.check().map_err(wrong)?;
+        if !words.insert((&one.list, &one.code)) {
+            return Err(wrong("the list has it twice here".into()));
+        }
+    }
+    if file.indicator.is_empty() && file.code.is_empty() {
+        return Err("it says nothing: no [[indicator]] and no [[code]]".into());
+    }
     let indicators = file.indicator.into_iter().map(Spanned::into_inner).collect();
-    Ok(Set { id: file.id, version: file.version, indicators, terms: file.terms })
+    let codes = file.code.into_iter().map(Spanned::into_inner).collect();
+    Ok(Set { id: file.id, version: file.version, indicators, codes, terms: file.terms })
 }
 
 /// Reads what a network agrees on: a set with its terms.
@@ -66,12 +127,18 @@ pub fn read(text: &str) -> Result<Set, String> {
 /// # Errors
 /// With the line where there is one, and what to change.
 pub fn read_agreement(text: &str) -> Result<Agreement, String> {
-    let Set { id, version, indicators, terms } = read(text)?;
-    let terms = terms.ok_or("it does not say when it is due: [terms] with every = \"quarter\"")?;
+    read_agreed(text).map(|(agreement, _)| agreement)
+}
+
+/// The same with the codes that the network takes up. A text of codes alone has no figures, and is never due.
+fn read_agreed(text: &str) -> Result<(Agreement, Vec<AgreedCode>), String> {
+    let Set { id, version, indicators, codes, terms } = read(text)?;
+    let of_codes = indicators.is_empty().then(|| Terms::plain(Rhythm::Chosen));
+    let terms = terms.or(of_codes).ok_or("it does not say when it is due: [terms] with every = \"quarter\"")?;
     let id = Word::new(id).ok().filter(|id| !id.is_empty()).ok_or("the id has no letter, or more than 64")?;
     let agreement = Agreement { id, version, terms, indicators };
     agreement.check()?;
-    Ok(agreement)
+    Ok((agreement, codes))
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -123,8 +190,8 @@ pub fn national() -> &'static Agreement {
 pub fn agreements<'a>(texts: impl Iterator<Item = &'a AgreementText>) -> (Vec<Agreed>, Vec<String>) {
     let (mut all, mut problems) = (Vec::new(), Vec::new());
     for text in texts {
-        match read_agreement(text.as_str()) {
-            Ok(agreement) => all.push(Agreed { agreement, text: text.clone() }),
+        match read_agreed(text.as_str()) {
+            Ok((agreement, codes)) => all.push(Agreed { agreement, codes, text: text.clone() }),
             Err(problem) => problems.push(problem),
         }
     }
@@ -134,8 +201,10 @@ pub fn agreements<'a>(texts: impl Iterator<Item = &'a AgreementText>) -> (Vec<Ag
 /// What a network asks: its agreements, or the national numbers where its stewards agreed on nothing.
 pub fn asked<'a>(texts: impl Iterator<Item = &'a AgreementText>) -> (Vec<Agreed>, Vec<String>) {
     let (mut all, problems) = agreements(texts);
+    all.retain(Agreed::asks);
     if all.is_empty() && problems.is_empty() {
-        all.push(Agreed { agreement: national().clone(), text: AgreementText::cut(NATIONAL) });
+        let (agreement, codes, text) = (national().clone(), Vec::new(), AgreementText::cut(NATIONAL));
+        all.push(Agreed { agreement, codes, text });
     }
     (all, problems)
 }
@@ -152,7 +221,7 @@ pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Re
     let stays = before.iter().filter(|known| !ended.iter().any(|id| known.agreement.id.as_str() == id));
     let mut all: Vec<Agreed> = stays.cloned().collect();
     for text in new {
-        let agreement = read_agreement(text.as_str())?;
+        let (agreement, codes) = read_agreed(text.as_str())?;
         let older = all.iter().position(|known| known.agreement.id == agreement.id);
         if let Some(older) = older.map(|at| all.remove(at)).filter(|older| older.agreement.version >= agreement.version)
         {
@@ -161,7 +230,7 @@ pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Re
                 agreement.id, older.agreement.version
             ));
         }
-        all.push(Agreed { agreement, text: text.clone() });
+        all.push(Agreed { agreement, codes, text: text.clone() });
     }
     if all.len() > AGREEMENTS_MAX {
         return Err(format!("a network has at most {AGREEMENTS_MAX} agreements at one time; end one"));
@@ -174,8 +243,17 @@ pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Re
 pub struct Agreed {
     /// What it says.
     pub agreement: Agreement,
+    /// Codes that the network takes up.
+    pub codes: Vec<AgreedCode>,
     /// The text.
     pub text: AgreementText,
+}
+
+impl Agreed {
+    /// Whether it asks for figures; one of codes alone does not.
+    pub fn asks(&self) -> bool {
+        !self.agreement.indicators.is_empty()
+    }
 }
 
 /// What the office wrote into its folder; none where it wrote nothing.
@@ -187,7 +265,11 @@ pub fn own(folder: &Path) -> Result<Option<Set>, String> {
     let bytes = crate::disk::read_bounded(&folder.join(OWN_FILE), SET_BYTES_MAX);
     let Some(bytes) = bytes.map_err(|error| named(crate::disk::refusal(&error)))? else { return Ok(None) };
     let text = std::str::from_utf8(&bytes).map_err(|_| named("it is no text in UTF-8".into()))?;
-    read(text).map(Some).map_err(named)
+    let set = read(text).map_err(named)?;
+    match set.codes.is_empty() {
+        true => Ok(Some(set)),
+        false => Err(named("codes of one office are made on the page of their list, and not here".into())),
+    }
 }
 
 #[cfg(test)]
@@ -226,7 +308,7 @@ mod tests {
         let none = AgreementText::new("id = \"x\"\nversion = 1\nindicator = []").unwrap();
         let (all, problems) = asked([&none].into_iter());
         assert!(
-            all.is_empty() && problems[0].contains("[terms]"),
+            all.is_empty() && problems[0].contains("[[indicator]]"),
             "what cannot be read does not become something else"
         );
     }

@@ -1846,6 +1846,51 @@ impl OfficeList {
     }
 }
 
+/// Codes that the network took up into lists, and those that it offered once: records point to them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NetworkCodes {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// The codes, in the order in which they came.
+    #[n(1)]
+    pub codes: Vec<NetworkCode>,
+}
+
+/// A code that the network took up.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NetworkCode {
+    /// The list.
+    #[n(0)]
+    pub list: String,
+    /// The code.
+    #[n(1)]
+    pub code: String,
+    /// What it is called, by language.
+    #[n(2)]
+    pub labels: Vec<(String, String)>,
+    /// From which day on.
+    #[n(3)]
+    pub from: Option<Day>,
+    /// Whether it is offered now.
+    #[n(4)]
+    pub offered: bool,
+}
+
+impl NetworkCode {
+    /// What it is called in a language.
+    pub fn label(&self, language: &str) -> Option<&str> {
+        self.labels.iter().find(|(known, _)| known == language).map(|(_, label)| label.as_str())
+    }
+
+    /// The coded value, with its English label.
+    pub fn coded(&self) -> Option<Code> {
+        Code::new(&self.list, 1, &self.code, self.label("en")?).ok()
+    }
+}
+
 /// A form that the office made, or a form of this program as the office changed it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -2014,6 +2059,7 @@ record!(Glass, Glass, |glass| glass.id, glass.subjects.clone());
 record!(Document, Document, |document| document.id, document.subjects.clone(), parent document.case);
 record!(Grant, Grant, |grant| grant.id, vec![]);
 record!(OfficeList, OfficeList, |list| list.id, vec![]);
+record!(NetworkCodes, NetworkCodes, |all| all.id, vec![]);
 record!(Listing, Listing, |listing| listing.id, vec![]);
 record!(PartnerCheck, PartnerCheck, |check| check.id, vec![]);
 record!(CapacityAsked, CapacityAsked, |asked| asked.id, vec![]);

@@ -5,11 +5,13 @@
 
 use crate::codes::{self, CodeList};
 use crate::forms::{self, Form, FormField};
+use crate::indicators::AgreedCode;
 use crate::packs::{self, Pack};
-use crate::records::{OfficeForm, OfficeList};
+use crate::records::{NetworkCode, NetworkCodes, OfficeForm, OfficeList};
 use casemesh_protocol::terms::Code;
+use casemesh_protocol::time::Day;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -39,6 +41,7 @@ pub struct Term {
 pub struct Vocabulary {
     pack: Option<&'static Pack>,
     lists: BTreeMap<String, Arc<OfficeList>>,
+    network: Arc<[NetworkCode]>,
     forms: BTreeMap<String, Arc<Form>>,
 }
 
@@ -58,6 +61,26 @@ impl Vocabulary {
         self.lists.insert(list.name.clone(), Arc::new(list));
     }
 
+    /// Takes up the codes of the network.
+    pub(crate) fn put_network(&mut self, codes: NetworkCodes) {
+        self.network = codes.codes.into();
+    }
+
+    /// A code that the network took up, also one that it does not offer any more.
+    pub fn of_network(&self, list: &str, code: &str) -> Option<&NetworkCode> {
+        self.network.iter().find(|known| known.list == list && known.code == code)
+    }
+
+    /// A code that all offices have: of this program, or of the network.
+    pub fn shared(&self, list: &str, code: &str) -> Option<Code> {
+        codes::code(list, code).or_else(|| self.of_network(list, code)?.coded())
+    }
+
+    /// Whether all offices have a list of that name.
+    pub fn is_shared_list(&self, list: &str) -> bool {
+        codes::list(list).is_some() || self.network.iter().any(|known| known.list == list)
+    }
+
     /// Takes up a form of the office.
     pub(crate) fn put_form(&mut self, form: &OfficeForm) {
         if let Some(form) = read_form(form) {
@@ -69,7 +92,7 @@ impl Vocabulary {
     /// corrected may have it.
     pub fn code(&self, list: &str, code: &str) -> Option<Code> {
         let own = || self.own(list)?.code(code);
-        codes::code(list, code).or_else(own)
+        self.shared(list, code).or_else(own)
     }
 
     /// A code by what somebody typed: the code, or its label in whatever case.
@@ -99,17 +122,18 @@ impl Vocabulary {
 
     /// Whether there is a list of that name.
     pub fn has_list(&self, list: &str) -> bool {
-        codes::list(list).is_some() || self.lists.contains_key(list)
+        self.is_shared_list(list) || self.lists.contains_key(list)
     }
 
     /// The names of all lists: those of this program first.
     pub fn list_names(&self) -> impl Iterator<Item = &str> {
-        let own = self.lists.keys().map(String::as_str).filter(|name| codes::list(name).is_none());
+        let own = self.lists.keys().chain(self.network.iter().map(|known| &known.list)).map(String::as_str);
+        let own: BTreeSet<&str> = own.filter(|name| codes::list(name).is_none()).collect();
         codes::LISTS.iter().map(|list| list.name).chain(own)
     }
 
-    /// The codes of a list, in its order: those of this program first.
-    pub fn terms(&self, list: &str) -> impl Iterator<Item = Term> {
+    /// The codes of a list, in its order: those of this program first, then those of the network.
+    pub fn terms<'a>(&'a self, list: &'a str) -> impl Iterator<Item = Term> + 'a {
         let ours = codes::list(list).map_or(&[][..], |CodeList { codes, .. }| codes);
         let of_pack = self.pack.and_then(|pack| pack.lists.get(list));
         let own = self.own(list);
@@ -125,7 +149,15 @@ impl Vocabulary {
             offered: is_offered(code),
             counts_as: None,
         });
-        ours.chain(own.into_iter().flat_map(|own| &own.codes).map(|code| Term {
+        let network = self.network.iter().filter(move |known| known.list == list).map(move |known| Term {
+            code: known.code.clone(),
+            label: known.label("en").unwrap_or(&known.code).to_owned(),
+            explanation: String::new(),
+            own: false,
+            offered: known.offered && own.and_then(|own| own.choice(&known.code)).unwrap_or(true),
+            counts_as: None,
+        });
+        ours.chain(network).chain(own.into_iter().flat_map(|own| &own.codes).map(|code| Term {
             code: code.code.clone(),
             label: code.label.clone(),
             explanation: code.explanation.clone(),
@@ -138,7 +170,7 @@ impl Vocabulary {
     /// What a code of the office's own is counted as in what leaves it: the network's code that stands above it.
     pub fn counts_as(&self, code: &Code) -> Option<Code> {
         let own = self.own(code.list.as_str())?.codes.iter().find(|own| own.code == code.code.as_str())?;
-        codes::code(code.list.as_str(), own.counts_as.as_deref()?)
+        self.shared(code.list.as_str(), own.counts_as.as_deref()?)
     }
 
     /// A form by its id.
@@ -152,6 +184,24 @@ impl Vocabulary {
         let is_ours = |id: &str| forms::all().iter().any(|form| form.id == id);
         ours.chain(self.forms.values().filter(move |form| !is_ours(&form.id)))
     }
+}
+
+/// The codes of the network on a day: those that its agreements name, and, not offered any more, those that they named once.
+pub(crate) fn taken_up(known: &[NetworkCode], agreed: &[AgreedCode], today: Day) -> Vec<NetworkCode> {
+    let is_it = |one: &AgreedCode, other: &NetworkCode| one.list == other.list && one.code == other.code;
+    let offered = |one: &AgreedCode| NetworkCode {
+        list: one.list.clone(),
+        code: one.code.clone(),
+        labels: one.label.iter().map(|(language, label)| (language.clone(), label.clone())).collect(),
+        from: one.from,
+        offered: one.from.is_none_or(|from| from <= today),
+    };
+    let kept = known.iter().map(|other| match agreed.iter().find(|one| is_it(one, other)) {
+        Some(one) => offered(one),
+        None => NetworkCode { offered: false, ..other.clone() },
+    });
+    let new = agreed.iter().filter(|one| !known.iter().any(|other| is_it(one, other)));
+    kept.chain(new.map(offered)).collect()
 }
 
 /// A form of the office as it is filled in.
@@ -231,6 +281,43 @@ mod tests {
         assert!(words.code("case_type", "land").is_some(), "records have it");
         assert_eq!(words.code_or_label("case_type", "mining DUST").unwrap().code.as_str(), "own_mining_dust");
         assert!(words.code("case_type", "nothing").is_none());
+    }
+
+    #[test]
+    fn the_networks_codes_are_offered_from_their_day_on_and_never_lost() {
+        let day = |day: &str| day.parse::<Day>().unwrap();
+        let one = |code: &str, from: Option<&str>| AgreedCode {
+            list: "case_type".into(),
+            code: code.into(),
+            label: BTreeMap::from([("en".into(), code.to_uppercase()), ("fr".into(), "mot".into())]),
+            from: from.map(day),
+        };
+        let agreed = [one("airtime", Some("2026-12-01")), one("loans", None)];
+        let before = taken_up(&[], &agreed, day("2026-11-30"));
+        assert_eq!(before.iter().map(|one| one.offered).collect::<Vec<_>>(), [false, true]);
+        let then = taken_up(&before, &agreed, day("2026-12-01"));
+        assert!(then[0].offered && then.len() == 2);
+        let ended = taken_up(&then, &agreed[..1], day("2027-01-01"));
+        assert_eq!(
+            ended.iter().map(|one| one.offered).collect::<Vec<_>>(),
+            [true, false],
+            "loans are not offered any more"
+        );
+
+        let mut words = Vocabulary::of_pack("community_advice");
+        words.put_network(NetworkCodes { id: RecordId::new([1; 16]), codes: ended });
+        let terms: Vec<(String, bool)> = words.terms("case_type").map(|term| (term.code, term.offered)).collect();
+        assert_eq!(terms[terms.len() - 2..], [("airtime".to_owned(), true), ("loans".to_owned(), false)]);
+        assert!(words.code("case_type", "loans").is_some(), "records have it");
+        assert_eq!(words.of_network("case_type", "airtime").unwrap().label("fr"), Some("mot"));
+        // An office may leave it out, and count its own under it.
+        let mut list = own_list("case_type", &["Prepaid"]);
+        list.choices = vec![("airtime".into(), false)];
+        list.codes[0].counts_as = Some("airtime".into());
+        words.put_list(list);
+        assert!(words.terms("case_type").all(|term| term.code != "airtime" || !term.offered));
+        let own = words.code("case_type", "own_prepaid").unwrap();
+        assert_eq!(words.counts_as(&own).unwrap().label.as_str(), "AIRTIME");
     }
 
     #[test]

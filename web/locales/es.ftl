@@ -2984,3 +2984,16 @@ patterns-offices = { $count ->
     [one] en una oficina
    *[other] en { $count } oficinas
 }
+
+tag-title = Dárselo a casos de antes
+tag-what = Un código nuevo no dice nada de los casos que se anotaron antes. Busque palabras que estén en su resumen o sus anotaciones y marque aquellos de los que trata. Las cifras de periodos pasados los cuentan entonces; las tablas que ya salieron solo cambian con una corrección.
+tag-words = Palabras que buscar
+tag-cases = Casos con estas palabras
+tag-look = Ver el caso
+tag-more = Hay más. Dé primero el código a algunos de estos, o busque más palabras.
+tag-give = Dar el código a los casos marcados
+tag-none = Ningún caso sin este código contiene estas palabras.
+term-from = se ofrece desde { $day }
+log-adopt-codes = Adoptó códigos de la red
+log-tag-case = Dio un código a un caso
+log-cases-to-tag = Buscó casos que deberían tener un código

@@ -2984,3 +2984,16 @@ patterns-offices = { $count ->
     [one] dans un bureau
    *[other] dans { $count } bureaux
 }
+
+tag-title = Le donner à des dossiers d’avant
+tag-what = Un nouveau code ne dit rien des dossiers notés plus tôt. Cherchez des mots qui figurent dans leur résumé ou leurs notes, et cochez ceux dont il s’agit. Les chiffres de périodes passées les comptent alors ; les tableaux partis ne changent que par une correction.
+tag-words = Mots à chercher
+tag-cases = Dossiers avec ces mots
+tag-look = Voir le dossier
+tag-more = Il y en a d’autres. Donnez d’abord le code à quelques-uns de ceux-ci, ou cherchez plus de mots.
+tag-give = Donner le code aux dossiers cochés
+tag-none = Aucun dossier sans ce code ne contient ces mots.
+term-from = proposé à partir du { $day }
+log-adopt-codes = A repris des codes du réseau
+log-tag-case = A donné un code à un dossier
+log-cases-to-tag = A cherché des dossiers qui devraient avoir un code

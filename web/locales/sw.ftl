@@ -2984,3 +2984,16 @@ patterns-offices = { $count ->
     [one] katika ofisi moja
    *[other] katika ofisi { $count }
 }
+
+tag-title = Ipe mashauri ya zamani
+tag-what = Msimbo mpya hausemi chochote kuhusu mashauri yaliyoandikwa mapema. Tafuta maneno yaliyo katika muhtasari au maandishi yake, na uweke alama kwenye yale yanayohusika. Takwimu za vipindi vilivyopita huyahesabu basi; majedwali yaliyokwisha kutoka hubadilika kwa marekebisho tu.
+tag-words = Maneno ya kutafuta
+tag-cases = Mashauri yenye maneno haya
+tag-look = Angalia shauri
+tag-more = Yapo zaidi. Yape msimbo baadhi ya haya kwanza, au tafuta maneno zaidi.
+tag-give = Yape mashauri yenye alama msimbo
+tag-none = Hakuna shauri lisilo na msimbo huu lenye maneno haya.
+term-from = hutolewa kuanzia { $day }
+log-adopt-codes = Ilichukua misimbo ya mtandao
+log-tag-case = Alilipa shauri msimbo
+log-cases-to-tag = Alitafuta mashauri yanayopaswa kuwa na msimbo

@@ -163,7 +163,13 @@ impl Page {
 
     /// The text of a code in the page's language, else the label it came with.
     pub(crate) fn code(&self, code: &CodeView) -> String {
-        self.maybe_code(code).unwrap_or_else(|| code.label.clone())
+        let of_network = || self.of_network(&code.list, &code.code).map(str::to_owned);
+        self.maybe_code(code).or_else(of_network).unwrap_or_else(|| code.label.clone())
+    }
+
+    /// The label of a code that the network took up, in the page's language, where it has one.
+    fn of_network(&self, list: &str, code: &str) -> Option<&str> {
+        self.vocabulary.of_network(list, code)?.label(self.language.code)
     }
 
     fn maybe_code(&self, code: &CodeView) -> Option<String> {
@@ -443,7 +449,8 @@ impl Page {
     /// The label of a code in the page's language, where it has one.
     pub(crate) fn term(&self, list: &str, term: &Term) -> String {
         let translated = if term.own { None } else { self.language.maybe(&code_key(list, &term.code)) };
-        translated.unwrap_or_else(|| term.label.clone())
+        let of_network = || self.of_network(list, &term.code).map(str::to_owned);
+        translated.or_else(of_network).unwrap_or_else(|| term.label.clone())
     }
 
     /// What a code means; empty where nobody wrote it down.

@@ -9,6 +9,7 @@ use crate::index::Tables;
 use crate::indicators::Agreed;
 use crate::policy::Ask;
 use crate::records::Collected;
+use crate::vocabulary::Vocabulary;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::indicators::{OTHERS, SEVERAL};
@@ -251,14 +252,14 @@ fn sender(collected: &Collected) -> (OfficeId, bool) {
     (collected.table.office, collected.table.is_sum())
 }
 
-/// Codes that the lists of this program do not have, of lists that it has; with how many offices told each.
-fn unknown(offices: &[OfficeFigures]) -> Vec<(String, usize)> {
+/// Codes that neither this program nor the network has, of lists that one of them has; with how many offices told each.
+fn unknown(words: &Vocabulary, offices: &[OfficeFigures]) -> Vec<(String, usize)> {
     let mut all: BTreeMap<(&str, &str), (&str, BTreeSet<&str>)> = BTreeMap::new();
     for office in offices {
         let classes = office.figures.iter().flat_map(|figure| &figure.cells).flat_map(|cell| &cell.classes);
         for class in classes {
             let ClassView::Code(code) = class else { continue };
-            let is_unknown = crate::codes::list(&code.list).is_some_and(|list| list.code(&code.code).is_none());
+            let is_unknown = words.is_shared_list(&code.list) && words.shared(&code.list, &code.code).is_none();
             if is_unknown && code.code != SEVERAL && code.code != OTHERS {
                 all.entry((&code.list, &code.code)).or_insert((&code.label, BTreeSet::new())).1.insert(&office.id);
             }
@@ -403,7 +404,7 @@ impl Desk {
             error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
             total,
             flow: flow(&offices, named),
-            unknown: unknown(&offices),
+            unknown: unknown(&tables.vocabulary, &offices),
             offices,
             told: told.len(),
             handed_in: held.handed_in().len(),

@@ -180,7 +180,7 @@ impl Tables {
 
 /// What a code is called by all offices of a network.
 pub(super) fn as_all_call_it(words: &Vocabulary, code: &Code) -> Option<Code> {
-    let ours = || crate::codes::code(code.list.as_str(), code.code.as_str());
+    let ours = || words.shared(code.list.as_str(), code.code.as_str());
     let by_id = || (code.list.as_str() == "office").then(|| word_code("office", code.code.as_str())).flatten();
     words.counts_as(code).or_else(ours).or_else(by_id)
 }

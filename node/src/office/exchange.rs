@@ -128,6 +128,9 @@ impl Office {
             self.release_by_itself();
             self.see_to_tallies();
         }
+        if let Err(error) = self.adopt_codes() {
+            tracing::warn!(%error, "codes of the network could not be taken up; it is tried again");
+        }
         self.tell_news();
         self.part_from_gone();
         self.want_documents();

@@ -72,8 +72,8 @@ fn class_of(indicator: &Indicator, by: &By, words: &Vocabulary, typed: &str) -> 
         return None;
     }
     let code = words.code_or_label(list, typed);
-    // A list that this program keeps has what it has; others are the office's words.
-    let code = code.or_else(|| crate::codes::list(list).is_none().then(|| word_code(list, typed)).flatten())?;
+    // A list that all offices have has what it has; others are the office's words.
+    let code = code.or_else(|| (!words.is_shared_list(list)).then(|| word_code(list, typed)).flatten())?;
     Some(Class::Code(as_all_call_it(words, &code).unwrap_or(code)))
 }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod account;
+mod adopting;
 mod areas;
 mod attachments;
 mod capacity;
@@ -68,6 +69,7 @@ mod vocabulary;
 
 pub use access::{GLASS_MINUTES, GlassInput};
 pub use account::{AccountView, NewFactor};
+pub use adopting::TagCandidate;
 pub use areas::{AreaValue, AreaView, AreasView, MapView};
 pub use capacity::{CapacityAnswerInput, CapacityInput};
 pub use cases::{COUNTED_MAX, CaseChange, CaseFilter, CaseInput, PAGE_ROWS, PaymentInput};
@@ -384,6 +386,8 @@ pub struct Office {
     deciding: Mutex<()>,
     /// Columns that figures were computed of lately, as long as nothing changed.
     columns: Mutex<columns::Kept>,
+    /// The agreements whose codes were taken up, and the day.
+    adopted: Mutex<Option<(Vec<casemesh_crypto::hash::Digest>, Day)>>,
     /// Who looked at which record lately.
     looks: Mutex<HashMap<Look, Timestamp>>,
     /// Wrong codes of a second factor by people who are signed in, and when the last one was.
@@ -423,6 +427,7 @@ impl Office {
             deciding: Mutex::default(),
             reading_log: Mutex::default(),
             columns: Mutex::default(),
+            adopted: Mutex::default(),
             looks: Mutex::default(),
             wrong_codes: Mutex::default(),
         });

@@ -185,7 +185,8 @@ impl Office {
             return indicators::asked(directory.agreements());
         }
         // What the stewards agreed on is not replaced by what they did not.
-        let (all, mut problems) = indicators::agreements(directory.agreements());
+        let (mut all, mut problems) = indicators::agreements(directory.agreements());
+        all.retain(Agreed::asks);
         problems.push("the text of an agreement is missing; ask a registrar for the network file".into());
         (all, problems)
     }
@@ -430,7 +431,7 @@ impl Desk {
     /// When the account may not approve tables, there is no such agreement, or a refusal has no reason.
     pub fn answer_agreement(&self, input: &AnsweringInput) -> Result<(), DeskError> {
         self.allow(Ask::ApproveTable)?;
-        let Agreed { agreement, text } = self.agreed(&input.agreement)?;
+        let Agreed { agreement, text, .. } = self.agreed(&input.agreement)?;
         let agreement_text = agreement_hash(&text);
         let mut problems = self.problems();
         let answering: Option<Answering> = problems.word("answering", &input.answering);

@@ -431,7 +431,7 @@ impl Desk {
             return Err(DeskError::NotFound);
         }
         let name = list.to_owned();
-        if codes::code(list, &input.code).is_some() {
+        if words.shared(list, &input.code).is_some() {
             let (code, offered) = (input.code.clone(), input.offered);
             self.write("change_lists", move |tx| {
                 change_list(tx, &name, |list| {
@@ -454,7 +454,7 @@ impl Desk {
             problems.with("label", "too-many", CODES_MAX);
         }
         let counts_as = Some(input.counts_as.trim().to_owned()).filter(|code| !code.is_empty());
-        if let Some(unknown) = counts_as.as_deref().filter(|above| codes::code(list, above).is_none()) {
+        if let Some(unknown) = counts_as.as_deref().filter(|above| words.shared(list, above).is_none()) {
             problems.with("counts_as", "unknown-value", unknown);
         }
         problems.done()?;

@@ -94,6 +94,8 @@ casemesh_protocol::coded_enum!(
         SampleCheck = 34 "sample_check",
         /// The areas on the office's map.
         AreaMap = 35 "area_map",
+        /// Codes that the network took up.
+        NetworkCodes = 36 "network_codes",
     }
 );
 

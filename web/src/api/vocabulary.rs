@@ -1,12 +1,13 @@
 //! Calls about code lists and forms.
 
-use super::{Answer, Body, Caller, Path, Problem, Query, at_desk};
+use super::{Answer, Body, Caller, Done, Path, Problem, Query, at_desk};
 use crate::App;
 use axum::extract::State;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use casemesh_node::forms::Form;
-use casemesh_node::office::{CodeListInput, CodeListView, FormInput, ListsReport, TermInput, TermView};
+use casemesh_node::office::{CodeListInput, CodeListView, FormInput, ListsReport, TagCandidate, TermInput, TermView};
+use casemesh_protocol::id::RecordId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -99,6 +100,7 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/lists", get(code_lists).post(add_code_list))
         .route("/lists/{list}", get(terms).put(put_term))
+        .route("/lists/{list}/{code}/cases", get(cases_to_tag).post(tag_cases))
         .route("/forms", get(all_forms).post(add_form))
         .route("/forms/{form}", put(change_form))
 }
@@ -108,6 +110,55 @@ pub(super) fn long_routes() -> Router<App> {
     Router::new().route("/list-imports", post(import_lists))
 }
 
+/// What is looked for in cases of before.
+#[derive(Deserialize)]
+struct Words {
+    #[serde(default)]
+    words: String,
+}
+
+/// Cases that get a code.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaggedInput {
+    /// Which.
+    #[schema(value_type = Vec<String>)]
+    cases: Vec<RecordId>,
+}
+
+/// Cases whose summary or entries hold these words, and that do not have the code yet.
+#[utoipa::path(get, path = "/api/v1/lists/{list}/{code}/cases", params(("list" = String, Path), ("code" = String, Path), ("words" = String, Query)), responses((status = 200, body = Vec<TagCandidate>), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn cases_to_tag(
+    State(app): State<App>,
+    Path((list, code)): Path<(String, String)>,
+    caller: Caller,
+    Query(looked): Query<Words>,
+) -> Answer<Vec<TagCandidate>> {
+    at_desk(&app, move || caller.desk.cases_to_tag(&list, &code, &looked.words).map(|(found, _)| found)).await
+}
+
+/// Gives cases a code.
+#[utoipa::path(post, path = "/api/v1/lists/{list}/{code}/cases", params(("list" = String, Path), ("code" = String, Path)), request_body = TaggedInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn tag_cases(
+    State(app): State<App>,
+    Path((list, code)): Path<(String, String)>,
+    caller: Caller,
+    Body(input): Body<TaggedInput>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.tag_cases(&list, &code, &input.cases).map(|_| Done { done: true })).await
+}
+
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(code_lists, add_code_list, terms, put_term, import_lists, all_forms, add_form, change_form))]
+#[openapi(paths(
+    code_lists,
+    add_code_list,
+    terms,
+    put_term,
+    cases_to_tag,
+    tag_cases,
+    import_lists,
+    all_forms,
+    add_form,
+    change_form
+))]
 pub(super) struct Document;

@@ -12,9 +12,11 @@ use axum::routing::get;
 use casemesh_node::forms::{self, About, FieldKind, FormField};
 use casemesh_node::office::{
     CodeListInput, CodeListView, DeskError, FIELD_KINDS, FormFieldInput, FormInput, LISTS_BYTES_MAX, ListsReport,
-    TERMS_ROWS, TermInput, TermView,
+    TERMS_ROWS, TagCandidate, TermInput, TermView,
 };
 use casemesh_node::policy::Ask;
+use casemesh_protocol::id::RecordId;
+use casemesh_protocol::time::Day;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/lists", get(lists).post(add_list))
         .route("/lists/import", get(import_form).post(import))
         .route("/lists/{list}", get(list).post(put_term))
+        .route("/lists/{list}/{code}/tag", get(to_tag).post(tag))
         .route("/forms", get(all_forms).post(add_form))
         .route("/forms/new", get(new_form))
         .route("/forms/{form}", get(form).post(change_form))
@@ -77,6 +80,10 @@ struct Line {
     view: TermView,
     label: String,
     explanation: String,
+    /// Of a code of the network that is not offered yet: from which day on it is.
+    from: Option<Day>,
+    /// Whether cases of before can be looked for that should have it.
+    may_tag: bool,
 }
 
 #[derive(Template)]
@@ -102,12 +109,18 @@ fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
         Ok(found) => found,
         Err(error) => return signed.refused(&error),
     };
-    let (total, page) = (found.len(), &signed.page);
+    let (total, page, today) = (found.len(), &signed.page, signed.desk.today());
     let pages = total.div_ceil(TERMS_ROWS);
     let at = look.page.min(pages.saturating_sub(1));
     let line = |view: TermView| Line {
         label: page.term(&name, &view.term),
         explanation: page.explanation(&name, &view.term),
+        from: page
+            .vocabulary
+            .of_network(&name, &view.term.code)
+            .and_then(|code| code.from)
+            .filter(|from| *from > today),
+        may_tag: signed.desk.may_tag(&name),
         view,
     };
     let lines = found.into_iter().skip(at * TERMS_ROWS).take(TERMS_ROWS).map(line).collect();
@@ -152,6 +165,88 @@ async fn put_term(State(app): State<App>, Path(name): Path<String>, Sent { signe
     match app.run(move || desk.put_term(&list, &input)).await {
         Ok(code) => go(&format!("/lists/{name}#term-{code}")),
         Err(DeskError::Invalid(problems)) => list_page(signed, name, form.with_problems(problems), Look::default()),
+        Err(error) => signed.refused(&error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "tag.html")]
+struct TagPage {
+    page: Page,
+    form: Form,
+    list: String,
+    title: String,
+    /// The code, and its label.
+    code: (String, String),
+    words: String,
+    found: Vec<TagCandidate>,
+    more: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Looked {
+    words: Option<String>,
+}
+
+/// Cases of before that may get a code.
+async fn to_tag(
+    State(app): State<App>,
+    Path((list, code)): Path<(String, String)>,
+    Query(looked): Query<Looked>,
+    signed: Signed,
+) -> Response {
+    tag_page(&app, signed, (list, code), looked.words, Form::default()).await
+}
+
+async fn tag_page(
+    app: &App,
+    signed: Signed,
+    (list, code): (String, String),
+    words: Option<String>,
+    form: Form,
+) -> Response {
+    if !signed.desk.may(Ask::OpenCase) {
+        return signed.refused(&DeskError::Denied(casemesh_node::policy::Denied));
+    }
+    let Some(known) = signed.page.vocabulary.code(&list, &code) else {
+        return signed.refused(&DeskError::NotFound);
+    };
+    let label = signed.page.wire_code(&known);
+    let (found, form) = match words.clone() {
+        None => (Ok((Vec::new(), false)), form),
+        Some(words) => {
+            let (desk, list, code) = (signed.desk.clone(), list.clone(), code.clone());
+            match app.run(move || desk.cases_to_tag(&list, &code, &words)).await {
+                Err(DeskError::Invalid(problems)) => (Ok((Vec::new(), false)), form.with_problems(problems)),
+                found => (found, form),
+            }
+        }
+    };
+    match found {
+        Ok((found, more)) => {
+            let (title, words) = (signed.page.list_name(&list), words.unwrap_or_default());
+            let code = (code, label);
+            html_with(status_of(&form), &TagPage { page: signed.page, form, list, title, code, words, found, more })
+        }
+        Err(error) => signed.refused(&error),
+    }
+}
+
+async fn tag(
+    State(app): State<App>,
+    Path((list, code)): Path<(String, String)>,
+    Sent { signed, form }: Sent,
+) -> Response {
+    let cases: Vec<RecordId> = form.all("cases").iter().filter_map(|case| case.parse().ok()).collect();
+    let (desk, of, chosen, words) = (signed.desk.clone(), list.clone(), code.clone(), form.text("words"));
+    match app.run(move || desk.tag_cases(&of, &chosen, &cases)).await {
+        Ok(_) => {
+            let words: String = form_urlencoded::byte_serialize(words.as_bytes()).collect();
+            go(&format!("/lists/{list}/{code}/tag?words={words}"))
+        }
+        Err(DeskError::Invalid(problems)) => {
+            tag_page(&app, signed, (list, code), Some(words), form.with_problems(problems)).await
+        }
         Err(error) => signed.refused(&error),
     }
 }
