@@ -71,7 +71,7 @@ fn another_program_reads_every_golden_body() {
     let Some(python) = python() else { return };
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocol/src/golden.txt");
     let read = run(&python, &["golden", golden.to_str().unwrap()]);
-    assert_eq!(read["kinds"], json!([1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14]));
+    assert_eq!(read["kinds"], json!([1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]));
     assert_eq!(read["signatures"], 4, "each event's signature holds");
 }
 

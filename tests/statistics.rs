@@ -7,12 +7,13 @@ use casemesh::serve::Served;
 use casemesh_node::indicators::SHIPPED;
 use casemesh_node::node::NewNode;
 use casemesh_node::office::{
-    ActionInput, AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping,
-    OfficeFigures, PersonInput, TermInput,
+    ActionInput, AnsweringInput, CaseInput, CellView, ClassView, CollectedView, CommentInput, Desk, DeskError,
+    FigureView, Mapping, OfficeFigures, PersonInput, ProposalInput, TermInput,
 };
 use casemesh_node::records::Answering;
 use casemesh_node::vocabulary::Vocabulary;
 use casemesh_protocol::directory::{OfficeKind, Role};
+use casemesh_protocol::proposal::Stance;
 use casemesh_protocol::time::Period;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -802,4 +803,91 @@ from = "2999-01-01"
     network.tell();
     eventually("it ends", || (!offered(&desks[0], "case_type").contains(&"grant_deduction".to_owned())).then_some(()));
     assert!(desks[0].vocabulary().code("case_type", "grant_deduction").is_some());
+}
+
+/// A text is shown to all offices, each says what it thinks, and then stewards sign it.
+#[test]
+fn what_is_proposed_is_commented_before_it_is_signed() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let mut network = Network::new(2);
+    network.start();
+    let desks: Vec<Desk> = network.offices.iter().map(|node| node.desk("worker")).collect();
+    let collector = network.collector.desk("worker");
+    let text = "id = \"deductions\"\nversion = 1\n[[code]]\nlist = \"case_type\"\ncode = \"grant_deduction\"\nlabel = { en = \"Deduction from a grant\" }";
+    let proposal = |text: &str| ProposalInput {
+        text: text.into(),
+        why: "Three offices told us of it".into(),
+        until: collector.today().plus_days(10).to_string(),
+    };
+    assert!(matches!(desks[0].propose(&proposal(text)), Err(DeskError::Denied(_))), "who coordinates proposes");
+    assert_eq!(problem(collector.propose(&proposal(&text.replace("grant_deduction", "land")))), "agreement-wrong");
+    let ours = collector.propose(&proposal(text)).unwrap();
+    assert_eq!(problem(collector.propose(&proposal(text))), "proposal-known");
+
+    let came = |desk: &Desk| desk.proposals().unwrap().into_iter().next();
+    let theirs: Vec<_> = desks.iter().map(|desk| eventually("the proposal came", || came(desk))).collect();
+    assert_eq!(
+        (theirs[0].from.as_deref(), theirs[0].is_open, desks[0].proposals_waiting()),
+        (Some("Collector"), true, 1)
+    );
+    assert_eq!(theirs[0].codes[0].1["en"], "Deduction from a grant");
+    let says = |stance: &str, said: &str| CommentInput { stance: stance.into(), said: said.into() };
+    assert_eq!(problem(desks[0].comment(theirs[0].id, &says("change", ""))), "required", "a change is said in words");
+    desks[0].comment(theirs[0].id, &says("change", "Loans as well")).unwrap();
+    desks[1].comment(theirs[1].id, &says("against", "Not now")).unwrap();
+    // The last word counts.
+    desks[1].comment(theirs[1].id, &says("agree", "")).unwrap();
+    assert_eq!(desks[0].proposals_waiting(), 0);
+    let view = eventually("both offices said it", || {
+        Some(collector.proposal(ours).unwrap())
+            .filter(|view| view.comments.len() == 2 && view.count(Stance::Agree) == 1)
+    });
+    assert_eq!((view.asked, view.count(Stance::Change), view.count(Stance::Against)), (Some(2), 1, 0));
+    assert_eq!((view.comments[0].office.as_str(), view.comments[0].said.as_str()), ("Office 0", "Loans as well"));
+    assert!(
+        !view.is_signed && desks[0].vocabulary().code("case_type", "grant_deduction").is_none(),
+        "nothing holds yet"
+    );
+
+    network.agree(&view.text);
+    network.tell();
+    eventually("it is signed", || collector.proposal(ours).unwrap().is_signed.then_some(()));
+    let signed = desks[0].proposal(theirs[0].id).unwrap();
+    assert!(signed.is_signed && !signed.is_open);
+
+    drop((desks, collector));
+    let Some(tools) = Walk::tools() else { return };
+    network.collector.stop();
+    network.offices[0].stop();
+    runtime.block_on(async {
+        let walk = Walk::open(tools).await;
+        let served = Served::start(network.collector.to_serve()).await.unwrap();
+        let base = format!("http://{}/", served.address);
+        walk.sign_in(&base, "worker").await;
+        walk.go(&format!("{base}proposals/{ours}")).await;
+        walk.shows("Loans as well").await;
+        walk.check("proposal-ours").await;
+        walk.go(&format!("{base}proposals")).await;
+        walk.fill("form[action='/proposals']", &[("why", "Two offices asked"), ("text", "id = \"x\"\nversion = 2")])
+            .await;
+        walk.press("form[action='/proposals']").await;
+        walk.shows("The network could not agree on this").await;
+        walk.check("proposals-problem").await;
+        walk.fill("form[action='/proposals']", &[("text", &text.replace("grant_deduction", "loan_deduction"))]).await;
+        walk.press("form[action='/proposals']").await;
+        let office = Served::start(network.offices[0].to_serve()).await.unwrap();
+        let base = format!("http://{}/", office.address);
+        walk.sign_in(&base, "worker").await;
+        walk.reload_until("waits for what your office thinks").await;
+        walk.press("a[href='/proposals']").await;
+        walk.check("proposals").await;
+        walk.press("li.late a").await;
+        walk.check("proposal").await;
+        walk.press("form[action$='/comment']").await;
+        walk.shows("This is needed").await;
+        walk.go(&format!("{base}lists/case_type/grant_deduction/tag")).await;
+        walk.check("tag").await;
+        walk.close().await;
+    });
 }

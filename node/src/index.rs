@@ -12,8 +12,8 @@ use crate::names;
 use crate::records::{
     AgreementChoice, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant,
     IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person,
-    PersonRef, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport, Seen,
-    Settings, Staff, TallyKept, TallyPart, TallyReport, Task, TaskKind, TaskState, TaskTitle,
+    PersonRef, Proposed, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport,
+    Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -283,6 +283,8 @@ pub struct Tables {
     pub samples: BTreeMap<RecordId, Arc<SampleCheck>>,
     /// Reports that are made again and again.
     pub reports: BTreeMap<RecordId, Arc<SavedReport>>,
+    /// What is proposed that the network agrees on.
+    pub proposals: BTreeMap<RecordId, Arc<Proposed>>,
     /// The areas on the office's map.
     pub map: Option<Arc<AreaMap>>,
     /// Imports.
@@ -933,6 +935,10 @@ impl Tables {
             Kind::SampleCheck => {
                 let check: SampleCheck = minicbor::decode(plain)?;
                 self.samples.insert(check.id, Arc::new(check));
+            }
+            Kind::Proposed => {
+                let proposed: Proposed = minicbor::decode(plain)?;
+                self.proposals.insert(proposed.id, Arc::new(proposed));
             }
             Kind::AreaMap => self.map = Some(Arc::new(minicbor::decode(plain)?)),
             Kind::SavedReport => {

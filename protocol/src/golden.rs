@@ -9,9 +9,10 @@ use crate::packet::{
     Body, CapacityAnswer, CapacityQuestion, Chain, ConflictNames, Full, Kind, Moved, MovedEntry, MovedPayment,
     MovedTask, Preview, ReadReceipt, SharedDocument, SharedField,
 };
+use crate::proposal::{Comment, Proposal, Stance};
 use crate::referral::{Event, SignedEvent, Step};
 use crate::sample::{SampleAnswer, SampleCounts, SampleField, SampleQuestion, SampleResult, SampleSaid};
-use crate::statistics::{Agreement, Cell, Figure, Rhythm, Table, Terms, Word};
+use crate::statistics::{Agreement, AgreementText, Cell, Figure, Rhythm, Table, Terms, Word};
 use crate::tally::{Tally, TallyStep};
 use crate::template::Template;
 use crate::terms::{
@@ -238,6 +239,17 @@ fn bodies() -> Vec<Body> {
                 5,
                 [(SampleResult::Match, &[][..]), (SampleResult::Mismatch, &[SampleField::Money][..])].into_iter(),
             )),
+        }),
+        Body::Proposal(Box::new(Proposal {
+            text: AgreementText::cut("id = \"a\""),
+            why: Text::cut("Deductions are new"),
+            until: day,
+        })),
+        Body::Comment(Comment {
+            proposal: Digest::new([9; 32]),
+            stance: Stance::Change,
+            said: Text::cut("Loans as well"),
+            at: Timestamp::from_s(1_795_000_000),
         }),
     ]
 }

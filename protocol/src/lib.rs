@@ -25,6 +25,7 @@ pub mod limits;
 pub mod mailbox;
 pub mod outgoing;
 pub mod packet;
+pub mod proposal;
 pub mod receipt;
 pub mod referral;
 pub mod sample;

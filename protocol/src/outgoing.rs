@@ -9,6 +9,7 @@ use crate::consent::Permit;
 use crate::directory::{Card, NetworkFile};
 use crate::id::{OfficeId, ThreadId};
 use crate::packet::{Body, CapacityAnswer, CapacityQuestion, ConflictNames, Full, Preview, ReadReceipt};
+use crate::proposal::{Comment, Proposal};
 use crate::referral::{SignedEvent, Step};
 use crate::sample::{SampleAnswer, SampleQuestion};
 use crate::statistics::Table;
@@ -264,6 +265,16 @@ impl Control {
     /// Whether we take part in it, or how it came out: numbers alone.
     pub fn sample_answer(to: OfficeId, answer: SampleAnswer) -> Self {
         Self { to, body: Body::SampleAnswer(answer) }
+    }
+
+    /// What we propose that the network agrees on.
+    pub fn proposal(to: OfficeId, proposal: Proposal) -> Self {
+        Self { to, body: Body::Proposal(Box::new(proposal)) }
+    }
+
+    /// What we say of a proposal.
+    pub fn comment(to: OfficeId, comment: Comment) -> Self {
+        Self { to, body: Body::Comment(comment) }
     }
 
     /// A table that staff saw cell by cell and approved.

@@ -9,6 +9,7 @@ use crate::limits::{
     BRIEF_BYTES_MAX, CLOCK_SKEW_SECONDS_MAX, CODE_BYTES_MAX, DOCUMENTS_SHARED_MAX, LINE_BYTES_MAX, LIST_MAX,
     MOVED_ITEMS_MAX, NEED_BYTES_MAX, PACKET_LIFETIME_HOURS, SHARED_FIELDS_MAX,
 };
+use crate::proposal::{Comment, Proposal};
 use crate::referral::SignedEvent;
 use crate::sample::{SampleAnswer, SampleQuestion};
 use crate::statistics::Table;
@@ -53,6 +54,10 @@ coded_enum!(
         SampleQuestion = 13 "sample_question",
         /// What an office says of it, in numbers alone: a control packet.
         SampleAnswer = 14 "sample_answer",
+        /// What a coordinator proposes that the network agrees on.
+        Proposal = 15 "proposal",
+        /// What an office says of a proposal.
+        Comment = 16 "comment",
     }
 );
 
@@ -509,6 +514,10 @@ pub enum Body {
     SampleQuestion(SampleQuestion),
     /// What an office says of one.
     SampleAnswer(SampleAnswer),
+    /// What a coordinator proposes that the network agrees on.
+    Proposal(Box<Proposal>),
+    /// What an office says of a proposal.
+    Comment(Comment),
 }
 
 /// Why a body is not taken.
@@ -546,6 +555,8 @@ impl Body {
             Self::HeldFull(_) => Kind::HeldFull,
             Self::SampleQuestion(_) => Kind::SampleQuestion,
             Self::SampleAnswer(_) => Kind::SampleAnswer,
+            Self::Proposal(_) => Kind::Proposal,
+            Self::Comment(_) => Kind::Comment,
         }
     }
 
@@ -566,6 +577,8 @@ impl Body {
             Self::HeldFull(full) => wire::encode(full),
             Self::SampleQuestion(question) => wire::encode(question),
             Self::SampleAnswer(answer) => wire::encode(answer),
+            Self::Proposal(proposal) => wire::encode(proposal.as_ref()),
+            Self::Comment(comment) => wire::encode(comment),
         }
     }
 
@@ -598,6 +611,8 @@ impl Body {
             Kind::HeldFull => Self::HeldFull(wire::decode(bytes)?),
             Kind::SampleQuestion => Self::SampleQuestion(wire::decode(bytes)?),
             Kind::SampleAnswer => Self::SampleAnswer(wire::decode(bytes)?),
+            Kind::Proposal => Self::Proposal(Box::new(wire::decode(bytes)?)),
+            Kind::Comment => Self::Comment(wire::decode(bytes)?),
         })
     }
 }

@@ -3084,3 +3084,42 @@ term-from = يُعرض ابتداءً من { $day }
 log-adopt-codes = أخذ رموز الشبكة
 log-tag-case = أعطى حالة رمزاً
 log-cases-to-tag = بحث عن حالات ينبغي أن يكون لها رمز
+
+proposals = مقترحات
+proposal = مقترح
+proposals-what = ما يقترح منسّق أن تتفق عليه الشبكة كلها: أرقام جديدة أو رموز للقوائم. قولوا رأي مكتبكم قبل اليوم المحدد؛ لا شيء يسري حتى يوقّعه القيّمون.
+proposals-none = لا شيء مقترح.
+proposal-signed = موقَّع
+proposal-until = قولوا رأيكم حتى { $day }
+proposal-over = انتهى
+proposal-ours = نحن نقترحه.
+proposal-new = اقتراح شيء
+proposal-why = لماذا
+proposal-text = النص الذي سيوقَّع
+proposal-text-hint = رموز للقوائم كما في الأسفل مع اليوم الذي تُعرض ابتداءً منه، أو أرقام بدءاً بما يكتبه «casemesh stats set».
+proposal-until-day = حتى متى تقول المكاتب رأيها
+proposal-send = عرضه على كل المكاتب
+proposal-codes = الرموز التي يضيفها
+proposal-save = حفظ النص كملف
+proposal-comments = ما تقوله المكاتب
+proposal-sign = إن مضيتم فيه فأعطوا الملف للقيّمين ليوقّعوه:
+proposal-say = ما رأي مكتبكم؟
+proposal-words = بالكلمات
+proposal-words-hint = يراه المنسّق مع اسم مكتبكم. بلا أسماء عملاء.
+proposal-answer = إخبار المنسّق
+stance-agree = نوافق
+stance-change = نعم، مع تغيير
+stance-against = لا نوافق
+home-proposals = { $count ->
+    [one] مقترح ينتظر رأي مكتبكم
+    [two] مقترحان ينتظران رأي مكتبكم
+   *[other] { $count } مقترحات تنتظر رأي مكتبكم
+}
+problem-agreement-wrong = لا يمكن للشبكة أن تتفق على هذا: { $detail }
+problem-proposal-known = اقترحتم هذا النص بعينه من قبل. انظروا ما قالته المكاتب عنه.
+problem-proposal-over = انقضى اليوم الذي تقول المكاتب رأيها حتى حلوله.
+help-proposals = من ينسّق يعرض النص أولاً على كل المكاتب. ترون أي أرقام ورموز سيضيفها، وتقولون هل توافقون، بالكلمات إن شئتم؛ ويمكن تغيير ذلك حتى اليوم المحدد. ثم يوقّع القيّمون هذا النص بعينه أو لا. تكون الرموز في قوائمكم ابتداءً من اليوم الذي يذكره النص، وتُطلب الأرقام كما يقول النص.
+log-propose = اقترح شيئاً على الشبكة
+log-comment = قال رأي المكتب في مقترح
+log-receive-proposal = اقترح منسّق شيئاً
+log-receive-comment = قال مكتب رأيه في مقترح

@@ -2996,3 +2996,41 @@ term-from = offered from { $day } on
 log-adopt-codes = Took up codes of the network
 log-tag-case = Gave a case a code
 log-cases-to-tag = Looked for cases that should have a code
+
+proposals = Proposals
+proposal = Proposal
+proposals-what = What a coordinator proposes that the whole network agrees on: new figures, or codes for lists. Say what your office thinks before the day; nothing holds until the stewards sign it.
+proposals-none = Nothing is proposed.
+proposal-signed = signed
+proposal-until = say what you think until { $day }
+proposal-over = over
+proposal-ours = We propose it.
+proposal-new = Propose something
+proposal-why = Why
+proposal-text = The text that would be signed
+proposal-text-hint = Codes for lists as below, with the day from which they are offered; or figures, beginning with what “casemesh stats set” writes.
+proposal-until-day = Until when offices say what they think
+proposal-send = Show it to every office
+proposal-codes = Codes that it adds
+proposal-save = Save the text as a file
+proposal-comments = What offices say
+proposal-sign = If you go on with it, give the file to the stewards to sign:
+proposal-say = What does your office think?
+proposal-words = In words
+proposal-words-hint = The coordinator sees it with the name of your office. No names of clients.
+proposal-answer = Tell the coordinator
+stance-agree = We agree
+stance-change = Yes, with a change
+stance-against = We do not agree
+home-proposals = { $count ->
+    [one] A proposal waits for what your office thinks
+   *[other] { $count } proposals wait for what your office thinks
+}
+problem-agreement-wrong = The network could not agree on this: { $detail }
+problem-proposal-known = You proposed exactly this text before. Look at what offices said of it.
+problem-proposal-over = The day until which offices said what they think is over.
+help-proposals = Whoever coordinates shows every office the text first. You see which figures and codes it would add, and say whether you agree, in words if you like; you can change it until the day. Then the stewards sign exactly that text or not. Codes stand in your lists from the day that the text names, and figures are asked for as the text says.
+log-propose = Proposed something to the network
+log-comment = Said what the office thinks of a proposal
+log-receive-proposal = A coordinator proposed something
+log-receive-comment = An office said what it thinks of a proposal

@@ -2997,3 +2997,41 @@ term-from = se ofrece desde { $day }
 log-adopt-codes = Adoptó códigos de la red
 log-tag-case = Dio un código a un caso
 log-cases-to-tag = Buscó casos que deberían tener un código
+
+proposals = Propuestas
+proposal = Propuesta
+proposals-what = Lo que un coordinador propone que acuerde toda la red: cifras nuevas o códigos para listas. Diga qué piensa su oficina antes del día; nada vale hasta que lo firmen los responsables de la red.
+proposals-none = No se propone nada.
+proposal-signed = firmada
+proposal-until = diga qué piensa hasta el { $day }
+proposal-over = terminada
+proposal-ours = La proponemos nosotros.
+proposal-new = Proponer algo
+proposal-why = Por qué
+proposal-text = El texto que se firmaría
+proposal-text-hint = Códigos para listas como abajo, con el día desde el que se ofrecen; o cifras, empezando por lo que escribe «casemesh stats set».
+proposal-until-day = Hasta cuándo dicen las oficinas qué piensan
+proposal-send = Mostrarla a todas las oficinas
+proposal-codes = Códigos que añade
+proposal-save = Guardar el texto como archivo
+proposal-comments = Qué dicen las oficinas
+proposal-sign = Si sigue adelante, dé el archivo a los responsables para que lo firmen:
+proposal-say = ¿Qué piensa su oficina?
+proposal-words = En palabras
+proposal-words-hint = El coordinador lo ve con el nombre de su oficina. Sin nombres de clientes.
+proposal-answer = Decírselo al coordinador
+stance-agree = De acuerdo
+stance-change = Sí, con un cambio
+stance-against = No estamos de acuerdo
+home-proposals = { $count ->
+    [one] Una propuesta espera lo que piensa su oficina
+   *[other] { $count } propuestas esperan lo que piensa su oficina
+}
+problem-agreement-wrong = La red no podría acordar esto: { $detail }
+problem-proposal-known = Ya propuso exactamente este texto. Mire qué dijeron las oficinas.
+problem-proposal-over = Ya pasó el día hasta el que las oficinas decían qué piensan.
+help-proposals = Quien coordina muestra primero el texto a todas las oficinas. Usted ve qué cifras y códigos añadiría y dice si está de acuerdo, en palabras si quiere; puede cambiarlo hasta el día. Después los responsables firman exactamente ese texto, o no. Los códigos están en sus listas desde el día que nombra el texto, y las cifras se piden como dice el texto.
+log-propose = Propuso algo a la red
+log-comment = Dijo qué piensa la oficina de una propuesta
+log-receive-proposal = Un coordinador propuso algo
+log-receive-comment = Una oficina dijo qué piensa de una propuesta

@@ -2997,3 +2997,41 @@ term-from = proposé à partir du { $day }
 log-adopt-codes = A repris des codes du réseau
 log-tag-case = A donné un code à un dossier
 log-cases-to-tag = A cherché des dossiers qui devraient avoir un code
+
+proposals = Propositions
+proposal = Proposition
+proposals-what = Ce qu’un coordinateur propose que tout le réseau convienne : de nouveaux chiffres, ou des codes pour les listes. Dites ce qu’en pense votre bureau avant le jour ; rien ne vaut avant que les garants l’aient signé.
+proposals-none = Rien n’est proposé.
+proposal-signed = signée
+proposal-until = dites ce que vous pensez jusqu’au { $day }
+proposal-over = terminée
+proposal-ours = Nous la proposons.
+proposal-new = Proposer quelque chose
+proposal-why = Pourquoi
+proposal-text = Le texte qui serait signé
+proposal-text-hint = Des codes pour les listes comme ci-dessous, avec le jour à partir duquel ils sont proposés ; ou des chiffres, en commençant par ce qu’écrit « casemesh stats set ».
+proposal-until-day = Jusqu’à quand les bureaux disent ce qu’ils pensent
+proposal-send = La montrer à tous les bureaux
+proposal-codes = Codes qu’elle ajoute
+proposal-save = Enregistrer le texte
+proposal-comments = Ce que disent les bureaux
+proposal-sign = Si vous poursuivez, donnez le fichier à signer aux garants :
+proposal-say = Qu’en pense votre bureau ?
+proposal-words = En mots
+proposal-words-hint = Le coordinateur le voit avec le nom de votre bureau. Pas de noms de clients.
+proposal-answer = Le dire au coordinateur
+stance-agree = D’accord
+stance-change = Oui, avec un changement
+stance-against = Pas d’accord
+home-proposals = { $count ->
+    [one] Une proposition attend l’avis de votre bureau
+   *[other] { $count } propositions attendent l’avis de votre bureau
+}
+problem-agreement-wrong = Le réseau ne pourrait pas en convenir : { $detail }
+problem-proposal-known = Vous avez déjà proposé exactement ce texte. Regardez ce qu’en ont dit les bureaux.
+problem-proposal-over = Le jour jusqu’auquel les bureaux disaient leur avis est passé.
+help-proposals = Qui coordonne montre d’abord le texte à tous les bureaux. Vous voyez quels chiffres et codes il ajouterait, et dites si vous êtes d’accord, en mots si vous voulez ; vous pouvez le changer jusqu’au jour. Puis les garants signent exactement ce texte, ou non. Les codes figurent dans vos listes à partir du jour que nomme le texte, et les chiffres sont demandés comme le dit le texte.
+log-propose = A proposé quelque chose au réseau
+log-comment = A dit ce que le bureau pense d’une proposition
+log-receive-proposal = Un coordinateur a proposé quelque chose
+log-receive-comment = Un bureau a dit ce qu’il pense d’une proposition

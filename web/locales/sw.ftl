@@ -2997,3 +2997,41 @@ term-from = hutolewa kuanzia { $day }
 log-adopt-codes = Ilichukua misimbo ya mtandao
 log-tag-case = Alilipa shauri msimbo
 log-cases-to-tag = Alitafuta mashauri yanayopaswa kuwa na msimbo
+
+proposals = Mapendekezo
+proposal = Pendekezo
+proposals-what = Kile mratibu anachopendekeza mtandao wote ukubaliane: takwimu mpya, au misimbo ya orodha. Sema ofisi yako inafikiri nini kabla ya siku hiyo; hakuna kinachoshika hadi wasimamizi wakitie saini.
+proposals-none = Hakuna kinachopendekezwa.
+proposal-signed = limetiwa saini
+proposal-until = sema unachofikiri hadi { $day }
+proposal-over = limekwisha
+proposal-ours = Tunalipendekeza sisi.
+proposal-new = Pendekeza kitu
+proposal-why = Kwa nini
+proposal-text = Maandishi yatakayotiwa saini
+proposal-text-hint = Misimbo ya orodha kama hapa chini, na siku ambayo itaanza kutolewa; au takwimu, kuanzia na kile “casemesh stats set” inachoandika.
+proposal-until-day = Hadi lini ofisi zinasema zinachofikiri
+proposal-send = Onyesha ofisi zote
+proposal-codes = Misimbo inayoongezwa
+proposal-save = Hifadhi maandishi kama faili
+proposal-comments = Ofisi zinasema nini
+proposal-sign = Ukiendelea nalo, wape wasimamizi faili watie saini:
+proposal-say = Ofisi yako inafikiri nini?
+proposal-words = Kwa maneno
+proposal-words-hint = Mratibu huyaona pamoja na jina la ofisi yako. Bila majina ya wateja.
+proposal-answer = Mwambie mratibu
+stance-agree = Tunakubali
+stance-change = Ndiyo, kwa mabadiliko
+stance-against = Hatukubali
+home-proposals = { $count ->
+    [one] Pendekezo linasubiri maoni ya ofisi yako
+   *[other] Mapendekezo { $count } yanasubiri maoni ya ofisi yako
+}
+problem-agreement-wrong = Mtandao haukuweza kukubaliana na hili: { $detail }
+problem-proposal-known = Ulipendekeza maandishi haya haya hapo awali. Angalia ofisi zilisema nini.
+problem-proposal-over = Siku ya mwisho ya ofisi kusema zinachofikiri imepita.
+help-proposals = Anayeratibu huonyesha ofisi zote maandishi kwanza. Unaona ni takwimu na misimbo gani ingeongezwa, na unasema kama mnakubali, kwa maneno ukipenda; unaweza kubadilisha hadi siku hiyo. Kisha wasimamizi hutia saini maandishi hayo hasa, au la. Misimbo iko kwenye orodha zako kuanzia siku ambayo maandishi yanataja, na takwimu huulizwa kama maandishi yanavyosema.
+log-propose = Alipendekeza kitu kwa mtandao
+log-comment = Alisema ofisi inafikiri nini kuhusu pendekezo
+log-receive-proposal = Mratibu alipendekeza kitu
+log-receive-comment = Ofisi ilisema inafikiri nini kuhusu pendekezo

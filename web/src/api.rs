@@ -26,11 +26,11 @@ use casemesh_crypto::passphrase::Cost;
 use casemesh_node::node::{Knock, SignInError};
 use casemesh_node::office::{
     ActionInput, ActionView, AgreementView, AnswerInput, AnsweringInput, CaseChange, CaseFilter, CaseInput,
-    CaseSummary, CaseView, ClosureInput, CollectedView, ConsentInput, Desk, DeskError, FieldProblem, HomeView,
-    ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PatternView,
-    PaymentInput, PersonHit, PersonInput, PersonView, ReferralInput, ReferralSummary, ReferralView, SettingsInput,
-    SharePreview, StaffInput, StaffView, StandingInput, TablePreview, TaskChange, TaskFilter, TaskInput, TaskView,
-    Undone,
+    CaseSummary, CaseView, ClosureInput, CollectedView, CommentInput, ConsentInput, Desk, DeskError, FieldProblem,
+    HomeView, ImportError, ImportReport, ImportView, LogCheck, LogFilter, LogView, Mapping, PartnerView, PatternView,
+    PaymentInput, PersonHit, PersonInput, PersonView, ProposalInput, ProposalView, ReferralInput, ReferralSummary,
+    ReferralView, SettingsInput, SharePreview, StaffInput, StaffView, StandingInput, TablePreview, TaskChange,
+    TaskFilter, TaskInput, TaskView, Undone,
 };
 use casemesh_node::policy::{Ask, Denied};
 use casemesh_node::records::TaskState;
@@ -136,9 +136,8 @@ fn part_of(path: &str) -> Option<Part> {
         "people" | "families" | "duplicates" => Some(Part::People),
         "home" | "cases" | "tasks" | "grants" | "review" | "links" | "places" | "office" => Some(Part::Cases),
         "referrals" | "partners" | "network" => Some(Part::Referrals),
-        "figures" | "indicators" | "reports" | "samples" | "agreements" | "tables" | "collected" | "areas" => {
-            Some(Part::Figures)
-        }
+        "figures" | "indicators" | "reports" | "samples" | "agreements" | "tables" | "collected" | "areas"
+        | "proposals" => Some(Part::Figures),
         free if FOR_ANY_TOKEN.contains(&free) => None,
         _ => Some(Part::Office),
     }
@@ -711,6 +710,28 @@ async fn approve_finished(State(app): State<App>, caller: Caller, Body(input): B
     at_desk(&app, send).await
 }
 
+#[utoipa::path(get, path = "/api/v1/proposals", responses((status = 200, body = Vec<ProposalView>), (status = 403, body = Problem)))]
+async fn proposals(State(app): State<App>, caller: Caller) -> Answer<Vec<ProposalView>> {
+    at_desk(&app, move || caller.desk.proposals()).await
+}
+
+/// Proposes a text to every office of the network.
+#[utoipa::path(post, path = "/api/v1/proposals", request_body = ProposalInput, responses((status = 200, body = Made), (status = 403, body = Problem), (status = 422, body = Problem)))]
+async fn propose(State(app): State<App>, caller: Caller, Body(input): Body<ProposalInput>) -> Answer<Made> {
+    at_desk(&app, move || caller.desk.propose(&input).map(|id| Made { id })).await
+}
+
+/// Says what this office thinks of a proposal.
+#[utoipa::path(post, path = "/api/v1/proposals/{id}/comment", params(("id" = String, Path)), request_body = CommentInput, responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+async fn comment(
+    State(app): State<App>,
+    Path(id): Path<RecordId>,
+    caller: Caller,
+    Body(input): Body<CommentInput>,
+) -> Answer<Done> {
+    at_desk(&app, move || caller.desk.comment(id, &input).map(|()| DONE)).await
+}
+
 /// What is reported in many offices at once.
 #[utoipa::path(get, path = "/api/v1/collected/patterns", responses((status = 200, body = Vec<PatternView>), (status = 403, body = Problem)))]
 async fn patterns(State(app): State<App>, caller: Caller) -> Answer<Vec<PatternView>> {
@@ -886,6 +907,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/tables/finished/send", post(approve_finished))
         .route("/collected", get(collected).post(send_sum))
         .route("/collected/patterns", get(patterns))
+        .route("/proposals", get(proposals).post(propose))
+        .route("/proposals/{id}/comment", post(comment))
         .route("/staff", get(staff).post(add_staff))
         .route("/staff/hand-over", post(hand_over))
         .route("/settings", get(settings).put(change_settings))
@@ -966,6 +989,9 @@ pub(crate) fn long_routes() -> Router<App> {
         approve_finished,
         send_sum,
         patterns,
+        proposals,
+        propose,
+        comment,
         collected,
         staff,
         add_staff,

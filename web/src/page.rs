@@ -595,6 +595,7 @@ fn own_prefixes(here: &str) -> &'static [&'static str] {
         "samples" => &["sample-", "period-"],
         "reports" => &["report-", "period-"],
         "grants" => &["grant-"],
+        "proposals" => &["proposal-"],
         "figures" | "review" | "tables" | "collector" => &["period-"],
         _ => &[],
     }
@@ -637,6 +638,7 @@ pub(crate) fn help_of(path: &str) -> Option<&'static str> {
         ["figures", ..] => "figures",
         ["reports", ..] => "reports",
         ["areas"] => "areas",
+        ["proposals", ..] => "proposals",
         ["samples", ..] => "samples",
         ["quality"] => "quality",
         ["grants"] => "grants",

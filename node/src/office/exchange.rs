@@ -545,6 +545,8 @@ impl Office {
             | Body::CapacityAnswer(_)
             | Body::SampleQuestion(_)
             | Body::SampleAnswer(_)
+            | Body::Proposal(_)
+            | Body::Comment(_)
             | Body::HeldFull(_) => None,
         };
         if inside.is_some_and(|event| event.thread != opened.statement.thread || event.id.office != from) {
@@ -581,6 +583,8 @@ impl Office {
             Body::CapacityAnswer(answer) => self.take_capacity_answer(from, answer, seen),
             Body::SampleQuestion(question) => self.take_sample_question(directory, from, question, seen),
             Body::SampleAnswer(answer) => self.take_sample_answer(from, answer, seen),
+            Body::Proposal(proposal) => self.take_proposal(directory, from, *proposal, seen),
+            Body::Comment(comment) => self.take_comment(from, &comment, seen),
             Body::HeldFull(full) => self.take_held(from, opened.statement.thread, full, seen),
         }
     }

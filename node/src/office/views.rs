@@ -1531,6 +1531,8 @@ pub struct HomeView {
     pub escalated: Vec<TaskView>,
     /// For who leads others: entries of the last week that were written down late.
     pub late_entries: usize,
+    /// How many proposals to the network wait for what this office says.
+    pub proposals: usize,
     /// Sample checks that wait for a decision of this account.
     pub samples: usize,
     /// Tasks that are late or due soon, the most pressing first: mine, and those that nobody has.

@@ -6,6 +6,7 @@ use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::coded_enum;
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
+use casemesh_protocol::proposal::{Proposal, Stance};
 use casemesh_protocol::sample::{SampleCounts, SampleField, SampleQuestion, SampleResult};
 use casemesh_protocol::statistics::{AgreementText, Rhythm, Table};
 use casemesh_protocol::time::{Period, Timestamp};
@@ -416,6 +417,57 @@ pub struct MapArea {
     pub at: (u16, u16),
 }
 
+/// What is proposed that the network agrees on: by this office, or by another.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Proposed {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Who proposes it; none where this office does.
+    #[n(1)]
+    pub from: Option<OfficeId>,
+    /// What.
+    #[n(2)]
+    pub proposal: Proposal,
+    /// Since when.
+    #[n(3)]
+    pub at: Timestamp,
+    /// What offices say of it; of another's proposal, what this office says.
+    #[n(4)]
+    pub comments: Vec<Commented>,
+}
+
+/// What an office says of a proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Commented {
+    /// Which office.
+    #[n(0)]
+    pub office: OfficeId,
+    /// Whether it agrees.
+    #[n(1)]
+    pub stance: Stance,
+    /// In words.
+    #[n(2)]
+    pub said: String,
+    /// When.
+    #[n(3)]
+    pub at: Timestamp,
+}
+
+impl Proposed {
+    /// Takes up what an office says, in the place of what it said before; what it said before and comes later changes nothing.
+    pub fn take(&mut self, said: Commented) {
+        match self.comments.iter_mut().find(|known| known.office == said.office) {
+            Some(known) if known.at > said.at => {}
+            Some(known) => *known = said,
+            None => self.comments.push(said),
+        }
+    }
+}
+
+record!(Proposed, Proposed, |proposed| proposed.id, vec![]);
 record!(AreaMap, AreaMap, |map| map.id, vec![]);
 record!(Release, Release, |release| release.id, vec![]);
 record!(Collected, Collected, |collected| collected.id, vec![]);

@@ -96,6 +96,8 @@ casemesh_protocol::coded_enum!(
         AreaMap = 35 "area_map",
         /// Codes that the network took up.
         NetworkCodes = 36 "network_codes",
+        /// What is proposed that the network agrees on.
+        Proposed = 37 "proposed",
     }
 );
 

@@ -283,6 +283,8 @@ fn content_of(body: Body, keys: &[VerifyingKey]) -> Option<Content> {
         | Body::CapacityAnswer(_)
         | Body::SampleQuestion(_)
         | Body::SampleAnswer(_)
+        | Body::Proposal(_)
+        | Body::Comment(_)
         | Body::HeldFull(_) => return None,
     })
 }

@@ -55,6 +55,7 @@ const CHAPTERS: &[(&str, Option<Ask>)] = &[
     ("/requests", None),
     ("/emergency", Some(Ask::BreakGlass)),
     ("/tables", Some(Ask::ApproveTable)),
+    ("/proposals", Some(Ask::ApproveTable)),
     ("/collector", Some(Ask::SeeCollected)),
     ("/places", Some(Ask::SeeFigures)),
     ("/review", Some(Ask::HandOver)),

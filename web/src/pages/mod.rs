@@ -19,6 +19,7 @@ mod network;
 mod outside;
 mod oversight;
 mod people;
+mod proposals;
 mod refer;
 mod referrals;
 mod register;
@@ -62,6 +63,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(outside::routes())
         .merge(oversight::routes())
         .merge(people::routes())
+        .merge(proposals::routes())
         .merge(family::routes())
         .merge(carry::routes())
         .merge(cases::routes())
