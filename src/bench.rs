@@ -19,7 +19,8 @@ use casemesh_crypto::{bare, token};
 use casemesh_node::clock::Clock;
 use casemesh_node::node::{self, Config, FirstStaff, Knock, NewNode, Node, Reach};
 use casemesh_node::office::{
-    CaseFilter, CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput, RegisterInput, Scope,
+    ActionInput, CaseFilter, CaseInput, ConsentInput, Desk, FieldInput, Mapping, PersonInput, ReferralInput,
+    RegisterInput, Scope,
 };
 use casemesh_node::records::StaffRole;
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -564,9 +565,26 @@ fn desk(size: usize) -> Result<Vec<Figure>> {
         ("search by name", spread_us(PAGES, || Ok(pair.desk.search(&invented(4711)).map(drop)?))?),
         ("home", spread_us(PAGES, || Ok(pair.desk.home().map(drop)?))?),
         (
-            "figures, first page, after a change",
+            "figures, first page, after a line",
             spread_us(REPORTS, || {
                 pair.desk.add_line(RegisterInput { note: "x".into(), ..RegisterInput::default() })?;
+                Ok(pair.desk.report(years, Scope::default()).map(drop)?)
+            })?,
+        ),
+        (
+            "figures, first page, after an entry",
+            spread_us(REPORTS, || {
+                let note = ActionInput { kind: "note".into(), text: "x".into(), ..ActionInput::default() };
+                pair.desk.add_action(*cases.first().context("a case")?, &note)?;
+                Ok(pair.desk.report(years, Scope::default()).map(drop)?)
+            })?,
+        ),
+        (
+            "figures, first page, after a new case",
+            spread_us(REPORTS, || {
+                let person = PersonInput { identity: "anonymous".into(), ..PersonInput::default() };
+                let person = pair.desk.register_person(person)?;
+                pair.desk.open_case(vec![person], CaseInput::default())?;
                 Ok(pair.desk.report(years, Scope::default()).map(drop)?)
             })?,
         ),

@@ -21,6 +21,7 @@ use crate::zone::Zone;
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::claim::{Claim, Claimed};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
+use casemesh_protocol::indicators::Source;
 use casemesh_protocol::terms::{Code, FieldState, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Standing;
@@ -95,7 +96,7 @@ impl PersonRow {
 }
 
 /// A case, as lists see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseRow {
     /// Which.
     pub id: RecordId,
@@ -200,11 +201,84 @@ pub struct OutboxRow {
     pub claimed: Option<Claimed>,
 }
 
+/// How often what each source of figures is counted from changed: what was computed of it holds as long as that stays.
+#[derive(Debug, Default)]
+pub struct Revisions {
+    of_all: u64,
+    of_one: BTreeMap<Source, u64>,
+}
+
+impl Revisions {
+    /// That of one source.
+    pub fn of(&self, source: Source) -> u64 {
+        self.of_all + self.of_one.get(&source).copied().unwrap_or_default()
+    }
+
+    fn changed(&mut self, what: Counted) {
+        match what {
+            Counted::In(sources) => sources.iter().for_each(|source| *self.of_one.entry(*source).or_default() += 1),
+            Counted::Everywhere => self.of_all += 1,
+        }
+    }
+}
+
+/// Which sources of figures a record is counted in.
+enum Counted {
+    /// These; none where nothing counts it.
+    In(&'static [Source]),
+    /// All: it says what is there, whose it is, or who may see it.
+    Everywhere,
+}
+
+impl Counted {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Action => Self::In(&[Source::Cases, Source::Entries, Source::Assessments]),
+            Kind::Payment => Self::In(&[Source::Cases, Source::Payments]),
+            Kind::Referral => Self::In(&[Source::Referrals]),
+            Kind::RegisterLine => Self::In(&[Source::Visits]),
+            Kind::Task => Self::In(&[Source::Tasks]),
+            Kind::Request => Self::In(&[Source::Requests]),
+            Kind::AgreementChoice
+            | Kind::AreaMap
+            | Kind::CapacityAsked
+            | Kind::Collected
+            | Kind::Consent
+            | Kind::Counters
+            | Kind::Document
+            | Kind::Draft
+            | Kind::Listing
+            | Kind::Outbox
+            | Kind::PartnerCheck
+            | Kind::Proposed
+            | Kind::Release
+            | Kind::SampleCheck
+            | Kind::SavedReport
+            | Kind::Seen
+            | Kind::TallyKept
+            | Kind::TallyPart
+            | Kind::TallyReport => Self::In(&[]),
+            Kind::Case
+            | Kind::Glass
+            | Kind::Grant
+            | Kind::Import
+            | Kind::Link
+            | Kind::Member
+            | Kind::NetworkCodes
+            | Kind::OfficeForm
+            | Kind::OfficeList
+            | Kind::Person
+            | Kind::Settings
+            | Kind::Staff => Self::Everywhere,
+        }
+    }
+}
+
 /// All of it.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// How often anything changed: what was computed of these tables holds as long as it stays.
-    pub revision: u64,
+    /// How often what figures are counted from changed.
+    pub revisions: Revisions,
     /// The office's settings.
     pub settings: Option<Settings>,
     /// The time zone of the office.
@@ -418,7 +492,9 @@ impl Tables {
         }
     }
 
-    fn put_case(&mut self, case: &Case) {
+    /// Takes up a case; where nothing but its last activity is new, it is counted as it was.
+    fn put_case(&mut self, case: &Case) -> Counted {
+        let before = self.cases.get(&case.id).cloned();
         self.remove_case(case.id);
         for client in &case.clients {
             self.cases_of.entry(client.id).or_default().insert(case.id);
@@ -434,26 +510,26 @@ impl Tables {
         let coded = case.facts.iter().chain(own.into_iter().chain([level]).flatten());
         let is_known = |code: &&Code| code.code.as_str() != crate::codes::NOT_RECORDED;
         let facts = coded.filter(is_known).map(|code| self.share(code)).collect();
-        self.cases.insert(
-            case.id,
-            Box::new(CaseRow {
-                id: case.id,
-                handed_over: case.handed.is_some(),
-                number: case.number.clone().into_boxed_str(),
-                clients: case.clients.iter().map(|client| client.id).collect(),
-                case_type,
-                type_asked: case.case_type != FieldState::NotAsked,
-                state: case.state,
-                opened: case.opened,
-                closed: case.closed.as_ref().map(|closure| closure.on),
-                owner: case.owner,
-                assigned: case.assigned.clone().into_boxed_slice(),
-                sealed: case.sealed,
-                last_activity: case.last_activity,
-                facts,
-                grants: case.grants.clone().into_boxed_slice(),
-            }),
-        );
+        let row = Box::new(CaseRow {
+            id: case.id,
+            handed_over: case.handed.is_some(),
+            number: case.number.clone().into_boxed_str(),
+            clients: case.clients.iter().map(|client| client.id).collect(),
+            case_type,
+            type_asked: case.case_type != FieldState::NotAsked,
+            state: case.state,
+            opened: case.opened,
+            closed: case.closed.as_ref().map(|closure| closure.on),
+            owner: case.owner,
+            assigned: case.assigned.clone().into_boxed_slice(),
+            sealed: case.sealed,
+            last_activity: case.last_activity,
+            facts,
+            grants: case.grants.clone().into_boxed_slice(),
+        });
+        let is_touched = before.is_some_and(|before| CaseRow { last_activity: row.last_activity, ..*before } == *row);
+        self.cases.insert(case.id, row);
+        if is_touched { Counted::In(&[Source::Cases]) } else { Counted::Everywhere }
     }
 
     fn by_touch(&mut self, state: CaseState) -> &mut BTreeSet<(Timestamp, RecordId)> {
@@ -844,7 +920,8 @@ impl Tables {
         }
     }
 
-    fn put(&mut self, kind: Kind, plain: &[u8]) -> Result<(), minicbor::decode::Error> {
+    /// Takes up a record, and says where it is counted.
+    fn put(&mut self, kind: Kind, plain: &[u8]) -> Result<Counted, minicbor::decode::Error> {
         match kind {
             Kind::Settings => {
                 let settings: Settings = minicbor::decode(plain)?;
@@ -857,10 +934,15 @@ impl Tables {
             Kind::OfficeForm => Arc::make_mut(&mut self.vocabulary).put_form(&minicbor::decode(plain)?),
             Kind::Staff => {
                 let staff: Staff = minicbor::decode(plain)?;
-                self.staff.insert(staff.id, staff);
+                let signed_in = staff.signed_in;
+                let before = self.staff.insert(staff.id, staff.clone());
+                // Who signs in is who they were.
+                if before.is_some_and(|before| Staff { signed_in, ..before } == staff) {
+                    return Ok(Counted::In(&[Source::Workers]));
+                }
             }
             Kind::Person => self.put_person(&minicbor::decode(plain)?),
-            Kind::Case => self.put_case(&minicbor::decode(plain)?),
+            Kind::Case => return Ok(self.put_case(&minicbor::decode(plain)?)),
             Kind::Payment => {
                 let payment: Payment = minicbor::decode(plain)?;
                 let Payment { id, case, kind, money, paid, recovered_here, corrects, void, .. } = payment;
@@ -995,7 +1077,7 @@ impl Tables {
             }
             Kind::Draft | Kind::Document | Kind::Counters => {}
         }
-        Ok(())
+        Ok(Counted::of(kind))
     }
 }
 
@@ -1054,14 +1136,16 @@ impl Drop for Looking {
 impl Observer for Index {
     fn changed(&self, kind: Kind, change: Change<'_>) {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        tables.revision += 1;
-        match change {
-            Change::Gone(id) => tables.remove(kind, id),
-            Change::Put(plain) => {
-                if tables.put(kind, plain).is_err() {
-                    tracing::error!(kind = kind.as_str(), "a record cannot be read; run `casemesh verify`");
-                }
+        let counted = match change {
+            Change::Gone(id) => {
+                tables.remove(kind, id);
+                Counted::of(kind)
             }
-        }
+            Change::Put(plain) => tables.put(kind, plain).unwrap_or_else(|_| {
+                tracing::error!(kind = kind.as_str(), "a record cannot be read; run `casemesh verify`");
+                Counted::Everywhere
+            }),
+        };
+        tables.revisions.changed(counted);
     }
 }

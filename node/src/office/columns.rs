@@ -33,13 +33,15 @@ impl<'a> Wanted<'a> {
         Self(all)
     }
 
-    /// Their names, to know them again.
-    pub(super) fn names(&self) -> Vec<(Source, String)> {
-        self.0.iter().map(|(source, column)| (*source, (*column).to_owned())).collect()
+    /// The sources of which some is named.
+    pub(super) fn sources(&self) -> BTreeSet<Source> {
+        self.0.iter().map(|(source, _)| *source).collect()
     }
 
-    fn has(&self, source: Source) -> bool {
-        self.0.iter().any(|(of, _)| *of == source)
+    /// The names of those of a source, to know them again.
+    pub(super) fn names(&self, of: Source) -> Vec<String> {
+        let own = self.0.iter().filter(|(source, _)| *source == of);
+        own.map(|(_, column)| (*column).to_owned()).collect()
     }
 
     /// Whether one of these columns of a source is named.
@@ -94,42 +96,54 @@ impl Sight<'_> {
 }
 
 /// The rows of one source, and for each the case that it is about, where it is about one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     pub(super) columns: Columns,
     pub(super) cases: Vec<Option<RecordId>>,
 }
 
-/// So many sets of columns are kept: those of the pages that somebody looks at again and again.
-const KEPT_MAX: usize = 4;
+/// The rows of so many sources are kept: those of the pages that somebody looks at again and again.
+const KEPT_MAX: usize = 40;
 /// How things are today is computed anew after so long, also where nothing changed.
 const KEPT_MS: u64 = 60_000;
 
-/// For whom columns were made, with the roles and the team that they had then; over what, and which.
-type Key = (Actor, String, bool, Option<RecordId>, Vec<(Source, String)>);
+/// For whom rows were made, with the roles and the team that they had then, whether who reports, and for which grant; of which source, and
+/// with which columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) actor: Actor,
+    pub(super) team: String,
+    pub(super) reports: bool,
+    pub(super) grant: Option<RecordId>,
+    pub(super) source: Source,
+    pub(super) columns: Vec<String>,
+}
 
-/// Columns that were made lately, the latest last.
+/// Rows that were made lately, the latest last; each with the revision of its source, and when.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Vec<(Key, u64, Timestamp, Arc<AllColumns>)>);
+pub(super) struct Kept(Vec<(Key, u64, Timestamp, Arc<Rows>)>);
 
 impl Kept {
-    /// Those that were made for the same asker, of the same tables, a short while ago.
-    pub(super) fn of(&mut self, key: &Key, revision: u64, now: Timestamp) -> Option<Arc<AllColumns>> {
-        self.0.retain(|(_, of, at, _)| *of == revision && now.ms_since(*at) < KEPT_MS && *at <= now);
-        self.0.iter().find(|(known, ..)| known == key).map(|(.., columns)| Arc::clone(columns))
+    /// Those that were made for the same asker, as long as nothing that they are counted from changed, a short while ago.
+    pub(super) fn of(&mut self, key: &Key, tables: &Tables, now: Timestamp) -> Option<Arc<Rows>> {
+        self.0.retain(|(key, of, at, _)| {
+            *of == tables.revisions.of(key.source) && now.ms_since(*at) < KEPT_MS && *at <= now
+        });
+        self.0.iter().find(|(known, ..)| known == key).map(|(.., rows)| Arc::clone(rows))
     }
 
-    pub(super) fn keep(&mut self, key: Key, revision: u64, now: Timestamp, columns: &Arc<AllColumns>) {
+    pub(super) fn keep(&mut self, key: Key, tables: &Tables, now: Timestamp, rows: &Arc<Rows>) {
         if self.0.len() >= KEPT_MAX {
             self.0.remove(0);
         }
-        self.0.push((key, revision, now, Arc::clone(columns)));
+        let revision = tables.revisions.of(key.source);
+        self.0.push((key, revision, now, Arc::clone(rows)));
     }
 }
 
 /// The columns of all sources.
 #[derive(Debug)]
-pub(super) struct AllColumns(BTreeMap<Source, Rows>);
+pub(super) struct AllColumns(BTreeMap<Source, Arc<Rows>>);
 
 impl AllColumns {
     pub(super) fn of(&self, source: Source) -> &Columns {
@@ -137,11 +151,16 @@ impl AllColumns {
         self.0.get(&source).map_or(&NONE, |rows| &rows.columns)
     }
 
+    /// Rows by their source.
+    pub(super) fn from_rows(rows: impl Iterator<Item = (Source, Arc<Rows>)>) -> Self {
+        Self(rows.collect())
+    }
+
     /// The same, with codes of the office's own under those of the network that they are counted as, and no label but those that all
     /// have: who adds up must not take one code for two, and a label that somebody typed stays here.
     pub(super) fn named_by_the_network(mut self, words: &Vocabulary) -> Self {
         for rows in self.0.values_mut() {
-            for column in rows.columns.columns.values_mut() {
+            for column in Arc::make_mut(rows).columns.columns.values_mut() {
                 if let Column::Code(codes) = column {
                     *codes = std::mem::take(codes).renamed(|code| as_all_call_it(words, code));
                 }
@@ -159,22 +178,24 @@ impl AllColumns {
 impl Tables {
     /// The columns that some indicator names.
     pub(super) fn columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> AllColumns {
-        let made = |source: &Source| {
-            let rows = match source {
-                Source::Cases => self.case_columns(wanted, sight),
-                Source::Referrals => self.referral_columns(wanted, sight),
-                Source::Payments => self.payment_columns(wanted, sight),
-                Source::People => self.people_columns(wanted, sight),
-                Source::Entries => self.entry_columns(wanted, sight),
-                Source::Visits => self.visit_columns(wanted, sight),
-                Source::Tasks => self.task_columns(wanted, sight),
-                Source::Assessments => self.assessment_columns(wanted, sight),
-                Source::Workers => self.worker_columns(wanted, sight),
-                Source::Requests => self.request_columns(wanted, sight),
-            };
-            (*source, rows)
-        };
-        AllColumns(Source::ALL.iter().filter(|source| wanted.has(**source)).map(made).collect())
+        let made = |source: Source| (source, Arc::new(self.rows(source, wanted, sight)));
+        AllColumns::from_rows(wanted.sources().into_iter().map(made))
+    }
+
+    /// The rows of one source, with the columns that some indicator names.
+    pub(super) fn rows(&self, source: Source, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
+        match source {
+            Source::Cases => self.case_columns(wanted, sight),
+            Source::Referrals => self.referral_columns(wanted, sight),
+            Source::Payments => self.payment_columns(wanted, sight),
+            Source::People => self.people_columns(wanted, sight),
+            Source::Entries => self.entry_columns(wanted, sight),
+            Source::Visits => self.visit_columns(wanted, sight),
+            Source::Tasks => self.task_columns(wanted, sight),
+            Source::Assessments => self.assessment_columns(wanted, sight),
+            Source::Workers => self.worker_columns(wanted, sight),
+            Source::Requests => self.request_columns(wanted, sight),
+        }
     }
 }
 

@@ -7,14 +7,14 @@ pub(super) use trend::Step;
 pub use trend::{LineView, TrendView};
 pub use view::*;
 
-use super::columns::{AllColumns, Sight, Wanted};
+use super::columns::{AllColumns, Key, Sight, Wanted};
 use super::{CaseSummary, CodeView, Desk, DeskError};
 use crate::index::{CASE_LISTS, CaseRow, Tables};
 use crate::indicators;
 use crate::policy::Ask;
 use crate::records::{StaffRole, Tier};
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Indicator, Topic, rows_behind};
+use casemesh_protocol::indicators::{Indicator, Source, Topic, rows_behind};
 use casemesh_protocol::statistics;
 use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::Period;
@@ -111,20 +111,17 @@ impl Desk {
         self.has_role(StaffRole::Reporting) || self.sees(tables, case)
     }
 
-    /// The columns of what this account counts, or of the cases alone that it sees.
+    /// The columns of what this account counts, or of the cases alone that it sees; rows of a source are made anew where something that
+    /// they are counted from changed.
     fn counted_columns(
         &self,
         tables: &Tables,
         wanted: &Wanted<'_>,
         (reports, grant): (bool, Option<RecordId>),
-    ) -> Arc<AllColumns> {
-        let (now, key) = (self.now(), (self.actor.clone(), self.team.clone(), reports, grant, wanted.names()));
-        let kept = || self.office.columns.lock().unwrap_or_else(PoisonError::into_inner);
+    ) -> AllColumns {
+        let now = self.now();
         // Emergency access ends by the clock: nothing is kept of it.
         let is_lasting = !tables.glass_runs(self.actor.staff, now);
-        if let Some(known) = kept().of(&key, tables.revision, now).filter(|_| is_lasting) {
-            return known;
-        }
         let leads = reports || self.may(Ask::HandOver);
         let sees_tier = |case: &CaseRow, tier: Tier| reports || self.sees_tier(tables, case, tier);
         let sight = Sight {
@@ -138,11 +135,20 @@ impl Desk {
             rules: self.office.rules_in(tables),
             now,
         };
-        let made = Arc::new(tables.columns(wanted, &sight));
-        if is_lasting {
-            kept().keep(key, tables.revision, now, &made);
-        }
-        made
+        let kept = || self.office.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = |source: Source| {
+            let (actor, team) = (self.actor.clone(), self.team.clone());
+            let key = Key { actor, team, reports, grant, source, columns: wanted.names(source) };
+            if let Some(known) = kept().of(&key, tables, now).filter(|_| is_lasting) {
+                return known;
+            }
+            let made = Arc::new(tables.rows(source, wanted, &sight));
+            if is_lasting {
+                kept().keep(key, tables, now, &made);
+            }
+            made
+        };
+        AllColumns::from_rows(wanted.sources().into_iter().map(|source| (source, rows(source))))
     }
 
     /// Indicators of a period, over what this account counts.
