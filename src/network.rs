@@ -482,7 +482,15 @@ pub(crate) fn check_agreement(file: &Path) -> Result<()> {
 
 /// What an agreement asks, and what of it is withheld where numbers are small.
 fn say_agreement(text: &str) -> Result<()> {
-    let agreement = indicators::read_agreement(text).map_err(NodeError::Input)?;
+    let (agreement, codes) = indicators::read_new(text).map_err(NodeError::Input)?;
+    for code in &codes {
+        let label = code.label.get("en").map_or("", String::as_str);
+        let from = code.from.map(|from| format!(", from {from}")).unwrap_or_default();
+        say(format_args!("  every office takes up {} {}: {label}{from}", code.list, code.code));
+    }
+    if agreement.indicators.is_empty() {
+        return Ok(());
+    }
     let from = agreement.terms.from.map(|from| format!(", from {from}")).unwrap_or_default();
     say(format_args!(
         "  offices tell: {} version {}, {}{from}, due {} days later",

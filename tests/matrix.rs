@@ -60,6 +60,7 @@ fn body_of(operation: &str, place: &Place, owner: StaffId, other: StaffId) -> Va
             json!({ "from": "2026-01-01", "to": "2026-12-31", "table": "" })
         }
         "post /api/v1/lists/{list}/{code}/cases" => json!({ "cases": [] }),
+        "post /api/v1/lists/{list}/{code}/cases/search" => json!({ "words": "x" }),
         "post /api/v1/staff" => json!({ "sign_in": "", "name": "", "roles": [], "password": "", "unlocks": false }),
         operation if operation.ends_with("/erasure") => json!({ "reason": "" }),
         operation if operation.ends_with("/reset-password") => json!({ "password": "" }),

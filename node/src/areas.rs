@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// The largest file of areas, in bytes.
-pub const AREAS_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const AREAS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most areas of one map.
 const AREAS_MAX: usize = 400;
 /// All outlines together, as SVG writes them, in bytes: what a page over a poor line can hold.
@@ -95,22 +95,32 @@ fn rings(geometry: Geometry) -> Option<Vec<Ring>> {
     }
 }
 
+/// What a property says, as a name: a text, or a number.
+fn named(properties: &Map<String, Value>, key: &str) -> String {
+    let text = match properties.get(key) {
+        Some(Value::String(text)) => text.trim().to_owned(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    text.chars().take(NAME_MAX).collect()
+}
+
 /// The property that names the areas: the one that is asked for, else a usual one, else the first text that differs from area to area.
 fn name_property(all: &[(Map<String, Value>, Vec<Ring>)], asked: &str) -> Result<String, NoMap> {
     let keys: BTreeSet<&String> = all.iter().flat_map(|(properties, _)| properties.keys()).collect();
     let is_called = |key: &&&String, name: &str| key.to_lowercase() == name.to_lowercase();
     let listed = || keys.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ");
-    if !asked.is_empty() {
-        let found = keys.iter().find(|key| is_called(key, asked)).map(|key| (*key).clone());
-        return found.ok_or_else(|| ("areas-property", listed()));
-    }
-    let text = |key: &str| -> Vec<&str> {
-        all.iter().filter_map(|(properties, _)| properties.get(key)?.as_str()).filter(|text| !text.is_empty()).collect()
+    let text = |key: &str| -> Vec<String> {
+        all.iter().map(|(properties, _)| named(properties, key)).filter(|text| !text.is_empty()).collect()
     };
     let is_name = |key: &str| {
         let texts = text(key);
         texts.len() == all.len() && texts.iter().collect::<BTreeSet<_>>().len() == all.len()
     };
+    if !asked.is_empty() {
+        let found = keys.iter().find(|key| is_called(key, asked) && is_name(key)).map(|key| (*key).clone());
+        return found.ok_or_else(|| ("areas-property", listed()));
+    }
     let usual = USUAL_NAMES.iter().find_map(|name| keys.iter().find(|key| is_called(key, name) && is_name(key)));
     let found = usual.or_else(|| keys.iter().find(|key| is_name(key))).map(|key| (*key).clone());
     found.ok_or_else(|| ("areas-property", listed()))
@@ -132,10 +142,7 @@ pub fn read(bytes: &[u8], property: &str) -> Result<Drawn, NoMap> {
         return Err(("areas-count", AREAS_MAX.to_string()));
     }
     let property = name_property(&areas, property.trim())?;
-    let name = |properties: &Map<String, Value>| -> String {
-        let text = properties.get(&property).and_then(Value::as_str).unwrap_or_default();
-        text.trim().chars().take(NAME_MAX).collect()
-    };
+    let name = |properties: &Map<String, Value>| named(properties, &property);
     let points = || areas.iter().flat_map(|(_, rings)| rings).flatten();
     let is_place =
         |point: &Point| matches!(point.as_slice(), [east, north, ..] if east.abs() <= 180.0 && north.abs() <= 90.0);

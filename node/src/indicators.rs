@@ -47,6 +47,11 @@ pub struct AgreedCode {
 }
 
 impl AgreedCode {
+    /// Whether another is the same code of the same list.
+    fn is(&self, other: &Self) -> bool {
+        self.list == other.list && self.code == other.code
+    }
+
     fn check(&self) -> Result<(), String> {
         let is_name = |text: &str| {
             (1..=CODE_BYTES_MAX).contains(&text.len())
@@ -57,9 +62,6 @@ impl AgreedCode {
         }
         if self.code.starts_with(crate::vocabulary::OWN) {
             return Err(format!("codes that begin with {} are those of single offices", crate::vocabulary::OWN));
-        }
-        if crate::codes::code(&self.list, &self.code).is_some() {
-            return Err(format!("the list {} of this program has it already", self.list));
         }
         if self.label.get("en").is_none_or(|label| label.trim().is_empty()) {
             return Err("it has no label in English: label.en".into());
@@ -128,6 +130,19 @@ pub fn read(text: &str) -> Result<Set, String> {
 /// With the line where there is one, and what to change.
 pub fn read_agreement(text: &str) -> Result<Agreement, String> {
     read_agreed(text).map(|(agreement, _)| agreement)
+}
+
+/// Reads what a network may agree on from now on: also what would be wrong only for a new text.
+///
+/// # Errors
+/// With the line where there is one, and what to change.
+pub fn read_new(text: &str) -> Result<(Agreement, Vec<AgreedCode>), String> {
+    let (agreement, codes) = read_agreed(text)?;
+    // A later version of this program may have a code that was agreed on before.
+    match codes.iter().find(|one| crate::codes::code(&one.list, &one.code).is_some()) {
+        Some(one) => Err(format!("{}: the list {} of this program has it already", one.code, one.list)),
+        None => Ok((agreement, codes)),
+    }
 }
 
 /// The same with the codes that the network takes up. A text of codes alone has no figures, and is never due.
@@ -221,7 +236,7 @@ pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Re
     let stays = before.iter().filter(|known| !ended.iter().any(|id| known.agreement.id.as_str() == id));
     let mut all: Vec<Agreed> = stays.cloned().collect();
     for text in new {
-        let (agreement, codes) = read_agreed(text.as_str())?;
+        let (agreement, codes) = read_new(text.as_str())?;
         let older = all.iter().position(|known| known.agreement.id == agreement.id);
         if let Some(older) = older.map(|at| all.remove(at)).filter(|older| older.agreement.version >= agreement.version)
         {
@@ -229,6 +244,10 @@ pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Re
                 "{} version {} holds already; give the changed agreement a higher version",
                 agreement.id, older.agreement.version
             ));
+        }
+        let taken = all.iter().flat_map(|known| &known.codes).find(|known| codes.iter().any(|one| one.is(known)));
+        if let Some(taken) = taken {
+            return Err(format!("{}: another agreement has the code already", taken.code));
         }
         all.push(Agreed { agreement, codes, text: text.clone() });
     }

@@ -186,22 +186,32 @@ impl Vocabulary {
     }
 }
 
-/// The codes of the network on a day: those that its agreements name, and, not offered any more, those that they named once.
-pub(crate) fn taken_up(known: &[NetworkCode], agreed: &[AgreedCode], today: Day) -> Vec<NetworkCode> {
+/// The codes of the network on a day: those that its agreements name, each once, and those that they named once. Only where all agreements
+/// are known (`is_whole`) is what none names any more not offered.
+pub(crate) fn taken_up(known: &[NetworkCode], agreed: &[AgreedCode], is_whole: bool, today: Day) -> Vec<NetworkCode> {
+    let mut all: Vec<NetworkCode> = known.to_vec();
     let is_it = |one: &AgreedCode, other: &NetworkCode| one.list == other.list && one.code == other.code;
-    let offered = |one: &AgreedCode| NetworkCode {
-        list: one.list.clone(),
-        code: one.code.clone(),
-        labels: one.label.iter().map(|(language, label)| (language.clone(), label.clone())).collect(),
-        from: one.from,
-        offered: one.from.is_none_or(|from| from <= today),
-    };
-    let kept = known.iter().map(|other| match agreed.iter().find(|one| is_it(one, other)) {
-        Some(one) => offered(one),
-        None => NetworkCode { offered: false, ..other.clone() },
-    });
-    let new = agreed.iter().filter(|one| !known.iter().any(|other| is_it(one, other)));
-    kept.chain(new.map(offered)).collect()
+    for other in all.iter_mut().filter(|_| is_whole) {
+        other.offered &= agreed.iter().any(|one| is_it(one, other));
+    }
+    let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for one in agreed.iter().filter(|one| codes::code(&one.list, &one.code).is_none()) {
+        if !seen.insert((&one.list, &one.code)) {
+            continue;
+        }
+        let offered = NetworkCode {
+            list: one.list.clone(),
+            code: one.code.clone(),
+            labels: one.label.iter().map(|(language, label)| (language.clone(), label.clone())).collect(),
+            from: one.from,
+            offered: one.from.is_none_or(|from| from <= today),
+        };
+        match all.iter_mut().find(|other| is_it(one, other)) {
+            Some(other) => *other = offered,
+            None => all.push(offered),
+        }
+    }
+    all
 }
 
 /// A form of the office as it is filled in.
@@ -293,11 +303,13 @@ mod tests {
             from: from.map(day),
         };
         let agreed = [one("airtime", Some("2026-12-01")), one("loans", None)];
-        let before = taken_up(&[], &agreed, day("2026-11-30"));
+        let before = taken_up(&[], &agreed, true, day("2026-11-30"));
         assert_eq!(before.iter().map(|one| one.offered).collect::<Vec<_>>(), [false, true]);
-        let then = taken_up(&before, &agreed, day("2026-12-01"));
+        let then = taken_up(&before, &agreed, true, day("2026-12-01"));
         assert!(then[0].offered && then.len() == 2);
-        let ended = taken_up(&then, &agreed[..1], day("2027-01-01"));
+        // A text that is missing takes nothing away; the same code in two texts is one.
+        assert_eq!(taken_up(&then, &[one("loans", None), one("loans", None)], false, day("2027-01-01")), then);
+        let ended = taken_up(&then, &agreed[..1], true, day("2027-01-01"));
         assert_eq!(
             ended.iter().map(|one| one.offered).collect::<Vec<_>>(),
             [true, false],

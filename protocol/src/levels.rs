@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Default)]
 pub struct Levels {
     members: BTreeMap<OfficeId, Stand>,
+    top: Option<OfficeId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +28,21 @@ impl Levels {
     pub fn of<'a>(members: impl Iterator<Item = (&'a OfficeId, &'a Member)>) -> Self {
         let stand =
             |member: &Member| Stand { collects: member.has_role(Role::Collector), says: member.record.reports_to };
-        Self { members: members.map(|(office, member)| (*office, stand(member))).collect() }
+        Self::with(members.map(|(office, member)| (*office, stand(member))).collect())
+    }
+
+    /// The top is the collector that names nobody; of several, the one that most members name, and then the one with the smallest id.
+    fn with(members: BTreeMap<OfficeId, Stand>) -> Self {
+        let named = Self { members, top: None };
+        let mut naming: BTreeMap<OfficeId, usize> = BTreeMap::new();
+        for upper in named.members.keys().filter_map(|office| named.named(office)) {
+            *naming.entry(upper).or_default() += 1;
+        }
+        let collectors = || named.members.iter().filter(|(_, one)| one.collects).map(|(office, _)| *office);
+        let free = collectors().filter(|office| named.named(office).is_none());
+        let most = free.min_by_key(|office| (Reverse(naming.get(office).copied().unwrap_or_default()), *office));
+        let top = most.or_else(|| collectors().next());
+        Self { top, ..named }
     }
 
     /// The collector whom an office names, where it is one and another.
@@ -36,16 +51,15 @@ impl Levels {
         self.members.get(by)?.says.filter(is_other)
     }
 
-    /// The collector that names nobody; of several, the one with the smallest id.
-    pub fn top(&self) -> Option<OfficeId> {
-        let collectors = || self.members.iter().filter(|(_, one)| one.collects).map(|(office, _)| *office);
-        collectors().find(|office| self.named(office).is_none()).or_else(|| collectors().next())
+    /// The collector above all.
+    pub const fn top(&self) -> Option<OfficeId> {
+        self.top
     }
 
     /// The collector that an office tells, or that a collector sends its sums to. A collector that names nobody tells nobody.
     pub fn above(&self, office: &OfficeId) -> Option<OfficeId> {
         let one = self.members.get(office)?;
-        self.named(office).or_else(|| self.top().filter(|top| !one.collects && top != office))
+        self.named(office).or_else(|| self.top.filter(|top| !one.collects && top != office))
     }
 
     /// The collectors above an office, the nearest first, each once.
@@ -90,9 +104,10 @@ pub fn counted_once<'a, T>(tables: impl Iterator<Item = T>, of: impl Fn(&T) -> &
     })
 }
 
-/// Whether a sum goes up by itself: once, when all told or the day on which it was due is over. What came later is somebody's to send.
-pub fn is_to_send(was_sent: bool, (told, asked): (usize, usize), due: Day, today: Day) -> bool {
-    !was_sent && told > 0 && (told >= asked || due < today)
+/// Whether a sum that did not go yet goes up by itself: when all told or the day on which it was due is over. What comes later is somebody's
+/// to send.
+pub fn is_to_send((told, asked): (usize, usize), due: Day, today: Day) -> bool {
+    told > 0 && (told >= asked || due < today)
 }
 
 #[cfg(test)]
@@ -111,7 +126,7 @@ mod tests {
         let one = |(office, collects, says): &(u8, bool, Option<u8>)| {
             (id(*office), Stand { collects: *collects, says: says.map(id) })
         };
-        Levels { members: all.iter().map(one).collect() }
+        Levels::with(all.iter().map(one).collect())
     }
 
     #[test]
@@ -144,6 +159,9 @@ mod tests {
         // A collector that names itself, or somebody who is gone, is the top.
         assert_eq!(levels(&[(1, false, None), (7, true, Some(7))]).above(&id(1)), Some(id(7)));
         assert_eq!(levels(&[(7, true, Some(3))]).above(&id(7)), None);
+        // A new region whose card names nobody yet does not become the top of those who name the nation.
+        let new = levels(&[(1, false, None), (5, true, None), (8, true, Some(9)), (9, true, None)]);
+        assert_eq!((new.top(), new.above(&id(1))), (Some(id(9)), Some(id(9))));
     }
 
     fn table(office: u8, of: Option<&[u8]>) -> Table {
@@ -174,8 +192,7 @@ mod tests {
     #[test]
     fn a_sum_goes_once_when_all_told_or_it_was_due() {
         let day = |day: u8| Day::new(2026, 1, day).unwrap();
-        assert!(is_to_send(false, (3, 3), day(15), day(2)));
-        assert!(!is_to_send(false, (2, 3), day(15), day(15)) && is_to_send(false, (2, 3), day(15), day(16)));
-        assert!(!is_to_send(false, (0, 3), day(15), day(16)) && !is_to_send(true, (3, 3), day(15), day(16)));
+        assert!(is_to_send((3, 3), day(15), day(2)) && !is_to_send((0, 3), day(15), day(16)));
+        assert!(!is_to_send((2, 3), day(15), day(15)) && is_to_send((2, 3), day(15), day(16)));
     }
 }

@@ -841,6 +841,12 @@ pub fn next_release<'a>(
     let before = |table: &Table, figure: &Figure| -> Option<Figure> {
         table.figures.iter().find(|before| before.indicator == figure.indicator).cloned()
     };
+    // What a finished table leaves out stays as it was told.
+    let is_left_out = |told: &&Figure| figures.iter().all(|figure| figure.indicator != told.indicator);
+    let stays: Vec<Figure> = last.figures.iter().filter(is_left_out).cloned().collect();
+    let place = |figure: &Figure| agreement.indicators.iter().position(|one| one.id == figure.indicator.as_str());
+    let mut figures = [figures, stays].concat();
+    figures.sort_by_key(place);
     let protected: Vec<&Indicator> = agreement.indicators.iter().filter(|one| one.is_protected()).collect();
     let definition = |figure: &Figure| protected.iter().find(|one| one.id == figure.indicator.as_str());
     // A correction must be wide enough beside every release of the period. The figures of people leave or wait together: each says
@@ -859,13 +865,14 @@ pub fn next_release<'a>(
     let mut waiting = 0;
     let mut next = Vec::with_capacity(figures.len());
     for figure in figures {
-        match before(last, &figure).filter(|_| definition(&figure).is_some() && !may_follow) {
-            Some(before) => {
-                waiting += usize::from(before != figure);
-                next.push(before);
-            }
-            None => next.push(figure),
+        if definition(&figure).is_none() || may_follow {
+            next.push(figure);
+            continue;
         }
+        // One of people that was never told waits, too: it says how many they are now.
+        let before = before(last, &figure);
+        waiting += usize::from(before.as_ref() != Some(&figure));
+        next.extend(before);
     }
     if next.as_slice() == last.figures.as_slice() {
         return Err(Withhold::Unchanged(waiting));
@@ -960,21 +967,23 @@ impl<'a> Shown<'a> {
 }
 
 /// Adds the figures of several offices, class by class. What an office withheld is in no sum: such a sum is at least what stands
-/// there, and says by how many offices it is withheld.
-pub fn total<'a>(tables: impl IntoIterator<Item = &'a [Figure]>) -> Vec<Figure> {
+/// there, and says by how many offices it is withheld. Numbers in the middle are not added: of such a figure (`is_added` says no) there is only
+/// how many things it covers.
+pub fn total<'a>(tables: impl IntoIterator<Item = &'a [Figure]>, is_added: impl Fn(&Word) -> bool) -> Vec<Figure> {
     let mut all: Vec<&Figure> = tables.into_iter().flatten().collect();
     let mut sums = Vec::new();
     while let Some(first) = all.first() {
         let indicator = first.indicator.clone();
         let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|figure| figure.indicator == indicator);
-        sums.push(sum(&own, indicator));
+        let is_added = is_added(&indicator);
+        sums.push(sum(&own, indicator, is_added));
         all = others;
     }
     sums
 }
 
 /// Adds the figures of one indicator.
-fn sum(figures: &[&Figure], indicator: Word) -> Figure {
+fn sum(figures: &[&Figure], indicator: Word, is_added: bool) -> Figure {
     // Of a figure that is withheld altogether nobody knows in which classes somebody is: it stands against each that it does not name.
     let whole = |figure: &Figure| withheld_of(figure.covered.is_none(), figure.withheld_by);
     let by: u32 = figures.iter().map(|figure| whole(figure)).sum();
@@ -991,16 +1000,23 @@ fn sum(figures: &[&Figure], indicator: Word) -> Figure {
         withheld_by: Some(by).filter(|by| *by > 0),
     };
     for figure in figures {
-        for cell in &figure.cells {
+        let of_currency = |cell: &Cell| withheld_of(cell.value.is_none(), cell.withheld_by);
+        let totals = figure.cells.iter().filter_map(|cell| Some((currency_total(cell)?, of_currency(cell))));
+        let totals: BTreeMap<&Class, u32> = totals.collect();
+        for cell in figure.cells.iter().filter(|_| is_added) {
             let none = Cell { value: None, of: None, withheld_by: None, ..cell.clone() };
             let (known, withheld) = cells.entry(cell.classes.as_slice()).or_insert((none, by));
             known.value = both(known.value, cell.value, i64::saturating_add);
             known.of = both(known.of, cell.of, u64::saturating_add);
-            let own = withheld_of(cell.value.is_none(), cell.withheld_by);
-            *withheld = withheld.saturating_sub(whole(figure)).saturating_add(own);
-            if let Some(currency) = alone(figure, cell) {
-                *within.entry(currency).or_default() += own;
-            }
+            // What is withheld altogether is in what the cell itself says.
+            let of_all = cell.classes.as_slice().first().and_then(|first| totals.get(first)).copied();
+            let of_all = of_all.filter(|_| currency_total(cell).is_none()).unwrap_or_default();
+            *withheld = withheld
+                .saturating_add(withheld_of(cell.value.is_none(), cell.withheld_by))
+                .saturating_sub(whole(figure).saturating_add(of_all));
+        }
+        for (currency, withheld) in totals {
+            *within.entry(currency).or_default() += withheld;
         }
         sum.covered = both(sum.covered, figure.covered, u64::saturating_add);
         sum.missing = both(sum.missing, figure.missing, u64::saturating_add);
@@ -1008,8 +1024,7 @@ fn sum(figures: &[&Figure], indicator: Word) -> Figure {
         sum.withheld = sum.withheld.saturating_add(figure.withheld);
     }
     let done = |(classes, (cell, withheld)): (&[Class], (Cell, u32))| {
-        let is_total = classes.split_first().is_some_and(|(_, rest)| is_total_of_first(rest));
-        let within = classes.first().and_then(|first| within.get(first)).filter(|_| !is_total);
+        let within = classes.first().and_then(|first| within.get(first)).filter(|_| currency_total(&cell).is_none());
         let by = withheld.saturating_add(within.copied().unwrap_or_default());
         Cell { withheld_by: Some(by).filter(|by| *by > 0), ..cell }
     };
@@ -1022,16 +1037,11 @@ fn withheld_of(is_withheld: bool, said: Option<u32>) -> u32 {
     said.unwrap_or(u32::from(is_withheld))
 }
 
-/// Whether what follows a first class stands for all.
-fn is_total_of_first(rest: &[Class]) -> bool {
-    !rest.is_empty() && rest.iter().all(|class| *class == Class::All)
-}
-
-/// The first class of a withheld total that stands there alone: nothing else of that class is told.
-fn alone<'a>(figure: &Figure, cell: &'a Cell) -> Option<&'a Class> {
+/// The currency of which a cell is the total.
+fn currency_total(cell: &Cell) -> Option<&Class> {
     let (first, rest) = cell.classes.as_slice().split_first()?;
-    let of_it = figure.cells.iter().filter(|other| other.classes.as_slice().first() == Some(first));
-    (cell.value.is_none() && is_total_of_first(rest) && of_it.count() == 1).then_some(first)
+    let is_currency = matches!(first, Class::Code(code) if code.list.as_str() == "currency");
+    (is_currency && !rest.is_empty() && rest.iter().all(|class| *class == Class::All)).then_some(first)
 }
 
 fn both<T>(one: Option<T>, other: Option<T>, add: impl FnOnce(T, T) -> T) -> Option<T> {

@@ -147,7 +147,7 @@ enum What {
 }
 
 /// The list that the codes of a column are of.
-pub fn list_of(source: Source, column: &str) -> &str {
+fn list_of(source: Source, column: &str) -> &str {
     let bare = column.strip_prefix(indicators::FACT).or(column.strip_prefix("client_")).unwrap_or(column);
     match (source, bare) {
         (Source::Cases, "state") => "case_state",

@@ -131,6 +131,10 @@ const FOR_ANY_TOKEN: &[&str] = &["session", "sign-in", "sign-out", "openapi.json
 fn part_of(path: &str) -> Option<Part> {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    // What stands below a code is about cases.
+    if first == "lists" && path.contains("/cases") {
+        return Some(Part::Cases);
+    }
     match first {
         "register" => Some(Part::Register),
         "people" | "families" | "duplicates" => Some(Part::People),
@@ -146,7 +150,7 @@ fn part_of(path: &str) -> Option<Part> {
 /// Whether a call changes anything. A search goes by POST so that no name stands in an address.
 fn writes(method: &Method, path: &str) -> bool {
     let only_looks =
-        path.ends_with("/people/search") || path.ends_with("/referral-preview") || path.ends_with("/more-preview");
+        ["/people/search", "/referral-preview", "/more-preview", "/cases/search"].iter().any(|end| path.ends_with(end));
     method != Method::GET && !only_looks
 }
 
@@ -1061,6 +1065,15 @@ fn with_problems(operation: &mut serde_json::Map<String, serde_json::Value>, nee
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cases_are_of_the_scope_of_cases_also_below_a_list() {
+        assert_eq!(part_of("/api/v1/lists/case_type/debt/cases/search"), Some(Part::Cases));
+        assert_eq!(part_of("/api/v1/lists/case_type"), Some(Part::Office));
+        assert!(!writes(&Method::POST, "/api/v1/lists/case_type/debt/cases/search"), "who searches changes nothing");
+        assert!(writes(&Method::POST, "/api/v1/lists/case_type/debt/cases"));
+        assert_eq!(part_of("/api/v1/proposals"), Some(Part::Figures));
+    }
 
     #[test]
     fn the_document_names_every_route() {

@@ -36,7 +36,7 @@ pub(crate) async fn read(parts: Multipart, max: usize) -> Result<(Form, String, 
 
 /// The same with several files.
 pub(crate) async fn read_all(mut parts: Multipart, max: usize) -> Result<(Form, Vec<(String, Vec<u8>)>), FieldProblem> {
-    let too_long = |_| FieldProblem::with("file", "file-too-long", max / 1024 / 1024);
+    let too_long = |_| FieldProblem::with("file", "file-too-long", max.div_ceil(1024 * 1024));
     let (mut form, mut files) = (Form::default(), Vec::new());
     while let Some(part) = parts.next_field().await.map_err(too_long)? {
         let field = part.name().unwrap_or_default().to_owned();

@@ -26,6 +26,13 @@ const SHOWN_LETTERS: usize = 240;
 const OF_PERSONS: &[&str] =
     &["sex", "gender", "age_band", "nationality", "citizenship", "language", "identity", "risk_level"];
 
+/// Whether a case can have a code of a list: what it is about, or a fact of a list that an office or a network made. Other lists are answers
+/// to questions of their own.
+fn is_of_cases(list: &str) -> bool {
+    let is_ours = crate::codes::list(list).is_some() || CASE_LISTS.contains(&list) || OF_PERSONS.contains(&list);
+    list == "case_type" || !is_ours
+}
+
 /// A case of before whose words were looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TagCandidate {
@@ -61,27 +68,23 @@ impl Office {
         if adopted.as_ref() == Some(&now) {
             return Ok(());
         }
-        // A text that is missing takes nothing away.
-        let is_whole = now.0.len() == directory.roots().current().agreements.as_slice().len();
+        // A text that is missing, or that this program cannot read, takes nothing away.
         let (agreed, problems) = indicators::agreements(directory.agreements());
-        if is_whole && problems.is_empty() {
-            let codes: Vec<AgreedCode> = agreed.into_iter().flat_map(|agreed| agreed.codes).collect();
-            let known = self.vault.list::<NetworkCodes>(NetworkCodes::TOP)?.pop();
-            let before: &[NetworkCode] = known.as_ref().map_or(&[], |known| known.record.codes.as_slice());
-            if taken_up(before, &codes, today) != before {
-                self.vault.write(None, "adopt_codes", move |tx| {
-                    let known = tx.list::<NetworkCodes>(NetworkCodes::TOP)?.pop();
-                    let before = known.as_ref().map_or(&[][..], |known| known.record.codes.as_slice());
-                    let codes = taken_up(before, &codes, today);
-                    match known {
-                        Some(known) => {
-                            tx.update(&NetworkCodes { id: known.record.id, codes }, known.revision)?;
-                        }
-                        None => tx.insert(&NetworkCodes { id: tx.fresh_id(), codes })?,
-                    }
-                    Ok::<_, DeskError>(())
-                })?;
-            }
+        let is_whole = problems.is_empty() && now.0.len() == directory.roots().current().agreements.as_slice().len();
+        let codes: Vec<AgreedCode> = agreed.into_iter().flat_map(|agreed| agreed.codes).collect();
+        let known = self.vault.list::<NetworkCodes>(NetworkCodes::TOP)?.pop();
+        let before: &[NetworkCode] = known.as_ref().map_or(&[], |known| known.record.codes.as_slice());
+        if taken_up(before, &codes, is_whole, today) != before {
+            self.vault.write(None, "adopt_codes", move |tx| {
+                let known = tx.list::<NetworkCodes>(NetworkCodes::TOP)?.pop();
+                let before = known.as_ref().map_or(&[][..], |known| known.record.codes.as_slice());
+                let codes = taken_up(before, &codes, is_whole, today);
+                match known {
+                    Some(known) => tx.update(&NetworkCodes { id: known.record.id, codes }, known.revision)?,
+                    None => tx.insert(&NetworkCodes { id: tx.fresh_id(), codes })?,
+                }
+                Ok::<_, DeskError>(())
+            })?;
         }
         *adopted = Some(now);
         Ok(())
@@ -89,16 +92,13 @@ impl Office {
 }
 
 impl Desk {
-    /// Whether cases can get a code of that list by this account: it writes in cases, and the list is neither about a person nor a
-    /// question that each case is asked by itself.
+    /// Whether cases can get a code of that list by this account.
     pub fn may_tag(&self, list: &str) -> bool {
-        let is_of_cases = !CASE_LISTS.contains(&list) && !OF_PERSONS.contains(&list);
-        is_of_cases && self.may(Ask::OpenCase)
+        is_of_cases(list) && self.may(Ask::OpenCase)
     }
 
     fn code_to_tag(&self, list: &str, code: &str) -> Result<Code, DeskError> {
-        let is_of_cases = !CASE_LISTS.contains(&list) && !OF_PERSONS.contains(&list);
-        self.vocabulary().code(list, code).filter(|_| is_of_cases).ok_or(DeskError::NotFound)
+        self.vocabulary().code(list, code).filter(|_| is_of_cases(list)).ok_or(DeskError::NotFound)
     }
 
     fn may_write(&self, tables: &crate::index::Tables, case: &CaseRow) -> bool {
@@ -122,7 +122,6 @@ impl Desk {
             own.map(|case| (case.opened, case.id)).collect()
         };
         all.sort_unstable_by(|one, other| other.cmp(one));
-        self.office.vault.note(Some(self.actor.staff), "cases_to_tag", None);
         let mut found = Vec::new();
         for (opened, id) in all {
             let Some(sealed) = self.office.vault.get::<Case>(Case::TOP, id)? else { continue };
@@ -145,6 +144,8 @@ impl Desk {
             let tables = self.office.index.read();
             let Some(row) = tables.cases.get(&id) else { continue };
             let summary = self.summary(&tables, row);
+            // Whose text was shown is in the log, and what was looked for is not.
+            self.office.vault.note(Some(self.actor.staff), "cases_to_tag", Some(id));
             found.push(TagCandidate {
                 case: id,
                 number: summary.number,

@@ -89,7 +89,7 @@ pub struct MapView {
     pub size: Option<(u16, u16)>,
     /// The areas of the map, and then the places that are not on it.
     pub areas: Vec<AreaView>,
-    /// Of how many nobody knows where they live; at a collector, offices that say no area.
+    /// Of how many nobody knows where they live; none at a collector.
     pub missing: Option<u64>,
 }
 
@@ -239,16 +239,20 @@ impl Desk {
                 is_at_least: told.covered.is_some() && told.withheld_by.is_some(),
                 offices: collected.table.offices().len(),
             };
-            let region = region_of(directory, &collected.table.office);
+            // Who says no area stands there by name.
+            let region = Some(region_of(directory, &collected.table.office)).filter(|region| !region.is_empty());
+            let region = region.unwrap_or_else(|| collected.office_name.clone());
             places.entry(region).and_modify(|said| *said = said.and(value)).or_insert(value);
         }
         // Where nobody told, the offices that serve the area stand there as silent, and not as none.
         let silent = AreaValue { value: None, is_at_least: false, offices: 0 };
-        for office in self.offices_below() {
+        let told = held.offices();
+        for office in self.offices_below().into_iter().filter(|office| !told.contains(office)) {
             let region = region_of(directory, &office);
-            places.entry(region).or_insert(silent);
+            if !region.is_empty() {
+                places.entry(region).or_insert(silent);
+            }
         }
-        let nowhere = places.remove("").map(|said| u64::try_from(said.offices).unwrap_or(u64::MAX));
         let map = tables.map.clone();
         Ok(MapView {
             id: one.id.clone(),
@@ -256,7 +260,7 @@ impl Desk {
             period,
             size: map.as_ref().map(|map| (map.width, map.height)),
             areas: placed(map.as_deref(), places.into_iter()),
-            missing: nowhere,
+            missing: None,
         })
     }
 

@@ -12,9 +12,9 @@ use crate::records::Collected;
 use crate::vocabulary::Vocabulary;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::indicators::{OTHERS, SEVERAL};
+use casemesh_protocol::indicators::{Measure, OTHERS, SEVERAL};
 use casemesh_protocol::levels::{Levels, counted_once};
-use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way};
+use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way, Word};
 use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -232,8 +232,11 @@ impl<'a> Held<'a> {
         Self { counted, twice, first, version }
     }
 
-    pub(super) fn total(&self) -> Vec<Figure> {
-        statistics::total(self.counted.iter().map(|collected| collected.table.figures.as_slice()))
+    /// All of it together, by what its agreement says of each figure.
+    pub(super) fn total(&self, known: Option<&Agreement>) -> Vec<Figure> {
+        let of = |id: &Word| known.and_then(|known| known.indicators.iter().find(|one| one.id == id.as_str()));
+        let is_added = |id: &Word| of(id).is_none_or(|one| !matches!(one.measure, Measure::Median(_)));
+        statistics::total(self.counted.iter().map(|collected| collected.table.figures.as_slice()), is_added)
     }
 
     /// The offices whose numbers are in the total.
@@ -352,7 +355,7 @@ impl Desk {
         };
         let is_plain = summed.is_none();
         let (told, total, mut offices): (BTreeSet<OfficeId>, Vec<FigureView>, Vec<OfficeFigures>) = match summed {
-            None => (held.offices(), views(&held.total(), known), of_tables()),
+            None => (held.offices(), views(&held.total(known), known), of_tables()),
             Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
             Some(Some(summed)) => {
                 let name = |office: &OfficeId| {
@@ -436,7 +439,7 @@ impl Desk {
         let step = |period: Period| {
             let held = Held::of(&tables, agreement, period, is_in);
             // What was told of another version was told of another question.
-            let total = Some(held.total()).filter(|_| held.version == known.map(|known| known.version));
+            let total = Some(held.total(known)).filter(|_| held.version == known.map(|known| known.version));
             let figure = total?.into_iter().find(|one| one.indicator.as_str() == figure)?;
             let view = FigureView::of(&figure, Some(one));
             Some(Step { period, figure, view })

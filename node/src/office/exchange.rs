@@ -735,20 +735,26 @@ impl Office {
     ) -> Result<Taken, DeskError> {
         let ours = &self.keys.office;
         let has_role = |office, role| directory.member(office).is_some_and(|member| member.has_role(role));
-        let tells = has_role(&from, if table.is_sum() { Role::Collector } else { Role::Office });
-        if !has_role(ours, Role::Collector) || !tells || table.office != from || !table.is_known() {
+        if !has_role(ours, Role::Collector) || table.office != from || !table.is_known() {
             return Ok(Taken::Aside("a table that is not for us"));
         }
-        // The card in which a collector names this one may come later than its sum.
-        let levels = Levels::of(directory.members());
-        if table.is_sum()
-            && levels.above(&from) != Some(*ours)
-            && let Some(directory) = self.around.directory()
-        {
-            return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+        if !table.is_sum() && !has_role(&from, Role::Office) {
+            return Ok(Taken::Aside("a table of an office that keeps no records"));
         }
-        if table.is_sum() && levels.is_ring(&from, ours) {
-            return Ok(Taken::Aside("a sum of sums that are ours"));
+        if table.is_sum() {
+            let levels = Levels::of(directory.members());
+            if levels.is_ring(&from, ours) {
+                return Ok(Taken::Aside("a sum of sums that are ours"));
+            }
+            // Who sums is a collector below us, of offices that are below it by their own cards; cards may come later than the sum.
+            let below = levels.below(&from);
+            let is_theirs = |office: &OfficeId| *office == from || below.contains(office);
+            let holds = has_role(&from, Role::Collector)
+                && levels.above(&from) == Some(*ours)
+                && table.offices().iter().all(is_theirs);
+            if !holds && let Some(directory) = self.around.directory() {
+                return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+            }
         }
         // The national numbers may be under way when the stewards agree on something; so may an earlier version.
         let (all, _) = self.agreements();

@@ -3,15 +3,15 @@
 
 use super::FieldProblem;
 use super::columns::as_all_call_it;
+use crate::records::{CaseState, IdentityLevel, PaymentKind};
 use crate::vocabulary::Vocabulary;
-use casemesh_protocol::indicators::{By, Cell, Class, Indicator, Measure, OTHERS, Outcome};
+use casemesh_protocol::indicators::{By, Cell, Class, FACT, Indicator, Measure, Outcome, SEVERAL, Source};
 use casemesh_protocol::statistics::{Agreement, Figure, withheld, word_code};
-use casemesh_protocol::tally::list_of;
 use casemesh_protocol::terms::{Code, Currency, Money};
 use std::collections::BTreeMap;
 
 /// The largest file of a finished table, in bytes.
-pub const FINISHED_BYTES_MAX: usize = 256 * 1024;
+pub const FINISHED_BYTES_MAX: usize = 1024 * 1024;
 /// So many things that are wrong are said at once.
 const PROBLEMS_MAX: usize = 10;
 /// The columns of the file. The title is for people: it is not read.
@@ -30,6 +30,10 @@ pub(super) fn blank(agreement: &Agreement, words: &Vocabulary, language: &str) -
         let (first, second) = (classes(0), classes(1));
         let cells = first.iter().flat_map(|class| second.iter().map(move |second| (class, second)));
         let cells = cells.map(|(class, second)| line(one, class, second));
+        // What only this program can count has no lines.
+        if one.by.iter().any(|by| classes_of(one, by).is_none()) {
+            return Vec::new();
+        }
         let needed = COUNTS.iter().filter(|count| **count != COUNTS[0] || !is_counted(one));
         cells.chain(needed.map(|count| line(one, count, ""))).collect()
     };
@@ -41,17 +45,75 @@ fn is_counted(indicator: &Indicator) -> bool {
     indicator.is_share() || indicator.measure == Measure::Count
 }
 
+/// What the classes of a column are, as this program tells them of its own records.
+enum Classes {
+    /// Groups of numbers.
+    Numbers,
+    /// Codes of a list.
+    List(&'static str),
+    /// Codes of a list of facts, by its name.
+    Facts(String),
+    /// Words of this program.
+    Words(&'static str, Vec<&'static str>),
+    /// Currencies.
+    Currency,
+}
+
+/// The classes of a column; none where only this program's own records have them (who was asked, why not, what somebody answered).
+fn classes_of(indicator: &Indicator, by: &By) -> Option<Classes> {
+    if !by.from.is_empty() {
+        return Some(Classes::Numbers);
+    }
+    let words = |list, all: &[&'static str]| Some(Classes::Words(list, all.to_vec()));
+    let source = indicator.source.0;
+    if indicator.currency_column().as_ref() == Some(&by.column) {
+        return Some(Classes::Currency);
+    }
+    if let Some(list) = by.column.strip_prefix(FACT) {
+        return Some(Classes::Facts(list.to_owned()));
+    }
+    match (source, by.column.as_str()) {
+        (Source::Cases | Source::Entries | Source::Payments, "case_type") => Some(Classes::List("case_type")),
+        (Source::Cases, "state") => {
+            words("case_state", &CaseState::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>())
+        }
+        (Source::Referrals, "service") => Some(Classes::List("service_type")),
+        (Source::Referrals, "answer") => words(
+            "referral_answer",
+            &["silent", "acknowledged", "waitlisted", "accepted", "declined", "rerouted", "withdrawn"],
+        ),
+        (Source::Payments, "kind") => {
+            words("payment", &PaymentKind::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>())
+        }
+        (Source::Entries, "kind") => Some(Classes::List("action_kind")),
+        (Source::People, column) | (Source::Cases | Source::Entries, column) => {
+            match column.strip_prefix("client_").unwrap_or(column) {
+                "sex" => Some(Classes::List("sex")),
+                "age_band" => Some(Classes::List("age_band")),
+                "nationality" => Some(Classes::List("nationality")),
+                "identity" => words("identity", &IdentityLevel::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 /// The classes of a column that are known, as they are written; one empty one where nobody knows them before.
 fn known(indicator: &Indicator, by: &By, words: &Vocabulary) -> Vec<String> {
     if !by.from.is_empty() {
         let next = by.from.iter().skip(1).copied().map(Some).chain([None]);
         return by.from.iter().zip(next).map(|(from, next)| number_class(*from, next)).collect();
     }
-    if !by.codes.is_empty() {
-        return by.codes.iter().cloned().chain([OTHERS.to_owned()]).collect();
-    }
-    let terms = words.terms(list_of(indicator.source.0, &by.column)).filter(|term| term.offered);
-    let codes: Vec<String> = terms.map(|term| term.code).collect();
+    // Codes of an office's own are counted as the network's.
+    let shared =
+        |list: &str| words.terms(list).filter(|term| term.offered && !term.own).map(|term| term.code).collect();
+    let codes: Vec<String> = match classes_of(indicator, by) {
+        Some(Classes::List(list)) => shared(list),
+        Some(Classes::Facts(list)) => shared(&list),
+        Some(Classes::Words(_, words)) => words.into_iter().map(str::to_owned).collect(),
+        Some(Classes::Currency | Classes::Numbers) | None => Vec::new(),
+    };
     if codes.is_empty() { vec![String::new()] } else { codes }
 }
 
@@ -67,14 +129,24 @@ fn class_of(indicator: &Indicator, by: &By, words: &Vocabulary, typed: &str) -> 
         let found = classes.find(|(from, next)| number_class(*from, *next) == typed)?;
         return Some(Class::From(found.0, found.1));
     }
-    let list = list_of(indicator.source.0, &by.column);
-    if typed.is_empty() {
-        return None;
+    let code = match classes_of(indicator, by)? {
+        Classes::Numbers => None,
+        Classes::Currency => word_code("currency", &typed.parse::<Currency>().ok()?.to_string()),
+        Classes::Words(list, known) => known.contains(&typed).then(|| word_code(list, typed)).flatten(),
+        Classes::List(list) => of_list(words, list, typed),
+        Classes::Facts(list) => of_list(words, &list, typed),
+    };
+    code.map(Class::Code)
+}
+
+/// A code of a list that all offices have, by itself or its label; or that there are several.
+fn of_list(words: &Vocabulary, list: &str, typed: &str) -> Option<Code> {
+    if typed == SEVERAL {
+        return word_code(list, SEVERAL);
     }
-    let code = words.code_or_label(list, typed);
-    // A list that all offices have has what it has; others are the office's words.
-    let code = code.or_else(|| (!words.is_shared_list(list)).then(|| word_code(list, typed)).flatten())?;
-    Some(Class::Code(as_all_call_it(words, &code).unwrap_or(code)))
+    let code = words.code_or_label(list, typed)?;
+    let code = as_all_call_it(words, &code).unwrap_or(code);
+    words.shared(list, code.code.as_str())
 }
 
 /// The numbers of one figure, as they were typed.
@@ -90,7 +162,12 @@ struct Typed {
 /// What is wrong, line by line.
 pub(super) fn read(agreement: &Agreement, words: &Vocabulary, bytes: &[u8]) -> Result<Vec<Figure>, Vec<FieldProblem>> {
     let wrong = |key: &str, detail: String| FieldProblem::with("table", key, detail);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
+    // Where a comma stands in numbers, spreadsheets put something else between cells.
+    let first: &[u8] = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let many = |mark: u8| first.iter().filter(|byte| **byte == mark).count();
+    let between = [b',', b';', b'\t'].into_iter().max_by_key(|mark| (many(*mark), *mark == b',')).unwrap_or(b',');
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(between).flexible(true).trim(csv::Trim::All).from_reader(bytes);
     let head: Vec<String> = match reader.headers() {
         Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{feff}').to_lowercase()).collect(),
         Err(error) => return Err(vec![wrong("finished-unread", error.to_string())]),
@@ -128,6 +205,12 @@ pub(super) fn read(agreement: &Agreement, words: &Vocabulary, bytes: &[u8]) -> R
             problems.push(said(key, &what));
         }
     }
+    // One that is left out of two tables would tell of whoever came between them.
+    let lacking =
+        agreement.indicators.iter().enumerate().find(|(at, one)| one.is_protected() && !typed.contains_key(at));
+    if let Some((_, one)) = lacking.filter(|_| !typed.is_empty()) {
+        problems.push(wrong("finished-lacks", one.id.clone()));
+    }
     let mut figures = Vec::new();
     for (at, numbers) in typed {
         let Some(indicator) = agreement.indicators.get(at) else { continue };
@@ -159,6 +242,9 @@ impl Typed {
                 Some(_) => Err(("finished-twice", class.to_owned())),
             };
         }
+        if indicator.by.iter().any(|by| classes_of(indicator, by).is_none()) {
+            return Err(("finished-here", indicator.id.clone()));
+        }
         let typed = [class, second];
         let mut classes = Vec::new();
         for (by, typed) in indicator.by.iter().zip(typed) {
@@ -189,7 +275,7 @@ impl Typed {
     fn outcome(self, indicator: &Indicator) -> Result<Outcome, &'static str> {
         // Whether one payment is nearly all of a sum is not known of a finished one.
         if indicator.is_protected() && !matches!(indicator.measure, Measure::Count) {
-            return Err("finished-sum");
+            return Err("finished-here");
         }
         let count = |name| self.counts.get(name).copied();
         let missing = count(COUNTS[1]).unwrap_or_default();
@@ -237,6 +323,12 @@ when = { in = "paid" }
 measure = { sum = "amount" }
 by = [{ column = "currency" }]
 [[indicator]]
+id = "reasons"
+title = { en = "Why referrals were declined" }
+source = "referrals"
+when = { in = "sent" }
+by = [{ column = "urgency" }]
+[[indicator]]
 id = "people"
 title = { en = "New people" }
 source = "people"
@@ -270,6 +362,11 @@ by = [{ column = "days_open", from = [0, 30, 90] }]
         assert_eq!((values(1), figures[1].covered), (vec![Some(1_250_050)], Some(7)));
         assert_eq!(values(2), [None, None, Some(32)], "two men are withheld, and the women with them");
         assert_eq!(values(3), [Some(12), Some(4)]);
+        // As a spreadsheet writes it where numbers have a comma.
+        let text = "figure;class;value\nmoney;ZAR;12500,50\nmoney;covered;7\npeople;female;30\npeople;several;12\n";
+        let figures = parsed(text).unwrap();
+        assert_eq!(figures[0].cells.iter().map(|cell| cell.value).collect::<Vec<_>>(), [Some(1_250_050)]);
+        assert_eq!((figures.len(), figures[1].covered), (2, Some(42)));
     }
 
     #[test]
@@ -277,7 +374,7 @@ by = [{ column = "days_open", from = [0, 30, 90] }]
         let keys = |text: &str| -> Vec<(String, String)> {
             parsed(text).unwrap_err().into_iter().map(|one| (one.problem, one.detail)).collect()
         };
-        let one = |text: &str| keys(text).remove(0);
+        let one = |text: &str| keys(text).into_iter().find(|(key, _)| key != "finished-lacks").unwrap();
         let owned = |key: &str, detail: &str| (key.to_owned(), detail.to_owned());
         assert_eq!(one("figure,value\n"), owned("finished-head", "class"));
         let head = "figure,class,value";
@@ -292,6 +389,12 @@ by = [{ column = "days_open", from = [0, 30, 90] }]
         );
         assert_eq!(one(&format!("{head}\nopened,unpaid_wages,\n")).0, "finished-empty");
         assert_eq!(keys(&format!("{head}\n{}", "foo,,3\n".repeat(50))).len(), PROBLEMS_MAX);
+        // People are told in every table or in none.
+        assert_eq!(keys(&format!("{head}\nopened,land,3\n")), [owned("finished-lacks", "people")]);
+        // What somebody typed is no class, and neither is a currency that is none.
+        assert_eq!(one(&format!("{head}\nreasons,Thandi did not come,3\n")), owned("finished-here", "2 (reasons)"));
+        assert_eq!(one(&format!("{head}\nmoney,rand,3\n")).0, "finished-class");
+        assert_eq!(one(&format!("{head}\npeople,somebody,30\n")).0, "finished-class");
     }
 
     #[test]

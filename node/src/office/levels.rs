@@ -17,6 +17,7 @@ use casemesh_protocol::statistics::{Figure, Origin, Table, Way};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Where a collector's total goes, and what went.
@@ -42,16 +43,21 @@ struct Sum {
 }
 
 impl Sum {
-    /// Whether a table that went says the same.
-    fn is(&self, table: &Table) -> bool {
-        table.figures.as_slice() == self.figures.as_slice() && table.origin.as_ref() == Some(&self.origin)
+    /// Whether what went said the same, to the same collector.
+    fn is(&self, went: &Release, to: OfficeId) -> bool {
+        let table = &went.table;
+        let is_same = table.figures.as_slice() == self.figures.as_slice();
+        is_same && table.origin.as_ref() == Some(&self.origin) && went.to == to
     }
 }
 
 /// The sum of a period that went last.
-fn last_of(releases: impl Iterator<Item = Table>, agreement: &str, period: Period) -> Option<Table> {
-    let is_it = |table: &Table| table.is_sum() && table.agreement.as_str() == agreement && table.period == period;
-    releases.filter(is_it).max_by_key(|table| table.release)
+fn last_of<R: AsRef<Release>>(releases: impl Iterator<Item = R>, agreement: &str, period: Period) -> Option<R> {
+    let is_it = |release: &R| {
+        let table = &release.as_ref().table;
+        table.is_sum() && table.agreement.as_str() == agreement && table.period == period
+    };
+    releases.filter(is_it).max_by_key(|release| release.as_ref().table.release)
 }
 
 impl Office {
@@ -67,25 +73,25 @@ impl Office {
         let below = Levels::of(directory.members()).below(&self.keys.office);
         let is_office = |office: &&OfficeId| directory.member(office).is_some_and(|one| one.has_role(Role::Office));
         let tables = self.index.read();
-        let held = Held::of(&tables, agreed.agreement.id.as_str(), period, |_| true);
+        // Who tells somebody else now is told of there.
+        let held = Held::of(&tables, agreed.agreement.id.as_str(), period, |office| below.contains(office));
         if held.counted.is_empty() || held.version != Some(agreed.agreement.version) {
             return None;
         }
         let told = held.offices();
-        // Who told and is not below any more is one of those that were asked.
-        let asked = below.iter().filter(is_office).chain(&told).collect::<BTreeSet<_>>().len();
+        let asked = below.iter().filter(is_office).count();
         let list = |offices: BTreeSet<OfficeId>| List::new(offices.into_iter().collect()).ok();
         let origin = Origin::Sum {
             handed_in: list(held.handed_in())?,
             offices: list(told)?,
             asked: u32::try_from(asked).unwrap_or(u32::MAX),
         };
-        Some(Sum { figures: held.total(), origin })
+        Some(Sum { figures: held.total(Some(&agreed.agreement)), origin })
     }
 
-    fn last_sum(&self, agreement: &str, period: Period) -> Option<Table> {
-        let tables = self.index.read();
-        last_of(tables.releases.values().map(|release| release.table.clone()), agreement, period)
+    /// What went up last for a period.
+    fn last_sum(&self, agreement: &str, period: Period) -> Option<Arc<Release>> {
+        last_of(self.index.read().releases.values(), agreement, period).cloned()
     }
 
     /// Sends the sums of agreements that go by themselves: once for each period, when all told or it was due.
@@ -97,11 +103,11 @@ impl Office {
         let today = self.index.read().zone.day(self.around.clock.now());
         for agreed in by_itself.filter(|agreed| agreed.agreement.terms.way == Way::Plain) {
             let (terms, id) = (&agreed.agreement.terms, agreed.agreement.id.as_str());
-            for period in terms.ended(today) {
+            for period in terms.ended(today).into_iter().filter(|period| self.last_sum(id, *period).is_none()) {
                 let Some(sum) = self.sum_of_tables(agreed, period) else { continue };
                 let Origin::Sum { offices, asked, .. } = &sum.origin else { continue };
                 let told = (offices.as_slice().len(), *asked as usize);
-                if !is_to_send(self.last_sum(id, period).is_some(), told, terms.due(period), today) {
+                if !is_to_send(told, terms.due(period), today) {
                     continue;
                 }
                 let (ours, agreed) = (self.keys.office, agreed.clone());
@@ -132,13 +138,13 @@ fn send(
     if approved.is_some_and(|approved| approved != seen(&agreed.text, Some(&to), (&sum.figures, Some(&sum.origin)))) {
         return Err(refused("table-changed"));
     }
-    let releases = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record.table);
+    let releases = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| Arc::new(row.record));
     let last = last_of(releases, agreed.agreement.id.as_str(), period);
-    if last.as_ref().is_some_and(|last| sum.is(last)) {
+    if last.as_ref().is_some_and(|last| sum.is(last, to)) {
         return Err(refused("table-unchanged"));
     }
     let Sum { figures, origin } = sum;
-    let release = last.map_or(1, |last| last.release + 1);
+    let release = last.map_or(1, |last| last.table.release + 1);
     let figures = List::new(figures).map_err(|_| refused("table-too-large"))?;
     let table = Table::new(&agreed.agreement, (ours, period, release), tx.now(), figures).from(Some(origin));
     if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
@@ -160,8 +166,8 @@ impl Desk {
         let last = self.office.last_sum(agreement, period);
         Some(UpwardView {
             to: name,
-            is_told: last.as_ref().is_some_and(|last| sum.is(last)),
-            last: last.map(|last| (last.release, last.made)),
+            is_told: last.as_ref().is_some_and(|last| sum.is(last, to)),
+            last: last.map(|last| (last.table.release, last.table.made)),
             is_over: period.to < self.today(),
             seen: seen(&agreed.text, Some(&to), (&sum.figures, Some(&sum.origin))),
         })

@@ -154,6 +154,8 @@ impl Desk {
         let reports_to = match input.reports_to.as_deref() {
             None => own.reports_to,
             Some("") => None,
+            // What it said before stays, also where that one collects no more.
+            Some(typed) if own.reports_to.is_some_and(|known| known.to_string() == typed) => own.reports_to,
             Some(typed) => {
                 let upper = self.collectors_to_tell().into_iter().find(|(office, _)| office.to_string() == typed);
                 if upper.is_none() {

@@ -1,7 +1,7 @@
 //! Proposals: a coordinator shows every office the text that the network would agree on, each office says what it thinks of it, and then the
 //! stewards sign it or do not. Nothing of a proposal holds before they do.
 
-use super::exchange::Taken;
+use super::exchange::{Awaited, Taken};
 use super::outward::Outward;
 use super::{Desk, DeskError, Office};
 use crate::index::Tables;
@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// So many proposals of one coordinator may wait for what offices say.
-const WAITING_MAX: usize = 10;
+/// So many proposals of one coordinator are kept.
+const KEPT_MAX: usize = 40;
 
 /// What a coordinator proposes.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -171,7 +171,7 @@ impl Desk {
         comments.sort_by(|one, other| one.office.cmp(&other.office));
         let hash = agreement_hash(text);
         let is_signed =
-            directory.is_some_and(|directory| directory.agreements().any(|known| agreement_hash(known) == hash));
+            directory.is_some_and(|directory| directory.roots().current().agreements.as_slice().contains(&hash));
         ProposalView {
             id: one.id,
             from: one.from.as_ref().map(name),
@@ -208,9 +208,11 @@ impl Desk {
             problems.add("until", "day-is-past");
         }
         let why = problems.required_text("why", &input.why, SAID_BYTES_MAX);
-        let text = problems.required_text("text", &input.text, AGREEMENT_BYTES_MAX);
+        // Browsers end lines in their own way; stewards sign the file.
+        let typed = input.text.replace("\r\n", "\n");
+        let text = problems.required_text("text", &typed, AGREEMENT_BYTES_MAX);
         if !text.is_empty()
-            && let Err(why) = indicators::read_agreement(&text)
+            && let Err(why) = indicators::read_new(&text)
         {
             problems.with("text", "agreement-wrong", why);
         }
@@ -288,19 +290,20 @@ impl Office {
         proposal: Proposal,
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
-        if !directory.member(&from).is_some_and(|member| member.has_role(Role::Collector)) {
-            return Ok(Taken::Aside("a proposal of an office that coordinates nothing"));
+        // The card that says that it coordinates may come later.
+        if !directory.member(&from).is_some_and(|member| member.has_role(Role::Collector))
+            && let Some(directory) = self.around.directory()
+        {
+            return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
         }
-        let today = self.index.read().zone.day(self.around.clock.now());
-        let (waiting, known) = {
+        let (many, known, today) = {
             let tables = self.index.read();
             let theirs = || tables.proposals.values().filter(|one| one.from == Some(from));
-            let waits = |one: &&Arc<Proposed>| one.comments.is_empty() && one.proposal.until >= today;
             let known = theirs().find(|one| one.proposal.text == proposal.text).map(|one| one.id);
-            (theirs().filter(waits).count(), known)
+            (theirs().count(), known, tables.zone.day(self.around.clock.now()))
         };
-        if known.is_none() && waiting >= WAITING_MAX {
-            return Ok(Taken::Aside("so many proposals of that office wait already"));
+        if known.is_none() && (many >= KEPT_MAX || proposal.until < today) {
+            return Ok(Taken::Aside("a proposal that is over, or of an office that proposed very much"));
         }
         self.vault.write(None, "receive_proposal", move |tx| {
             let at = tx.now();
@@ -333,7 +336,8 @@ impl Office {
         self.vault.write(None, "receive_comment", move |tx| {
             tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;
             let mut sealed = tx.get::<Proposed>(Proposed::TOP, id)?.ok_or(DeskError::NotFound)?;
-            sealed.record.take(Commented { office: from, stance, said, at });
+            // A clock that is ahead does not keep what is said later from counting.
+            sealed.record.take(Commented { office: from, stance, said, at: at.min(tx.now()) });
             tx.update(&sealed.record, sealed.revision)?;
             Ok(Taken::Done)
         })

@@ -108,6 +108,8 @@ pub struct TablePreview {
     pub figures: Vec<FigureView>,
     /// Whether another system counted them, and this office hands the finished table in.
     pub is_handed_in: bool,
+    /// Whether the last release was such a finished table.
+    pub is_last_handed_in: bool,
     /// Corrected figures that stay as they left, because so small a change would tell of somebody.
     pub waiting: usize,
     /// The last release for this period, when it was made.
@@ -152,7 +154,7 @@ fn problem_of(why: &Withhold) -> FieldProblem {
 pub(super) const TABLE_BYTES_MAX: usize = 200 * 1024;
 
 /// What left, with the agreements that it left under.
-struct Ledger(Vec<(Table, Option<Agreement>)>);
+struct Ledger(Vec<(Table, Option<Agreement>, OfficeId)>);
 
 impl Ledger {
     fn of<'a>(releases: impl Iterator<Item = &'a Release>) -> Self {
@@ -163,16 +165,38 @@ impl Ledger {
             texts.entry(text).or_insert_with(|| indicators::read_agreement(text).ok()).clone()
         };
         let own = releases.filter(|release| !release.table.is_sum());
-        Self(own.map(|release| (release.table.clone(), read(release))).collect())
+        Self(own.map(|release| (release.table.clone(), read(release), release.to)).collect())
     }
 
     fn past(&self) -> impl Iterator<Item = Past<'_>> + Clone {
-        self.0.iter().map(|(table, agreement)| Past { table, agreement: agreement.as_ref() })
+        self.0.iter().map(|(table, agreement, _)| Past { table, agreement: agreement.as_ref() })
     }
 
     fn last(&self, agreement: &Agreement, period: Period) -> Option<&Table> {
-        let own = self.0.iter().map(|(table, _)| table);
-        own.filter(|table| table.agreement == agreement.id && table.period == period).max_by_key(|table| table.release)
+        self.last_to(agreement, period).map(|(table, _)| table)
+    }
+
+    /// The last release of a period, and whom it was told.
+    fn last_to(&self, agreement: &Agreement, period: Period) -> Option<(&Table, OfficeId)> {
+        let own = self.0.iter().map(|(table, _, to)| (table, *to));
+        let of_it = own.filter(|(table, _)| table.agreement == agreement.id && table.period == period);
+        of_it.max_by_key(|(table, _)| table.release)
+    }
+
+    /// What may leave next to a collector. One that the office tells anew gets what was told before, which tells nobody more than that.
+    fn next(
+        &self,
+        agreement: &Agreement,
+        (period, today): (Period, Day),
+        figures: Vec<Figure>,
+        to: Option<OfficeId>,
+    ) -> Result<(Vec<Figure>, usize), Withhold> {
+        let next = next_release(agreement, period, today, figures, self.past());
+        let elsewhere = self.last_to(agreement, period).filter(|(_, told)| to.is_some_and(|to| to != *told));
+        match (next, elsewhere) {
+            (Err(Withhold::Unchanged(waiting)), Some((last, _))) => Ok((last.figures.as_slice().to_vec(), waiting)),
+            (next, _) => next,
+        }
     }
 }
 
@@ -300,7 +324,7 @@ fn release(
     let refused = |problem: FieldProblem| DeskError::Invalid(vec![problem]);
     let releases: Vec<Release> = tx.list::<Release>(Release::TOP)?.into_iter().map(|row| row.record).collect();
     let ledger = Ledger::of(releases.iter());
-    let next = next_release(&agreed.agreement, period, today, figures, ledger.past());
+    let next = ledger.next(&agreed.agreement, (period, today), figures, Some(to));
     let (figures, _) = next.map_err(|why| refused(problem_of(&why)))?;
     if approved.is_some_and(|approved| approved != seen(&agreed.text, Some(&to), (&figures, origin.as_ref()))) {
         return Err(refused(FieldProblem::new("from", "table-changed")));
@@ -308,7 +332,7 @@ fn release(
     let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
     let figures = List::new(figures).map_err(|_| refused(FieldProblem::new("from", "table-too-large")))?;
     let table = Table::new(&agreed.agreement, (office, period, release), tx.now(), figures).from(origin);
-    if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
+    if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX || !table.is_known() {
         return Err(refused(FieldProblem::new("from", "table-too-large")));
     }
     // Of a sum the numbers stay here: shares of them leave.
@@ -513,15 +537,16 @@ impl Desk {
         let ledger = Ledger::of(self.office.index.read().releases.values().map(AsRef::as_ref));
         let last = ledger.last(agreement, period);
         let choice = self.office.choice(agreed);
-        let (figures, waiting, mut refused) =
-            match next_release(agreement, period, self.today(), figures.clone(), ledger.past()) {
-                Ok((figures, waiting)) => (figures, waiting, None),
-                Err(why) => (figures, 0, Some(problem_of(&why))),
-            };
+        let collector = self.office.collector();
+        let to = collector.as_ref().map(|(to, _)| *to);
+        let (figures, waiting, mut refused) = match ledger.next(agreement, (period, self.today()), figures.clone(), to)
+        {
+            Ok((figures, waiting)) => (figures, waiting, None),
+            Err(why) => (figures, 0, Some(problem_of(&why))),
+        };
         if choice.is_some_and(|choice| choice.answering == Answering::Refused) {
             refused = Some(FieldProblem::new("answering", "agreement-refused"));
         }
-        let collector = self.office.collector();
         TablePreview {
             agreement: agreement.id.to_string(),
             version: agreement.version,
@@ -533,9 +558,10 @@ impl Desk {
             figures: views(&figures, Some(agreement)),
             is_handed_in: origin == Some(Origin::HandedIn),
             waiting,
+            is_last_handed_in: last.is_some_and(|last| last.origin == Some(Origin::HandedIn)),
             last: last.map(|last| last.made),
             refused,
-            seen: seen(&agreed.text, collector.as_ref().map(|(to, _)| to), (&figures, origin.as_ref())),
+            seen: seen(&agreed.text, to.as_ref(), (&figures, origin.as_ref())),
             to: collector.map(|(_, name)| name),
         }
     }

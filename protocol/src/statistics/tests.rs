@@ -33,6 +33,26 @@ fn agreement(every: Rhythm, indicators: Vec<Indicator>) -> Agreement {
     Agreement { id: Word::new("network").unwrap(), version: 1, terms, indicators }
 }
 
+fn quarter(from: &str, to: &str) -> Period {
+    Period::new(day(from), day(to)).unwrap()
+}
+
+fn table(agreement: &Agreement, period: Period, release: u32, figures: Vec<Figure>) -> Table {
+    let figures = List::new(figures).unwrap();
+    Table::new(agreement, (OfficeId::new([1; 32]), period, release), Timestamp::from_s(0), figures)
+}
+
+/// What may leave next, long after the periods.
+fn next(
+    agreement: &Agreement,
+    period: Period,
+    figures: Vec<Figure>,
+    past: &[(Table, Option<&Agreement>)],
+) -> Result<(Vec<Figure>, usize), Withhold> {
+    let past = past.iter().map(|(table, agreement)| Past { table, agreement: *agreement });
+    next_release(agreement, period, day("2027-06-01"), figures, past)
+}
+
 /// A person as statistics see one.
 #[derive(Debug, Clone, Copy)]
 struct Somebody {
@@ -177,8 +197,7 @@ fn money_of_one_person_is_not_known_from_a_sum() {
 
 #[test]
 fn what_left_binds_what_leaves() {
-    let quarter = |from: &str, to: &str| Period::new(day(from), day(to)).unwrap();
-    let (first, today) = (quarter("2026-01-01", "2026-03-31"), day("2027-06-01"));
+    let first = quarter("2026-01-01", "2026-03-31");
     let somebody = |sex, age| Somebody { first: day("2026-02-01"), sex: Some(sex), age, nationality: Some(0) };
     let all = |more: usize| {
         [vec![somebody(0, 0); 40 + more], vec![somebody(0, 1); 30], vec![somebody(1, 0); 30], vec![somebody(1, 1); 25]]
@@ -186,18 +205,6 @@ fn what_left_binds_what_leaves() {
     };
     let own = agreement(Rhythm::Quarter, vec![by_sex_and_age()]);
     let figures = |all: &[Somebody], period| vec![released(&by_sex_and_age(), &people(all), period, THRESHOLD_HERE)];
-    let table = |agreement: &Agreement, period, release, figures: Vec<Figure>| {
-        Table::new(
-            agreement,
-            (OfficeId::new([1; 32]), period, release),
-            Timestamp::from_s(0),
-            List::new(figures).unwrap(),
-        )
-    };
-    let next = |agreement: &Agreement, period, figures, past: &[(Table, Option<&Agreement>)]| {
-        let past = past.iter().map(|(table, agreement)| Past { table, agreement: *agreement });
-        next_release(agreement, period, today, figures, past)
-    };
     let one = figures(&all(0), first);
     assert_eq!(next(&own, first, one.clone(), &[]), Ok((one.clone(), 0)));
     let past = [(table(&own, first, 1, one.clone()), Some(&own))];
@@ -252,7 +259,7 @@ fn a_sum_of_offices_says_what_is_withheld_in_it() {
         vec![released(&by_sex, &people(&all), Period::year(2026).unwrap(), THRESHOLD_HERE)]
     };
     let (one, other, small) = (of(40, 20), of(30, 2), of(3, 0));
-    let sum = total([one.as_slice(), other.as_slice(), small.as_slice()]);
+    let sum = total([one.as_slice(), other.as_slice(), small.as_slice()], |_| true);
     let values: Vec<Option<i64>> = sum[0].cells.iter().map(|cell| cell.value).collect();
     assert_eq!(values, [Some(40), Some(20), Some(92)], "women, men, all: of the two that told");
     assert_eq!((sum[0].covered, sum[0].withheld), (Some(92), 3));
@@ -260,7 +267,7 @@ fn a_sum_of_offices_says_what_is_withheld_in_it() {
     let by = |sum: &[Figure]| sum[0].cells.iter().map(|cell| cell.withheld_by).collect::<Vec<_>>();
     assert_eq!((by(&sum), sum[0].withheld_by), (vec![Some(2), Some(2), Some(1)], Some(1)));
     // On the next level nothing of that is forgotten.
-    let nation = total([sum.as_slice(), one.as_slice()]);
+    let nation = total([sum.as_slice(), one.as_slice()], |_| true);
     assert_eq!((by(&nation), nation[0].withheld_by), (by(&sum), Some(1)));
     assert_eq!(nation[0].cells.iter().map(|cell| cell.value).collect::<Vec<_>>(), [Some(80), Some(40), Some(152)]);
 }
@@ -285,9 +292,58 @@ fn a_currency_that_an_office_withheld_marks_what_others_told_in_it() {
         cell(vec![code("currency", "USD"), Class::All], Some(50)),
     ];
     let (one, other) = (vec![figure(told)], vec![figure(vec![cell(vec![code("currency", "ZAR"), Class::All], None)])]);
-    let sum = total([one.as_slice(), other.as_slice()]);
+    let sum = total([one.as_slice(), other.as_slice()], |_| true);
     let by: Vec<_> = sum[0].cells.iter().map(|cell| (cell.value, cell.withheld_by)).collect();
     assert_eq!(by, [(Some(50), None), (Some(900), Some(1)), (Some(900), Some(1))]);
+    // What another region tells of a class that the first does not name is marked as well.
+    let men = vec![
+        cell(vec![code("currency", "ZAR"), code("sex", "male")], Some(400)),
+        cell(vec![code("currency", "ZAR"), Class::All], Some(400)),
+    ];
+    let nation = total([sum.as_slice(), vec![figure(men)].as_slice()], |_| true);
+    let by: Vec<_> = nation[0].cells.iter().map(|cell| (cell.value, cell.withheld_by)).collect();
+    assert_eq!(by, [(Some(50), None), (Some(900), Some(1)), (Some(400), Some(1)), (Some(1_300), Some(1))]);
+    // Numbers in the middle are not added.
+    let none = total([one.as_slice(), other.as_slice()], |_| false);
+    assert_eq!((none[0].cells.as_slice().len(), none[0].covered), (0, Some(18)));
+}
+
+/// A finished table may say less than the one before: what it leaves out stays, and no person can be told by leaving one out between two.
+#[test]
+fn what_a_table_leaves_out_stays_as_it_was_told() {
+    let of = |women: usize| {
+        let somebody = Somebody { first: day("2026-02-01"), sex: Some(0), age: 0, nationality: None };
+        let people = people(&vec![somebody; women]);
+        let opened = Outcome {
+            cells: vec![indicators::Cell { classes: vec![], value: 7, of: 7, largest: 1 }],
+            covered: 7,
+            missing: 0,
+            excluded: 0,
+        };
+        let (sex, cases) = (by_sex(), indicator("opened", Source::Cases, "opened", &[]));
+        vec![
+            withheld(&cases, &opened, 11),
+            released(&sex, &people, quarter("2026-01-01", "2026-03-31"), THRESHOLD_HERE),
+        ]
+    };
+    let spring = quarter("2026-01-01", "2026-03-31");
+    let asked = agreement(Rhythm::Quarter, vec![indicator("opened", Source::Cases, "opened", &[]), by_sex()]);
+    let first = table(&asked, spring, 1, of(30));
+    let left = vec![(first.clone(), Some(&asked))];
+    // The second tells of cases alone; people stay.
+    let cases = vec![of(30).remove(0)];
+    assert_eq!(next(&asked, spring, cases.clone(), &left), Err(Withhold::Unchanged(0)));
+    let fewer = vec![(table(&asked, spring, 1, cases.clone()), Some(&asked))];
+    // Of people who were never told beside others, so few more do not tell.
+    assert_eq!(next(&asked, spring, of(31), &left), Err(Withhold::Unchanged(1)), "one more waits");
+    // Also where the second release left people out.
+    let twice = vec![(first.clone(), Some(&asked)), (table(&asked, spring, 2, of(30)), Some(&asked))];
+    assert_eq!(next(&asked, spring, of(31), &twice), Err(Withhold::Unchanged(1)));
+    assert_eq!(next(&asked, spring, of(30), &fewer), Err(Withhold::Unchanged(1)), "people cannot come later");
+}
+
+fn by_sex() -> Indicator {
+    indicator("sex", Source::People, "first_case", &["sex"])
 }
 
 /// An attacker who keeps every release, knows how they are made, and computes exactly.

@@ -100,7 +100,8 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/lists", get(code_lists).post(add_code_list))
         .route("/lists/{list}", get(terms).put(put_term))
-        .route("/lists/{list}/{code}/cases", get(cases_to_tag).post(tag_cases))
+        .route("/lists/{list}/{code}/cases", post(tag_cases))
+        .route("/lists/{list}/{code}/cases/search", post(cases_to_tag))
         .route("/forms", get(all_forms).post(add_form))
         .route("/forms/{form}", put(change_form))
 }
@@ -111,9 +112,10 @@ pub(super) fn long_routes() -> Router<App> {
 }
 
 /// What is looked for in cases of before.
-#[derive(Deserialize)]
-struct Words {
-    #[serde(default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WordsInput {
+    /// Words that stand in a summary or an entry.
     words: String,
 }
 
@@ -127,12 +129,12 @@ pub(crate) struct TaggedInput {
 }
 
 /// Cases whose summary or entries hold these words, and that do not have the code yet.
-#[utoipa::path(get, path = "/api/v1/lists/{list}/{code}/cases", params(("list" = String, Path), ("code" = String, Path), ("words" = String, Query)), responses((status = 200, body = Vec<TagCandidate>), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/lists/{list}/{code}/cases/search", params(("list" = String, Path), ("code" = String, Path)), request_body = WordsInput, responses((status = 200, body = Vec<TagCandidate>), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn cases_to_tag(
     State(app): State<App>,
     Path((list, code)): Path<(String, String)>,
     caller: Caller,
-    Query(looked): Query<Words>,
+    Body(looked): Body<WordsInput>,
 ) -> Answer<Vec<TagCandidate>> {
     at_desk(&app, move || caller.desk.cases_to_tag(&list, &code, &looked.words).map(|(found, _)| found)).await
 }

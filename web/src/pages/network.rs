@@ -171,6 +171,13 @@ struct OwnPage {
     report: Option<ListingsReport>,
 }
 
+impl OwnPage {
+    /// Whether the collector that the office names is one that it can name now.
+    fn is_offered(&self, own: &OwnEntryView) -> bool {
+        own.collectors.iter().any(|(office, _)| Some(*office) == own.reports_to)
+    }
+}
+
 async fn own_page(app: &App, signed: Signed, form: Option<Form>, offer: Form) -> Response {
     import_page(app, signed, form, offer, (Form::default(), None)).await
 }

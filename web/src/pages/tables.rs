@@ -8,7 +8,7 @@ use crate::pages::areas::MapPage;
 use crate::pages::figures::{Days, TrendPage, period, saved};
 use askama::Template;
 use axum::Router;
-use axum::extract::{Multipart, Query, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/tables/blank", get(blank))
         .route("/tables/finished", post(finished))
         .route("/tables/finished/send", post(send_finished))
+        .layer(DefaultBodyLimit::max(4 * FINISHED_BYTES_MAX))
         .route("/collector", get(collected).post(send_up))
         .route("/collector/table", get(collected_table))
         .route("/collector/time", get(collected_time))
@@ -191,9 +192,15 @@ async fn blank(State(app): State<App>, signed: Signed, Query(asked): Query<Asked
 /// What a finished table may tell, before it leaves.
 async fn finished(State(app): State<App>, signed: Signed, parts: Multipart) -> Response {
     match crate::documents::read(parts, FINISHED_BYTES_MAX).await {
-        Ok((form, _, file)) => {
+        Ok((form, _, file)) if file.len() <= FINISHED_BYTES_MAX => {
             let text = String::from_utf8_lossy(&file).into_owned();
             finished_page(&app, signed, &form, text, Vec::new()).await
+        }
+        Ok((form, ..)) => {
+            let too_long = FieldProblem::with("table", "file-too-long", FINISHED_BYTES_MAX.div_ceil(1024 * 1024));
+            let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
+            let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
+            table_page(&app, signed, asked, vec![too_long]).await
         }
         Err(problem) => {
             let form = Form::default().with_problems(vec![problem]);
@@ -434,7 +441,7 @@ fn adx_period(period: &Period) -> String {
 
 fn adx(signed: &Signed, collected: &CollectedView, name: &str) -> Response {
     let of_office = |office: &OfficeFigures| AdxGroup {
-        org_unit: office.id.clone(),
+        org_unit: office.key(),
         complete: office.at.day(),
         values: adx_values(&office.figures),
     };

@@ -183,19 +183,9 @@ struct TagPage {
     more: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Looked {
-    words: Option<String>,
-}
-
-/// Cases of before that may get a code.
-async fn to_tag(
-    State(app): State<App>,
-    Path((list, code)): Path<(String, String)>,
-    Query(looked): Query<Looked>,
-    signed: Signed,
-) -> Response {
-    tag_page(&app, signed, (list, code), looked.words, Form::default()).await
+/// Where one looks for cases of before that may get a code. What is looked for goes by a form: no name stands in an address.
+async fn to_tag(State(app): State<App>, Path((list, code)): Path<(String, String)>, signed: Signed) -> Response {
+    tag_page(&app, signed, (list, code), None, Form::default()).await
 }
 
 async fn tag_page(
@@ -232,20 +222,22 @@ async fn tag_page(
     }
 }
 
+/// Looks for cases, or gives those that are ticked the code and looks again.
 async fn tag(
     State(app): State<App>,
     Path((list, code)): Path<(String, String)>,
     Sent { signed, form }: Sent,
 ) -> Response {
+    let words = Some(form.text("words"));
+    if !form.is("give", "yes") {
+        return tag_page(&app, signed, (list, code), words, Form::default()).await;
+    }
     let cases: Vec<RecordId> = form.all("cases").iter().filter_map(|case| case.parse().ok()).collect();
-    let (desk, of, chosen, words) = (signed.desk.clone(), list.clone(), code.clone(), form.text("words"));
+    let (desk, of, chosen) = (signed.desk.clone(), list.clone(), code.clone());
     match app.run(move || desk.tag_cases(&of, &chosen, &cases)).await {
-        Ok(_) => {
-            let words: String = form_urlencoded::byte_serialize(words.as_bytes()).collect();
-            go(&format!("/lists/{list}/{code}/tag?words={words}"))
-        }
+        Ok(_) => tag_page(&app, signed, (list, code), words, Form::default()).await,
         Err(DeskError::Invalid(problems)) => {
-            tag_page(&app, signed, (list, code), Some(words), form.with_problems(problems)).await
+            tag_page(&app, signed, (list, code), words, form.with_problems(problems)).await
         }
         Err(error) => signed.refused(&error),
     }

@@ -199,6 +199,12 @@ pub struct CrossView<'a> {
 }
 
 impl FigureView {
+    /// Whether it is a number in the middle of which there is only how many things it covers: those of several offices are not added.
+    pub fn is_median_of_offices(&self) -> bool {
+        let is_median = self.definition.as_ref().is_some_and(|one| one.measure == "median");
+        is_median && self.cells.is_empty() && self.covered.is_some_and(|covered| covered > 0)
+    }
+
     /// The figure as rows and columns, where it is told apart by two columns and has few enough of the second to stand side by side.
     pub fn crossed<'a>(&'a self) -> Option<CrossView<'a>> {
         let mut rows: BTreeMap<&'a ClassView, BTreeMap<&'a ClassView, (usize, &'a CellView)>> = BTreeMap::new();
