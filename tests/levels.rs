@@ -105,6 +105,14 @@ fn a_region_adds_up_what_its_offices_told_and_the_nation_counts_nobody_twice() {
     assert_eq!((moved.twice.as_slice(), moved.told), (["Office 0".to_owned()].as_slice(), 3));
     assert_eq!(cells(figure(&moved.total, "opened"))[""], some("82"));
 
+    // What the region sends from now on is without it, and is shown before it goes.
+    let up = held(&region, |_| true).upward.unwrap();
+    assert_eq!((up.left_out.as_slice(), up.is_told), (["Office 0".to_owned()].as_slice(), false));
+    assert_eq!(cells(figure(&up.figures, "opened"))[""], some("5"));
+    region.send_sum("yearly", year(2019), up.seen).unwrap();
+    let put_right = held(&nation, |view| view.twice.is_empty());
+    assert_eq!(cells(figure(&put_right.total, "opened"))[""], some("102"), "77 + 5 + 20: once each");
+
     drop((large, small, other, region, nation));
     let Some(tools) = Walk::tools() else { return };
     let (office, mut region, mut nation) = (network.offices.swap_remove(2), regions.remove(0), network.collector);

@@ -3037,3 +3037,4 @@ finished-last = What left was a finished table of another system. To correct it,
 figure-medians = Medians are not added: look at each office.
 problem-finished-here = { $detail }: this figure can only be counted by Casemesh. Leave its lines empty.
 problem-finished-lacks = The file says nothing of { $detail }. Figures of people leave together: fill in its lines, with 0 where there is nobody.
+upward-without = These cells go, without offices that tell another collector now:

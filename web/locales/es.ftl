@@ -3038,3 +3038,4 @@ finished-last = Lo que salió fue una tabla terminada de otro sistema. Para corr
 figure-medians = Las medianas no se suman: mire cada oficina.
 problem-finished-here = { $detail }: esta cifra solo la puede contar Casemesh. Deje vacías sus líneas.
 problem-finished-lacks = El archivo no dice nada de { $detail }. Las cifras de personas salen juntas: rellene sus líneas, con 0 donde no hay nadie.
+upward-without = Van estas celdas, sin las oficinas que ahora informan a otro colector:

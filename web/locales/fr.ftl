@@ -3038,3 +3038,4 @@ finished-last = Ce qui est parti était un tableau fini d’un autre système. P
 figure-medians = Les médianes ne s’additionnent pas : regardez chaque bureau.
 problem-finished-here = { $detail } : seul Casemesh peut compter ce chiffre. Laissez ses lignes vides.
 problem-finished-lacks = Le fichier ne dit rien de { $detail }. Les chiffres de personnes partent ensemble : remplissez ses lignes, avec 0 là où il n’y a personne.
+upward-without = Ces cellules partent, sans les bureaux qui disent maintenant à un autre collecteur :

@@ -3038,3 +3038,4 @@ finished-last = Kilichotoka kilikuwa jedwali lililokamilika la mfumo mwingine. K
 figure-medians = Wastani wa kati haujumlishwi: angalia kila ofisi.
 problem-finished-here = { $detail }: takwimu hii inaweza kuhesabiwa na Casemesh tu. Acha mistari yake wazi.
 problem-finished-lacks = Faili halisemi chochote kuhusu { $detail }. Takwimu za watu hutoka pamoja: jaza mistari yake, na 0 pasipo na mtu.
+upward-without = Visanduku hivi ndivyo vinavyokwenda, bila ofisi zinazomwambia mkusanyaji mwingine sasa:

@@ -1,8 +1,9 @@
 //! What a collector tells the one above it: the sum of the tables that it holds, after somebody saw it.
 
 use super::collected::Held;
+use super::figures::FigureView;
 use super::outward::Outward;
-use super::tables::{TABLE_BYTES_MAX, seen};
+use super::tables::{TABLE_BYTES_MAX, seen, views};
 use super::{Desk, DeskError, FieldProblem, Office};
 use crate::indicators::Agreed;
 use crate::policy::Ask;
@@ -32,6 +33,10 @@ pub struct UpwardView {
     pub is_told: bool,
     /// Whether the period is over, so that it may go.
     pub is_over: bool,
+    /// Offices that told this collector and tell another one now: what goes up is without them.
+    pub left_out: Vec<String>,
+    /// What goes up, where that is not the total as it stands: without those offices.
+    pub figures: Vec<FigureView>,
     /// What names exactly this sum: who sends it says what they saw.
     pub seen: String,
 }
@@ -164,7 +169,19 @@ impl Desk {
         let agreed = self.agreed(agreement).ok()?;
         let sum = self.office.sum_of_tables(&agreed, period)?;
         let last = self.office.last_sum(agreement, period);
+        let Origin::Sum { offices, .. } = &sum.origin else { return None };
+        let told = Held::of(&self.office.index.read(), agreement, period, |_| true).offices();
+        let directory = self.office.around.directory();
+        let called = |office: &OfficeId| {
+            let member = directory.as_deref().and_then(|directory| directory.member(office));
+            member.map(|member| member.record.name.to_string())
+        };
+        let is_left_out = |office: &&OfficeId| offices.as_slice().binary_search(office).is_err();
+        let left_out: Vec<String> = told.iter().filter(is_left_out).filter_map(called).collect();
+        let figures = if left_out.is_empty() { Vec::new() } else { views(&sum.figures, Some(&agreed.agreement)) };
         Some(UpwardView {
+            left_out,
+            figures,
             to: name,
             is_told: last.as_ref().is_some_and(|last| sum.is(last, to)),
             last: last.map(|last| (last.table.release, last.table.made)),
