@@ -23,8 +23,7 @@ const FOUND_MAX: usize = 100;
 /// So much of a text is shown.
 const SHOWN_LETTERS: usize = 240;
 /// Lists that tell of a person: no case gets a code of one in passing.
-const OF_PERSONS: &[&str] =
-    &["sex", "gender", "age_band", "nationality", "citizenship", "language", "identity", "risk_level"];
+const OF_PERSONS: &[&str] = &["sex", "gender", "age_band", "nationality", "citizenship", "language", "identity"];
 
 /// Whether a case can have a code of a list: what it is about, or a fact of a list that an office or a network made. Other lists are answers
 /// to questions of their own.

@@ -30,14 +30,20 @@ pub(super) fn blank(agreement: &Agreement, words: &Vocabulary, language: &str) -
         let (first, second) = (classes(0), classes(1));
         let cells = first.iter().flat_map(|class| second.iter().map(move |second| (class, second)));
         let cells = cells.map(|(class, second)| line(one, class, second));
-        // What only this program can count has no lines.
-        if one.by.iter().any(|by| classes_of(one, by).is_none()) {
+        if !is_for_others(one) {
             return Vec::new();
         }
         let needed = COUNTS.iter().filter(|count| **count != COUNTS[0] || !is_counted(one));
         cells.chain(needed.map(|count| line(one, count, ""))).collect()
     };
     (HEAD.map(str::to_owned).to_vec(), agreement.indicators.iter().flat_map(of).collect())
+}
+
+/// Whether another system can count a figure: its classes are such as it can have, and whether one payment is nearly all of a sum need not be
+/// known.
+fn is_for_others(indicator: &Indicator) -> bool {
+    let has_classes = indicator.by.iter().all(|by| classes_of(indicator, by).is_some());
+    has_classes && (!indicator.is_protected() || indicator.measure == Measure::Count)
 }
 
 /// Whether what a figure covers follows from its cells.
@@ -206,8 +212,9 @@ pub(super) fn read(agreement: &Agreement, words: &Vocabulary, bytes: &[u8]) -> R
         }
     }
     // One that is left out of two tables would tell of whoever came between them.
-    let lacking =
-        agreement.indicators.iter().enumerate().find(|(at, one)| one.is_protected() && !typed.contains_key(at));
+    let is_lacking =
+        |(at, one): &(usize, &Indicator)| one.is_protected() && is_for_others(one) && !typed.contains_key(at);
+    let lacking = agreement.indicators.iter().enumerate().find(is_lacking);
     if let Some((_, one)) = lacking.filter(|_| !typed.is_empty()) {
         problems.push(wrong("finished-lacks", one.id.clone()));
     }
@@ -242,7 +249,7 @@ impl Typed {
                 Some(_) => Err(("finished-twice", class.to_owned())),
             };
         }
-        if indicator.by.iter().any(|by| classes_of(indicator, by).is_none()) {
+        if !is_for_others(indicator) {
             return Err(("finished-here", indicator.id.clone()));
         }
         let typed = [class, second];
@@ -273,10 +280,6 @@ impl Typed {
 
     /// The figure that the lines are of.
     fn outcome(self, indicator: &Indicator) -> Result<Outcome, &'static str> {
-        // Whether one payment is nearly all of a sum is not known of a finished one.
-        if indicator.is_protected() && !matches!(indicator.measure, Measure::Count) {
-            return Err("finished-here");
-        }
         let count = |name| self.counts.get(name).copied();
         let missing = count(COUNTS[1]).unwrap_or_default();
         let cells = self.cells.values().map(|cell| cell.of).fold(0, u64::saturating_add);

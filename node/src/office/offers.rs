@@ -117,6 +117,13 @@ impl Desk {
         all
     }
 
+    /// Whether that collector tells this office its own sums.
+    fn is_ring(&self, upper: &OfficeId) -> bool {
+        let directory = self.office.around.directory();
+        let levels = directory.map(|directory| Levels::of(directory.members())).unwrap_or_default();
+        levels.is_ring(&self.office.keys.office, upper)
+    }
+
     /// Whether somebody should confirm what the office offers.
     pub fn should_confirm_offers(&self) -> bool {
         let (today, own) = (self.today(), self.own_entry());
@@ -154,8 +161,10 @@ impl Desk {
         let reports_to = match input.reports_to.as_deref() {
             None => own.reports_to,
             Some("") => None,
-            // What it said before stays, also where that one collects no more.
-            Some(typed) if own.reports_to.is_some_and(|known| known.to_string() == typed) => own.reports_to,
+            // What it said before stays, also where that one collects no more; but not in a ring.
+            Some(typed) if own.reports_to.is_some_and(|known| known.to_string() == typed && !self.is_ring(&known)) => {
+                own.reports_to
+            }
             Some(typed) => {
                 let upper = self.collectors_to_tell().into_iter().find(|(office, _)| office.to_string() == typed);
                 if upper.is_none() {
