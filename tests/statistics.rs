@@ -750,7 +750,7 @@ from = "2999-01-01"
     let wrong = network.file("wrong.toml");
     std::fs::write(&wrong, text.replace("grant_deduction", "social_grant")).unwrap();
     let refused = casemesh(&["stats", "check", &wrong], "");
-    assert!(refused.code != 0 && refused.error.contains("social_grant: the list"), "{}", refused.error);
+    assert!(refused.code != 0 && refused.error.contains("line 4: social_grant: the list"), "{}", refused.error);
     network.agree(text);
     network.tell();
     let offered = |desk: &Desk, list: &str| -> Vec<String> {

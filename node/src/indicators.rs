@@ -1,6 +1,6 @@
 //! Indicator sets as files: those that this program brings, what an office writes beside them, and what a network agreed on.
 
-use casemesh_protocol::indicators::{INDICATORS_MAX, Indicator};
+use casemesh_protocol::indicators::{INDICATORS_MAX, Indicator, is_name};
 use casemesh_protocol::limits::CODE_BYTES_MAX;
 use casemesh_protocol::statistics::{AGREEMENTS_MAX, Agreement, AgreementText, Rhythm, Terms, Word};
 use casemesh_protocol::terms::Line;
@@ -44,20 +44,24 @@ pub struct AgreedCode {
     /// From which day on it is offered; from now on where it does not say.
     #[serde(default)]
     pub from: Option<Day>,
+    /// The line of the text in which it stands.
+    #[serde(skip)]
+    pub line: usize,
 }
 
 impl AgreedCode {
+    /// What is wrong with it, with its line.
+    fn wrong(&self, why: &str) -> String {
+        format!("line {}: {}: {why}", self.line, self.code)
+    }
+
     /// Whether another is the same code of the same list.
     fn is(&self, other: &Self) -> bool {
         self.list == other.list && self.code == other.code
     }
 
     fn check(&self) -> Result<(), String> {
-        let is_name = |text: &str| {
-            (1..=CODE_BYTES_MAX).contains(&text.len())
-                && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        };
-        if !is_name(&self.list) || !is_name(&self.code) {
+        if [&self.list, &self.code].iter().any(|text| !is_name(text) || text.len() > CODE_BYTES_MAX) {
             return Err("list and code may hold lower case letters, digits and _ alone, at most 64".into());
         }
         if self.code.starts_with(crate::vocabulary::OWN) {
@@ -107,20 +111,22 @@ pub fn read(text: &str) -> Result<Set, String> {
             return Err(wrong("another indicator of the set has this id".into()));
         }
     }
+    let at_line = |code: Spanned<AgreedCode>| {
+        let line = line_of(text, code.span().start);
+        AgreedCode { line, ..code.into_inner() }
+    };
+    let codes: Vec<AgreedCode> = file.code.into_iter().map(at_line).collect();
     let mut words = BTreeSet::new();
-    for code in &file.code {
-        let one = code.get_ref();
-        let wrong = |why: String| format!("line {}: {}: {why}", line_of(text, code.span().start), one.code);
-        one.check().map_err(wrong)?;
+    for one in &codes {
+        one.check().map_err(|why| one.wrong(&why))?;
         if !words.insert((&one.list, &one.code)) {
-            return Err(wrong("the list has it twice here".into()));
+            return Err(one.wrong("the list has it twice here"));
         }
     }
-    if file.indicator.is_empty() && file.code.is_empty() {
+    if file.indicator.is_empty() && codes.is_empty() {
         return Err("it says nothing: no [[indicator]] and no [[code]]".into());
     }
     let indicators = file.indicator.into_iter().map(Spanned::into_inner).collect();
-    let codes = file.code.into_iter().map(Spanned::into_inner).collect();
     Ok(Set { id: file.id, version: file.version, indicators, codes, terms: file.terms })
 }
 
@@ -140,7 +146,7 @@ pub fn read_new(text: &str) -> Result<(Agreement, Vec<AgreedCode>), String> {
     let (agreement, codes) = read_agreed(text)?;
     // A later version of this program may have a code that was agreed on before.
     match codes.iter().find(|one| crate::codes::code(&one.list, &one.code).is_some()) {
-        Some(one) => Err(format!("{}: the list {} of this program has it already", one.code, one.list)),
+        Some(one) => Err(one.wrong(&format!("the list {} of this program has it already", one.list))),
         None => Ok((agreement, codes)),
     }
 }
@@ -245,9 +251,9 @@ pub fn changed(before: &[Agreed], new: &[AgreementText], ended: &[String]) -> Re
                 agreement.id, older.agreement.version
             ));
         }
-        let taken = all.iter().flat_map(|known| &known.codes).find(|known| codes.iter().any(|one| one.is(known)));
-        if let Some(taken) = taken {
-            return Err(format!("{}: another agreement has the code already", taken.code));
+        let is_taken = |one: &&AgreedCode| all.iter().flat_map(|known| &known.codes).any(|known| known.is(one));
+        if let Some(taken) = codes.iter().find(is_taken) {
+            return Err(taken.wrong("another agreement has the code already"));
         }
         all.push(Agreed { agreement, codes, text: text.clone() });
     }

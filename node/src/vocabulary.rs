@@ -188,7 +188,7 @@ impl Vocabulary {
 
 /// The codes of the network on a day: those that its agreements name, each once, and those that they named once. Only where all agreements
 /// are known (`is_whole`) is what none names any more not offered.
-pub(crate) fn taken_up(known: &[NetworkCode], agreed: &[AgreedCode], is_whole: bool, today: Day) -> Vec<NetworkCode> {
+pub(crate) fn adopted(known: &[NetworkCode], agreed: &[AgreedCode], is_whole: bool, today: Day) -> Vec<NetworkCode> {
     let mut all: Vec<NetworkCode> = known.to_vec();
     let is_it = |one: &AgreedCode, other: &NetworkCode| one.list == other.list && one.code == other.code;
     for other in all.iter_mut().filter(|_| is_whole) {
@@ -301,15 +301,16 @@ mod tests {
             code: code.into(),
             label: BTreeMap::from([("en".into(), code.to_uppercase()), ("fr".into(), "mot".into())]),
             from: from.map(day),
+            line: 0,
         };
         let agreed = [one("airtime", Some("2026-12-01")), one("loans", None)];
-        let before = taken_up(&[], &agreed, true, day("2026-11-30"));
+        let before = adopted(&[], &agreed, true, day("2026-11-30"));
         assert_eq!(before.iter().map(|one| one.offered).collect::<Vec<_>>(), [false, true]);
-        let then = taken_up(&before, &agreed, true, day("2026-12-01"));
+        let then = adopted(&before, &agreed, true, day("2026-12-01"));
         assert!(then[0].offered && then.len() == 2);
         // A text that is missing takes nothing away; the same code in two texts is one.
-        assert_eq!(taken_up(&then, &[one("loans", None), one("loans", None)], false, day("2027-01-01")), then);
-        let ended = taken_up(&then, &agreed[..1], true, day("2027-01-01"));
+        assert_eq!(adopted(&then, &[one("loans", None), one("loans", None)], false, day("2027-01-01")), then);
+        let ended = adopted(&then, &agreed[..1], true, day("2027-01-01"));
         assert_eq!(
             ended.iter().map(|one| one.offered).collect::<Vec<_>>(),
             [true, false],

@@ -163,6 +163,19 @@ pub struct By {
     pub codes: Vec<String>,
 }
 
+impl By {
+    /// Its classes of numbers: from where, until before where; the last without an end.
+    pub fn groups(&self) -> impl Iterator<Item = (i64, Option<i64>)> {
+        let next = self.from.iter().skip(1).copied().map(Some).chain([None]);
+        self.from.iter().copied().zip(next)
+    }
+}
+
+/// Whether a text can be the name of an indicator, a list or a code: lower case letters, digits and `_`.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 /// When a row belongs to a period.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -289,9 +302,6 @@ impl Indicator {
     /// # Errors
     /// What to change, in words.
     pub fn check(&self) -> Result<(), String> {
-        let is_name = |text: &str| {
-            !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        };
         if !is_name(&self.id) {
             return Err(format!("the id {:?} may hold lower case letters, digits and _ alone", self.id));
         }

@@ -164,8 +164,7 @@ fn classes(indicator: &Indicator) -> Vec<Vec<Class>> {
         let list = list_of(indicator.source.0, &by.column);
         let codes = by.codes.iter().map(String::as_str).chain((!by.codes.is_empty()).then_some(OTHERS));
         let codes = codes.filter_map(|code| Code::new(list, 0, code, code).ok()).map(Class::Code);
-        let next = by.from.iter().skip(1).copied().map(Some).chain([None]);
-        codes.chain(by.from.iter().zip(next).map(|(from, next)| Class::From(*from, next))).collect()
+        codes.chain(by.groups().map(|(from, next)| Class::From(from, next))).collect()
     };
     let begin = vec![Vec::new()];
     indicator.by.iter().map(of_column).fold(begin, |all, column| {

@@ -8,7 +8,7 @@ use crate::indicators::{self, AgreedCode};
 use crate::policy::Ask;
 use crate::records::{Case, NetworkCode, NetworkCodes};
 use crate::vault::Record;
-use crate::vocabulary::taken_up;
+use crate::vocabulary;
 use casemesh_crypto::hash::Digest;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::statistics::agreement_hash;
@@ -73,11 +73,11 @@ impl Office {
         let codes: Vec<AgreedCode> = agreed.into_iter().flat_map(|agreed| agreed.codes).collect();
         let known = self.vault.list::<NetworkCodes>(NetworkCodes::TOP)?.pop();
         let before: &[NetworkCode] = known.as_ref().map_or(&[], |known| known.record.codes.as_slice());
-        if taken_up(before, &codes, is_whole, today) != before {
+        if vocabulary::adopted(before, &codes, is_whole, today) != before {
             self.vault.write(None, "adopt_codes", move |tx| {
                 let known = tx.list::<NetworkCodes>(NetworkCodes::TOP)?.pop();
                 let before = known.as_ref().map_or(&[][..], |known| known.record.codes.as_slice());
-                let codes = taken_up(before, &codes, is_whole, today);
+                let codes = vocabulary::adopted(before, &codes, is_whole, today);
                 match known {
                     Some(known) => tx.update(&NetworkCodes { id: known.record.id, codes }, known.revision)?,
                     None => tx.insert(&NetworkCodes { id: tx.fresh_id(), codes })?,

@@ -4,6 +4,8 @@ mod cases;
 mod referrals;
 mod work;
 
+pub(super) use referrals::ANSWERS;
+
 use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
 use crate::policy::Actor;
 use crate::records::{RegisterLine, Request, Tier};

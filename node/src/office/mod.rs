@@ -25,8 +25,8 @@ mod erasure;
 mod exchange;
 mod family;
 mod figures;
+mod finished;
 mod grants;
-mod handed;
 mod handing;
 mod history;
 mod holding;
@@ -84,8 +84,8 @@ pub use figures::{
     CellView, ClassView, CrossRow, CrossView, DefinitionView, FactView, FigureView, FiguresView, LineView, ReportView,
     Scope, TrendView,
 };
+pub use finished::FINISHED_BYTES_MAX;
 pub use grants::GrantInput;
-pub use handed::FINISHED_BYTES_MAX;
 pub use history::{FieldChange, HistoryOf, HistoryView, VersionView};
 pub use import::{
     ColumnReport, FILE_BYTES_MAX, ImportError, ImportReport, ImportView, Mapping, Reading, RowProblem, Undone,

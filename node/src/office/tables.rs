@@ -4,7 +4,7 @@ use super::columns::{AllColumns, Sight, Wanted};
 use super::figures::FigureView;
 use super::outward::Outward;
 use super::tally::sum_of;
-use super::{Desk, DeskError, FieldProblem, Office, handed};
+use super::{Desk, DeskError, FieldProblem, Office, finished};
 use crate::indicators::{self, Agreed};
 use crate::policy::Ask;
 use crate::records::{AgreementChoice, Answering, Release};
@@ -512,7 +512,7 @@ impl Desk {
     ) -> Result<(Vec<String>, Vec<Vec<String>>), DeskError> {
         self.allow(Ask::ApproveTable)?;
         let agreed = self.agreed(agreement)?;
-        Ok(handed::blank(&agreed.agreement, &self.office.index.read().vocabulary, language))
+        Ok(finished::blank(&agreed.agreement, &self.office.index.read().vocabulary, language))
     }
 
     /// The figures of a period from this office's records.
@@ -526,7 +526,7 @@ impl Desk {
         if agreed.agreement.terms.way != Way::Plain {
             return Err(DeskError::Invalid(vec![FieldProblem::new("table", "finished-plain")]));
         }
-        let figures = handed::read(&agreed.agreement, &self.office.index.read().vocabulary, text);
+        let figures = finished::read(&agreed.agreement, &self.office.index.read().vocabulary, text);
         let figures = figures.map_err(DeskError::Invalid)?;
         Ok(Prepared { figures, row: None, origin: Some(Origin::HandedIn), approved: None })
     }

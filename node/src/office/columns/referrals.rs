@@ -11,7 +11,11 @@ use casemesh_protocol::terms::Code;
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::URGENCIES;
 
-/// What the office that was asked said to it: the word of the list `referral_answer`.
+/// What the office that was asked can have said to a referral: the words of the list `referral_answer`.
+pub(in crate::office) const ANSWERS: [&str; 7] =
+    ["silent", "acknowledged", "waitlisted", "accepted", "declined", "rerouted", "withdrawn"];
+
+/// What the office that was asked said to it: one of [`ANSWERS`].
 fn answer(thread: &Thread) -> &'static str {
     // A decision outweighs a waiting list, and that outweighs having seen it; of two decisions the later one holds.
     let mut said = (0u8, "silent");

@@ -2,7 +2,7 @@
 //! figures and classes, go through the same withholding, and are marked as not computed here.
 
 use super::FieldProblem;
-use super::columns::as_all_call_it;
+use super::columns::{ANSWERS, as_all_call_it};
 use crate::records::{CaseState, IdentityLevel, PaymentKind};
 use crate::vocabulary::Vocabulary;
 use casemesh_protocol::indicators::{By, Cell, Class, FACT, Indicator, Measure, Outcome, SEVERAL, Source};
@@ -30,13 +30,13 @@ pub(super) fn blank(agreement: &Agreement, words: &Vocabulary, language: &str) -
         let (first, second) = (classes(0), classes(1));
         let cells = first.iter().flat_map(|class| second.iter().map(move |second| (class, second)));
         let cells = cells.map(|(class, second)| line(one, class, second));
-        if !is_for_others(one) {
-            return Vec::new();
-        }
         let needed = COUNTS.iter().filter(|count| **count != COUNTS[0] || !is_counted(one));
         cells.chain(needed.map(|count| line(one, count, ""))).collect()
     };
-    (HEAD.map(str::to_owned).to_vec(), agreement.indicators.iter().flat_map(of).collect())
+    (
+        HEAD.map(str::to_owned).to_vec(),
+        agreement.indicators.iter().filter(|one| is_for_others(one)).flat_map(of).collect(),
+    )
 }
 
 /// Whether another system can count a figure: its classes are such as it can have, and whether one payment is nearly all of a sum need not be
@@ -52,95 +52,81 @@ fn is_counted(indicator: &Indicator) -> bool {
 }
 
 /// What the classes of a column are, as this program tells them of its own records.
-enum Classes {
+enum Classes<'a> {
     /// Groups of numbers.
     Numbers,
     /// Codes of a list.
-    List(&'static str),
-    /// Codes of a list of facts, by its name.
-    Facts(String),
-    /// Words of this program.
+    List(&'a str),
+    /// Words of this program, and the list that they are of.
     Words(&'static str, Vec<&'static str>),
     /// Currencies.
     Currency,
 }
 
+impl Classes<'_> {
+    fn words<W: Copy>(list: &'static str, all: &[W], word: impl Fn(W) -> &'static str) -> Self {
+        Self::Words(list, all.iter().copied().map(word).collect())
+    }
+}
+
 /// The classes of a column; none where only this program's own records have them (who was asked, why not, what somebody answered).
-fn classes_of(indicator: &Indicator, by: &By) -> Option<Classes> {
+fn classes_of<'a>(indicator: &Indicator, by: &'a By) -> Option<Classes<'a>> {
     if !by.from.is_empty() {
         return Some(Classes::Numbers);
     }
-    let words = |list, all: &[&'static str]| Some(Classes::Words(list, all.to_vec()));
-    let source = indicator.source.0;
     if indicator.currency_column().as_ref() == Some(&by.column) {
         return Some(Classes::Currency);
     }
     if let Some(list) = by.column.strip_prefix(FACT) {
-        return Some(Classes::Facts(list.to_owned()));
+        return Some(Classes::List(list));
     }
-    match (source, by.column.as_str()) {
-        (Source::Cases | Source::Entries | Source::Payments, "case_type") => Some(Classes::List("case_type")),
-        (Source::Cases, "state") => {
-            words("case_state", &CaseState::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>())
-        }
-        (Source::Referrals, "service") => Some(Classes::List("service_type")),
-        (Source::Referrals, "answer") => words(
-            "referral_answer",
-            &["silent", "acknowledged", "waitlisted", "accepted", "declined", "rerouted", "withdrawn"],
-        ),
-        (Source::Payments, "kind") => {
-            words("payment", &PaymentKind::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>())
-        }
-        (Source::Entries, "kind") => Some(Classes::List("action_kind")),
-        (Source::People, column) | (Source::Cases | Source::Entries, column) => {
+    Some(match (indicator.source.0, by.column.as_str()) {
+        (Source::Cases | Source::Entries | Source::Payments, "case_type") => Classes::List("case_type"),
+        (Source::Cases, "state") => Classes::words("case_state", CaseState::ALL, CaseState::as_str),
+        (Source::Referrals, "service") => Classes::List("service_type"),
+        (Source::Referrals, "answer") => Classes::Words("referral_answer", ANSWERS.to_vec()),
+        (Source::Payments, "kind") => Classes::words("payment", PaymentKind::ALL, PaymentKind::as_str),
+        (Source::Entries, "kind") => Classes::List("action_kind"),
+        (Source::People | Source::Cases | Source::Entries, column) => {
             match column.strip_prefix("client_").unwrap_or(column) {
-                "sex" => Some(Classes::List("sex")),
-                "age_band" => Some(Classes::List("age_band")),
-                "nationality" => Some(Classes::List("nationality")),
-                "identity" => words("identity", &IdentityLevel::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>()),
-                _ => None,
+                "identity" => Classes::words("identity", IdentityLevel::ALL, IdentityLevel::as_str),
+                "sex" => Classes::List("sex"),
+                "age_band" => Classes::List("age_band"),
+                "nationality" => Classes::List("nationality"),
+                _ => return None,
             }
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 /// The classes of a column that are known, as they are written; one empty one where nobody knows them before.
 fn known(indicator: &Indicator, by: &By, words: &Vocabulary) -> Vec<String> {
-    if !by.from.is_empty() {
-        let next = by.from.iter().skip(1).copied().map(Some).chain([None]);
-        return by.from.iter().zip(next).map(|(from, next)| number_class(*from, next)).collect();
-    }
     // Codes of an office's own are counted as the network's.
-    let shared =
-        |list: &str| words.terms(list).filter(|term| term.offered && !term.own).map(|term| term.code).collect();
-    let codes: Vec<String> = match classes_of(indicator, by) {
-        Some(Classes::List(list)) => shared(list),
-        Some(Classes::Facts(list)) => shared(&list),
+    let shared = |list| words.terms(list).filter(|term| term.offered && !term.own).map(|term| term.code);
+    let all: Vec<String> = match classes_of(indicator, by) {
+        Some(Classes::Numbers) => by.groups().map(number_class).collect(),
+        Some(Classes::List(list)) => shared(list).collect(),
         Some(Classes::Words(_, words)) => words.into_iter().map(str::to_owned).collect(),
-        Some(Classes::Currency | Classes::Numbers) | None => Vec::new(),
+        Some(Classes::Currency) | None => Vec::new(),
     };
-    if codes.is_empty() { vec![String::new()] } else { codes }
+    if all.is_empty() { vec![String::new()] } else { all }
 }
 
-fn number_class(from: i64, next: Option<i64>) -> String {
+fn number_class((from, next): (i64, Option<i64>)) -> String {
     next.map_or_else(|| format!("{from}+"), |next| format!("{from}-{}", next - 1))
 }
 
 /// A class as it was typed: a code or its label, or a group of numbers.
 fn class_of(indicator: &Indicator, by: &By, words: &Vocabulary, typed: &str) -> Option<Class> {
-    if !by.from.is_empty() {
-        let next = by.from.iter().skip(1).copied().map(Some).chain([None]);
-        let mut classes = by.from.iter().copied().zip(next);
-        let found = classes.find(|(from, next)| number_class(*from, *next) == typed)?;
-        return Some(Class::From(found.0, found.1));
-    }
     let code = match classes_of(indicator, by)? {
-        Classes::Numbers => None,
+        Classes::Numbers => {
+            let (from, next) = by.groups().find(|group| number_class(*group) == typed)?;
+            return Some(Class::From(from, next));
+        }
         Classes::Currency => word_code("currency", &typed.parse::<Currency>().ok()?.to_string()),
-        Classes::Words(list, known) => known.contains(&typed).then(|| word_code(list, typed)).flatten(),
+        Classes::Words(list, known) => word_code(list, typed).filter(|_| known.contains(&typed)),
         Classes::List(list) => of_list(words, list, typed),
-        Classes::Facts(list) => of_list(words, &list, typed),
     };
     code.map(Class::Code)
 }
@@ -241,6 +227,9 @@ impl Typed {
         words: &Vocabulary,
         [class, second, value, of]: [&str; 4],
     ) -> Result<(), (&'static str, String)> {
+        if !is_for_others(indicator) {
+            return Err(("finished-here", indicator.id.clone()));
+        }
         let number = |text: &str| crate::names::ascii_digits(text).parse::<u64>().ok();
         if let Some(count) = COUNTS.into_iter().find(|count| *count == class) {
             let value = number(value).ok_or(("finished-number", value.to_owned()))?;
@@ -248,9 +237,6 @@ impl Typed {
                 None => Ok(()),
                 Some(_) => Err(("finished-twice", class.to_owned())),
             };
-        }
-        if !is_for_others(indicator) {
-            return Err(("finished-here", indicator.id.clone()));
         }
         let typed = [class, second];
         let mut classes = Vec::new();
@@ -395,6 +381,7 @@ by = [{ column = "days_open", from = [0, 30, 90] }]
         // People are told in every table or in none.
         assert_eq!(keys(&format!("{head}\nopened,land,3\n")), [owned("finished-lacks", "people")]);
         // What somebody typed is no class, and neither is a currency that is none.
+        assert_eq!(one(&format!("{head}\nreasons,missing,3\n")).0, "finished-here", "whatever is said of it");
         assert_eq!(one(&format!("{head}\nreasons,Thandi did not come,3\n")), owned("finished-here", "2 (reasons)"));
         assert_eq!(one(&format!("{head}\nmoney,rand,3\n")).0, "finished-class");
         assert_eq!(one(&format!("{head}\npeople,somebody,30\n")).0, "finished-class");
