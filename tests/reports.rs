@@ -6,7 +6,7 @@ use crate::referring::{client, consent, refer, started_offices};
 use crate::samples::seal;
 use casemesh_node::office::{
     ActionInput, CaseInput, Desk, DeskError, FigureView, GrantInput, PaymentInput, RegisterInput, ReportLineInput,
-    SavedReportInput, Scope,
+    SavedReportInput, Scope, TaskInput,
 };
 use casemesh_protocol::indicators::Topic;
 use casemesh_protocol::time::Period;
@@ -360,4 +360,55 @@ fn visits_and_requests_of_hidden_cases_are_not_counted() {
     let goal = desk.add_action(case, &filled("goal", &[("need", "A room")])).unwrap();
     desk.ask_approval(case, goal).unwrap();
     assert_eq!((asked(&desk), asked(&mate)), (before.0 + 1, before.1));
+}
+
+/// Rows of figures are kept from one look to the next: after each kind of change they say what a node that just started says.
+#[test]
+fn rows_that_are_kept_say_what_fresh_ones_say() {
+    let (runtime, mut advice, _shelter) = busy();
+    let _guard = runtime.enter();
+    let (_, case) = client(&advice.desk("worker"));
+    let (person, over) = client(&advice.desk("worker"));
+    type Change<'a> = &'a dyn Fn(&Desk);
+    let steps: [(&str, Change<'_>); 8] = [
+        ("a line of the register", &|desk| {
+            desk.add_line(RegisterInput { note: "x".into(), ..RegisterInput::default() }).unwrap();
+        }),
+        ("an entry", &|desk| {
+            desk.add_action(case, &filled("risk", &[("risk_level", "high"), ("judgement_reason", "x")])).unwrap();
+        }),
+        ("a payment", &|desk| {
+            let (kind, amount, currency) = ("recovered".into(), "75".into(), "ZAR".into());
+            let paid = desk.today().to_string();
+            desk.add_payment(case, PaymentInput { kind, amount, currency, paid, ..PaymentInput::default() }).unwrap();
+        }),
+        ("a task", &|desk| {
+            let (title, due) = ("Call".into(), desk.today().to_string());
+            desk.add_task(case, &TaskInput { title, due, ..TaskInput::default() }).unwrap();
+        }),
+        ("what a case is about", &|desk| {
+            desk.tag_cases("case_type", "debt", &[case]).unwrap();
+        }),
+        ("a closed case", &|desk| desk.close_case(over, &resolved()).unwrap()),
+        ("a new person with a case", &|desk| {
+            client(desk);
+        }),
+        ("an erased person", &|desk| {
+            desk.erase_person(person, "She asks for it").unwrap();
+        }),
+    ];
+    let figures = |desk: &Desk| desk.report(this_year(desk), ALL).unwrap().figures;
+    for (what, change) in steps {
+        let kept = {
+            let desk = advice.desk("worker");
+            let before = figures(&desk);
+            change(&desk);
+            let after = figures(&desk);
+            assert_ne!(before, after, "{what} is counted");
+            after
+        };
+        advice.stop();
+        advice.start();
+        assert_eq!(kept, figures(&advice.desk("worker")), "{what}");
+    }
 }
