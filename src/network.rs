@@ -477,12 +477,14 @@ fn agreement_text(file: &Path) -> Result<AgreementText> {
 
 /// Reads an agreement before anybody signs it.
 pub(crate) fn check_agreement(file: &Path) -> Result<()> {
-    say_agreement(agreement_text(file)?.as_str())
+    let text = agreement_text(file)?;
+    indicators::read_new(text.as_str()).map_err(NodeError::Input)?;
+    say_agreement(text.as_str())
 }
 
 /// What an agreement asks, and what of it is withheld where numbers are small.
 fn say_agreement(text: &str) -> Result<()> {
-    let (agreement, codes) = indicators::read_new(text).map_err(NodeError::Input)?;
+    let (agreement, codes) = indicators::read_agreed(text).map_err(NodeError::Input)?;
     for code in &codes {
         let label = code.label.get("en").map_or("", String::as_str);
         let from = code.from.map(|from| format!(", from {from}")).unwrap_or_default();

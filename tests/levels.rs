@@ -9,10 +9,10 @@ use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::OfficeId;
 use std::path::PathBuf;
 
-/// Says whom an office tells its figures.
+/// Says whom an office tells its figures, and which area it serves.
 #[track_caller]
-fn tells(desk: &Desk, collector: Option<OfficeId>) {
-    desk.change_entry(&reports_to(collector)).unwrap();
+fn tells(desk: &Desk, collector: Option<OfficeId>, area: &str) {
+    desk.change_entry(&EntryInput { area: area.into(), ..reports_to(collector) }).unwrap();
 }
 
 fn reports_to(collector: Option<OfficeId>) -> EntryInput {
@@ -44,12 +44,12 @@ fn a_region_adds_up_what_its_offices_told_and_the_nation_counts_nobody_twice() {
     let (nation_id, region_id) = (network.collector.office, regions[0].office);
     let [large, small, other] = [0, 1, 2].map(|at| network.offices[at].desk("worker"));
     let (region, nation) = (regions[0].desk("worker"), network.collector.desk("worker"));
-    tells(&region, Some(nation_id));
+    tells(&region, Some(nation_id), "Coast");
     // Nobody can tell a collector that tells it.
     let may_tell = || nation.own_entry().unwrap().collectors.iter().any(|(office, _)| *office == region_id);
     eventually("the region's card came", || (!may_tell()).then_some(()));
     assert_eq!(problem(nation.change_entry(&reports_to(Some(region_id)))), "reports-to");
-    [&large, &small].into_iter().for_each(|desk| tells(desk, Some(region_id)));
+    [&large, &small].into_iter().for_each(|desk| tells(desk, Some(region_id), "Ugu"));
     [(&large, "Region"), (&small, "Region"), (&other, "Collector")]
         .into_iter()
         .for_each(|(desk, to)| goes_to(desk, to));
@@ -86,6 +86,9 @@ fn a_region_adds_up_what_its_offices_told_and_the_nation_counts_nobody_twice() {
 
     let all = held(&nation, |view| view.told == 3);
     assert!(all.silent.is_empty() && all.twice.is_empty() && all.upward.is_none());
+    // Who told the region of another area is not silent there.
+    let ugu = nation.collected_in("yearly", Some(year(2019)), Some("Ugu")).unwrap();
+    assert_eq!((ugu.told, ugu.silent.len()), (0, 0));
     let row = |name: &str| all.offices.iter().find(|office| office.name == name).unwrap();
     assert_eq!((all.offices.len(), all.handed_in), (2, 1));
     assert_eq!((row("Region").sum_of, row("Region").is_handed_in), (Some((2, 2)), false));
@@ -96,7 +99,7 @@ fn a_region_adds_up_what_its_offices_told_and_the_nation_counts_nobody_twice() {
     assert!(sex.is_at_least && sex.cells.iter().all(|cell| cell.is_at_least), "the small office told nothing of it");
 
     // An office that moves is not counted twice: what the region told of it stands until the region tells anew.
-    tells(&large, None);
+    tells(&large, None, "Ugu");
     goes_to(&large, "Collector");
     load(&large, &people(2019, 60, 17, 0));
     large.approve_table("yearly", year(2019), None).unwrap();
@@ -156,6 +159,9 @@ async fn walk(tools: (String, PathBuf), [office, region, nation]: [&TestNode; 3]
     walk.check("table-finished").await;
     walk.press("form[action='/tables/finished/send']").await;
     walk.shows("not computed here").await;
+    walk.go(&format!("{base}tables/show?{}", of_2019.replace("2019", "2020"))).await;
+    walk.shows("hand in the file again").await;
+    walk.check("table-finished-left").await;
     walk.close().await;
 }
 
@@ -170,8 +176,8 @@ fn a_sum_goes_up_by_itself_once_it_was_due() {
     network.tell_all(&regions);
     let (office, region) = (network.offices[0].desk("worker"), regions[0].desk("worker"));
     let nation = network.collector.desk("worker");
-    tells(&region, Some(network.collector.office));
-    tells(&office, Some(regions[0].office));
+    tells(&region, Some(network.collector.office), "Coast");
+    tells(&office, Some(regions[0].office), "Ugu");
     goes_to(&office, "Region");
     load(&office, &people(2019, 40, 17, 0));
     office.approve_table("yearly", year(2019), None).unwrap();

@@ -56,6 +56,8 @@ mod national;
 mod offers;
 /// Families, groups, and two records of one person.
 mod people;
+/// What a network agrees on, from its proposal on.
+mod proposals;
 /// What stories about referrals begin with.
 mod referring;
 /// Figures of an office's own work.

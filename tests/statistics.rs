@@ -7,13 +7,12 @@ use casemesh::serve::Served;
 use casemesh_node::indicators::SHIPPED;
 use casemesh_node::node::NewNode;
 use casemesh_node::office::{
-    ActionInput, AnsweringInput, CaseInput, CellView, ClassView, CollectedView, CommentInput, Desk, DeskError,
-    FigureView, Mapping, OfficeFigures, PersonInput, ProposalInput, TermInput,
+    AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
+    PersonInput, TermInput,
 };
 use casemesh_node::records::Answering;
 use casemesh_node::vocabulary::Vocabulary;
 use casemesh_protocol::directory::{OfficeKind, Role};
-use casemesh_protocol::proposal::Stance;
 use casemesh_protocol::time::Period;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +27,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    fn new(offices: usize) -> Self {
+    pub(crate) fn new(offices: usize) -> Self {
         let files = tempfile::tempdir().unwrap();
         let office = |at| {
             let mut new = new_node(&format!("Office {at}"), OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
@@ -81,12 +80,12 @@ impl Network {
         self.offices.iter().chain([&self.collector])
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.files.path().join(name).to_str().unwrap().to_owned()
     }
 
     #[track_caller]
-    fn does(&self, arguments: &[&str]) -> String {
+    pub(crate) fn does(&self, arguments: &[&str]) -> String {
         let ran = casemesh(arguments, "");
         assert_eq!(ran.code, 0, "{}", ran.error);
         ran.out
@@ -101,7 +100,7 @@ impl Network {
     }
 
     /// Every node learns what the network file says.
-    fn tell(&self) {
+    pub(crate) fn tell(&self) {
         let bytes = std::fs::read(self.file("the.net")).unwrap();
         for node in self.nodes() {
             node.node().join(&bytes).unwrap();
@@ -703,191 +702,4 @@ fn codes_of_an_offices_own_are_counted_under_the_networks() {
     assert!(elsewhere.offices.is_empty() && elsewhere.silent.is_empty());
     let trend = collector.collected_trend("national", "cases_by_type", None);
     assert!(trend.is_ok_and(|trend| trend.steps == [this_year] && trend.lines.len() == 2));
-}
-
-/// A new problem becomes a code of all offices: stewards sign it, each office has it from its day on, and cases of before get it by their words.
-#[test]
-fn a_code_is_taken_up_by_the_network_and_given_to_cases_of_before() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _guard = runtime.enter();
-    let mut network = Network::new(2);
-    network.start();
-    let desks: Vec<Desk> = network.offices.iter().map(|node| node.desk("worker")).collect();
-    let opened = |desk: &Desk, summary: &str| {
-        let person =
-            PersonInput { identity: "anonymous".into(), counting: "headcount".into(), ..PersonInput::default() };
-        let person = desk.register_person(person).unwrap();
-        let case = CaseInput { case_type: "social_grant".into(), summary: summary.into(), ..CaseInput::default() };
-        desk.open_case(vec![person], case).unwrap()
-    };
-    let said = opened(&desks[0], "Airtime was taken from her grant again");
-    let noted = opened(&desks[0], "Her money is less each month");
-    let entry = ActionInput {
-        kind: "note".into(),
-        text: "The slip shows deductions for airtime".into(),
-        ..ActionInput::default()
-    };
-    desks[0].add_action(noted, &entry).unwrap();
-    opened(&desks[0], "The grant was refused");
-
-    let text = r#"
-id = "deductions"
-version = 1
-[[code]]
-list = "case_type"
-code = "grant_deduction"
-label = { en = "Deduction from a social grant", fr = "Retenue sur une allocation" }
-[[code]]
-list = "deduction"
-code = "airtime"
-label = { en = "Airtime" }
-[[code]]
-list = "deduction"
-code = "funeral_policy"
-label = { en = "Funeral policy" }
-from = "2999-01-01"
-"#;
-    let wrong = network.file("wrong.toml");
-    std::fs::write(&wrong, text.replace("grant_deduction", "social_grant")).unwrap();
-    let refused = casemesh(&["stats", "check", &wrong], "");
-    assert!(refused.code != 0 && refused.error.contains("line 4: social_grant: the list"), "{}", refused.error);
-    network.agree(text);
-    network.tell();
-    let offered = |desk: &Desk, list: &str| -> Vec<String> {
-        desk.vocabulary().terms(list).filter(|term| term.offered).map(|term| term.code).collect()
-    };
-    for desk in &desks {
-        eventually("the code is there", || {
-            offered(desk, "case_type").contains(&"grant_deduction".to_owned()).then_some(())
-        });
-        assert_eq!(offered(desk, "deduction"), ["airtime"], "the other from its day on");
-        assert_eq!(desk.agreements().unwrap().0[0].id, "national", "a text of codes asks for no figures");
-    }
-
-    let find = |words: &str| desks[0].cases_to_tag("case_type", "grant_deduction", words).unwrap().0;
-    let found: Vec<_> = find("airtime").into_iter().map(|one| one.case).collect();
-    assert!(found.len() == 2 && found.contains(&said) && found.contains(&noted));
-    assert!(find("slip airtime")[0].text.starts_with("The slip shows"), "what is shown is what holds the words");
-    assert_eq!(problem(desks[0].cases_to_tag("case_type", "grant_deduction", " ")), "required");
-    assert!(
-        matches!(desks[0].cases_to_tag("sex", "female", "airtime"), Err(DeskError::NotFound)),
-        "a person is no case"
-    );
-    assert_eq!(desks[0].tag_cases("case_type", "grant_deduction", &found).unwrap(), 2);
-    assert_eq!(desks[0].tag_cases("case_type", "grant_deduction", &found).unwrap(), 0, "once");
-    assert_eq!(desks[0].tag_cases("deduction", "airtime", &[said]).unwrap(), 1);
-    assert!(find("airtime").is_empty());
-    let case = desks[0].case(said).unwrap();
-    assert_eq!(case.summary.case_type.unwrap().label, "Deduction from a social grant");
-
-    // Both offices tell the same code, and the collector knows it.
-    let case = CaseInput { case_type: "grant_deduction".into(), ..CaseInput::default() };
-    let person = PersonInput { identity: "anonymous".into(), counting: "headcount".into(), ..PersonInput::default() };
-    let person = desks[1].register_person(person).unwrap();
-    desks[1].open_case(vec![person], case).unwrap();
-    let today = desks[0].today();
-    let this_year = Period::new(year(today.year()).from, today).unwrap();
-    for desk in &desks {
-        desk.approve_table("", this_year, None).unwrap();
-    }
-    let collector = network.collector.desk("worker");
-    let total = eventually("both tables came", || {
-        Some(collector.collected("national", Some(this_year)).unwrap()).filter(|view| view.told == 2)
-    });
-    assert_eq!(cells(figure(&total.total, "cases_by_type"))["grant_deduction"], some("3"));
-    assert!(total.unknown.is_empty(), "{:?}", total.unknown);
-
-    // What the network ends is not offered any more, and cases keep it.
-    let (net, key) = (network.file("the.net"), network.file("one.key"));
-    network.does(&["join", "change", "--network", &net, "--steward", &key, "--end-agreement", "deductions"]);
-    network.tell();
-    eventually("it ends", || (!offered(&desks[0], "case_type").contains(&"grant_deduction".to_owned())).then_some(()));
-    assert!(desks[0].vocabulary().code("case_type", "grant_deduction").is_some());
-}
-
-/// A text is shown to all offices, each says what it thinks, and then stewards sign it.
-#[test]
-fn what_is_proposed_is_commented_before_it_is_signed() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _guard = runtime.enter();
-    let mut network = Network::new(2);
-    network.start();
-    let desks: Vec<Desk> = network.offices.iter().map(|node| node.desk("worker")).collect();
-    let collector = network.collector.desk("worker");
-    let text = "id = \"deductions\"\nversion = 1\n[[code]]\nlist = \"case_type\"\ncode = \"grant_deduction\"\nlabel = { en = \"Deduction from a grant\" }";
-    let proposal = |text: &str| ProposalInput {
-        text: text.into(),
-        why: "Three offices told us of it".into(),
-        until: collector.today().plus_days(10).to_string(),
-    };
-    assert!(matches!(desks[0].propose(&proposal(text)), Err(DeskError::Denied(_))), "who coordinates proposes");
-    assert_eq!(problem(collector.propose(&proposal(&text.replace("grant_deduction", "land")))), "agreement-wrong");
-    let ours = collector.propose(&proposal(text)).unwrap();
-    assert_eq!(problem(collector.propose(&proposal(text))), "proposal-known");
-
-    let came = |desk: &Desk| desk.proposals().unwrap().into_iter().next();
-    let theirs: Vec<_> = desks.iter().map(|desk| eventually("the proposal came", || came(desk))).collect();
-    assert_eq!(
-        (theirs[0].from.as_deref(), theirs[0].is_open, desks[0].proposals_waiting()),
-        (Some("Collector"), true, 1)
-    );
-    assert_eq!(theirs[0].codes[0].1["en"], "Deduction from a grant");
-    let says = |stance: &str, said: &str| CommentInput { stance: stance.into(), said: said.into() };
-    assert_eq!(problem(desks[0].comment(theirs[0].id, &says("change", ""))), "required", "a change is said in words");
-    desks[0].comment(theirs[0].id, &says("change", "Loans as well")).unwrap();
-    desks[1].comment(theirs[1].id, &says("against", "Not now")).unwrap();
-    // The last word counts.
-    desks[1].comment(theirs[1].id, &says("agree", "")).unwrap();
-    assert_eq!(desks[0].proposals_waiting(), 0);
-    let view = eventually("both offices said it", || {
-        Some(collector.proposal(ours).unwrap())
-            .filter(|view| view.comments.len() == 2 && view.count(Stance::Agree) == 1)
-    });
-    assert_eq!((view.asked, view.count(Stance::Change), view.count(Stance::Against)), (Some(2), 1, 0));
-    assert_eq!((view.comments[0].office.as_str(), view.comments[0].said.as_str()), ("Office 0", "Loans as well"));
-    assert!(
-        !view.is_signed && desks[0].vocabulary().code("case_type", "grant_deduction").is_none(),
-        "nothing holds yet"
-    );
-
-    network.agree(&view.text);
-    network.tell();
-    eventually("it is signed", || collector.proposal(ours).unwrap().is_signed.then_some(()));
-    let signed = desks[0].proposal(theirs[0].id).unwrap();
-    assert!(signed.is_signed && !signed.is_open);
-
-    drop((desks, collector));
-    let Some(tools) = Walk::tools() else { return };
-    network.collector.stop();
-    network.offices[0].stop();
-    runtime.block_on(async {
-        let walk = Walk::open(tools).await;
-        let served = Served::start(network.collector.to_serve()).await.unwrap();
-        let base = format!("http://{}/", served.address);
-        walk.sign_in(&base, "worker").await;
-        walk.go(&format!("{base}proposals/{ours}")).await;
-        walk.shows("Loans as well").await;
-        walk.check("proposal-ours").await;
-        walk.go(&format!("{base}proposals")).await;
-        walk.fill("form[action='/proposals']", &[("why", "Two offices asked"), ("text", "id = \"x\"\nversion = 2")])
-            .await;
-        walk.press("form[action='/proposals']").await;
-        walk.shows("The network could not agree on this").await;
-        walk.check("proposals-problem").await;
-        walk.fill("form[action='/proposals']", &[("text", &text.replace("grant_deduction", "loan_deduction"))]).await;
-        walk.press("form[action='/proposals']").await;
-        let office = Served::start(network.offices[0].to_serve()).await.unwrap();
-        let base = format!("http://{}/", office.address);
-        walk.sign_in(&base, "worker").await;
-        walk.reload_until("waits for what your office thinks").await;
-        walk.press("a[href='/proposals']").await;
-        walk.check("proposals").await;
-        walk.press("li.late a").await;
-        walk.check("proposal").await;
-        walk.press("form[action$='/comment']").await;
-        walk.shows("This is needed").await;
-        walk.go(&format!("{base}lists/case_type/grant_deduction/tag")).await;
-        walk.check("tag").await;
-        walk.close().await;
-    });
 }

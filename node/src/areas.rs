@@ -294,19 +294,16 @@ fn path(ring: &[(u16, u16)]) -> String {
     text
 }
 
-/// The area that a name means: that of the same words, however they are written; else the only one whose words all stand in it (Ugu for
-/// "Ugu district").
-pub fn place_of<'a>(areas: impl Iterator<Item = &'a str> + Clone, name: &str) -> Option<usize> {
+/// The area that a name means, of areas by their words ([`names::words`]): that of the same words, however they are written; else the only one
+/// whose words all stand in it (Ugu for "Ugu district").
+pub fn place_of(areas: &[Vec<String>], name: &str) -> Option<usize> {
     let wanted = names::words(name);
-    if let Some(same) = areas.clone().position(|area| names::words(area) == wanted) {
-        return Some(same);
-    }
-    let is_in = |area: &str| {
-        let words = names::words(area);
-        !words.is_empty() && words.iter().all(|word| wanted.contains(word))
-    };
-    let mut within = areas.enumerate().filter(|(_, area)| is_in(area)).map(|(at, _)| at);
-    within.next().filter(|_| within.next().is_none())
+    let same = areas.iter().position(|words| *words == wanted);
+    same.or_else(|| {
+        let is_in = |words: &Vec<String>| !words.is_empty() && words.iter().all(|word| wanted.contains(word));
+        let mut within = areas.iter().enumerate().filter(|(_, words)| is_in(words)).map(|(at, _)| at);
+        within.next().filter(|_| within.next().is_none())
+    })
 }
 
 #[cfg(test)]
@@ -374,8 +371,8 @@ mod tests {
 
     #[test]
     fn a_name_is_found_however_it_is_written() {
-        let areas = ["Ugu", "eThekwini", "Zululand", "Zululand North"];
-        let place = |name| place_of(areas.into_iter(), name);
+        let areas = ["Ugu", "eThekwini", "Zululand", "Zululand North"].map(names::words);
+        let place = |name| place_of(&areas, name);
         assert_eq!((place("UGU"), place("Ugu district"), place("ethekwini")), (Some(0), Some(0), Some(1)));
         assert_eq!(place("Zululand North coast"), None, "two could be meant");
         assert_eq!((place("zululand"), place("Durban"), place("")), (Some(2), None, None));

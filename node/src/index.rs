@@ -3,11 +3,14 @@
 
 mod entries;
 mod ids;
+mod revisions;
 mod shared;
 
 pub use entries::{AlertRow, Entries, EntryRow, JourneyRow, LateRow, Occupied, PartyRow, Said};
 pub use ids::Ids;
+pub use revisions::Revisions;
 
+use self::revisions::Counted;
 use crate::names;
 use crate::records::{
     AgreementChoice, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant,
@@ -199,79 +202,6 @@ pub struct OutboxRow {
     pub thread: ThreadId,
     /// For which word of the recipient a hub gave it, where it waited at one.
     pub claimed: Option<Claimed>,
-}
-
-/// How often what each source of figures is counted from changed: what was computed of it holds as long as that stays.
-#[derive(Debug, Default)]
-pub struct Revisions {
-    of_all: u64,
-    of_one: BTreeMap<Source, u64>,
-}
-
-impl Revisions {
-    /// That of one source.
-    pub fn of(&self, source: Source) -> u64 {
-        self.of_all + self.of_one.get(&source).copied().unwrap_or_default()
-    }
-
-    fn changed(&mut self, what: Counted) {
-        match what {
-            Counted::In(sources) => sources.iter().for_each(|source| *self.of_one.entry(*source).or_default() += 1),
-            Counted::Everywhere => self.of_all += 1,
-        }
-    }
-}
-
-/// Which sources of figures a record is counted in.
-enum Counted {
-    /// These; none where nothing counts it.
-    In(&'static [Source]),
-    /// All: it says what is there, whose it is, or who may see it.
-    Everywhere,
-}
-
-impl Counted {
-    fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Action => Self::In(&[Source::Cases, Source::Entries, Source::Assessments]),
-            Kind::Payment => Self::In(&[Source::Cases, Source::Payments]),
-            Kind::Referral => Self::In(&[Source::Referrals]),
-            Kind::RegisterLine => Self::In(&[Source::Visits]),
-            Kind::Task => Self::In(&[Source::Tasks]),
-            Kind::Request => Self::In(&[Source::Requests]),
-            Kind::AgreementChoice
-            | Kind::AreaMap
-            | Kind::CapacityAsked
-            | Kind::Collected
-            | Kind::Consent
-            | Kind::Counters
-            | Kind::Document
-            | Kind::Draft
-            | Kind::Listing
-            | Kind::Outbox
-            | Kind::PartnerCheck
-            | Kind::Proposed
-            | Kind::Release
-            | Kind::SampleCheck
-            | Kind::SavedReport
-            | Kind::Seen
-            | Kind::TallyKept
-            | Kind::TallyPart
-            | Kind::TallyReport => Self::In(&[]),
-            Kind::Case
-            | Kind::Glass
-            | Kind::Grant
-            | Kind::Import
-            | Kind::Link
-            | Kind::Member
-            | Kind::NetworkCodes
-            | Kind::OfficeForm
-            | Kind::OfficeList
-            | Kind::Person
-            | Kind::Settings
-            | Kind::Staff => Self::Everywhere,
-        }
-    }
 }
 
 /// All of it.
@@ -494,8 +424,7 @@ impl Tables {
 
     /// Takes up a case; where nothing but its last activity is new, it is counted as it was.
     fn put_case(&mut self, case: &Case) -> Counted {
-        let before = self.cases.get(&case.id).cloned();
-        self.remove_case(case.id);
+        let before = self.remove_case(case.id);
         for client in &case.clients {
             self.cases_of.entry(client.id).or_default().insert(case.id);
         }
@@ -544,8 +473,8 @@ impl Tables {
             .filter_map(|(_, id)| self.cases.get(id).map(Box::as_ref))
     }
 
-    fn remove_case(&mut self, id: RecordId) {
-        let Some(row) = self.cases.remove(&id) else { return };
+    fn remove_case(&mut self, id: RecordId) -> Option<Box<CaseRow>> {
+        let row = self.cases.remove(&id)?;
         self.by_touch(row.state).remove(&(row.last_activity, id));
         self.last_by.remove(&id);
         for client in &row.clients {
@@ -553,6 +482,7 @@ impl Tables {
                 self.cases_of.remove(client);
             }
         }
+        Some(row)
     }
 
     fn put_task(&mut self, task: Task) {
@@ -897,7 +827,7 @@ impl Tables {
                 self.remove_person(id);
                 self.unmerge(id);
             }
-            Kind::Case => self.remove_case(id),
+            Kind::Case => drop(self.remove_case(id)),
             Kind::Link => self.remove_link(id),
             Kind::Glass => self.remove_glass(id),
             Kind::Member => self.members.values_mut().for_each(|of_group| {

@@ -152,7 +152,10 @@ pub fn read_new(text: &str) -> Result<(Agreement, Vec<AgreedCode>), String> {
 }
 
 /// The same with the codes that the network takes up. A text of codes alone has no figures, and is never due.
-fn read_agreed(text: &str) -> Result<(Agreement, Vec<AgreedCode>), String> {
+///
+/// # Errors
+/// With the line where there is one, and what to change.
+pub fn read_agreed(text: &str) -> Result<(Agreement, Vec<AgreedCode>), String> {
     let Set { id, version, indicators, codes, terms } = read(text)?;
     let of_codes = indicators.is_empty().then(|| Terms::plain(Rhythm::Chosen));
     let terms = terms.or(of_codes).ok_or("it does not say when it is due: [terms] with every = \"quarter\"")?;

@@ -1,7 +1,7 @@
 //! Levels of collectors: a support organisation, a region, a nation. Who tells whom, and whose tables are added.
 //!
 //! Each card says which collector its office tells. A collector that names another sends that one the sum of what it holds; one that
-//! names nobody is the top. Nothing here keeps an office from being counted twice by saying so: what is added is chosen by the offices in it.
+//! names nobody is the top. Cards change while tables are under way, so that what is added is chosen by the offices in each table.
 
 use crate::directory::{Member, Role};
 use crate::id::OfficeId;

@@ -2982,13 +2982,13 @@ patterns-offices = { $count ->
    *[other] in { $count } offices
 }
 
-tag-title = Give it to cases of before
+tag-title = Tag earlier cases
 tag-what = A new code says nothing of cases that were written down earlier. Look for words that stand in their summary or entries, and tick those that it is about. Figures of past periods then count them; tables that have left change only by a correction. The type that a case has is replaced; its history keeps it.
 tag-words = Words to look for
 tag-cases = Cases with these words
 tag-look = Look at the case
-tag-more = There are more. Give the code to some of these first, or look for more words.
-tag-give = Give the code to the ticked cases
+tag-more = There are more. Tag some of these first, or look for more words.
+tag-give = Tag the ticked cases
 tag-none = No case without this code holds these words.
 term-from = offered from { $day } on
 log-adopt-codes = Took up codes of the network

@@ -1,6 +1,7 @@
 //! Forms as people send them: names and texts, in order. Nothing is refused here; what is wrong is said beside
 //! its field, with what was typed still in it.
 
+use axum::http::StatusCode;
 use casemesh_node::office::{FieldInput, FieldProblem};
 
 /// A form as it was sent, or as it is shown.
@@ -67,6 +68,11 @@ impl Form {
 
     pub(crate) fn problems(&self) -> &[FieldProblem] {
         &self.problems
+    }
+
+    /// With what a page that shows it is answered.
+    pub(crate) fn status(&self) -> StatusCode {
+        if self.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }
     }
 
     /// What is wrong with a field.

@@ -1,16 +1,15 @@
 //! Figures on a map: the areas that an office imported, coloured by what a figure says of each.
 
 use super::collected::{Held, region_of};
-use super::figures::{ClassView, FigureView};
+use super::figures::{ClassView, FigureView, heat};
 use super::{Desk, DeskError, FieldProblem};
 use crate::areas::{self, place_of};
+use crate::names;
 use crate::policy::{Ask, Denied};
 use crate::records::{AreaMap, MapArea};
 use crate::vault::Record;
-use casemesh_protocol::directory::Role;
-use casemesh_protocol::id::OfficeId;
+use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::Source;
-use casemesh_protocol::levels::Levels;
 use casemesh_protocol::statistics::Way;
 use casemesh_protocol::time::{Period, Timestamp};
 use serde::Serialize;
@@ -101,9 +100,9 @@ fn placed(map: Option<&AreaMap>, places: impl Iterator<Item = (String, AreaValue
         .map(|area| AreaView { name: area.name.clone(), path: area.path.clone(), at: area.at, ..AreaView::default() })
         .collect();
     let mut others: BTreeMap<String, AreaValue> = BTreeMap::new();
-    let names: Vec<String> = areas.iter().map(|area| area.name.clone()).collect();
+    let names: Vec<Vec<String>> = areas.iter().map(|area| names::words(&area.name)).collect();
     for (name, value) in places {
-        let place = place_of(names.iter().map(String::as_str), &name).and_then(|at| areas.get_mut(at));
+        let place = place_of(&names, &name).and_then(|at| areas.get_mut(at));
         match place {
             Some(area) => area.said = Some(area.said.map_or(value, |said| said.and(value))),
             None => drop(others.entry(name).and_modify(|said| *said = said.and(value)).or_insert(value)),
@@ -111,36 +110,36 @@ fn placed(map: Option<&AreaMap>, places: impl Iterator<Item = (String, AreaValue
     }
     areas.extend(others.into_iter().map(|(name, said)| AreaView { name, said: Some(said), ..AreaView::default() }));
     let value = |area: &AreaView| area.said.and_then(|said| said.value);
-    let most = areas.iter().filter_map(value).max().unwrap_or_default().max(1);
+    let most = areas.iter().filter_map(value).max().unwrap_or_default();
     for area in &mut areas {
-        let quarters = value(area).map(|value| (u128::from(value) * 4).div_ceil(u128::from(most)));
-        area.heat = quarters.and_then(|quarters| u8::try_from(quarters).ok()).unwrap_or_default();
+        area.heat = value(area).map_or(0, |value| heat(value, most));
     }
     areas
 }
 
-/// What a figure says of each place that somebody lives in; none where it does not tell places apart.
-fn by_place(figure: &FigureView) -> Option<Vec<(String, AreaValue)>> {
-    let definition = figure.definition.as_ref()?;
-    let at = definition.by.iter().position(|by| LIVES_IN.contains(&by.column.as_str()))?;
-    // The areas of an assessment are none on the earth.
-    if definition.source == Source::Assessments || !figure.is_added {
-        return None;
-    }
+/// Which of the columns that a figure is told apart by says where somebody lives; none where its numbers cannot be added, or the areas are those
+/// of an assessment, which are none on the earth.
+fn place_column(figure: &FigureView) -> Option<usize> {
+    let definition = figure.definition.as_ref().filter(|one| figure.is_added && one.source != Source::Assessments)?;
+    definition.by.iter().position(|by| LIVES_IN.contains(&by.column.as_str()))
+}
+
+/// What a figure says of each place, told apart by that column.
+fn by_place(figure: &FigureView, column: usize) -> BTreeMap<String, AreaValue> {
     let mut places: BTreeMap<String, AreaValue> = BTreeMap::new();
     for cell in figure.cells.iter().filter(|cell| !cell.is_total()) {
-        let Some(ClassView::Code(code)) = cell.classes.get(at) else { continue };
+        let Some(ClassView::Code(code)) = cell.classes.get(column) else { continue };
         let value = cell.value.as_deref().and_then(|value| value.parse().ok());
         let value = AreaValue { value, is_at_least: cell.is_at_least, offices: 0 };
         places.entry(code.label.clone()).and_modify(|said| *said = said.and(value)).or_insert(value);
     }
-    Some(places.into_iter().collect())
+    places
 }
 
 impl FigureView {
     /// Whether it tells apart where somebody lives, so that it can be looked at on a map.
     pub fn is_of_places(&self) -> bool {
-        by_place(self).is_some()
+        place_column(self).is_some()
     }
 }
 
@@ -193,16 +192,16 @@ impl Desk {
         })
     }
 
-    /// A figure of the office's own on its map: whose places it tells apart.
+    /// A figure of the office's own on its map; of the work that is counted for a grant alone, where one is named.
     ///
     /// # Errors
     /// When the account may not see figures, or the figure is not about places.
-    pub fn figure_on_map(&self, figure: &str, period: Period) -> Result<MapView, DeskError> {
+    pub fn figure_on_map(&self, figure: &str, period: Period, grant: Option<RecordId>) -> Result<MapView, DeskError> {
         self.allow(Ask::SeeFigures)?;
         let known = self.known_indicators();
         let one = known.named(figure)?;
-        let figure = self.whole(&[one], period, None).pop().ok_or(DeskError::NotFound)?;
-        let places = by_place(&figure).ok_or(DeskError::NotFound)?;
+        let figure = self.whole(&[one], period, grant).pop().ok_or(DeskError::NotFound)?;
+        let places = by_place(&figure, place_column(&figure).ok_or(DeskError::NotFound)?);
         self.office.vault.note(Some(self.actor.staff), "figures", None);
         let map = self.office.index.read().map.clone();
         Ok(MapView {
@@ -247,7 +246,7 @@ impl Desk {
         // Where nobody told, the offices that serve the area stand there as silent, and not as none.
         let silent = AreaValue { value: None, is_at_least: false, offices: 0 };
         let told = held.offices();
-        for office in self.offices_below().into_iter().filter(|office| !told.contains(office)) {
+        for office in self.office.offices_below().into_iter().filter(|office| !told.contains(office)) {
             let region = region_of(directory, &office);
             if !region.is_empty() {
                 places.entry(region).or_insert(silent);
@@ -263,14 +262,6 @@ impl Desk {
             missing: None,
         })
     }
-
-    /// The offices below this collector.
-    fn offices_below(&self) -> Vec<OfficeId> {
-        let Some(directory) = self.office.around.directory() else { return Vec::new() };
-        let below = Levels::of(directory.members()).below(&self.office.keys.office);
-        let is_office = |office: &OfficeId| directory.member(office).is_some_and(|one| one.has_role(Role::Office));
-        below.into_iter().filter(is_office).collect()
-    }
 }
 
 #[cfg(test)]
@@ -280,7 +271,7 @@ mod tests {
     fn map(names: &[&str]) -> AreaMap {
         let area = |name: &&str| MapArea { name: (*name).to_owned(), path: "M0 0l1 0 0 1z".into(), at: (0, 0) };
         AreaMap {
-            id: casemesh_protocol::id::RecordId::new([1; 16]),
+            id: RecordId::new([1; 16]),
             file: "areas.geojson".into(),
             width: 10,
             height: 10,

@@ -1,7 +1,7 @@
 //! What a collector holds: the tables that offices told, their totals, by region and over time, who told in time, and who sent whom
 //! where.
 
-use super::figures::{CellView, ClassView, FigureView, Step, TrendView};
+use super::figures::{CellView, ClassView, FigureView, Step, TrendView, heat};
 use super::levels::UpwardView;
 use super::tables::views;
 use super::{Desk, DeskError};
@@ -13,7 +13,7 @@ use crate::vocabulary::Vocabulary;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::indicators::{Measure, OTHERS, SEVERAL};
-use casemesh_protocol::levels::{Levels, counted_once};
+use casemesh_protocol::levels::counted_once;
 use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way, Word};
 use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
@@ -185,10 +185,7 @@ fn flow(offices: &[OfficeFigures], name: impl Fn(&str) -> Option<String>) -> Opt
     let most = rows.iter().flat_map(|(_, row)| row.values()).flatten().copied().max().unwrap_or(1).max(1);
     let cell = |value: &Option<i64>| FlowCell {
         value: *value,
-        heat: value.map_or(0, |value| {
-            let quarters = (i128::from(value.max(0)) * 4 + i128::from(most) - 1) / i128::from(most);
-            u8::try_from(quarters).unwrap_or(4)
-        }),
+        heat: value.map_or(0, |value| heat(value.unsigned_abs(), most.unsigned_abs())),
     };
     let row = |(name, row): (String, BTreeMap<String, Option<i64>>)| {
         (name, columns.keys().map(|code| row.get(code).map(cell)).collect())
@@ -358,13 +355,9 @@ impl Desk {
             None => (held.offices(), views(&held.total(known), known), of_tables()),
             Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
             Some(Some(summed)) => {
-                let name = |office: &OfficeId| {
-                    let member = directory.and_then(|directory| directory.member(office));
-                    member.map(|member| member.record.name.to_string()).unwrap_or_default()
-                };
                 let view = |office: &OfficeId| OfficeFigures {
                     id: office.to_string(),
-                    name: name(office),
+                    name: self.member_name(*office).unwrap_or_default(),
                     region: region_of(directory, office),
                     release: 1,
                     is_handed_in: false,
@@ -381,21 +374,18 @@ impl Desk {
         let adds = |office: &OfficeId| known.is_some_and(|known| known.terms.aggregators.contains(office));
         let members =
             || directory.into_iter().flat_map(Directory::members).filter(|(_, member)| member.has_role(Role::Office));
-        let below = directory.map(|directory| Levels::of(directory.members()).below(&self.office.keys.office));
-        let is_asked = |office: &OfficeId| below.as_ref().is_some_and(|below| below.contains(office));
-        let is_silent =
-            |office: &OfficeId| !told.contains(office) && is_asked(office) && !adds(office) && is_in(office);
-        let mut silent: Vec<String> = members()
-            .filter(|(office, _)| is_silent(office))
-            .map(|(_, member)| member.record.name.to_string())
-            .collect();
+        // Of an area, an office may have told a collector of another one.
+        let told_anywhere = match region {
+            Some(_) => Held::of(&tables, &id, period, |_| true).offices(),
+            None => told.clone(),
+        };
+        let is_silent = |office: &OfficeId| !told_anywhere.contains(office) && !adds(office) && is_in(office);
+        let asked = self.office.offices_below().into_iter().filter(is_silent);
+        let mut silent: Vec<String> = asked.filter_map(|office| self.member_name(office)).collect();
         silent.sort();
         let areas = members().map(|(_, member)| member.record.area.to_string()).filter(|area| !area.is_empty());
         let regions: BTreeSet<String> = areas.collect();
-        let named = |code: &str| {
-            let member = directory.and_then(|directory| directory.member(&code.parse().ok()?));
-            member.map(|member| member.record.name.to_string())
-        };
+        let named = |code: &str| self.member_name(code.parse().ok()?);
         Ok(CollectedView {
             network: directory.map(|directory| directory.network().to_string()).unwrap_or_default(),
             agreement: id,

@@ -296,6 +296,14 @@ impl Office {
         Ok(permit.err().map(|error| error.to_string()))
     }
 
+    /// That a packet waits until something new is known of the network.
+    pub(super) fn until_news(&self) -> Taken {
+        match self.around.directory() {
+            Some(directory) => Taken::Later(Awaited::News(Arc::downgrade(&directory))),
+            None => Taken::Aside("this office is in no network"),
+        }
+    }
+
     /// What a member of the network is called.
     fn name_of(&self, office: OfficeId) -> String {
         let directory = self.around.directory();
@@ -752,19 +760,17 @@ impl Office {
             let holds = has_role(&from, Role::Collector)
                 && levels.above(&from) == Some(*ours)
                 && table.offices().iter().all(is_theirs);
-            if !holds && let Some(directory) = self.around.directory() {
-                return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+            if !holds {
+                return Ok(self.until_news());
             }
         }
         // The national numbers may be under way when the stewards agree on something; so may an earlier version.
         let (all, _) = self.agreements();
         let known = all.iter().map(|agreed| &agreed.agreement).chain([crate::indicators::national()]);
         let agreed = known.into_iter().find(|known| known.id == table.agreement);
-        if agreed.is_none_or(|known| known.version < table.agreement_version)
-            && let Some(directory) = self.around.directory()
-        {
+        if agreed.is_none_or(|known| known.version < table.agreement_version) {
             // The network file that names the agreement may come later.
-            return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+            return Ok(self.until_news());
         }
         let is_asked =
             agreed.is_some_and(|known| known.version == table.agreement_version && known.terms.has(table.period));

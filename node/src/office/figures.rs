@@ -5,6 +5,7 @@ mod view;
 
 pub(super) use trend::Step;
 pub use trend::{LineView, TrendView};
+pub(super) use view::heat;
 pub use view::*;
 
 use super::columns::{AllColumns, Key, Sight, Wanted};

@@ -118,7 +118,7 @@ impl Desk {
             changed: visible.iter().filter(is_news).take(ROWS_MAX).map(|case| self.summary(&tables, case)).collect(),
             escalated,
             late_entries,
-            proposals: self.proposals_waiting_in(&tables),
+            proposals: self.proposals_waiting(&tables),
             samples: if self.may(Ask::ApproveTable) { tables.samples_waiting() } else { 0 },
             due,
             team,

@@ -3,18 +3,18 @@
 use super::collected::Held;
 use super::figures::FigureView;
 use super::outward::Outward;
-use super::tables::{TABLE_BYTES_MAX, seen, views};
+use super::tables::{keep, seen, table_of, views};
 use super::{Desk, DeskError, FieldProblem, Office};
 use crate::indicators::Agreed;
 use crate::policy::Ask;
 use crate::records::Release;
-use crate::vault::Record;
+use crate::vault::{Record, Tx};
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::Role;
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::levels::{Levels, is_to_send};
 use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::statistics::{Figure, Origin, Table, Way};
+use casemesh_protocol::statistics::{Figure, Origin, Way};
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -72,11 +72,19 @@ impl Office {
         own.is_some_and(|member| member.has_role(role))
     }
 
+    /// The offices below this collector that keep records, over all levels.
+    pub(super) fn offices_below(&self) -> Vec<OfficeId> {
+        let Some(directory) = self.around.directory() else { return Vec::new() };
+        let below = Levels::of(directory.members()).below(&self.keys.office);
+        let is_office = |office: &OfficeId| directory.member(office).is_some_and(|one| one.has_role(Role::Office));
+        below.into_iter().filter(is_office).collect()
+    }
+
     /// What this collector holds for a period of an agreement, added up; none where nobody told.
     fn sum_of_tables(&self, agreed: &Agreed, period: Period) -> Option<Sum> {
         let directory = self.around.directory()?;
         let below = Levels::of(directory.members()).below(&self.keys.office);
-        let is_office = |office: &&OfficeId| directory.member(office).is_some_and(|one| one.has_role(Role::Office));
+        let asked = self.offices_below().len();
         let tables = self.index.read();
         // Who tells somebody else now is told of there.
         let held = Held::of(&tables, agreed.agreement.id.as_str(), period, |office| below.contains(office));
@@ -84,7 +92,6 @@ impl Office {
             return None;
         }
         let told = held.offices();
-        let asked = below.iter().filter(is_office).count();
         let list = |offices: BTreeSet<OfficeId>| List::new(offices.into_iter().collect()).ok();
         let origin = Origin::Sum {
             handed_in: list(held.handed_in())?,
@@ -129,7 +136,7 @@ impl Office {
 
 /// Sends a sum, inside a command, as the next release of its period.
 fn send(
-    tx: &mut crate::vault::Tx<'_>,
+    tx: &mut Tx<'_>,
     agreed: &Agreed,
     (period, today): (Period, Day),
     (ours, to): (OfficeId, OfficeId),
@@ -150,16 +157,9 @@ fn send(
     }
     let Sum { figures, origin } = sum;
     let release = last.map_or(1, |last| last.table.release + 1);
-    let figures = List::new(figures).map_err(|_| refused("table-too-large"))?;
-    let table = Table::new(&agreed.agreement, (ours, period, release), tx.now(), figures).from(Some(origin));
-    if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX {
-        return Err(refused("table-too-large"));
-    }
+    let table = table_of(agreed, (ours, period, release), tx.now(), (figures, Some(origin)))?;
     let outbox = Outward::control(Control::table(to, table.clone())).queue_row(tx)?;
-    let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
-    tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
-    tx.about(id);
-    Ok(id)
+    keep(tx, agreed, to, table, outbox)
 }
 
 impl Desk {
@@ -171,13 +171,8 @@ impl Desk {
         let last = self.office.last_sum(agreement, period);
         let Origin::Sum { offices, .. } = &sum.origin else { return None };
         let told = Held::of(&self.office.index.read(), agreement, period, |_| true).offices();
-        let directory = self.office.around.directory();
-        let called = |office: &OfficeId| {
-            let member = directory.as_deref().and_then(|directory| directory.member(office));
-            member.map(|member| member.record.name.to_string())
-        };
-        let is_left_out = |office: &&OfficeId| offices.as_slice().binary_search(office).is_err();
-        let left_out: Vec<String> = told.iter().filter(is_left_out).filter_map(called).collect();
+        let left_out = told.into_iter().filter(|office| offices.as_slice().binary_search(office).is_err());
+        let left_out: Vec<String> = left_out.filter_map(|office| self.member_name(office)).collect();
         let figures = if left_out.is_empty() { Vec::new() } else { views(&sum.figures, Some(&agreed.agreement)) };
         Some(UpwardView {
             left_out,

@@ -1,7 +1,7 @@
 //! Proposals: a coordinator shows every office the text that the network would agree on, each office says what it thinks of it, and then the
 //! stewards sign it or do not. Nothing of a proposal holds before they do.
 
-use super::exchange::{Awaited, Taken};
+use super::exchange::Taken;
 use super::outward::Outward;
 use super::{Desk, DeskError, Office};
 use crate::index::Tables;
@@ -117,11 +117,7 @@ impl Desk {
     }
 
     /// How many proposals wait for what this office says.
-    pub fn proposals_waiting(&self) -> usize {
-        self.proposals_waiting_in(&self.office.index.read())
-    }
-
-    pub(super) fn proposals_waiting_in(&self, tables: &Tables) -> usize {
+    pub(super) fn proposals_waiting(&self, tables: &Tables) -> usize {
         if !self.may(Ask::ApproveTable) {
             return 0;
         }
@@ -154,10 +150,7 @@ impl Desk {
     fn proposal_view(&self, one: &Proposed) -> ProposalView {
         let directory = self.office.around.directory();
         let directory = directory.as_deref();
-        let name = |office: &OfficeId| {
-            let member = directory.and_then(|directory| directory.member(office));
-            member.map(|member| member.record.name.to_string()).unwrap_or_default()
-        };
+        let name = |office: &OfficeId| self.member_name(*office).unwrap_or_default();
         let text = &one.proposal.text;
         let (mut read, problems) = indicators::agreements(std::iter::once(text));
         let read = read.pop();
@@ -291,10 +284,8 @@ impl Office {
         seen: RecordId,
     ) -> Result<Taken, DeskError> {
         // The card that says that it coordinates may come later.
-        if !directory.member(&from).is_some_and(|member| member.has_role(Role::Collector))
-            && let Some(directory) = self.around.directory()
-        {
-            return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+        if !directory.member(&from).is_some_and(|member| member.has_role(Role::Collector)) {
+            return Ok(self.until_news());
         }
         let (many, known, today) = {
             let tables = self.index.read();

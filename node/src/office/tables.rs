@@ -151,7 +151,7 @@ fn problem_of(why: &Withhold) -> FieldProblem {
 }
 
 /// The largest table that a packet carries.
-pub(super) const TABLE_BYTES_MAX: usize = 200 * 1024;
+const TABLE_BYTES_MAX: usize = 200 * 1024;
 
 /// What left, with the agreements that it left under.
 struct Ledger(Vec<(Table, Option<Agreement>, OfficeId)>);
@@ -330,16 +330,37 @@ fn release(
         return Err(refused(FieldProblem::new("from", "table-changed")));
     }
     let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
-    let figures = List::new(figures).map_err(|_| refused(FieldProblem::new("from", "table-too-large")))?;
-    let table = Table::new(&agreed.agreement, (office, period, release), tx.now(), figures).from(origin);
-    if casemesh_crypto::wire::encode(&table).len() > TABLE_BYTES_MAX || !table.is_known() {
-        return Err(refused(FieldProblem::new("from", "table-too-large")));
-    }
+    let table = table_of(agreed, (office, period, release), tx.now(), (figures, origin))?;
     // Of a sum the numbers stay here: shares of them leave.
     let outbox = match &row {
         None => Outward::control(Control::table(to, table.clone())).queue_row(tx)?,
         Some(row) => report(tx, agreed, (office, period), row)?,
     };
+    keep(tx, agreed, to, table, outbox)
+}
+
+/// A table as it leaves; none that no packet carries, or that no collector would take.
+pub(super) fn table_of(
+    agreed: &Agreed,
+    which: (OfficeId, Period, u32),
+    made: Timestamp,
+    (figures, origin): (Vec<Figure>, Option<Origin>),
+) -> Result<Table, DeskError> {
+    let too_large = || DeskError::Invalid(vec![FieldProblem::new("from", "table-too-large")]);
+    let figures = List::new(figures).map_err(|_| too_large())?;
+    let table = Table::new(&agreed.agreement, which, made, figures).from(origin);
+    let fits = casemesh_crypto::wire::encode(&table).len() <= TABLE_BYTES_MAX && table.is_known();
+    if fits { Ok(table) } else { Err(too_large()) }
+}
+
+/// Writes into the ledger that a table left.
+pub(super) fn keep(
+    tx: &mut Tx<'_>,
+    agreed: &Agreed,
+    to: OfficeId,
+    table: Table,
+    outbox: RecordId,
+) -> Result<RecordId, DeskError> {
     let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
     tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
     tx.about(id);

@@ -1,7 +1,7 @@
 //! A secure sum at its parties: shares taken and checked at the two aggregators, closed when it is time, and put together at the
 //! collector. What happens when stands in `protocol::tally`, the mathematics in `secure_sum`.
 
-use super::exchange::{Awaited, Taken};
+use super::exchange::Taken;
 use super::outward::Outward;
 use super::{DeskError, Office};
 use crate::indicators::{self, Agreed};
@@ -89,8 +89,8 @@ impl Office {
         // The network file that names the agreement may come later than the packet.
         let is_known = || directory.agreements().any(|text| agreement_hash(text) == told.agreement);
         let Some((work, agreement)) = self.work(&told.agreement, told.period) else {
-            if let Some(directory) = self.around.directory().filter(|_| !is_known()) {
-                return Ok(Taken::Later(Awaited::News(Arc::downgrade(&directory))));
+            if !is_known() {
+                return Ok(self.until_news());
             }
             return Ok(Taken::Aside("part of a sum that this network has not agreed on"));
         };

@@ -6,7 +6,7 @@ use crate::page::{Page, Sent, Signed, go, html, html_with, token_of};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_crypto::passphrase::Cost;
@@ -36,10 +36,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/people/{id}/lift-bar", post(lift_bar))
         .route("/cases/{id}/assigned", post(share_case))
         .route("/cases/{id}/approvals/{entry}", post(ask_approval))
-}
-
-fn status_of(form: &Form) -> StatusCode {
-    if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }
 }
 
 #[derive(Template)]
@@ -78,7 +74,7 @@ fn account_page(app: &App, headers: &HeaderMap, signed: Signed, form: Form) -> R
     let token = token_of(app, headers).unwrap_or_default();
     let sessions = app.node.sessions_of(signed.desk.staff(), &token);
     html_with(
-        status_of(&form),
+        form.status(),
         &AccountPage {
             first_password: signed.desk.must_change_password(),
             account: signed.desk.account(),
@@ -146,7 +142,7 @@ fn picture_of(text: &str) -> (usize, String) {
 fn factor_page(signed: Signed, form: Form, new: NewFactor) -> Response {
     let (side, picture) = picture_of(&new.address);
     html_with(
-        status_of(&form),
+        form.status(),
         &FactorPage { page: signed.page, form, secret: new.secret, side, picture, codes: Vec::new() },
     )
 }
@@ -212,7 +208,7 @@ async fn emergency_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
     match app.run(move || desk.glasses()).await {
         Ok(glasses) => html_with(
-            status_of(&form),
+            form.status(),
             &EmergencyPage {
                 may_break: signed.desk.may(Ask::BreakGlass),
                 has_factor: signed.desk.account().has_factor,
@@ -260,7 +256,7 @@ struct RequestsPage {
 async fn requests_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
     match app.run(move || desk.requests()).await {
-        Ok(requests) => html_with(status_of(&form), &RequestsPage { page: signed.page, form, requests }),
+        Ok(requests) => html_with(form.status(), &RequestsPage { page: signed.page, form, requests }),
         Err(error) => signed.refused(&error),
     }
 }

@@ -7,7 +7,6 @@ use crate::page::{Page, Signed, go, html, html_with};
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Multipart, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -46,7 +45,7 @@ async fn page(app: &App, signed: Signed, form: Form) -> Response {
     match app.run(move || desk.areas()).await {
         Ok(map) => {
             let may_import = signed.desk.may(Ask::KeepReports);
-            let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let status = form.status();
             html_with(status, &AreasPage { page: signed.page, form, map, may_import })
         }
         Err(error) => signed.refused(&error),
@@ -103,15 +102,17 @@ pub(crate) struct Document;
 #[derive(Template)]
 #[template(path = "map.html")]
 pub(crate) struct MapPage {
-    page: Page,
-    map: MapView,
+    pub(crate) page: Page,
+    pub(crate) map: MapView,
     /// At a collector: the totals that it belongs to.
-    collector: Option<String>,
+    pub(crate) collector: Option<String>,
+    /// Whether only the work that is counted for one grant is asked for.
+    pub(crate) of_grant: bool,
 }
 
 impl MapPage {
-    pub(crate) fn answer(page: Page, map: MapView, collector: Option<String>) -> Response {
-        html(&Self { page, map, collector })
+    pub(crate) fn answer(&self) -> Response {
+        html(self)
     }
 
     fn title(&self) -> &str {

@@ -96,7 +96,7 @@ struct CaseFormPage {
 
 async fn case_form(app: &App, signed: Signed, person: RecordId, form: Form) -> Response {
     let desk = signed.desk.clone();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     match app.run(move || desk.person(person)).await {
         Ok(view) => html_with(
             status,
@@ -470,7 +470,7 @@ async fn edit_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
             clients.push((id, name, is_client));
         }
     }
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let types = signed.page.options_with("case_type", form.get("case_type"));
     let forums = signed.page.options_with("forum", form.get("forum"));
     let sources = signed.page.options_with("case_source", form.get("source"));

@@ -6,7 +6,6 @@ use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use casemesh_node::forms::{self, About, FieldKind, FormField};
@@ -192,7 +191,7 @@ async fn entry_page(app: &App, signed: Signed, place: Place, form_id: &str, form
         form.set("tier", earlier.map_or("", |entry| entry.tier.as_str()));
         form.set("follows", follows);
     }
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let page = signed.page;
     html_with(
         status,

@@ -7,7 +7,6 @@ use crate::page::{Page, Sent, Signed, go, html, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{
@@ -79,7 +78,7 @@ impl Row {
 }
 
 fn family_page(signed: Signed, form: Form, rows: usize) -> Response {
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let rows = rows.clamp(2, FAMILY_MAX);
     let page = signed.page;
     html_with(
@@ -173,7 +172,7 @@ struct OthersPage {
 
 async fn others_page(app: &App, signed: Signed, id: RecordId, query: String, form: Form) -> Response {
     let (desk, text) = (signed.desk.clone(), query.clone());
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     match app.run(move || Ok::<_, DeskError>((desk.person(id)?, desk.search(&text)?))).await {
         Ok((person, mut hits)) => {
             hits.retain(|hit| hit.id != person.id);

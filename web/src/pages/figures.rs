@@ -178,9 +178,10 @@ async fn on_map(State(app): State<App>, signed: Signed, Query(asked): Query<Behi
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
         return figures_page(&app, signed, asked.days).await;
     };
+    let Some(grant) = asked.grant() else { return signed.refused(&DeskError::NotFound) };
     let desk = signed.desk.clone();
-    match app.run(move || desk.figure_on_map(&asked.figure, period)).await {
-        Ok(map) => MapPage::answer(signed.page, map, None),
+    match app.run(move || desk.figure_on_map(&asked.figure, period, grant)).await {
+        Ok(map) => MapPage { page: signed.page, map, collector: None, of_grant: grant.is_some() }.answer(),
         Err(error) => signed.refused(&error),
     }
 }

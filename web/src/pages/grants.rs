@@ -6,7 +6,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{DeskError, GrantInput, GrantView};
@@ -32,7 +31,7 @@ struct GrantsPage {
 
 async fn grants_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     match app.run(move || desk.grants()).await {
         Ok(grants) => {
             let may_add = signed.desk.may(Ask::HandOver);

@@ -8,7 +8,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Multipart, Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{
@@ -83,7 +82,7 @@ async fn invited_page(
     newcomer: Option<(NewcomerView, String)>,
     invitation: Option<String>,
 ) -> Response {
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let desk = signed.desk.clone();
     match app.run(move || Ok::<_, DeskError>(desk.network())).await {
         Ok(network) => {

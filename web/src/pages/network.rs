@@ -105,7 +105,7 @@ async fn network_page(app: &App, signed: Signed, form: Form, brought: Option<Bro
 
 async fn found_page(app: &App, signed: Signed, form: Form, brought: Option<Brought>, found: Option<Found>) -> Response {
     let desk = signed.desk.clone();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     match app.run(move || Ok::<_, DeskError>((desk.network(), desk.keeps_entry()))).await {
         Ok((network, keeps_entry)) => {
             let services = signed.page.options("service_type");

@@ -43,7 +43,7 @@ struct BookInPage {
 }
 
 fn book_in_page(signed: Signed, form: Form) -> Response {
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let services = signed.page.options("service_type");
     let ways = signed.page.options("outside_way");
     html_with(status, &BookInPage { page: signed.page, form, services, ways })

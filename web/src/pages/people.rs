@@ -279,7 +279,7 @@ impl PersonPage {
     /// A person's page, with a revealed address, or with a form that came back.
     pub(super) async fn show(app: &App, signed: Signed, id: RecordId, address: Option<Field>, form: Form) -> Response {
         let desk = signed.desk.clone();
-        let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let status = form.status();
         match app.run(move || desk.person(id)).await {
             Ok(person) => html_with(
                 status,
@@ -382,7 +382,7 @@ struct ErasePage {
 
 async fn erase_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Response {
     let desk = signed.desk.clone();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     match app.run(move || desk.erasure(id)).await {
         Ok(erasure) => html_with(status, &ErasePage { page: signed.page, form, erasure }),
         Err(error) => signed.refused(&error),
@@ -422,7 +422,7 @@ struct ConsentFormPage {
 
 async fn consent_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Response {
     let desk = signed.desk.clone();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let loaded = app.run(move || desk.person(id).map(|person| (person, desk.partners()))).await;
     match loaded {
         Ok((person, partners)) => html_with(

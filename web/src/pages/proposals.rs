@@ -7,7 +7,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{CommentInput, DeskError, HandedOut, ProposalInput, ProposalView};
@@ -36,7 +35,7 @@ async fn all_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
     match app.run(move || desk.proposals()).await {
         Ok(proposals) => {
-            let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let status = form.status();
             let may_propose = signed.desk.may_propose();
             html_with(status, &ProposalsPage { page: signed.page, form, proposals, may_propose })
         }
@@ -92,7 +91,7 @@ async fn proposal_page(app: &App, signed: Signed, id: RecordId, form: Form) -> R
     let desk = signed.desk.clone();
     match app.run(move || desk.proposal(id)).await {
         Ok(proposal) => {
-            let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let status = form.status();
             let may_comment = proposal.from.is_some() && proposal.is_open && signed.desk.may(Ask::ApproveTable);
             html_with(status, &ProposalPage { page: signed.page, form, proposal, may_comment })
         }

@@ -6,7 +6,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{DeskError, PersonHit, RegisterInput, RegisterView};
@@ -53,7 +52,7 @@ async fn show(State(app): State<App>, signed: Signed, Query(which): Query<Which>
 
 async fn page(app: &App, signed: Signed, form: Form, day: Option<Day>) -> Response {
     let desk = signed.desk.clone();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let around = day.unwrap_or_else(|| signed.desk.today());
     match app.run(move || desk.register(day)).await {
         Ok(lines) => html_with(
@@ -134,7 +133,7 @@ async fn line_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
             ("channel", &code(&line.channel)),
         ])
     });
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     html_with(
         status,
         &LinePage {

@@ -84,7 +84,7 @@ async fn form_page(app: &App, signed: Signed, action: String, form: Form) -> Res
         topics.entry(one.topic).or_default().push(one);
     }
     let grants = grants.into_iter().map(|grant| (grant.id.to_string(), grant.name)).collect();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     html_with(status, &ReportForm { page: signed.page, form, action, rhythms: Rhythm::ALL, grants, topics })
 }
 

@@ -6,7 +6,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{DeskError, SampleInput, SampleLineView, SampleResultInput, SampleSheet, SampleView};
@@ -49,7 +48,7 @@ async fn list_page(app: &App, signed: Signed, form: Form) -> Response {
         Ok(loaded) => loaded,
         Err(error) => return signed.refused(&error),
     };
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let asks_own = signed.desk.may(Ask::ApproveTable);
     let offices = offices.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
     html_with(status, &SamplesPage { page: signed.page, form, checks, offices, asks_own })
@@ -118,7 +117,7 @@ async fn sheet_page(app: &App, signed: Signed, id: RecordId, form: Form) -> Resp
     let desk = signed.desk.clone();
     match app.run(move || desk.sample_sheet(id)).await {
         Ok(sheet) => {
-            let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            let status = form.status();
             let decides = signed.desk.may(Ask::ApproveTable);
             let (results, fields) = (SampleResult::ALL, SampleField::ALL);
             html_with(status, &SamplePage { page: signed.page, form, sheet, decides, results, fields })

@@ -6,7 +6,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_crypto::passphrase::Cost;
@@ -88,7 +87,7 @@ fn hours(form: &Form, rule: &str) -> Hours {
 async fn staff_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
     let desk_rules = desk.rules();
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     match app.run(move || Ok::<_, DeskError>((desk.staff_list()?, desk.settings()?))).await {
         Ok((staff, settings)) => {
             let timers = timers(&desk_rules, &SettingsInput::from(settings.clone()).timers);

@@ -54,6 +54,12 @@ struct Asked {
 }
 
 impl Asked {
+    /// What a form about a period of an agreement names.
+    fn of(form: &Form) -> Self {
+        let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
+        Self { agreement: form.text("agreement"), days, ..Self::default() }
+    }
+
     fn region(&self) -> Option<String> {
         Some(self.region.clone()).filter(|region| !region.is_empty())
     }
@@ -99,7 +105,7 @@ impl TablesPage {
 
 async fn tables_page(app: &App, signed: Signed, form: Form) -> Response {
     let desk = signed.desk.clone();
-    let status = if !form.problems().is_empty() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status = form.status();
     match app.run(move || desk.agreements()).await {
         Ok((agreements, problems)) => html_with(status, &TablesPage { page: signed.page, form, agreements, problems }),
         Err(error) => signed.refused(&error),
@@ -162,8 +168,7 @@ async fn show(State(app): State<App>, signed: Signed, Query(asked): Query<Asked>
 }
 
 async fn approve(State(app): State<App>, Sent { signed, form }: Sent) -> Response {
-    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
-    let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
+    let asked = Asked::of(&form);
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
         return table_page(&app, signed, asked, Vec::new()).await;
     };
@@ -198,9 +203,7 @@ async fn finished(State(app): State<App>, signed: Signed, parts: Multipart) -> R
         }
         Ok((form, ..)) => {
             let too_long = FieldProblem::with("table", "file-too-long", FINISHED_BYTES_MAX.div_ceil(1024 * 1024));
-            let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
-            let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
-            table_page(&app, signed, asked, vec![too_long]).await
+            table_page(&app, signed, Asked::of(&form), vec![too_long]).await
         }
         Err(problem) => {
             let form = Form::default().with_problems(vec![problem]);
@@ -231,17 +234,15 @@ async fn finished_page(
     finished: String,
     problems: Vec<FieldProblem>,
 ) -> Response {
-    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
-    let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
+    let asked = Asked::of(form);
     let Ok(Some(shown)) = period(&asked.days.from, &asked.days.to) else {
         return table_page(app, signed, asked, Vec::new()).await;
     };
     let (desk, agreement, text) = (signed.desk.clone(), asked.agreement.clone(), finished.clone());
     match app.run(move || desk.finished_preview(&agreement, shown, text.as_bytes())).await {
         Ok(table) => {
-            let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
             let form = asked.days.shown(Some(shown)).with_problems(problems);
-            html_with(status, &TablePage { page: signed.page, form, table, finished })
+            html_with(form.status(), &TablePage { page: signed.page, form, table, finished })
         }
         Err(DeskError::Invalid(problems)) => table_page(app, signed, asked, problems).await,
         Err(error) => signed.refused(&error),
@@ -304,8 +305,7 @@ async fn send_up(State(app): State<App>, Sent { signed, form }: Sent) -> Respons
     if !signed.desk.may(Ask::ApproveTable) {
         return signed.refused(&DeskError::Denied(casemesh_node::policy::Denied));
     }
-    let days = Days { from: form.text("from"), to: form.text("to"), ..Days::default() };
-    let asked = Asked { agreement: form.text("agreement"), days, ..Asked::default() };
+    let asked = Asked::of(&form);
     let Ok(Some(period)) = period(&asked.days.from, &asked.days.to) else {
         return collector_page(&app, signed, asked, Vec::new()).await;
     };
@@ -339,7 +339,7 @@ async fn collected_map(State(app): State<App>, signed: Signed, Query(asked): Que
     let back = address(&asked.agreement, &shown);
     let desk = signed.desk.clone();
     match app.run(move || desk.collected_on_map(&asked.agreement, &asked.figure, shown)).await {
-        Ok(map) => MapPage::answer(signed.page, map, Some(back)),
+        Ok(map) => MapPage { page: signed.page, map, collector: Some(back), of_grant: false }.answer(),
         Err(error) => signed.refused(&error),
     }
 }

@@ -6,7 +6,6 @@ use crate::page::{Page, Sent, Signed, go, html_with};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use casemesh_node::office::{
@@ -48,7 +47,7 @@ async fn list(State(app): State<App>, signed: Signed, Query(filter): Query<TaskF
 }
 
 async fn page(app: &App, signed: Signed, filter: TaskFilter, form: Form) -> Response {
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     let (desk, asked) = (signed.desk.clone(), filter.clone());
     match app.run(move || desk.tasks(&asked)).await {
         Ok((tasks, total)) => html_with(
@@ -109,7 +108,7 @@ async fn task_page(app: &App, signed: Signed, id: RecordId, form: Option<Form>) 
         Err(error) => return signed.refused(&error),
     };
     let form = form.unwrap_or_else(|| Form::of(&[("due", &task.due.to_string())]));
-    let status = if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = form.status();
     html_with(status, &TaskPage { colleagues: colleagues(&signed.desk), page: signed.page, task, form })
 }
 

@@ -35,10 +35,6 @@ pub(crate) fn routes() -> Router<App> {
         .layer(DefaultBodyLimit::max(LISTS_BYTES_MAX + 1024 * 1024))
 }
 
-fn status_of(form: &Form) -> StatusCode {
-    if form.problems().is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }
-}
-
 #[derive(Template)]
 #[template(path = "lists.html")]
 struct ListsPage {
@@ -52,7 +48,7 @@ fn lists_page(signed: Signed, form: Form) -> Response {
     let named = |list: CodeListView| (signed.page.list_name(&list.name), list);
     let lists = signed.desk.code_lists().into_iter().map(named).collect();
     let may_change = signed.desk.may(Ask::Administer);
-    html_with(status_of(&form), &ListsPage { page: signed.page, form, lists, may_change })
+    html_with(form.status(), &ListsPage { page: signed.page, form, lists, may_change })
 }
 
 async fn lists(signed: Signed) -> Response {
@@ -125,7 +121,7 @@ fn list_page(signed: Signed, name: String, form: Form, look: Look) -> Response {
     };
     let lines = found.into_iter().skip(at * TERMS_ROWS).take(TERMS_ROWS).map(line).collect();
     html_with(
-        status_of(&form),
+        form.status(),
         &ListPage {
             title: page.list_name(&name),
             source: page.vocabulary.own(&name).map(|own| own.source.clone()).unwrap_or_default(),
@@ -216,7 +212,7 @@ async fn tag_page(
         Ok((found, more)) => {
             let (title, words) = (signed.page.list_name(&list), words.unwrap_or_default());
             let code = (code, label);
-            html_with(status_of(&form), &TagPage { page: signed.page, form, list, title, code, words, found, more })
+            html_with(form.status(), &TagPage { page: signed.page, form, list, title, code, words, found, more })
         }
         Err(error) => signed.refused(&error),
     }
@@ -281,7 +277,7 @@ async fn import(State(app): State<App>, signed: Signed, parts: Multipart) -> Res
         Ok(report) => html(&ImportPage { page: signed.page, form, report: Some(report), checked }),
         Err(DeskError::Invalid(problems)) => {
             let form = form.with_problems(problems);
-            html_with(status_of(&form), &ImportPage { page: signed.page, form, report: None, checked })
+            html_with(form.status(), &ImportPage { page: signed.page, form, report: None, checked })
         }
         Err(error) => signed.refused(&error),
     }
@@ -382,7 +378,7 @@ fn edit_page(signed: Signed, definition: Option<&forms::Form>, form: Form) -> Re
         page.vocabulary.list_names().map(|name| (name.to_owned(), page.list_name(name))).collect();
     lists.sort_by_key(|(_, title)| title.to_lowercase());
     html_with(
-        status_of(&form),
+        form.status(),
         &EditPage {
             title: match definition {
                 Some(definition) => page.form_name(&definition.id),

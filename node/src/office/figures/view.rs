@@ -61,6 +61,12 @@ impl Ord for ClassView {
     }
 }
 
+/// How dark a number stands among others, from 0 to 4: by its share of the largest, in quarters that are begun.
+pub(in crate::office) fn heat(value: u64, most: u64) -> u8 {
+    let quarters = (u128::from(value) * 4).div_ceil(u128::from(most.max(1)));
+    u8::try_from(quarters.min(4)).unwrap_or(4)
+}
+
 /// One cell of a figure.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CellView {
@@ -88,7 +94,7 @@ impl CellView {
 
     /// How dark it stands in a table, from 0 to 4: by its share of the largest.
     pub fn heat(&self) -> u8 {
-        if self.is_total() { 0 } else { self.percent.div_ceil(25).min(4) }
+        if self.is_total() { 0 } else { heat(self.percent.into(), 100) }
     }
 
     /// Whether it is the sum of others.
