@@ -205,7 +205,7 @@ fn what_is_proposed_is_commented_before_it_is_signed() {
         walk.shows("Airtime was taken from her grant").await;
         walk.check("tag-found").await;
         walk.press("form:has(#cases)").await;
-        walk.shows("This is needed").await;
+        walk.shows("Tick at least one case").await;
         walk.check("tag-problem").await;
         walk.close().await;
     });

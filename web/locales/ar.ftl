@@ -437,6 +437,7 @@ problem-not-a-country = «{ $detail }» ليس رمز بلد من حرفين.
 problem-name-needed = اكتب اسماً، أو اختر «مجهول الاسم» أو «اسم اختير للتعامل معنا».
 problem-alias-needed = اكتب الاسم المختار للتعامل معنا، أو اختر «مجهول الاسم».
 problem-recipient-needed = اختر مكتباً واحداً على الأقل.
+problem-case-needed = علّم حالة واحدة على الأقل.
 problem-scope-needed = اختر ما تجوز مشاركته.
 problem-expiry-needed = حدّد إلى متى تكون الموافقة صالحة.
 problem-in-the-past = هذا اليوم قد مضى.

@@ -425,6 +425,7 @@ problem-not-a-country = "{ $detail }" is not a country code of two letters.
 problem-name-needed = Give a name, or choose "anonymous" or "a name chosen for us".
 problem-alias-needed = Write the name chosen for us, or choose "anonymous".
 problem-recipient-needed = Choose at least one office.
+problem-case-needed = Tick at least one case.
 problem-scope-needed = Choose what may be shared.
 problem-expiry-needed = Say until when the consent is good.
 problem-in-the-past = This day is over.

@@ -425,6 +425,7 @@ problem-not-a-country = «{ $detail }» no es un código de país de dos letras.
 problem-name-needed = Indique un nombre, o elija «Anónimo» o «Un nombre elegido para nosotros».
 problem-alias-needed = Escriba el nombre elegido para nosotros, o elija «Anónimo».
 problem-recipient-needed = Elija al menos una oficina.
+problem-case-needed = Marque al menos un caso.
 problem-scope-needed = Elija qué se puede compartir.
 problem-expiry-needed = Indique hasta cuándo es válido el consentimiento.
 problem-in-the-past = Este día ya pasó.

@@ -425,6 +425,7 @@ problem-not-a-country = « { $detail } » n’est pas un code de pays à deux 
 problem-name-needed = Donnez un nom, ou choisissez « Anonyme » ou « Nom d’emprunt choisi par la personne ».
 problem-alias-needed = Écrivez le nom d’emprunt choisi par la personne, ou choisissez « Anonyme ».
 problem-recipient-needed = Choisissez au moins une structure.
+problem-case-needed = Cochez au moins un dossier.
 problem-scope-needed = Choisissez ce qui peut être partagé.
 problem-expiry-needed = Indiquez jusqu’à quand le consentement est valable.
 problem-in-the-past = Cette date est passée.

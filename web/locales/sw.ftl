@@ -425,6 +425,7 @@ problem-not-a-country = "{ $detail }" si msimbo wa nchi wa herufi mbili.
 problem-name-needed = Andika jina, au chagua "Bila jina" au "Jina alilochagua kutumia kwetu".
 problem-alias-needed = Andika jina alilochagua kutumia kwetu, au chagua "Bila jina".
 problem-recipient-needed = Chagua angalau ofisi moja.
+problem-case-needed = Weka alama kwenye shauri moja au zaidi.
 problem-scope-needed = Chagua nini kinaweza kushirikishwa.
 problem-expiry-needed = Andika idhini inatumika hadi lini.
 problem-in-the-past = Siku hii imekwishapita.

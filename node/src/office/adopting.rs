@@ -165,7 +165,7 @@ impl Desk {
         self.allow(Ask::OpenCase)?;
         let code = self.code_to_tag(list, code)?;
         if cases.is_empty() {
-            return Err(DeskError::Invalid(vec![FieldProblem::new("cases", "required")]));
+            return Err(DeskError::Invalid(vec![FieldProblem::new("cases", "case-needed")]));
         }
         cases.iter().try_for_each(|case| self.may_in_case(*case, Ask::WriteCase).map(drop))?;
         let mut done = 0;
