@@ -108,7 +108,6 @@ fn a_second_factor_is_asked_for_and_each_code_is_good_once() {
     let (worker_secret, _) = set_factor(&office.desk("worker"), &clock);
     drop((colleague, node));
     office.stop();
-    office.free_port();
     let node = Node::start(office.folder.path(), clock.clone()).unwrap();
     clock.advance_ms(16 * 60_000);
     let knock = |code: &str| Knock { code: code.into(), ..Knock::new("worker", PASSWORD, "test") };
@@ -136,7 +135,6 @@ fn a_password_is_changed_by_who_knows_it_also_where_it_opens_the_office() {
         assert!(office.node().sign_in(&Knock::new(name, new, "other")).is_ok());
     }
     office.stop();
-    office.free_port();
     let node = Node::start(office.folder.path(), clock.clone()).unwrap();
     assert!(node.sign_in(&Knock::new("worker", PASSWORD, "test")).is_err());
     assert!(node.sign_in(&Knock::new("worker", new, "other")).is_ok());

@@ -2,7 +2,7 @@
 //! axe-core, for horizontal overflow at 360 pixels, and for errors in its console; screenshots lie in
 //! `target/screenshots`. Without Chromium this fails where `CI` is set and is passed over elsewhere.
 
-use crate::harness::{PASSWORD, TestNode, eventually, free_port, let_go, network, new_node};
+use crate::harness::{PASSWORD, TestNode, eventually, free_port, network, new_node};
 use crate::membership::founded;
 use casemesh::serve::Served;
 use casemesh_protocol::directory::{OfficeKind, Role};
@@ -284,7 +284,6 @@ async fn join_walk(tools: (String, PathBuf)) {
         let mut new = new_node("Support organisation", OfficeKind::Ngo, vec![Role::Office], vec![]);
         new.config.lobby = Some(format!("/ip4/127.0.0.1/tcp/{port}"));
         let support = TestNode::new(&new);
-        let_go(port);
         let file = founded(&support);
         let shelter = new_node("Casa Amapola Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]);
         (support, file, TestNode::new(&shelter))

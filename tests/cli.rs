@@ -209,7 +209,6 @@ fn an_import_says_what_is_wrong_adds_only_what_is_new_and_can_be_taken_back() {
 #[test]
 fn data_commands_work_while_the_node_runs() {
     let node = office();
-    node.free_port();
     let mut serving = Command::new(env!("CARGO_BIN_EXE_casemesh"))
         .args(["serve", "--folder", folder(&node)])
         .stdout(Stdio::piped())

@@ -301,7 +301,6 @@ fn wrong_clocks_are_said_and_lose_nothing() {
         (now.plus_days(3000), "this office's keys for receiving ran out"),
         (Timestamp::from_s(now.s() - 90 * 86_400), "which is before this office was set up"),
     ] {
-        shelter.free_port();
         let node = Node::start(shelter.folder.path(), Clock::set_to(clock)).unwrap();
         let problem = node.door().clock_problem.unwrap();
         assert!(problem.contains(expected) && problem.contains("Nothing is lost"), "{problem}");

@@ -1,4 +1,4 @@
-//! Nodes on loopback: real folders, real sockets, port 0 chosen beforehand.
+//! Nodes on loopback: real folders, real sockets, ports chosen beforehand, for they stand in cards.
 
 use casemesh_crypto::passphrase::Cost;
 use casemesh_crypto::random::os_rng;
@@ -10,30 +10,28 @@ use casemesh_node::office::{ClosureInput, DecisionInput, Desk, StaffInput, Stand
 use casemesh_node::records::{CaseState, StaffRole};
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::id::{OfficeId, StaffId};
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) const PASSWORD: &str = "paper boats on a river";
 /// The password that an account begins with, and that its owner changes.
 pub(crate) const FIRST_PASSWORD: &str = "a lantern on the way home";
 
-/// Ports of nodes that are not running: held, so that no connection of another test takes them meanwhile.
-static HELD: Mutex<BTreeMap<u16, TcpListener>> = Mutex::new(BTreeMap::new());
+/// Where ports of tests begin and end: below those that systems give to connections, so that none of another test takes one while its
+/// node is not running. A port that is held instead is also held by each process that starts meanwhile.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A free port. It is held until [`let_go`].
+/// A free port, which no other test of this process gets.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    HELD.lock().unwrap().insert(port, listener);
-    port
-}
-
-/// Lets a port go to the node that is about to listen on it.
-pub(crate) fn let_go(port: u16) {
-    HELD.lock().unwrap().remove(&port);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let given = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        PORTS.start + u16::try_from(given % u32::from(PORTS.end - PORTS.start)).unwrap()
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(next).take(1_000).find(is_free).unwrap()
 }
 
 /// What to make.
@@ -84,15 +82,13 @@ pub(crate) struct TestNode {
     /// The key of its second sheet.
     pub(crate) next_root: String,
     pub(crate) node: Option<Node>,
-    port: Option<u16>,
 }
 
 impl TestNode {
     pub(crate) fn new(new: &NewNode) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let printed = node::init(folder.path(), new, &Clock::system()).unwrap();
-        let port = new.config.listen.first().and_then(|address| address.rsplit('/').next()?.parse().ok());
-        Self { folder, office: printed.office, next_root: printed.next_root, node: None, port }
+        Self { folder, office: printed.office, next_root: printed.next_root, node: None }
     }
 
     pub(crate) fn card(&self) -> Vec<u8> {
@@ -105,29 +101,17 @@ impl TestNode {
 
     /// Starts it with a clock of its own.
     pub(crate) fn start_at(&mut self, clock: Clock) {
-        self.free_port();
         self.node = Some(Node::start(self.folder.path(), clock).unwrap());
     }
 
-    /// Its folder, for whoever starts it otherwise: the port is let go.
+    /// Its folder, for whoever starts it otherwise.
     pub(crate) fn to_serve(&self) -> &Path {
-        self.free_port();
         self.folder.path()
-    }
-
-    /// Lets its port go to whoever starts it otherwise.
-    pub(crate) fn free_port(&self) {
-        if let Some(port) = self.port {
-            let_go(port);
-        }
     }
 
     pub(crate) fn stop(&mut self) {
         if let Some(node) = self.node.take() {
             node.stop();
-            if let Some((port, Ok(listener))) = self.port.map(|port| (port, TcpListener::bind(("127.0.0.1", port)))) {
-                HELD.lock().unwrap().insert(port, listener);
-            }
         }
     }
 
@@ -163,7 +147,6 @@ pub(crate) fn hire(node: &Node, admin: &Desk, second: &Desk, name: &str, role: &
 impl Drop for TestNode {
     fn drop(&mut self) {
         self.stop();
-        self.free_port();
     }
 }
 

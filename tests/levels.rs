@@ -152,6 +152,7 @@ async fn walk(tools: (String, PathBuf), [office, region, nation]: [&TestNode; 3]
     walk.attach(form, "figures.csv", "figure,class,value\nopened,,many\nsexes,female,12\n").await;
     walk.press(form).await;
     walk.shows("write a number without a sign").await;
+    assert!(!walk.text().await.contains("These cells"), "nothing of this file can leave");
     walk.check("table-finished-problem").await;
     walk.attach(form, "figures.csv", "figure,class,value\nopened,,31\nsex,female,19\nsex,male,12\n").await;
     walk.press(form).await;
@@ -161,6 +162,7 @@ async fn walk(tools: (String, PathBuf), [office, region, nation]: [&TestNode; 3]
     walk.shows("not computed here").await;
     walk.go(&format!("{base}tables/show?{}", of_2019.replace("2019", "2020"))).await;
     walk.shows("hand in the file again").await;
+    assert!(!walk.text().await.contains("These cells"), "what is counted here is not what left");
     walk.check("table-finished-left").await;
     walk.close().await;
 }

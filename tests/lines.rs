@@ -1,6 +1,6 @@
 //! How a node is found: behind a router that forwards a port, at a new address, over QUIC where the program was built with it.
 
-use crate::harness::{TestNode, eventually, free_port, let_go, network, new_node};
+use crate::harness::{TestNode, eventually, free_port, network, new_node};
 use crate::referring::{client, consent, incoming, refer};
 use crate::weather::line;
 use casemesh_node::node::{self, NodeError, read_config, write_config};
@@ -21,7 +21,6 @@ fn a_node_behind_a_forwarded_port_is_found_and_says_when_that_changes() {
     let mut shelter = TestNode::new(&new);
     let mut advice = TestNode::new(&new_node("Advice office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]));
     let network = network(&[&advice, &shelter]);
-    let_go(first);
     let _router = line(first, inside);
     advice.start();
     advice.node().join(&network).unwrap();
@@ -42,7 +41,6 @@ fn a_node_behind_a_forwarded_port_is_found_and_says_when_that_changes() {
     drop(theirs);
 
     // The router gives another port: it is written into node.toml, and the others learn of it.
-    let_go(second);
     let _router = line(second, inside);
     let office = shelter.office;
     shelter.stop();

@@ -209,7 +209,6 @@ fn a_stolen_computers_keys_are_taken_back_with_the_second_sheet() {
     let new = new_node("Shelter", OfficeKind::Shelter, vec![Role::Office], vec![]);
     let folder = tempfile::tempdir().unwrap();
     let printed = node::init(folder.path(), &new, &Clock::system()).unwrap();
-    crate::harness::let_go(new.config.listen[0].rsplit('/').next().unwrap().parse().unwrap());
     admit(&support, &node::read_card(folder.path()).unwrap());
     let directory = support.node().directory().unwrap();
     let before = directory.member(&printed.office).unwrap().clone();
@@ -340,7 +339,6 @@ fn an_office_joins_by_invitation_and_a_stranger_gets_no_further_than_the_lobby()
     let mut new = new_node("Support organisation", OfficeKind::Ngo, vec![Role::Office], vec![]);
     new.config.lobby = Some(format!("/ip4/127.0.0.1/tcp/{port}"));
     let mut support = TestNode::new(&new);
-    crate::harness::let_go(port);
     let file = founded(&support);
     support.start();
     support.node().join(&file).unwrap();

@@ -60,7 +60,8 @@ from = "2999-01-01"
     let offered = |desk: &Desk, list: &str| -> Vec<String> {
         desk.vocabulary().terms(list).filter(|term| term.offered).map(|term| term.code).collect()
     };
-    for desk in &desks {
+    let collector = network.collector.desk("worker");
+    for desk in desks.iter().chain([&collector]) {
         eventually("the code is there", || {
             offered(desk, "case_type").contains(&"grant_deduction".to_owned()).then_some(())
         });
@@ -94,7 +95,6 @@ from = "2999-01-01"
     for desk in &desks {
         desk.approve_table("", this_year, None).unwrap();
     }
-    let collector = network.collector.desk("worker");
     let total = eventually("both tables came", || {
         Some(collector.collected("national", Some(this_year)).unwrap()).filter(|view| view.told == 2)
     });
@@ -159,6 +159,9 @@ fn what_is_proposed_is_commented_before_it_is_signed() {
     eventually("it is signed", || collector.proposal(ours).unwrap().is_signed.then_some(()));
     let signed = desks[0].proposal(theirs[0].id).unwrap();
     assert!(signed.is_signed && !signed.is_open);
+    let loans = text.replace("grant_deduction", "loan_deduction");
+    assert_eq!(problem(collector.propose(&proposal(&loans))), "agreement-wrong", "version 1 holds already");
+    let loans = loans.replace("version = 1", "version = 2");
 
     let person =
         desks[0].register_person(PersonInput { identity: "anonymous".into(), ..PersonInput::default() }).unwrap();
@@ -183,7 +186,7 @@ fn what_is_proposed_is_commented_before_it_is_signed() {
         walk.press("form[action='/proposals']").await;
         walk.shows("The network could not agree on this").await;
         walk.check("proposals-problem").await;
-        walk.fill("form[action='/proposals']", &[("text", &text.replace("grant_deduction", "loan_deduction"))]).await;
+        walk.fill("form[action='/proposals']", &[("text", &loans)]).await;
         walk.press("form[action='/proposals']").await;
         let office = Served::start(network.offices[0].to_serve()).await.unwrap();
         let base = format!("http://{}/", office.address);

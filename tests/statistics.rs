@@ -8,10 +8,11 @@ use casemesh_node::indicators::SHIPPED;
 use casemesh_node::node::NewNode;
 use casemesh_node::office::{
     AnsweringInput, CaseInput, CellView, ClassView, CollectedView, Desk, DeskError, FigureView, Mapping, OfficeFigures,
-    PersonInput, TermInput,
+    PersonInput, TallyReportView, TallyStanding, TermInput,
 };
 use casemesh_node::records::Answering;
 use casemesh_node::vocabulary::Vocabulary;
+use casemesh_protocol::cohort::LeftOut;
 use casemesh_protocol::directory::{OfficeKind, Role};
 use casemesh_protocol::time::Period;
 use std::collections::BTreeMap;
@@ -511,6 +512,15 @@ fn summed(collector: &Desk, id: &str) -> CollectedView {
     summed_of(collector, id, year(2019))
 }
 
+/// What aggregators said of an office's report, once it stands like that.
+fn report_of(desk: &Desk, period: Period, standing: TallyStanding) -> TallyReportView {
+    eventually("both said what became of the report", || {
+        let agreed = desk.agreements().unwrap().0;
+        let due = agreed.iter().flat_map(|one| &one.periods).find(|due| due.period == period && due.left.is_some())?;
+        due.left.as_ref()?.report.clone().filter(|report| report.standing == standing)
+    })
+}
+
 fn summed_of(collector: &Desk, id: &str, period: Period) -> CollectedView {
     eventually("the sum comes", || {
         let view = collector.collected(id, Some(period)).unwrap();
@@ -546,21 +556,45 @@ fn a_secure_sum_tells_the_total_and_no_office() {
     assert_eq!((told["female"].clone(), told["male"].clone(), told["*"].clone()), (some("42"), some("14"), some("56")));
     assert_eq!(figure(&view.total, "sex").missing, Some(4));
     assert!(view.offices.iter().all(|office| office.figures.is_empty()));
+    // Each office holds the word of both that its report counts, under the root that the collector has.
+    for desk in &desks {
+        let report = report_of(desk, year(2019), TallyStanding::Counted);
+        assert_eq!((report.reports, &report.root), (Some(4), &view.root));
+    }
     // What at least three offices have is found, and no number of any of them.
     let last_year = year(collector.today().year() - 1);
     let (patterns, _) = collector.patterns().unwrap();
     assert!(patterns.iter().all(|one| one.is_new() && one.period == year(2019)) && patterns.len() == 1);
+    // An office that joined since is the only one that is new: in the sum of the next year its numbers would be seen in the difference.
+    let mut new = new_node("Late office", OfficeKind::AdviceOffice, vec![Role::Office], vec![]);
+    new.pack = "anti_trafficking".into();
+    let mut late = TestNode::new(&new);
+    let card = network.file("late.card");
+    std::fs::write(&card, late.card()).unwrap();
+    let (net, key) = (network.file("the.net"), network.file("one.key"));
+    network.does(&["join", "grant", "--network", &net, "--key", &key, &card]);
+    late.start();
+    network.tell_all(&adders);
+    late.node().join(&std::fs::read(&net).unwrap()).unwrap();
+    let newcomer = late.desk("worker");
+    load(&newcomer, &people(last_year.from.year(), 20, 20, 0));
     load_last_year(&desks, last_year);
-    for desk in &desks {
+    for desk in desks.iter().chain([&newcomer]) {
         desk.approve_table("sums", last_year, None).unwrap();
     }
+    report_of(&newcomer, last_year, TallyStanding::FewChanged);
+    report_of(&desks[0], last_year, TallyStanding::Counted);
+    let of_last_year = summed_of(&collector, "sums", last_year);
+    assert_eq!((of_last_year.offices.len(), of_last_year.silent.len()), (4, 0));
+    assert_eq!(of_last_year.left_out, [("Late office".to_owned(), LeftOut::FewChanged)]);
     let (patterns, _) =
         eventually("the sum is closed", || Some(collector.patterns().unwrap()).filter(|all| all.0.len() > 1));
     let found: Vec<_> = patterns.iter().map(|one| (code_of(&one.classes[0]), one.offices, one.is_new())).collect();
     assert_eq!(found, [("Threats", 4, true), ("Debts", 3, true)]);
-    drop((collector, desks));
+    drop((collector, desks, newcomer));
     let Some(tools) = Walk::tools() else { return };
     network.collector.stop();
+    late.stop();
     runtime.block_on(async {
         let walk = Walk::open(tools).await;
         let served = Served::start(network.collector.to_serve()).await.unwrap();
@@ -569,6 +603,15 @@ fn a_secure_sum_tells_the_total_and_no_office() {
         walk.go(&format!("{base}collector/patterns")).await;
         walk.shows("Debts").await;
         walk.check("collector-patterns").await;
+        walk.go(&format!("{base}collector?agreement=sums&from={}&to={}", last_year.from, last_year.to)).await;
+        walk.shows("Told, and not in the sum").await;
+        walk.check("collector-sum").await;
+        let office = Served::start(late.to_serve()).await.unwrap();
+        let base = format!("http://{}/", office.address);
+        walk.sign_in(&base, "worker").await;
+        walk.go(&format!("{base}tables")).await;
+        walk.shows("Your report is not in this sum").await;
+        walk.check("tables-sum").await;
         walk.close().await;
     });
 }
@@ -639,6 +682,8 @@ fn an_office_that_tells_twice_or_not_at_all_harms_no_sum_and_noise_hides_a_perso
     assert_eq!((view.offices.len(), view.error_bar), (4, Some(2)), "each once");
     let women: i64 = cells(figure(&view.total, "sex"))["female"].clone().unwrap().parse().unwrap();
     assert!((women - 42).abs() < 12, "{women}");
+    report_of(&network.offices[0].desk("worker"), year(2019), TallyStanding::OtherCounted);
+    report_of(&network.offices[1].desk("worker"), year(2019), TallyStanding::Counted);
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

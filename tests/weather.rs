@@ -3,7 +3,7 @@
 //!
 //! `CASEMESH_WEATHER_SECONDS` says how long (15 by default, 60 in CI, 600 for the long run), `CASEMESH_WEATHER_SEED` which weather.
 
-use crate::harness::{PASSWORD, free_port, let_go, new_node};
+use crate::harness::{PASSWORD, free_port, new_node};
 use casemesh_crypto::random::os_rng;
 use casemesh_crypto::sign::SigningKey;
 use casemesh_node::clock::Clock;
@@ -92,8 +92,6 @@ struct Machine {
     folder: tempfile::TempDir,
     office: OfficeId,
     line: Arc<AtomicU8>,
-    /// Where it listens: let go to it when it starts, so that no connection takes it before.
-    behind: u16,
     process: Option<Child>,
     asleep: bool,
     token: String,
@@ -106,7 +104,6 @@ struct Machine {
 
 impl Machine {
     fn start(&mut self) {
-        let_go(self.behind);
         let process = Command::new(env!("CARGO_BIN_EXE_casemesh"))
             .args(["serve", "--folder"])
             .arg(self.folder.path())
@@ -321,10 +318,8 @@ fn machine(name: &str, roles: Vec<Role>, hubs: Vec<OfficeId>) -> Machine {
     let mut config = read_config(folder.path()).unwrap();
     config.announce = std::mem::replace(&mut config.listen, vec![format!("/ip4/127.0.0.1/tcp/{behind}")]);
     write_config(folder.path(), &config).unwrap();
-    let_go(outside);
     Machine {
         line: line(outside, behind),
-        behind,
         folder,
         office: printed.office,
         process: None,

@@ -1,6 +1,5 @@
-//! The Merkle tree of RFC 6962 over the journal's ciphertext: one leaf an entry. Kept as its frontier,
-//! the roots of the complete subtrees from left to right, so that appending costs O(log n) and the
-//! state is a few hashes.
+//! The Merkle tree of RFC 6962. The journal's has one leaf an entry and is kept as its frontier, the roots of the complete subtrees from
+//! left to right, so that appending costs O(log n) and the state is a few hashes. [`Tree`] is one that is whole, and proves its leaves.
 
 use crate::hash::{Digest, sha256};
 use minicbor::{Decode, Encode};
@@ -23,7 +22,7 @@ impl Frontier {
 
     /// Appends a leaf (RFC 6962 section 2.1: hash of 0x00 and the bytes).
     pub fn push(&mut self, leaf: &[u8]) {
-        let mut node = sha256(&[&[0x00], leaf]);
+        let mut node = of_leaf(leaf);
         let mut complete = self.size;
         while complete & 1 == 1 {
             if let Some(left) = self.subtrees.pop() {
@@ -45,8 +44,68 @@ impl Frontier {
     }
 }
 
+fn of_leaf(leaf: &[u8]) -> Digest {
+    sha256(&[&[0x00], leaf])
+}
+
 fn parent(left: &Digest, right: &Digest) -> Digest {
     sha256(&[&[0x01], left.as_bytes(), right.as_bytes()])
+}
+
+/// A Merkle tree of all its leaves. Pairing each level from the left, an odd last node going up as it is, gives the tree of RFC 6962
+/// section 2.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// From the leaves up to the root.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over some leaves.
+    pub fn new<L: AsRef<[u8]>>(leaves: impl IntoIterator<Item = L>) -> Self {
+        let mut level: Vec<Digest> = leaves.into_iter().map(|leaf| of_leaf(leaf.as_ref())).collect();
+        let mut levels = Vec::new();
+        while level.len() > 1 {
+            let above = level.chunks(2).map(|pair| match pair {
+                [left, right] => parent(left, right),
+                alone => alone.first().copied().unwrap_or_else(|| sha256(&[])),
+            });
+            let above = above.collect();
+            levels.push(std::mem::replace(&mut level, above));
+        }
+        levels.push(level);
+        Self { levels }
+    }
+
+    /// The root; of no leaves, the hash of the empty string.
+    pub fn root(&self) -> Digest {
+        let top = self.levels.last().and_then(|level| level.first());
+        top.copied().unwrap_or_else(|| sha256(&[]))
+    }
+
+    /// The audit path of a leaf, from below (RFC 6962 section 2.1.1).
+    pub fn path(&self, leaf: usize) -> Vec<Digest> {
+        let at = |(height, level): (usize, &Vec<Digest>)| level.get((leaf >> height) ^ 1).copied();
+        self.levels.iter().enumerate().filter_map(at).collect()
+    }
+}
+
+/// The root that a leaf and its audit path give, in a tree of so many leaves; none where the path has another length (RFC 9162 section
+/// 2.1.3.2).
+pub fn root_by_path(leaf: &[u8], (place, leaves): (usize, usize), path: &[Digest]) -> Option<Digest> {
+    if place >= leaves {
+        return None;
+    }
+    let (mut at, mut last, mut node, mut path) = (place, leaves - 1, of_leaf(leaf), path.iter());
+    while last > 0 {
+        if at & 1 == 1 {
+            node = parent(path.next()?, &node);
+        } else if at < last {
+            node = parent(&node, path.next()?);
+        }
+        (at, last) = (at >> 1, last >> 1);
+    }
+    path.next().is_none().then_some(node)
 }
 
 #[cfg(test)]
@@ -78,6 +137,28 @@ mod tests {
             assert_eq!(frontier.root(), by_the_book(&leaves), "size {}", i + 1);
         }
         assert_eq!(frontier.size(), 200);
+    }
+
+    #[test]
+    fn a_path_proves_its_leaf_at_its_place_and_nothing_else() {
+        for size in 0..70usize {
+            let leaves: Vec<Vec<u8>> = (0..size).map(|leaf| leaf.to_be_bytes().to_vec()).collect();
+            let tree = Tree::new(&leaves);
+            assert_eq!(tree.root(), by_the_book(&leaves), "size {size}");
+            for (place, leaf) in leaves.iter().enumerate() {
+                let path = tree.path(place);
+                let proven = |leaf: &[u8], place, size, path: &[Digest]| root_by_path(leaf, (place, size), path);
+                assert_eq!(proven(leaf, place, size, &path), Some(tree.root()));
+                assert_ne!(proven(b"another", place, size, &path), Some(tree.root()));
+                assert_eq!(proven(leaf, size, size, &path), None);
+                if let Some((_, shorter)) = path.split_last() {
+                    assert_ne!(proven(leaf, place, size, shorter), Some(tree.root()));
+                    assert_ne!(proven(leaf, place ^ 1, size, &path), Some(tree.root()));
+                }
+                let longer = [path.as_slice(), &[tree.root()]].concat();
+                assert_eq!(proven(leaf, place, size, &longer), None);
+            }
+        }
     }
 
     #[test]

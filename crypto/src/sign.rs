@@ -42,8 +42,8 @@ pub enum Context {
     Claim,
     /// A step in the life of a referral.
     ReferralEvent,
-    /// A table of statistics that leaves an office.
-    StatisticsTable,
+    /// Whose reports are in a secure sum.
+    TallyRoot,
 }
 
 impl Context {
@@ -59,7 +59,7 @@ impl Context {
             Self::PacketStatement => b"rp/1/statement\0",
             Self::Receipt => b"casemesh/1/receipt\0",
             Self::ReferralEvent => b"casemesh/1/referral-event\0",
-            Self::StatisticsTable => b"casemesh/1/statistics-table\0",
+            Self::TallyRoot => b"casemesh/1/tally-root\0",
         }
     }
 

@@ -16,7 +16,7 @@ use crate::records::{
     AgreementChoice, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant,
     IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person,
     PersonRef, Proposed, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport,
-    Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, Task, TaskKind, TaskState, TaskTitle,
+    Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, TallyWord, Task, TaskKind, TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -281,6 +281,8 @@ pub struct Tables {
     pub tallies: BTreeMap<Digest, Arc<TallyKept>>,
     /// At a collector, what aggregators added.
     pub tally_parts: BTreeMap<RecordId, Arc<TallyPart>>,
+    /// What aggregators said of this office's reports, by sum: each once.
+    pub tally_words: BTreeMap<Digest, Vec<TallyWord>>,
     /// What was decided about what the network asks.
     pub choices: BTreeMap<RecordId, Arc<AgreementChoice>>,
     /// Sample checks.
@@ -943,6 +945,10 @@ impl Tables {
             Kind::TallyPart => {
                 let part: TallyPart = minicbor::decode(plain)?;
                 self.tally_parts.insert(part.id, Arc::new(part));
+            }
+            Kind::TallyWord => {
+                let word: TallyWord = minicbor::decode(plain)?;
+                self.tally_words.entry(word.tally).or_default().push(word);
             }
             Kind::SampleCheck => {
                 let check: SampleCheck = minicbor::decode(plain)?;

@@ -19,7 +19,9 @@ use libp2p::request_response::{self as rr, OutboundRequestId, ProtocolSupport, R
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, allow_block_list, identity, noise, ping, tcp, yamux};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, TransportError, allow_block_list, identity, noise, ping, tcp, yamux,
+};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
@@ -335,7 +337,11 @@ impl Net {
             .with_swarm_config(|config| config.with_idle_connection_timeout(idle))
             .build();
         for address in listen {
-            swarm.listen_on(check_address(address)?).map_err(net_error)?;
+            swarm.listen_on(check_address(address)?).map_err(|error| match error {
+                // Its own text is empty.
+                TransportError::Other(why) => NetError(format!("{address} cannot be listened on: {why}")),
+                TransportError::MultiaddrNotSupported(_) => net_error(error),
+            })?;
         }
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
         let task = Task {
@@ -580,6 +586,18 @@ mod tests {
         fn dial(&self, other: &Self) {
             self.net.send(Command::Dial { peer: other.peer.clone(), addresses: vec![other.address.clone()] });
         }
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_named() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _guard = runtime.enter();
+        let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+        let error = Net::start(&Secret::random(&mut os_rng()), std::slice::from_ref(&address), Box::new(|_| true))
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains(&format!("{address} cannot be listened on: Address")), "{error}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod bounded;
 pub mod bundle;
 pub mod claim;
+pub mod cohort;
 pub mod consent;
 pub mod delivery;
 pub mod directory;

@@ -10,11 +10,12 @@
 
 use crate::bounded::{List, Text};
 use crate::coded_enum;
+use crate::cohort::is_in_order;
 use crate::disclosure::{Grid, Place};
 use crate::id::OfficeId;
 use crate::indicators::{self, Class, Columns, Indicator, KINDS_OF_WORK, Measure, Outcome, Rule, Source, compute};
 use crate::limits::{CODE_BYTES_MAX, TABLE_CELLS_MAX};
-use crate::tally::{TALLY_OFFICES_MAX, is_in_order};
+use crate::tally::TALLY_OFFICES_MAX;
 use crate::terms::Code;
 use crate::time::{Day, Period, Timestamp};
 use casemesh_crypto::hash::{Digest, sha256};
@@ -502,8 +503,8 @@ impl Table {
         let is_in_order = match &self.origin {
             Some(Origin::Sum { offices, handed_in, .. }) => {
                 !offices.as_slice().is_empty()
-                    && is_in_order(offices.as_slice())
-                    && is_in_order(handed_in.as_slice())
+                    && is_in_order(offices.iter().copied())
+                    && is_in_order(handed_in.iter().copied())
                     && handed_in.iter().all(|office| offices.as_slice().binary_search(office).is_ok())
             }
             Some(Origin::HandedIn) | None => true,

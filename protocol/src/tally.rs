@@ -7,6 +7,7 @@
 //! collector can subtract.
 
 use crate::bounded::List;
+use crate::cohort::{Cohort, Inclusion, LeftOut, MISSED_MAX, Missed, TallyRoot};
 use crate::id::OfficeId;
 use crate::indicators::{self, Class, Columns, Indicator, Measure, OTHERS, Outcome, Source, compute};
 use crate::statistics::{Agreement, Cell, Figure, Way, figure, withheld};
@@ -87,19 +88,42 @@ pub enum TallyStep {
     /// The leader to the helper: whose reports are in the sum.
     #[n(3)]
     Close {
-        /// Whose.
+        /// Which.
         #[n(0)]
-        offices: List<OfficeId, TALLY_OFFICES_MAX>,
+        reports: Cohort,
+        /// The sum of the same agreement that was closed before.
+        #[n(1)]
+        follows: Option<Digest>,
     },
     /// An aggregator to the collector.
     #[n(4)]
     Sum {
-        /// Whose reports are in it.
+        /// The signed root of the reports that are in it.
         #[n(0)]
-        offices: List<OfficeId, TALLY_OFFICES_MAX>,
+        root: TallyRoot,
+        /// The reports.
+        #[n(1)]
+        reports: Cohort,
         /// The sum of the shares.
-        #[cbor(n(1), with = "minicbor::bytes")]
+        #[cbor(n(2), with = "minicbor::bytes")]
         sum: Vec<u8>,
+        /// Whose reports came and are not in it; the leader says so.
+        #[n(3)]
+        left_out: List<Missed, MISSED_MAX>,
+    },
+    /// Each aggregator to each office that is in the sum.
+    #[n(5)]
+    Included {
+        /// The proof.
+        #[n(0)]
+        inclusion: Inclusion,
+    },
+    /// The leader to an office whose report is not in the sum.
+    #[n(6)]
+    LeftOut {
+        /// Why not.
+        #[n(0)]
+        why: LeftOut,
     },
 }
 
@@ -128,11 +152,6 @@ pub fn is_to_close(
     (told, asked, least): (usize, usize, usize),
 ) -> bool {
     told >= least && (told >= asked || now > due.max(first).plus_days(PATIENCE_DAYS))
-}
-
-/// Whether each office is named once, in order: one that is named twice is one office and not two.
-pub fn is_in_order(offices: &[OfficeId]) -> bool {
-    offices.is_sorted_by(|one, next| one < next)
 }
 
 /// What one number of the row counts.
@@ -421,9 +440,6 @@ mod tests {
         assert!(!close(12, 2, 4) && close(14, 2, 4), "three days after it was due");
         assert!(!close(22, 20, 4) && close(24, 20, 4), "three days after the first");
         assert!(!close(100, 2, 2), "two are too few, however long");
-        let office = |byte| OfficeId::new([byte; 32]);
-        assert!(is_in_order(&[office(1), office(2)]) && !is_in_order(&[office(1), office(1)]));
-        assert!(!is_in_order(&[office(2), office(1)]));
     }
 
     #[test]

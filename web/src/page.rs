@@ -552,6 +552,12 @@ impl Page {
         self.zone.shown(*at)
     }
 
+    /// The beginning of a hash, as two people compare it on the telephone.
+    pub(crate) fn compared(&self, hash: &str) -> String {
+        let groups: Vec<&str> = (0..4).filter_map(|group| hash.get(group * 4..group * 4 + 4)).collect();
+        groups.join(" ")
+    }
+
     /// The day in the office.
     pub(crate) fn day_of(&self, at: &Timestamp) -> Day {
         self.zone.day(*at)

@@ -60,7 +60,8 @@ impl Counted {
             | Kind::Seen
             | Kind::TallyKept
             | Kind::TallyPart
-            | Kind::TallyReport => Self::In(&[]),
+            | Kind::TallyReport
+            | Kind::TallyWord => Self::In(&[]),
             Kind::Case
             | Kind::Glass
             | Kind::Grant

@@ -10,6 +10,7 @@ use crate::indicators::Agreed;
 use crate::policy::Ask;
 use crate::records::Collected;
 use crate::vocabulary::Vocabulary;
+use casemesh_protocol::cohort::LeftOut;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
 use casemesh_protocol::indicators::{Measure, OTHERS, SEVERAL};
@@ -45,6 +46,9 @@ pub struct CollectedView {
     pub threshold: u16,
     /// How it left the offices.
     pub way: Way,
+    /// Of a secure sum, the root of the list of reports in it that both aggregators signed: offices see the same.
+    #[serde(default)]
+    pub root: Option<String>,
     /// How far a number can be off for noise, 95 times of 100; none where there is no noise.
     pub error_bar: Option<u32>,
     /// All offices together, or those of the region.
@@ -65,6 +69,10 @@ pub struct CollectedView {
     pub upward: Option<UpwardView>,
     /// Offices of the network that sent nothing for this period.
     pub silent: Vec<String>,
+    /// Of a secure sum, offices that told and are not in it, and why.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub left_out: Vec<(String, LeftOut)>,
     /// Agreements and periods for which something came or is due.
     #[schema(value_type = Vec<Object>)]
     pub periods: Vec<(String, Period)>,
@@ -351,6 +359,9 @@ impl Desk {
             held.counted.iter().map(view).collect()
         };
         let is_plain = summed.is_none();
+        let closed = summed.as_ref().and_then(Option::as_ref);
+        let root = closed.and_then(|summed| summed.root);
+        let left_out = closed.map(|summed| summed.left_out.clone()).unwrap_or_default();
         let (told, total, mut offices): (BTreeSet<OfficeId>, Vec<FigureView>, Vec<OfficeFigures>) = match summed {
             None => (held.offices(), views(&held.total(known), known), of_tables()),
             Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
@@ -379,7 +390,10 @@ impl Desk {
             Some(_) => Held::of(&tables, &id, period, |_| true).offices(),
             None => told.clone(),
         };
-        let is_silent = |office: &OfficeId| !told_anywhere.contains(office) && !adds(office) && is_in(office);
+        let is_left_out = |office: &OfficeId| left_out.iter().any(|missed| missed.office == *office);
+        let is_silent = |office: &OfficeId| {
+            !told_anywhere.contains(office) && !adds(office) && is_in(office) && !is_left_out(office)
+        };
         let asked = self.office.offices_below().into_iter().filter(is_silent);
         let mut silent: Vec<String> = asked.filter_map(|office| self.member_name(office)).collect();
         silent.sort();
@@ -394,6 +408,7 @@ impl Desk {
             due,
             threshold: known.map_or(statistics::THRESHOLD, |known| known.terms.threshold),
             way: known.map_or(Way::Plain, |known| known.terms.way),
+            root: root.map(|root| root.to_string()),
             error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
             total,
             flow: flow(&offices, named),
@@ -404,6 +419,7 @@ impl Desk {
             twice: held.twice.iter().map(|collected| collected.office_name.clone()).collect(),
             upward: if region.is_none() && is_plain { upward } else { None },
             silent,
+            left_out: left_out.iter().filter_map(|one| Some((self.member_name(one.office)?, one.why))).collect(),
             periods,
             regions: if is_plain { regions.into_iter().collect() } else { Vec::new() },
             region: region.map(str::to_owned),

@@ -159,7 +159,7 @@ fn send(
     let release = last.map_or(1, |last| last.table.release + 1);
     let table = table_of(agreed, (ours, period, release), tx.now(), (figures, Some(origin)))?;
     let outbox = Outward::control(Control::table(to, table.clone())).queue_row(tx)?;
-    keep(tx, agreed, to, table, outbox)
+    keep(tx, agreed, (to, table), (outbox, None))
 }
 
 impl Desk {

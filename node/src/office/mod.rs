@@ -116,6 +116,7 @@ pub use staff::{PASSWORD_CHARS_MIN, RolesInput, SettingsInput, StaffInput, passw
 pub use standing::{ClosureInput, StandingInput};
 pub use steps::{AnswerInput, Wanted};
 pub use tables::{AgreementView, AnsweringInput, DueView, LeftView, TablePreview};
+pub use tally::{TallyReportView, TallyStanding};
 pub use tasks::{TaskChange, TaskFilter, TaskInput};
 pub use views::*;
 pub use vocabulary::{

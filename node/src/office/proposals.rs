@@ -204,18 +204,20 @@ impl Desk {
         // Browsers end lines in their own way; stewards sign the file.
         let typed = input.text.replace("\r\n", "\n");
         let text = problems.required_text("text", &typed, AGREEMENT_BYTES_MAX);
-        if !text.is_empty()
-            && let Err(why) = indicators::read_new(&text)
-        {
-            problems.with("text", "agreement-wrong", why);
+        let text = AgreementText::cut(&text);
+        if !text.is_empty() {
+            let holds =
+                self.office.around.directory().map(|directory| indicators::agreements(directory.agreements()).0);
+            let signed = indicators::changed(&holds.unwrap_or_default(), std::slice::from_ref(&text), &[]);
+            signed.err().into_iter().for_each(|why| problems.with("text", "agreement-wrong", why));
         }
-        let is_ours = |one: &Arc<Proposed>| one.from.is_none() && one.proposal.text.as_str() == text;
+        let is_ours = |one: &Arc<Proposed>| one.from.is_none() && one.proposal.text == text;
         if self.office.index.read().proposals.values().any(is_ours) {
             problems.add("text", "proposal-known");
         }
         problems.done()?;
         let Some(until) = until else { return Err(DeskError::NotFound) };
-        let proposal = Proposal { text: AgreementText::cut(&text), why: Text::cut(&why), until };
+        let proposal = Proposal { text, why: Text::cut(&why), until };
         let offices = self.office.offices_to_ask();
         let id = self.write("propose", move |tx| {
             let (id, at) = (tx.fresh_id(), tx.now());

@@ -3,11 +3,12 @@
 use super::columns::{AllColumns, Sight, Wanted};
 use super::figures::FigureView;
 use super::outward::Outward;
-use super::tally::sum_of;
+use super::tally::{TallyReportView, report_view, sum_of};
 use super::{Desk, DeskError, FieldProblem, Office, finished};
 use crate::indicators::{self, Agreed};
 use crate::policy::Ask;
 use crate::records::{AgreementChoice, Answering, Release};
+use crate::secure_sum::NONCE_BYTES;
 use crate::vault::{Record, Tx};
 use casemesh_protocol::bounded::List;
 use casemesh_protocol::directory::Role;
@@ -82,6 +83,9 @@ pub struct LeftView {
     /// When the collector opened it.
     #[schema(value_type = Option<String>)]
     pub read: Option<Timestamp>,
+    /// Of a secure sum, what the aggregators said of this office's report.
+    #[serde(default)]
+    pub report: Option<TallyReportView>,
 }
 
 /// What would leave, number by number.
@@ -290,13 +294,13 @@ impl Office {
     }
 }
 
-/// Sends a report to both aggregators: its row in the outbox, that of the leader.
+/// Sends a report to both aggregators: its row in the outbox, that of the leader, and what makes the report the only one of its kind.
 fn report(
     tx: &mut Tx<'_>,
     agreed: &Agreed,
     (ours, period): (OfficeId, Period),
     row: &[u64],
-) -> Result<RecordId, DeskError> {
+) -> Result<(RecordId, [u8; NONCE_BYTES]), DeskError> {
     let refused = |problem: &str| DeskError::Invalid(vec![FieldProblem::new("from", problem)]);
     let agreement = agreement_hash(&agreed.text);
     let name = tally_of(&agreement, period);
@@ -311,7 +315,7 @@ fn report(
         let step = TallyStep::Share { nonce: report.nonce, public: report.public.clone(), share };
         rows.push(Outward::control(Control::tally(to, Tally { agreement, period, step })).queue_row(tx)?);
     }
-    rows.first().copied().ok_or(DeskError::NotFound)
+    rows.first().map(|row| (*row, report.nonce)).ok_or(DeskError::NotFound)
 }
 
 /// Sends the table of a period, inside a command, after all that left before.
@@ -332,11 +336,11 @@ fn release(
     let release = ledger.last(&agreed.agreement, period).map_or(1, |last| last.release + 1);
     let table = table_of(agreed, (office, period, release), tx.now(), (figures, origin))?;
     // Of a sum the numbers stay here: shares of them leave.
-    let outbox = match &row {
-        None => Outward::control(Control::table(to, table.clone())).queue_row(tx)?,
-        Some(row) => report(tx, agreed, (office, period), row)?,
+    let (outbox, nonce) = match &row {
+        None => (Outward::control(Control::table(to, table.clone())).queue_row(tx)?, None),
+        Some(row) => report(tx, agreed, (office, period), row).map(|(outbox, nonce)| (outbox, Some(nonce)))?,
     };
-    keep(tx, agreed, to, table, outbox)
+    keep(tx, agreed, (to, table), (outbox, nonce))
 }
 
 /// A table as it leaves; none that no packet carries, or that no collector would take.
@@ -357,12 +361,11 @@ pub(super) fn table_of(
 pub(super) fn keep(
     tx: &mut Tx<'_>,
     agreed: &Agreed,
-    to: OfficeId,
-    table: Table,
-    outbox: RecordId,
+    (to, table): (OfficeId, Table),
+    (outbox, nonce): (RecordId, Option<[u8; NONCE_BYTES]>),
 ) -> Result<RecordId, DeskError> {
     let (id, approved_by, agreed) = (tx.fresh_id(), tx.staff(), agreed.text.clone());
-    tx.insert(&Release { id, table, to, approved_by, agreed, outbox })?;
+    tx.insert(&Release { id, table, to, approved_by, agreed, outbox, nonce })?;
     tx.about(id);
     Ok(id)
 }
@@ -450,6 +453,7 @@ impl Desk {
                         made: release.table.made,
                         arrived: row.and_then(|row| row.facts.arrived),
                         read: row.and_then(|row| row.facts.read),
+                        report: release.nonce.map(|nonce| report_view(&tables, agreed, period, &nonce)),
                     }
                 });
                 DueView { period, is_late: left.is_none() && due.is_some_and(|due| due < today), due, left }

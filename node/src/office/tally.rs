@@ -1,26 +1,29 @@
 //! A secure sum at its parties: shares taken and checked at the two aggregators, closed when it is time, and put together at the
 //! collector. What happens when stands in `protocol::tally`, the mathematics in `secure_sum`.
 
-use super::exchange::Taken;
+use super::exchange::{Awaited, Taken};
 use super::outward::Outward;
 use super::{DeskError, Office};
+use crate::index::Tables;
 use crate::indicators::{self, Agreed};
-use crate::records::{ReportState, Seen, TallyKept, TallyPart, TallyReport};
+use crate::records::{ReportFate, ReportState, Seen, TallyKept, TallyPart, TallyReport, TallyWord};
 use crate::secure_sum::{Received, SecureSum, SumError, VERIFY_KEY_BYTES};
 use crate::vault::{Record, Tx};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::{self, os_rng};
+use casemesh_crypto::sign::SigningKey;
 use casemesh_protocol::bounded::List;
+use casemesh_protocol::cohort::{self, Counted, Inclusion, LeftOut, MISSED_MAX, Missed, Rooted, TallyRoot};
 use casemesh_protocol::directory::{Directory, Member, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::levels::Levels;
 use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::statistics::{Agreement, AgreementText, Figure, Way, agreement_hash};
-use casemesh_protocol::tally::{
-    self, ITEMS_MAX, Tally, TallyItem, TallyStep, is_in_order, is_to_close, tally_of, width,
-};
+use casemesh_protocol::statistics::{Agreement, AgreementText, Figure, Way, Word, agreement_hash};
+use casemesh_protocol::tally::{self, ITEMS_MAX, Tally, TallyItem, TallyStep, is_to_close, tally_of, width};
 use casemesh_protocol::time::{Period, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A sum of an agreement and a period.
 pub(super) fn sum_of(agreement: &Agreement, tally: &Digest) -> Result<SecureSum, SumError> {
@@ -34,8 +37,11 @@ struct Work {
     text: AgreementText,
     period: Period,
     name: Digest,
+    family: Word,
     leader: OfficeId,
     helper: OfficeId,
+    /// What this office signs with.
+    signs: (OfficeId, SigningKey),
 }
 
 impl Work {
@@ -44,10 +50,23 @@ impl Work {
     }
 }
 
+/// The end of a sum.
+struct Closing {
+    /// The reports that are in it.
+    reports: Vec<Counted>,
+    /// Whose reports came and are not in it, as far as is known here.
+    left_out: Vec<Missed>,
+}
+
 /// What the collector has of one sum.
+#[derive(Default)]
 pub(super) struct Summed {
-    /// Whose reports are in it; none where the two aggregators do not agree yet.
+    /// Whose reports are in it; none where the two aggregators do not agree.
     pub(super) offices: Vec<OfficeId>,
+    /// The root of the list of reports that both signed.
+    pub(super) root: Option<Digest>,
+    /// Whose reports came and are not in it.
+    pub(super) left_out: Vec<Missed>,
     /// The figures; none where too few told.
     pub(super) figures: Vec<Figure>,
     /// When the second of the two sums came.
@@ -63,10 +82,12 @@ impl Office {
         let (leader, helper, name) = (*leader, *helper, tally_of(agreement, period));
         let is_asked = known.terms.way != Way::Plain && known.terms.has(period);
         let sum = sum_of(&known, &name).ok().filter(|_| is_asked)?;
-        Some((Work { sum, agreement: *agreement, text, period, name, leader, helper }, known))
+        let signs = (self.keys.office, self.keys.node_key.clone());
+        let family = known.id.clone();
+        Some((Work { sum, agreement: *agreement, text, period, name, family, leader, helper, signs }, known))
     }
 
-    /// The text of an agreement: one that holds, or that a sum was begun under.
+    /// The text of an agreement: one that holds, or that a sum was begun under or told for.
     fn text_of(&self, agreement: &Digest) -> Option<AgreementText> {
         let directory = self.around.directory()?;
         if let Some(text) = directory.agreements().find(|text| agreement_hash(text) == *agreement) {
@@ -74,8 +95,10 @@ impl Office {
         }
         let tables = self.index.read();
         let kept = tables.tallies.values().find(|kept| kept.agreement == *agreement).map(|kept| kept.text.clone());
-        let part = || tables.tally_parts.values().find(|part| part.agreement == *agreement);
-        kept.or_else(|| part().map(|part| part.text.clone()))
+        let part =
+            || tables.tally_parts.values().find(|part| part.agreement == *agreement).map(|part| part.text.clone());
+        let told = || tables.releases.values().find(|release| agreement_hash(&release.agreed) == *agreement);
+        kept.or_else(part).or_else(|| told().map(|release| release.agreed.clone()))
     }
 
     /// Takes what another party of a sum says.
@@ -106,13 +129,31 @@ impl Office {
             }
             TallyStep::Questions { .. } | TallyStep::Close { .. } => ours == work.helper && from == work.leader,
             TallyStep::Answers { .. } => ours == work.leader && from == work.helper,
-            TallyStep::Sum { .. } => {
+            TallyStep::Sum { root, reports, .. } => {
                 let collects = directory.member(&ours).is_some_and(|member| member.has_role(Role::Collector));
-                collects && [work.leader, work.helper].contains(&from)
+                let rooted = rooted(directory, from, &work.name, root);
+                collects && rooted.is_some_and(|rooted| rooted.is_of(reports.as_slice()))
             }
+            TallyStep::Included { inclusion } => {
+                let rooted = rooted(directory, from, &work.name, &inclusion.root);
+                rooted.is_some_and(|rooted| inclusion.holds(ours, &rooted))
+            }
+            TallyStep::LeftOut { .. } => from == work.leader,
         };
+        let is_fine = is_fine
+            && match &told.step {
+                TallyStep::Sum { .. } | TallyStep::Included { .. } => [work.leader, work.helper].contains(&from),
+                _ => true,
+            };
         if !is_fine {
-            return Ok(Taken::Aside("part of a sum from an office whose part it is not"));
+            return Ok(Taken::Aside(
+                "part of a sum from an office whose part it is not, or a proof that does not hold",
+            ));
+        }
+        if let TallyStep::Close { follows: Some(follows), .. } = &told.step
+            && self.index.read().tallies.get(follows).is_some_and(|kept| kept.closed.is_none())
+        {
+            return Ok(Taken::Later(Awaited::Sum(*follows)));
         }
         let collector = self.tally_collector();
         self.vault.write(None, "tally", move |tx| {
@@ -120,8 +161,17 @@ impl Office {
                 TallyStep::Share { nonce, public, share } => work.take_share(tx, from, nonce, (public, share))?,
                 TallyStep::Questions { key, items } => work.take_questions(tx, key, items.into_vec())?,
                 TallyStep::Answers { items } => work.take_answers(tx, items.into_vec())?,
-                TallyStep::Close { offices } => work.close(tx, &agreement, offices.into_vec(), collector)?,
-                TallyStep::Sum { offices, sum } => work.take_sum(tx, from, offices.into_vec(), sum)?,
+                TallyStep::Close { reports, .. } => {
+                    let closing = Closing { reports: reports.into_vec(), left_out: Vec::new() };
+                    work.close(tx, &agreement, &closing, collector)?
+                }
+                TallyStep::Sum { root, reports, sum, left_out } => {
+                    work.take_sum(tx, from, (root, sum), (reports.into_vec(), left_out.into_vec()))?
+                }
+                TallyStep::Included { inclusion } => {
+                    work.take_word(tx, from, ReportFate::Included(Box::new(inclusion)))?
+                }
+                TallyStep::LeftOut { why } => work.take_word(tx, from, ReportFate::LeftOut(why))?,
             };
             if let Some(why) = aside {
                 return Ok(Taken::Aside(why));
@@ -160,7 +210,7 @@ impl Office {
             let (some, work) = (some.to_vec(), Arc::clone(&work));
             self.vault.write(None, "tally", move |tx| work.ask(tx, &some))?;
         }
-        let added = in_state(ReportState::Added);
+        let mut told = in_state(ReportState::Added);
         // Who adds does not tell in the same sum. What the helper has not answered by the end is left out.
         let adds = |office: &OfficeId| [work.leader, work.helper].contains(office);
         let is_asked = |(office, member): &(&OfficeId, &Member)| member.has_role(Role::Office) && !adds(office);
@@ -170,18 +220,41 @@ impl Office {
         let times = (due, kept.opened, self.around.clock.now());
         // Without a collector it waits for one.
         let collector = self.tally_collector();
-        if collector.is_some() && is_to_close(times, (added.len(), asked, least)) {
-            let agreement = agreement.clone();
-            self.vault.write(None, "tally", move |tx| {
-                if let Some(why) = work.close(tx, &agreement, added.clone(), collector)? {
-                    tracing::warn!(why, "a secure sum cannot be closed");
-                    return Ok(());
-                }
-                let offices = List::new(added).unwrap_or_default();
-                Outward::control(Control::tally(work.helper, work.tally(TallyStep::Close { offices }))).queue(tx)
-            })?;
+        if collector.is_none() || !is_to_close(times, (told.len(), asked, least)) {
+            return Ok(());
         }
-        Ok(())
+        let previous = self
+            .index
+            .read()
+            .tallies
+            .values()
+            .filter(|kept| work.is_before(kept))
+            .max_by_key(|kept| kept.number)
+            .cloned();
+        let before = previous.as_ref().map(|kept| cohort::offices(&kept.reports));
+        let few_changed = cohort::left_out(before.as_deref(), &told, &name);
+        told.retain(|office| !few_changed.contains(office));
+        if told.len() < least {
+            return Ok(());
+        }
+        let missed = |why| move |office| Missed { office, why };
+        let mut left_out: Vec<Missed> = few_changed.into_iter().map(missed(LeftOut::FewChanged)).collect();
+        left_out.extend(in_state(ReportState::Refused).into_iter().map(missed(LeftOut::Refused)));
+        left_out.extend(in_state(ReportState::Asked).into_iter().map(missed(LeftOut::Late)));
+        let (agreement, follows) = (agreement.clone(), previous.map(|kept| kept.tally));
+        self.vault.write(None, "tally", move |tx| {
+            let closing = Closing { reports: work.counted(tx, &told)?, left_out };
+            if let Some(why) = work.close(tx, &agreement, &closing, collector)? {
+                tracing::warn!(why, "a secure sum cannot be closed");
+                return Ok(());
+            }
+            let reports = List::new(closing.reports).unwrap_or_default();
+            work.tell(tx, work.helper, TallyStep::Close { reports, follows })?;
+            closing
+                .left_out
+                .iter()
+                .try_for_each(|missed| work.tell(tx, missed.office, TallyStep::LeftOut { why: missed.why }))
+        })
     }
 
     /// The network's collector above all, and whether it is this office.
@@ -201,15 +274,117 @@ impl Office {
         let (leader, helper) = of(work.leader).zip(of(work.helper))?;
         drop(tables);
         let at = leader.at.max(helper.at);
-        // Two sums of different offices are no sum.
-        if leader.offices != helper.offices || !is_in_order(&leader.offices) {
-            tracing::warn!(%period, "the aggregators added the reports of different offices");
-            return Some(Summed { offices: Vec::new(), figures: Vec::new(), at });
+        // Two sums of different reports are no sum.
+        if leader.reports != helper.reports {
+            tracing::warn!(%period, "the aggregators added different reports");
+            return Some(Summed { at, ..Summed::default() });
         }
-        let total = work.sum.total(&leader.sum, &helper.sum, leader.offices.len()).ok();
+        let total = work.sum.total(&leader.sum, &helper.sum, leader.reports.len()).ok();
         let figures = total.map(|total| tally::figures(&agreement, &total)).unwrap_or_default();
-        Some(Summed { offices: leader.offices.clone(), figures, at })
+        let root = leader.root.unverified().map(|rooted| rooted.root);
+        let (offices, left_out) = (cohort::offices(&leader.reports), leader.left_out.clone());
+        Some(Summed { offices, root, left_out, figures, at })
     }
+}
+
+/// Where an office's report for a secure sum stands, by what the two aggregators signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TallyStanding {
+    /// The sum is not closed, as far as is known.
+    Open,
+    /// One says that the report is in the sum; the other has not said anything.
+    OneSigned,
+    /// Both signed the same list of reports, and it is in it.
+    Counted,
+    /// Both signed a list with another report of this office, sent before its data were put back.
+    OtherCounted,
+    /// They do not say the same: there is no sum.
+    Differ,
+    /// Its proof does not hold.
+    Refused,
+    /// It came after the sum was closed.
+    Late,
+    /// With it, too few offices would have come or gone since the last sum.
+    FewChanged,
+}
+
+impl TallyStanding {
+    /// Whether somebody should ask why.
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Self::OtherCounted | Self::Differ | Self::Refused)
+    }
+
+    /// From what aggregators said of the report with that nonce.
+    fn of(nonce: &[u8; 16], said: &[&ReportFate]) -> Self {
+        let included = |fate: &&ReportFate| match fate {
+            ReportFate::Included(inclusion) => {
+                inclusion.root.unverified().map(|rooted| (rooted.root, rooted.reports, inclusion.nonce))
+            }
+            ReportFate::LeftOut(_) => None,
+        };
+        let all: Vec<_> = said.iter().map(included).collect();
+        match (said, all.as_slice()) {
+            ([ReportFate::LeftOut(why)], _) => match why {
+                LeftOut::Refused => Self::Refused,
+                LeftOut::Late => Self::Late,
+                LeftOut::FewChanged => Self::FewChanged,
+            },
+            (_, []) => Self::Open,
+            (_, [Some(_)]) => Self::OneSigned,
+            (_, [Some(one), Some(other)]) if one == other && one.2 == *nonce => Self::Counted,
+            (_, [Some(one), Some(other)]) if one == other => Self::OtherCounted,
+            _ => Self::Differ,
+        }
+    }
+}
+
+impl std::fmt::Display for TallyStanding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::OneSigned => "one-signed",
+            Self::Counted => "counted",
+            Self::OtherCounted => "other-counted",
+            Self::Differ => "differ",
+            Self::Refused => "refused",
+            Self::Late => "late",
+            Self::FewChanged => "few-changed",
+        })
+    }
+}
+
+/// What became of an office's report for a secure sum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TallyReportView {
+    /// Where it stands.
+    pub standing: TallyStanding,
+    /// How many reports are in the list that was signed.
+    pub reports: Option<u32>,
+    /// The root of that list: the collector's page shows the same.
+    pub root: Option<String>,
+}
+
+/// What became of an office's report.
+pub(super) fn report_view(tables: &Tables, agreed: &Agreed, period: Period, nonce: &[u8; 16]) -> TallyReportView {
+    let words = tables.tally_words.get(&tally_of(&agreement_hash(&agreed.text), period));
+    let said: Vec<&ReportFate> = words.into_iter().flatten().map(|word| &word.said).collect();
+    let rooted = said.iter().find_map(|said| match said {
+        ReportFate::Included(inclusion) => inclusion.root.unverified(),
+        ReportFate::LeftOut(_) => None,
+    });
+    TallyReportView {
+        standing: TallyStanding::of(nonce, &said),
+        reports: rooted.map(|rooted| rooted.reports),
+        root: rooted.map(|rooted| rooted.root.to_string()),
+    }
+}
+
+/// What an aggregator signed of a sum, where its key did.
+fn rooted(directory: &Directory, from: OfficeId, tally: &Digest, root: &TallyRoot) -> Option<Rooted> {
+    let at = root.unverified()?.at;
+    let key = directory.member(&from)?.keys.node_key(&root.key, at.s())?;
+    root.verify(from, tally, &key).ok()
 }
 
 /// The id of what is kept of a sum, or of one office in it: found without looking through all.
@@ -244,8 +419,9 @@ impl Work {
             return Ok(known);
         }
         let (tally, agreement, period, opened) = (self.name, self.agreement, self.period, tx.now());
-        let text = self.text.clone();
-        let kept = TallyKept { id, tally, agreement, text, period, key: Vec::new(), opened, closed: None };
+        let (text, family) = (self.text.clone(), self.family.clone());
+        let (key, number, reports) = (Vec::new(), 0, Vec::new());
+        let kept = TallyKept { id, tally, agreement, text, period, key, opened, closed: None, family, number, reports };
         tx.insert(&kept)?;
         Ok((kept, 1))
     }
@@ -277,6 +453,10 @@ impl Work {
     ) -> Result<Aside, DeskError> {
         let (kept, _) = self.kept(tx)?;
         if kept.closed.is_some() {
+            let is_in = kept.reports.iter().any(|report| report.office == from);
+            if self.signs.0 == self.leader && !is_in {
+                self.tell(tx, from, TallyStep::LeftOut { why: LeftOut::Late })?;
+            }
             return Ok(Some("a report for a sum that is closed"));
         }
         let (mut report, revision) = match self.report(tx, &from)? {
@@ -343,16 +523,47 @@ impl Work {
         &self,
         tx: &mut Tx<'_>,
         from: OfficeId,
-        offices: Vec<OfficeId>,
-        sum: Vec<u8>,
+        (root, sum): (TallyRoot, Vec<u8>),
+        (reports, left_out): (Vec<Counted>, Vec<Missed>),
     ) -> Result<Aside, DeskError> {
         let id = id_of(&self.name, Some(&from));
-        if row_of::<TallyPart>(tx, id)?.is_some() || !is_in_order(&offices) {
+        if row_of::<TallyPart>(tx, id)?.is_some() || !cohort::is_in_order(reports.iter().map(|report| report.office)) {
             return Ok(Some("a second sum of one aggregator, or one that names an office twice"));
         }
         let (tally, agreement, period, at) = (self.name, self.agreement, self.period, tx.now());
-        tx.insert(&TallyPart { id, tally, agreement, text: self.text.clone(), period, from, offices, sum, at })?;
+        let text = self.text.clone();
+        tx.insert(&TallyPart { id, tally, agreement, text, period, from, reports, sum, at, root, left_out })?;
         Ok(None)
+    }
+
+    /// At an office, what an aggregator says of its report.
+    fn take_word(&self, tx: &mut Tx<'_>, from: OfficeId, said: ReportFate) -> Result<Aside, DeskError> {
+        let id = id_of(&self.name, Some(&from));
+        if row_of::<TallyWord>(tx, id)?.is_some() {
+            return Ok(Some("a second word of one aggregator on the same report"));
+        }
+        let (tally, at) = (self.name, tx.now());
+        tx.insert(&TallyWord { id, tally, from, said, at })?;
+        Ok(None)
+    }
+
+    fn tell(&self, tx: &mut Tx<'_>, to: OfficeId, step: TallyStep) -> Result<(), DeskError> {
+        Outward::control(Control::tally(to, self.tally(step))).queue(tx)
+    }
+
+    /// Whether a sum of the same agreement was closed before this one.
+    fn is_before(&self, kept: &TallyKept) -> bool {
+        kept.closed.is_some() && kept.family == self.family && kept.tally != self.name
+    }
+
+    /// The reports of some offices.
+    fn counted(&self, tx: &Tx<'_>, offices: &[OfficeId]) -> Result<Vec<Counted>, DeskError> {
+        let mut reports = Vec::with_capacity(offices.len());
+        for office in offices {
+            reports
+                .extend(self.report(tx, office)?.map(|(report, _)| Counted { office: *office, nonce: report.nonce }));
+        }
+        Ok(reports)
     }
 
     /// The helper's part of one report.
@@ -370,7 +581,7 @@ impl Work {
             return Ok(());
         }
         let items = List::new(answers).unwrap_or_default();
-        Outward::control(Control::tally(self.leader, self.tally(TallyStep::Answers { items }))).queue(tx)
+        self.tell(tx, self.leader, TallyStep::Answers { items })
     }
 
     /// The leader's questions about some reports.
@@ -398,41 +609,62 @@ impl Work {
             return Ok(());
         }
         let items = List::new(items).unwrap_or_default();
-        Outward::control(Control::tally(self.helper, self.tally(TallyStep::Questions { key, items }))).queue(tx)
+        self.tell(tx, self.helper, TallyStep::Questions { key, items })
     }
 
-    /// Adds up and tells the collector. The noise is drawn once: what is closed stays closed, with the sum in the outbox.
+    /// Adds up, tells the collector, and each office that its report is in the sum. The noise is drawn once: what is closed stays closed,
+    /// with the sum in the outbox.
     fn close(
         &self,
         tx: &mut Tx<'_>,
         agreement: &Agreement,
-        offices: Vec<OfficeId>,
+        Closing { reports, left_out }: &Closing,
         collector: Option<(OfficeId, bool)>,
     ) -> Result<Aside, DeskError> {
         let (mut kept, revision) = self.kept(tx)?;
-        if !is_in_order(&offices) || offices.len() < usize::from(agreement.terms.least_offices) {
+        let offices = cohort::offices(reports);
+        if !cohort::is_in_order(offices.iter().copied()) || offices.len() < usize::from(agreement.terms.least_offices) {
             return Ok(Some("the end of a sum of too few offices, or of one that is named twice"));
         }
         let Some((collector, is_here)) = collector.filter(|_| kept.closed.is_none()) else {
             return Ok(Some("the end of a sum that has ended, or that nobody collects"));
         };
+        let closed = tx.list::<TallyKept>(TallyKept::TOP)?.into_iter().map(|sealed| sealed.record);
+        let previous = closed.filter(|kept| self.is_before(kept)).max_by_key(|kept| kept.number);
+        let before = previous.as_ref().map(|kept| cohort::offices(&kept.reports));
+        if !cohort::may_follow(before.as_deref(), &offices) {
+            return Ok(Some("the end of a sum that differs from the last one by one office or two"));
+        }
         let mut shares = Vec::with_capacity(offices.len());
-        for office in &offices {
-            match self.report(tx, office)? {
-                Some((report, _)) if report.state == ReportState::Added => shares.push(report.added),
+        for counted in reports {
+            match self.report(tx, &counted.office)? {
+                Some((report, _)) if report.state == ReportState::Added && report.nonce == counted.nonce => {
+                    shares.push(report.added);
+                }
                 _ => return Ok(Some("the end of a sum with a report that was not added here")),
             }
         }
         let Ok(sum) = self.sum.added(&shares, agreement.noise_permille()) else {
             return Ok(Some("shares that cannot be added"));
         };
-        kept.closed = Some(tx.now());
+        let at = tx.now();
+        kept.closed = Some(at);
+        kept.number = previous.map_or(1, |previous| previous.number + 1);
+        kept.reports.clone_from(reports);
         tx.update(&kept, revision)?;
-        if is_here {
-            return self.take_sum(tx, collector, offices, sum);
+        let (us, key) = &self.signs;
+        let root = TallyRoot::sign((*us, self.name), reports, at, key);
+        for (office, inclusion) in Inclusion::of_all(&root, reports) {
+            self.tell(tx, office, TallyStep::Included { inclusion })?;
         }
-        let offices = List::new(offices).unwrap_or_default();
-        Outward::control(Control::tally(collector, self.tally(TallyStep::Sum { offices, sum }))).queue(tx)?;
+        // The first are named: more would not fit the packet.
+        let left_out: Vec<Missed> = left_out.iter().take(MISSED_MAX).copied().collect();
+        if is_here {
+            return self.take_sum(tx, collector, (root, sum), (reports.clone(), left_out));
+        }
+        let (reports, left_out) = (List::new(reports.clone()), List::new(left_out));
+        let (reports, left_out) = (reports.unwrap_or_default(), left_out.unwrap_or_default());
+        self.tell(tx, collector, TallyStep::Sum { root, reports, sum, left_out })?;
         Ok(None)
     }
 }
@@ -446,4 +678,308 @@ fn settle(report: &mut TallyReport, added: Option<Vec<u8>>) {
     report.state = if added.is_some() { ReportState::Added } else { ReportState::Refused };
     report.added = added.unwrap_or_default();
     (report.public, report.share, report.question) = (Vec::new(), Vec::new(), Vec::new());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::keys::{KeyFile, NewOffice};
+    use crate::records::Outbox;
+    use crate::secure_sum::Report;
+    use crate::vault::{Change, Kind, Observer, Vault};
+    use casemesh_crypto::passphrase::Cost;
+    use casemesh_protocol::id::StaffId;
+    use casemesh_protocol::packet::Body;
+
+    const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
+
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn changed(&self, _: Kind, _: Change<'_>) {}
+    }
+
+    /// One aggregator with a store of its own, whose packets the test carries, or alters, or loses.
+    struct Party {
+        _folder: tempfile::TempDir,
+        vault: Vault,
+        ours: OfficeId,
+        sent: usize,
+    }
+
+    fn office(byte: u8) -> OfficeId {
+        OfficeId::new([byte; 32])
+    }
+
+    const LEADER: u8 = 101;
+    const HELPER: u8 = 102;
+    const COLLECTOR: u8 = 103;
+
+    fn agreement() -> Agreement {
+        let text = format!(
+            "id = \"sums\"\nversion = 1\n[terms]\nevery = \"year\"\nfrom = \"2016-01-01\"\nway = \"secure_sum\"\n\
+             aggregators = [\"{}\", \"{}\"]\nleast_offices = 3\nmost = 100\n[[indicator]]\nid = \"sex\"\n\
+             title = {{ en = \"By sex\" }}\nsource = \"people\"\nwhen = {{ in = \"first_case\" }}\n\
+             by = [{{ column = \"sex\", codes = [\"female\", \"male\"] }}]\n",
+            office(LEADER),
+            office(HELPER)
+        );
+        indicators::read_agreement(&text).unwrap()
+    }
+
+    fn work(ours: OfficeId, year: i16) -> Work {
+        let (agreement, period) = (agreement(), Period::year(year).unwrap());
+        let hash = Digest::new([5; 32]);
+        let name = tally_of(&hash, period);
+        Work {
+            sum: sum_of(&agreement, &name).unwrap(),
+            agreement: hash,
+            text: AgreementText::cut("its text"),
+            period,
+            name,
+            family: agreement.id,
+            leader: office(LEADER),
+            helper: office(HELPER),
+            signs: (ours, SigningKey::random(&mut os_rng())),
+        }
+    }
+
+    impl Party {
+        fn new(ours: u8) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let rng = &mut os_rng();
+            let mut new = NewOffice::draw("x", |seed| seed.expose().to_vec(), NOW, rng).unwrap();
+            new.file.set_slot(&new.keys, StaffId::new([1; 16]), "a", "password of a", Cost::FLOOR, rng).unwrap();
+            new.file.write(folder.path(), &new.keys, rng).unwrap();
+            let keys = KeyFile::read(folder.path()).unwrap().open_with_seed(&new.recovery_seed).unwrap();
+            let (vault, _) = Vault::open(folder.path(), keys, Arc::new(Nobody), Clock::set_to(NOW)).unwrap();
+            Self { _folder: folder, vault, ours: office(ours), sent: 0 }
+        }
+
+        /// Does something of one year's sum, as the node does.
+        fn does<T: Send + 'static>(
+            &self,
+            year: i16,
+            what: impl FnOnce(&Work, &mut Tx<'_>) -> Result<T, DeskError> + Send + 'static,
+        ) -> T {
+            let work = work(self.ours, year);
+            self.vault.write(None, "tally", move |tx| what(&work, tx)).unwrap()
+        }
+
+        /// What it sent since it was asked last.
+        fn sent(&mut self) -> Vec<(OfficeId, TallyStep)> {
+            let mut rows: Vec<Outbox> = self
+                .vault
+                .write(None, "look", |tx| Ok::<_, DeskError>(tx.list::<Outbox>(Outbox::TOP)?))
+                .unwrap()
+                .into_iter()
+                .map(|row| row.record)
+                .collect();
+            rows.sort_by_key(|row| row.id);
+            let step = |row: &Outbox| match Body::decode(row.kind, &row.body).unwrap() {
+                Body::Tally(tally) => (row.to, tally.step),
+                other => panic!("{other:?}"),
+            };
+            let all: Vec<_> = rows.iter().map(step).collect();
+            let news = all[self.sent..].to_vec();
+            self.sent = all.len();
+            news
+        }
+
+        fn share(&self, year: i16, from: u8, report: &Report) -> Aside {
+            let share = if self.ours == office(LEADER) { report.leader.clone() } else { report.helper.clone() };
+            let (nonce, public) = (report.nonce, report.public.clone());
+            self.does(year, move |work, tx| work.take_share(tx, office(from), nonce, (public, share)))
+        }
+
+        fn close(&self, year: i16, reports: Vec<Counted>) -> Aside {
+            self.does(year, move |work, tx| {
+                let closing = Closing { reports, left_out: Vec::new() };
+                work.close(tx, &agreement(), &closing, Some((office(COLLECTOR), false)))
+            })
+        }
+
+        fn counted(&self, year: i16, offices: &[u8]) -> Vec<Counted> {
+            let offices: Vec<OfficeId> = offices.iter().map(|byte| office(*byte)).collect();
+            self.does(year, move |work, tx| work.counted(tx, &offices))
+        }
+    }
+
+    fn split(year: i16, numbers: [u64; 5]) -> Report {
+        work(office(1), year).sum.split(&numbers).unwrap()
+    }
+
+    /// The leader asks about these offices, and the helper answers; what it says can be altered on the way.
+    fn checked(parties: &mut [Party; 2], year: i16, offices: &[u8], alter: impl Fn(&mut TallyItem)) {
+        let [leader, helper] = parties;
+        let asked: Vec<OfficeId> = offices.iter().map(|byte| office(*byte)).collect();
+        leader.does(year, move |work, tx| work.ask(tx, &asked));
+        for (to, step) in leader.sent() {
+            assert_eq!(to, office(HELPER));
+            let TallyStep::Questions { key, items } = step else { panic!("{step:?}") };
+            helper.does(year, move |work, tx| work.take_questions(tx, key, items.into_vec()));
+        }
+        for (to, step) in helper.sent() {
+            assert_eq!(to, office(LEADER));
+            let TallyStep::Answers { items } = step else { panic!("{step:?}") };
+            let mut items = items.into_vec();
+            items.iter_mut().for_each(&alter);
+            leader.does(year, move |work, tx| work.take_answers(tx, items));
+        }
+    }
+
+    fn states(party: &Party, year: i16, offices: &[u8]) -> Vec<Option<ReportState>> {
+        let offices: Vec<OfficeId> = offices.iter().map(|byte| office(*byte)).collect();
+        party.does(year, move |work, tx| {
+            offices.iter().map(|one| Ok(work.report(tx, one)?.map(|(report, _)| report.state))).collect()
+        })
+    }
+
+    /// Five offices of which two cheat: the numbers of the others come out, and who cheated is known by name to both.
+    #[test]
+    fn offices_that_cheat_are_refused_by_name_and_the_others_are_summed() {
+        let mut parties = [Party::new(LEADER), Party::new(HELPER)];
+        let year = 2025;
+        let honest: Vec<Report> = (1..=3).map(|from| split(year, [from, 1, 0, 2, 0])).collect();
+        for party in &parties {
+            for (from, report) in (1..).zip(&honest) {
+                assert_eq!(party.share(year, from, report), None);
+            }
+        }
+        // The fourth sends shares of two reports; the fifth a report that it made for another year.
+        let (one, other) = (split(year, [9, 0, 0, 0, 0]), split(year, [90, 0, 0, 0, 0]));
+        let mixed = Report { helper: other.helper, ..one };
+        let replayed = split(2024, [50, 0, 0, 0, 0]);
+        for party in &parties {
+            assert_eq!(party.share(year, 4, &mixed), None);
+            assert_eq!(party.share(year, 5, &replayed), None);
+            let twice = party.share(year, 1, &split(year, [77, 0, 0, 0, 0]));
+            assert!(twice.unwrap().contains("second report"), "an office tells once");
+        }
+        checked(&mut parties, year, &[1, 2, 3, 4, 5], |_| {});
+        let [leader, helper] = &mut parties;
+        let (added, refused) = (Some(ReportState::Added), Some(ReportState::Refused));
+        for party in [&*leader, &*helper] {
+            assert_eq!(states(party, year, &[1, 2, 3, 4, 5]), [added, added, added, refused, refused]);
+        }
+        let reports = leader.counted(year, &[1, 2, 3]);
+        for party in [&*leader, &*helper] {
+            assert!(party.close(year, party.counted(year, &[1, 2, 3, 4])).unwrap().contains("not added"));
+            let twice = vec![reports[0], reports[0], reports[1]];
+            assert!(party.close(year, twice).unwrap().contains("named twice"));
+            assert!(party.close(year, reports[..2].to_vec()).unwrap().contains("too few"));
+            assert_eq!(party.close(year, reports.clone()), None);
+            assert!(party.close(year, reports.clone()).unwrap().contains("has ended"), "once");
+        }
+        let mut sums = Vec::new();
+        for party in [leader, helper] {
+            let sent = party.sent();
+            let included = sent.iter().filter(|(_, step)| matches!(step, TallyStep::Included { .. }));
+            assert_eq!(included.map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2, 3].map(office));
+            let sum = sent.into_iter().find_map(|(to, step)| match step {
+                TallyStep::Sum { sum, reports, .. } => Some((to, sum, reports.into_vec())),
+                _ => None,
+            });
+            let (to, sum, of) = sum.unwrap();
+            assert_eq!((to, of), (office(COLLECTOR), reports.clone()));
+            sums.push(sum);
+        }
+        let total = work(office(COLLECTOR), year).sum.total(&sums[0], &sums[1], 3).unwrap();
+        assert_eq!(total, [6, 3, 0, 6, 0]);
+    }
+
+    /// An answer that is altered, dropped, or of an aggregator that is not there costs that report, and no more.
+    #[test]
+    fn an_aggregator_that_cheats_or_is_absent_spoils_no_other_report() {
+        let mut parties = [Party::new(LEADER), Party::new(HELPER)];
+        let year = 2025;
+        let reports: Vec<Report> = (1..=5).map(|at| split(year, [at, 0, 0, 0, 0])).collect();
+        for party in &parties {
+            for (from, report) in (1..).zip(&reports[..4]) {
+                assert_eq!(party.share(year, from, report), None);
+            }
+        }
+        // The fifth comes to the leader alone: the helper is not there.
+        assert_eq!(parties[0].share(year, 5, &reports[4]), None);
+        checked(&mut parties, year, &[1, 2, 3, 4, 5], |item| {
+            if item.office == office(4) {
+                item.message.iter_mut().for_each(|byte| *byte ^= 1);
+            }
+        });
+        let [leader, helper] = &parties;
+        assert_eq!(
+            states(leader, year, &[3, 4, 5]),
+            [ReportState::Added, ReportState::Refused, ReportState::Asked].map(Some)
+        );
+        // A leader that adds what it did not check, or that names another report of an office, gets no sum from the helper.
+        let mut forged = helper.counted(year, &[1, 2, 3]);
+        forged[2].nonce = [9; 16];
+        assert!(helper.close(year, forged).unwrap().contains("not added"));
+        let counted = leader.counted(year, &[1, 2, 3]);
+        assert_eq!(leader.close(year, counted.clone()), None);
+        assert_eq!(helper.close(year, counted), None);
+        // What comes now is late, and its office is told by the leader.
+        assert!(leader.share(year, 6, &split(year, [1; 5])).unwrap().contains("closed"));
+        let late = parties[0].sent().pop().unwrap();
+        assert_eq!(late, (office(6), TallyStep::LeftOut { why: LeftOut::Late }));
+    }
+
+    /// A leader that wants to see one office: it may not close a sum that differs from the last by one or two.
+    #[test]
+    fn the_helper_ends_no_sum_that_shows_an_office_by_subtracting() {
+        let mut parties = [Party::new(LEADER), Party::new(HELPER)];
+        let mut sum_of_year = |year: i16, offices: &[u8]| {
+            for from in offices {
+                let report = split(year, [u64::from(*from), 0, 0, 0, 0]);
+                parties.iter().for_each(|party| assert_eq!(party.share(year, *from, &report), None));
+            }
+            checked(&mut parties, year, offices, |_| {});
+            let helper = &mut parties[1];
+            helper.sent();
+            let counted = helper.counted(year, offices);
+            move |helper: &Party, without: &[u8]| {
+                let mut reports = counted.clone();
+                reports.retain(|report| without.iter().all(|byte| report.office != office(*byte)));
+                let aside = helper.close(year, reports);
+                assert!(aside.is_none_or(|why| why.contains("by one office or two")), "{aside:?}");
+                aside.is_none()
+            }
+        };
+        let first = sum_of_year(2023, &[1, 2, 3, 4, 5, 6]);
+        let second = sum_of_year(2024, &[1, 2, 3, 4, 5, 6, 7]);
+        let third = sum_of_year(2025, &[1, 2, 3, 4, 5, 6]);
+        let helper = &parties[1];
+        assert!(first(helper, &[]));
+        assert!(!second(helper, &[]), "one more");
+        assert!(!second(helper, &[6, 7]), "one less");
+        assert!(second(helper, &[7]));
+        assert!(!third(helper, &[6]));
+        assert!(third(helper, &[4, 5, 6]), "three less");
+    }
+
+    /// Every pair of words of two aggregators, and what an office makes of them.
+    #[test]
+    fn an_office_knows_by_two_signed_lists_whether_its_report_counts() {
+        let key = SigningKey::random(&mut os_rng());
+        let (us, other) = (OfficeId::new([1; 32]), OfficeId::new([2; 32]));
+        let word = |nonce: u8, with: bool| {
+            let mut reports = vec![Counted { office: us, nonce: [nonce; 16] }];
+            reports.extend(with.then_some(Counted { office: other, nonce: [9; 16] }));
+            let root = TallyRoot::sign((other, Digest::new([3; 32])), &reports, Timestamp::from_s(1), &key);
+            let (_, inclusion) = Inclusion::of_all(&root, &reports).next().unwrap();
+            ReportFate::Included(Box::new(inclusion))
+        };
+        let standing = |said: &[&ReportFate]| TallyStanding::of(&[7; 16], said);
+        let (both, alone, before) = (word(7, true), word(7, false), word(8, true));
+        let out = ReportFate::LeftOut(LeftOut::FewChanged);
+        assert_eq!(standing(&[]), TallyStanding::Open);
+        assert_eq!(standing(&[&both]), TallyStanding::OneSigned);
+        assert_eq!(standing(&[&both, &both]), TallyStanding::Counted);
+        assert_eq!(standing(&[&before, &before]), TallyStanding::OtherCounted);
+        assert_eq!(standing(&[&both, &alone]), TallyStanding::Differ, "two lists");
+        assert_eq!(standing(&[&both, &before]), TallyStanding::Differ, "two reports of one office");
+        assert_eq!(standing(&[&out]), TallyStanding::FewChanged);
+        assert_eq!(standing(&[&both, &out]), TallyStanding::Differ, "one left it out, the other did not");
+    }
 }

@@ -5,10 +5,11 @@ use crate::vault::{Kind, Record};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::coded_enum;
+use casemesh_protocol::cohort::{Counted, Inclusion, LeftOut, Missed, TallyRoot};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::proposal::{Proposal, Stance};
 use casemesh_protocol::sample::{SampleCounts, SampleField, SampleQuestion, SampleResult};
-use casemesh_protocol::statistics::{AgreementText, Rhythm, Table};
+use casemesh_protocol::statistics::{AgreementText, Rhythm, Table, Word};
 use casemesh_protocol::time::{Period, Timestamp};
 use minicbor::{Decode, Encode};
 
@@ -34,6 +35,41 @@ pub struct Release {
     /// The packet that carries it.
     #[n(5)]
     pub outbox: RecordId,
+    /// Of a secure sum, what makes the report the only one of its kind.
+    #[cbor(n(6), default, with = "minicbor::bytes")]
+    pub nonce: Option<[u8; 16]>,
+}
+
+/// What an aggregator said of this office's report for a secure sum.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct TallyWord {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Of which sum.
+    #[n(1)]
+    pub tally: Digest,
+    /// Which aggregator.
+    #[n(2)]
+    pub from: OfficeId,
+    /// Its signed proof that the report is in the sum, or why it is not.
+    #[n(3)]
+    pub said: ReportFate,
+    /// When it came.
+    #[n(4)]
+    pub at: Timestamp,
+}
+
+/// What became of an office's report.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ReportFate {
+    /// It is in the sum: the proof, with what was signed, which was checked.
+    #[n(0)]
+    Included(#[n(0)] Box<Inclusion>),
+    /// It is not.
+    #[n(1)]
+    LeftOut(#[n(0)] LeftOut),
 }
 
 coded_enum!(
@@ -123,6 +159,15 @@ pub struct TallyKept {
     /// The agreement, as the stewards signed it: a later one does not stop a sum that was begun.
     #[n(7)]
     pub text: AgreementText,
+    /// The agreement's id, under which sums follow each other.
+    #[cbor(n(8), default)]
+    pub family: Word,
+    /// Which of the closed sums of that agreement it is, from 1.
+    #[cbor(n(9), default)]
+    pub number: u32,
+    /// The reports that are in it, once it was closed.
+    #[cbor(n(10), default)]
+    pub reports: Vec<Counted>,
 }
 
 /// At a collector, what one aggregator added.
@@ -144,9 +189,9 @@ pub struct TallyPart {
     /// Which aggregator.
     #[n(4)]
     pub from: OfficeId,
-    /// Whose reports are in it.
+    /// The reports that are in it.
     #[n(5)]
-    pub offices: Vec<OfficeId>,
+    pub reports: Vec<Counted>,
     /// The sum of shares.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub sum: Vec<u8>,
@@ -156,6 +201,12 @@ pub struct TallyPart {
     /// The agreement, as the stewards signed it.
     #[n(8)]
     pub text: AgreementText,
+    /// What the aggregator signed of the reports.
+    #[n(9)]
+    pub root: TallyRoot,
+    /// Whose reports came and are not in it.
+    #[n(10)]
+    pub left_out: Vec<Missed>,
 }
 
 /// What an office decided about an agreement of its network.
@@ -474,6 +525,7 @@ record!(Collected, Collected, |collected| collected.id, vec![]);
 record!(TallyReport, TallyReport, |report| report.id, vec![]);
 record!(TallyKept, TallyKept, |kept| kept.id, vec![]);
 record!(TallyPart, TallyPart, |part| part.id, vec![]);
+record!(TallyWord, TallyWord, |word| word.id, vec![]);
 record!(AgreementChoice, AgreementChoice, |choice| choice.id, vec![]);
 record!(SavedReport, SavedReport, |report| report.id, vec![]);
 record!(SampleCheck, SampleCheck, |check| check.id, vec![]);

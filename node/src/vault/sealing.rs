@@ -98,6 +98,8 @@ casemesh_protocol::coded_enum!(
         NetworkCodes = 36 "network_codes",
         /// What is proposed that the network agrees on.
         Proposed = 37 "proposed",
+        /// What an aggregator said of a report.
+        TallyWord = 38 "tally_word",
     }
 );
 

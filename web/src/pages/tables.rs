@@ -226,7 +226,7 @@ async fn send_finished(State(app): State<App>, Sent { signed, form }: Sent) -> R
     }
 }
 
-/// The table that a finished one becomes; where something in the file is wrong, the one that is counted here, with what to change.
+/// The table that a finished one becomes; where something in the file is wrong, what to change and no cells.
 async fn finished_page(
     app: &App,
     signed: Signed,
@@ -258,6 +258,8 @@ struct CollectorPage {
     /// Senders, those that told in time, and offices that were asked.
     senders: usize,
     in_time: usize,
+    /// How many offices answered, and of how many.
+    told: usize,
     asked: usize,
     /// Whose figures are shown instead of all together.
     office: String,
@@ -293,8 +295,9 @@ async fn collector_page(app: &App, signed: Signed, asked: Asked, refused: Vec<Fi
             let shown = Some(collected.period).filter(|_| named.is_some() || problems.is_empty());
             let form = asked.days.shown(shown).with_problems(problems);
             let (senders, in_time) = (collected.offices.len(), collected.in_time());
-            let asked = collected.told + collected.silent.len();
-            html_with(status, &CollectorPage { page: signed.page, form, collected, senders, in_time, asked, office })
+            let told = collected.told + collected.left_out.len();
+            let (page, asked) = (signed.page, told + collected.silent.len());
+            html_with(status, &CollectorPage { page, form, collected, senders, in_time, told, asked, office })
         }
         Err(error) => signed.refused(&error),
     }
