@@ -286,6 +286,28 @@ mod tests {
         assert_ne!(other, leads[0]);
     }
 
+    /// What one aggregator holds and adds is evenly spread, whatever the numbers are: chi-squared over the 16 values of half a byte, far
+    /// beyond chance at 60 for 15 degrees of freedom.
+    #[test]
+    fn what_one_aggregator_holds_tells_nothing_of_the_numbers() {
+        let sum = SecureSum::new(2, 1_000, b"a period").unwrap();
+        for numbers in [[0, 0], [1, 999]] {
+            let mut counts = [[0u32; 16]; 4];
+            for _ in 0..2_000 {
+                let report = sum.split(&numbers).unwrap();
+                let (lead, help) = checked(&sum, &report).unwrap();
+                // The lowest byte of the first number: of the shares as they came, and of what is added.
+                for (counts, bytes) in counts.iter_mut().zip([&report.leader, &report.helper, &lead, &help]) {
+                    counts[usize::from(bytes[0] & 15)] += 1;
+                }
+            }
+            for counts in counts {
+                let squared: f64 = counts.iter().map(|count| (f64::from(*count) - 125.0).powi(2) / 125.0).sum();
+                assert!(squared < 60.0, "{squared}: {counts:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_out_of_range_altered_or_of_another_sum_is_refused() {
         let sum = SecureSum::new(4, 100, b"a period").unwrap();

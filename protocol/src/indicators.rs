@@ -35,6 +35,49 @@ pub enum Column {
     Number(Vec<Option<i64>>),
     /// True or false.
     Flag(Vec<bool>),
+    /// Stretches of time, any number for each row.
+    Stretches(Stretches),
+}
+
+/// A column of stretches of time: from a day until an end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretches {
+    all: Vec<(Day, End)>,
+    /// For each row, where its stretches end among all.
+    ends: Vec<usize>,
+}
+
+impl Stretches {
+    /// Adds a row.
+    pub fn push(&mut self, stretches: impl IntoIterator<Item = (Day, End)>) {
+        self.all.extend(stretches);
+        self.ends.push(self.all.len());
+    }
+
+    fn of_row(&self, row: usize) -> &[(Day, End)] {
+        let begin = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        self.ends.get(row).and_then(|end| self.all.get(begin..*end)).unwrap_or_default()
+    }
+
+    /// Whether one of a row's had begun by the one day and not ended before the other; none where that hangs on an end that was not
+    /// recorded.
+    fn stood(&self, row: usize, begun: Day, open: Day) -> Option<bool> {
+        let stood = |(from, until): &(Day, End)| match until {
+            _ if *from > begun => Some(false),
+            End::No => Some(true),
+            End::On(day) => Some(*day >= open),
+            End::Unknown => None,
+        };
+        let mut all = Some(false);
+        for one in self.of_row(row) {
+            match stood(one) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => all = None,
+            }
+        }
+        all
+    }
 }
 
 /// Whether and when something ended.
@@ -188,13 +231,15 @@ pub enum When {
     AtStart(String, String),
     /// It had begun by the last day and not ended before the first.
     During(String, String),
+    /// One of the stretches in that column had.
+    DuringAny(String),
 }
 
 impl When {
-    /// The columns of days that it is about.
+    /// The columns that it is about: of days, or of stretches.
     pub fn days(&self) -> Vec<&str> {
         match self {
-            Self::In(day) => vec![day],
+            Self::In(column) | Self::DuringAny(column) => vec![column],
             Self::AtEnd(from, until) | Self::AtStart(from, until) | Self::During(from, until) => vec![from, until],
         }
     }
@@ -308,7 +353,8 @@ impl Indicator {
         if self.title.get("en").is_none_or(|title| title.trim().is_empty()) {
             return Err("it has no title in English: title.en".into());
         }
-        self.when.days().into_iter().try_for_each(|day| self.needs(day, ColumnKind::Day))?;
+        let kind = if matches!(self.when, When::DuringAny(_)) { ColumnKind::Stretches } else { ColumnKind::Day };
+        self.when.days().into_iter().try_for_each(|column| self.needs(column, kind))?;
         if let Measure::Sum(column) | Measure::Median(column) = &self.measure {
             self.needs(column, ColumnKind::Number)?;
         }
@@ -339,6 +385,7 @@ impl Indicator {
                 ColumnKind::Flag => {
                     rule.flag.is_some() && rule.is.is_empty() && rule.at_least.is_none() && rule.below.is_none()
                 }
+                ColumnKind::Stretches => false,
                 ColumnKind::Day => {
                     rule.recorded
                         && rule.is.is_empty()
@@ -375,7 +422,11 @@ impl Indicator {
             true => Ok(()),
             false => Err(format!(
                 "{column} cannot be used there: it is no {}",
-                if wanted == ColumnKind::Day { "day" } else { "number" }
+                match wanted {
+                    ColumnKind::Day => "day",
+                    ColumnKind::Stretches => "stretch of time",
+                    _ => "number",
+                }
             )),
         }
     }
@@ -518,6 +569,7 @@ impl<'a> Asked<'a> {
                     && self.rule.below.is_none_or(|below| number < below)
             }),
             Column::Code(codes) => codes.place(row).and_then(|place| self.places.get(place as usize).copied()),
+            Column::Stretches(_) => None,
         };
         // Whether something was recorded is always known.
         if self.rule.recorded { Some(known.unwrap_or(false)) } else { known }
@@ -576,6 +628,12 @@ enum Stands<'a> {
         begun: Day,
         open: Day,
     },
+    /// One of its stretches had.
+    AnyOver {
+        stretches: &'a Stretches,
+        begun: Day,
+        open: Day,
+    },
 }
 
 impl<'a> Stands<'a> {
@@ -583,6 +641,14 @@ impl<'a> Stands<'a> {
         let days = |column: &str| Days::of(columns, column);
         let (from, until, begun, open) = match when {
             When::In(column) => return Self::In(days(column), period),
+            When::DuringAny(column) => {
+                static NONE: Stretches = Stretches { all: Vec::new(), ends: Vec::new() };
+                let stretches = match columns.columns.get(column.as_str()) {
+                    Some(Column::Stretches(stretches)) => stretches,
+                    _ => &NONE,
+                };
+                return Self::AnyOver { stretches, begun: period.to, open: period.from };
+            }
             // What ends on a day does not stand at its end.
             When::AtEnd(from, until) => (from, until, period.to, period.to.plus_days(1)),
             When::AtStart(from, until) => (from, until, period.from.plus_days(-1), period.from),
@@ -595,6 +661,7 @@ impl<'a> Stands<'a> {
     fn has(&self, row: usize) -> Option<bool> {
         match self {
             Self::In(days, period) => days.is(row, |day| period.contains(day)),
+            Self::AnyOver { stretches, begun, open } => stretches.stood(row, *begun, *open),
             Self::Over { from, until, begun, open } => {
                 let has_begun = from.is(row, |from| from <= *begun);
                 let is_over = until.is(row, |until| until < *open);
@@ -623,7 +690,7 @@ impl Apart<'_> {
                 let number = numbers.get(row).copied().flatten()?;
                 u32::try_from(self.by.from.partition_point(|from| *from <= number).checked_sub(1)?).ok()
             }
-            Column::Day(_) | Column::End(_) | Column::Flag(_) => None,
+            Column::Day(_) | Column::End(_) | Column::Flag(_) | Column::Stretches(_) => None,
         }
     }
 
@@ -634,7 +701,7 @@ impl Apart<'_> {
                 let place = place as usize;
                 Some(Class::From(*self.by.from.get(place)?, self.by.from.get(place + 1).copied()))
             }
-            Column::Day(_) | Column::End(_) | Column::Flag(_) => None,
+            Column::Day(_) | Column::End(_) | Column::Flag(_) | Column::Stretches(_) => None,
         }
     }
 }

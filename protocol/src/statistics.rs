@@ -977,4 +977,6 @@ pub fn word_code(list: &str, word: &str) -> Option<Code> {
 }
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod tests;

@@ -39,6 +39,8 @@ pub enum ColumnKind {
     Number,
     /// True or false, always recorded.
     Flag,
+    /// Stretches of time, any number of them.
+    Stretches,
 }
 
 /// How the columns of coded facts of a case begin: `fact:` and the list.
@@ -63,7 +65,7 @@ const TYPED: [&str; 2] = ["area", "client_area"];
 impl Source {
     /// Its columns.
     pub const fn columns(self) -> &'static [(&'static str, ColumnKind)] {
-        use ColumnKind::{Code, Day, Flag, Number};
+        use ColumnKind::{Code, Day, Flag, Number, Stretches};
         match self {
             Self::Cases => &[
                 ("opened", Day),
@@ -103,6 +105,7 @@ impl Source {
                 ("first_case", Day),
                 ("last_case", Day),
                 ("last_closed", Day),
+                ("worked_with", Stretches),
                 ("sex", Code),
                 ("age_band", Code),
                 ("nationality", Code),

@@ -133,6 +133,31 @@ fn what_ended_at_an_unknown_day_is_missing_and_not_open() {
     assert_eq!((closed.cells[0].value, closed.missing), (0, 0), "what goes on has not ended");
 }
 
+/// Somebody who came twice with two years between is not counted in between.
+#[test]
+fn who_had_nothing_open_in_between_is_not_counted() {
+    let at = |text: &str| day(text).unwrap();
+    let mut stretches = Stretches::default();
+    // Twice with two years between; once and still; nothing at all; closed at a day that nobody knows, and again later.
+    stretches.push([(at("2023-01-10"), End::On(at("2023-06-01"))), (at("2026-02-01"), End::On(at("2026-02-20")))]);
+    stretches.push([(at("2024-05-01"), End::No)]);
+    stretches.push([]);
+    stretches.push([(at("2024-01-01"), End::Unknown), (at("2026-12-31"), End::No)]);
+    let columns = BTreeMap::from([("worked_with".into(), Column::Stretches(stretches))]);
+    let rows = Columns { counts: vec![true; 4], units: Vec::new(), columns };
+    let served = Indicator { source: SourceName(Source::People), ..indicator(When::DuringAny("worked_with".into())) };
+    served.check().unwrap();
+    let number = |year: i16| {
+        let found = compute(&served, &rows, Period::year(year).unwrap());
+        (found.cells[0].value, found.missing)
+    };
+    assert_eq!([2022, 2023, 2024, 2025, 2026].map(number), [(0, 0), (1, 0), (1, 1), (1, 1), (3, 0)]);
+    let no_stretch = Indicator { when: When::DuringAny("first_case".into()), ..served.clone() };
+    assert!(no_stretch.check().unwrap_err().contains("no stretch of time"));
+    let no_day = Indicator { when: When::In("worked_with".into()), ..served };
+    assert!(no_day.check().unwrap_err().contains("no day"));
+}
+
 proptest! {
     /// Open at the start, and opened, less closed, is open at the end, whatever the cases are.
     #[test]

@@ -1,18 +1,17 @@
 use super::*;
 use crate::indicators::{By, Codes, Column, Rule, SourceName, When};
-use proptest::prelude::*;
 
-const THRESHOLD_HERE: u16 = 11;
+pub(super) const THRESHOLD_HERE: u16 = 11;
 
-fn day(text: &str) -> Day {
+pub(super) fn day(text: &str) -> Day {
     text.parse().unwrap()
 }
 
-fn code(list: &str, word: &str) -> Code {
+pub(super) fn code(list: &str, word: &str) -> Code {
     Code::new(list, 1, word, word).unwrap()
 }
 
-fn indicator(id: &str, source: Source, when: &str, by: &[&str]) -> Indicator {
+pub(super) fn indicator(id: &str, source: Source, when: &str, by: &[&str]) -> Indicator {
     let by = by.iter().map(|column| By { column: (*column).into(), from: vec![], codes: vec![] }).collect();
     Indicator {
         id: id.into(),
@@ -28,7 +27,7 @@ fn indicator(id: &str, source: Source, when: &str, by: &[&str]) -> Indicator {
     }
 }
 
-fn agreement(every: Rhythm, indicators: Vec<Indicator>) -> Agreement {
+pub(super) fn agreement(every: Rhythm, indicators: Vec<Indicator>) -> Agreement {
     let terms = Terms { threshold: THRESHOLD_HERE, ..Terms::plain(every) };
     Agreement { id: Word::new("network").unwrap(), version: 1, terms, indicators }
 }
@@ -55,14 +54,14 @@ fn next(
 
 /// A person as statistics see one.
 #[derive(Debug, Clone, Copy)]
-struct Somebody {
-    first: Day,
-    sex: Option<u8>,
-    age: u8,
-    nationality: Option<u8>,
+pub(super) struct Somebody {
+    pub(super) first: Day,
+    pub(super) sex: Option<u8>,
+    pub(super) age: u8,
+    pub(super) nationality: Option<u8>,
 }
 
-fn people(all: &[Somebody]) -> Columns {
+pub(super) fn people(all: &[Somebody]) -> Columns {
     let column = |list: &str, of: &dyn Fn(&Somebody) -> Option<u8>| {
         let mut codes = Codes::default();
         all.iter().for_each(|one| codes.push(of(one).map(|at| code(list, &format!("{list}{at}"))).as_ref()));
@@ -80,11 +79,11 @@ fn people(all: &[Somebody]) -> Columns {
     }
 }
 
-fn by_sex_and_age() -> Indicator {
+pub(super) fn by_sex_and_age() -> Indicator {
     indicator("sex_age", Source::People, "first_case", &["sex", "age_band"])
 }
 
-fn by_nationality() -> Indicator {
+pub(super) fn by_nationality() -> Indicator {
     indicator("nationality", Source::People, "first_case", &["nationality"])
 }
 
@@ -342,296 +341,8 @@ fn what_a_table_leaves_out_stays_as_it_was_told() {
     assert_eq!(next(&asked, spring, of(30), &fewer), Err(Withhold::Unchanged(1)), "people cannot come later");
 }
 
-fn by_sex() -> Indicator {
+pub(super) fn by_sex() -> Indicator {
     indicator("sex", Source::People, "first_case", &["sex"])
-}
-
-/// An attacker who keeps every release, knows how they are made, and computes exactly.
-mod attacker {
-    use std::collections::HashMap;
-
-    /// A prime of 61 bits.
-    const PRIME: i128 = (1 << 61) - 1;
-
-    fn inverse(of: i128) -> i128 {
-        let (mut base, mut power, mut result) = (of.rem_euclid(PRIME), PRIME - 2, 1);
-        while power > 0 {
-            if power & 1 == 1 {
-                result = result * base % PRIME;
-            }
-            base = base * base % PRIME;
-            power >>= 1;
-        }
-        result
-    }
-
-    /// What is known of unknown numbers: sums of some of them.
-    #[derive(Default)]
-    pub(super) struct Known {
-        names: HashMap<(usize, String), usize>,
-        sums: Vec<(Vec<usize>, i64)>,
-    }
-
-    impl Known {
-        pub(super) fn number(&mut self, version: usize, name: String) -> usize {
-            let next = self.names.len();
-            *self.names.entry((version, name)).or_insert(next)
-        }
-
-        pub(super) fn sum(&mut self, of: Vec<usize>, is: i64) {
-            self.sums.push((of, is));
-        }
-
-        /// The rows in echelon form: for each, its leading place and its numbers, the sum last.
-        fn echelon(&self) -> Vec<(usize, Vec<i128>)> {
-            let width = self.names.len();
-            let mut rows: Vec<(usize, Vec<i128>)> = Vec::new();
-            for (of, is) in &self.sums {
-                let mut row = vec![0i128; width + 1];
-                of.iter().for_each(|at| row[*at] += 1);
-                row[width] = i128::from(*is).rem_euclid(PRIME);
-                reduce(&mut row, &rows);
-                if let Some(lead) = row[..width].iter().position(|value| *value != 0) {
-                    let by = inverse(row[lead]);
-                    row.iter_mut().for_each(|value| *value = *value * by % PRIME);
-                    rows.push((lead, row));
-                }
-            }
-            rows
-        }
-
-        /// What a sum of numbers with signs must be, if what is known says it.
-        fn told(rows: &[(usize, Vec<i128>)], width: usize, of: &[(usize, i128)]) -> Option<i64> {
-            let mut row = vec![0i128; width + 1];
-            of.iter().for_each(|(at, sign)| row[*at] += sign);
-            reduce(&mut row, rows);
-            let is_told = row[..width].iter().all(|value| *value == 0);
-            // What is left at the end is the number, with the other sign.
-            let value = (-row[width]).rem_euclid(PRIME);
-            let value = if value > PRIME / 2 { value - PRIME } else { value };
-            is_told.then(|| i64::try_from(value).unwrap())
-        }
-
-        /// The least and most of each number, as no number is below zero: each sum bounds each of its parts, until nothing moves.
-        fn bounds(&self, truth: &HashMap<usize, i64>) -> Vec<(i64, i64)> {
-            // A class that is named has somebody in it.
-            let least = |at: usize| truth.get(&at).copied().unwrap_or_default().min(1);
-            let mut bounds: Vec<(i64, i64)> = (0..self.names.len()).map(|at| (least(at), i64::MAX / 4)).collect();
-            loop {
-                let mut has_moved = false;
-                for (of, is) in &self.sums {
-                    let least: i64 = of.iter().map(|at| bounds[*at].0).sum();
-                    let most: i64 = of.iter().fold(0, |sum: i64, at| sum.saturating_add(bounds[*at].1));
-                    for at in of {
-                        let (low, high) = bounds[*at];
-                        let next = (low.max(is - most.saturating_sub(high)), high.min(is - (least - low)));
-                        has_moved |= next != (low, high);
-                        bounds[*at] = next;
-                    }
-                }
-                if !has_moved {
-                    return bounds;
-                }
-            }
-        }
-
-        /// Fails where a small number of people is known, or where two versions tell that so few came or went.
-        pub(super) fn attack(&self, truth: &HashMap<usize, i64>, threshold: i64) {
-            let rows = self.echelon();
-            let (width, bounds) = (self.names.len(), self.bounds(truth));
-            for ((version, name), at) in &self.names {
-                let value = truth[at];
-                if (1..threshold).contains(&value) {
-                    let told = Self::told(&rows, width, &[(*at, 1)]);
-                    assert_eq!(told, None, "{name} of version {version} is {value}");
-                    let (low, high) = bounds[*at];
-                    assert!(high - low >= threshold, "{name} of version {version} is {value}, in {low}..={high}");
-                }
-                if let Some(before) = version.checked_sub(1).and_then(|before| self.names.get(&(before, name.clone())))
-                {
-                    let told = Self::told(&rows, width, &[(*at, 1), (*before, -1)]);
-                    let by = told.unwrap_or_default().abs();
-                    assert!(by == 0 || by >= threshold, "{name} changed by {by} in version {version}");
-                }
-            }
-        }
-    }
-
-    fn reduce(row: &mut [i128], rows: &[(usize, Vec<i128>)]) {
-        for (lead, known) in rows {
-            let by = row[*lead];
-            if by != 0 {
-                row.iter_mut().zip(known).for_each(|(value, known)| *value = (*value - by * known).rem_euclid(PRIME));
-            }
-        }
-    }
-}
-
-/// The attacker can do what it should: where small numbers alone are withheld, it finds them.
-#[test]
-#[should_panic(expected = "is 3")]
-fn without_complements_the_attacker_finds_the_small_number() {
-    let mut known = attacker::Known::default();
-    let cells: Vec<usize> = ["women", "men", "others"].iter().map(|name| known.number(0, (*name).into())).collect();
-    known.sum(cells.clone(), 63);
-    known.sum(vec![cells[0]], 40);
-    known.sum(vec![cells[1]], 20);
-    known.attack(&cells.into_iter().zip([40, 20, 3]).collect(), 11);
-}
-
-/// And it finds a narrow range where nothing is told exactly.
-#[test]
-#[should_panic(expected = "in 1..=4")]
-fn the_attacker_finds_a_narrow_range() {
-    let mut known = attacker::Known::default();
-    let cells: Vec<usize> = ["women", "men"].iter().map(|name| known.number(0, (*name).into())).collect();
-    known.sum(cells.clone(), 5);
-    known.attack(&cells.into_iter().zip([3, 2]).collect(), 11);
-}
-
-/// Who comes in a month, and what becomes of it later.
-#[derive(Debug, Clone)]
-struct Month {
-    people: Vec<(u8, u8, u8)>,
-    /// In which later months people are entered late, and how many; or erased, where below zero.
-    later: Vec<(usize, i8)>,
-}
-
-fn months() -> impl Strategy<Value = Vec<Month>> {
-    // Most are of one kind, as in life: small numbers stand beside large ones.
-    let skewed = |of: u8| prop_oneof![4 => Just(0u8), 2 => Just(1u8), 1 => 0..of];
-    let person = (skewed(4), skewed(6), skewed(9));
-    let month = (prop::collection::vec(person, 0..140), prop::collection::vec((1usize..12, -20i8..20), 0..4));
-    prop::collection::vec(month.prop_map(|(people, later)| Month { people, later }), 24)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
-    /// Two years of releases with late entries, erasures and corrections: an exact solver finds no number of people below the
-    /// threshold, and no two releases tell that so few came or went.
-    #[test]
-    fn two_years_of_releases_single_out_nobody(history in months()) {
-        let own = agreement(Rhythm::Month, vec![by_sex_and_age(), by_nationality()]);
-        own.check().unwrap();
-        let start = day("2025-01-01");
-        let month_of = |at: usize| {
-            let first = Day::new(2025 + i16::try_from(at / 12).unwrap(), u8::try_from(at % 12).unwrap() + 1, 1).unwrap();
-            Rhythm::Month.around(first).unwrap()
-        };
-        let mut all: Vec<Vec<Somebody>> = vec![Vec::new(); history.len()];
-        let mut ledger: Vec<Table> = Vec::new();
-        // The truth at each release, by month.
-        let mut truths: Vec<Vec<Vec<Somebody>>> = vec![Vec::new(); history.len()];
-        for now in 0..history.len() {
-            let first = month_of(now).from;
-            let come = history[now].people.iter().map(|(sex, age, nationality)| Somebody {
-                first,
-                sex: Some(*sex).filter(|sex| *sex < 3),
-                age: *age,
-                nationality: Some(*nationality).filter(|nationality| *nationality < 8),
-            });
-            all[now].extend(come);
-            for (then, month) in history.iter().enumerate().take(now) {
-                for (after, by) in &month.later {
-                    let is_now = then + after == now;
-                    if is_now && *by < 0 {
-                        let stay = all[then].len().saturating_sub(usize::from(by.unsigned_abs()));
-                        all[then].truncate(stay);
-                    } else if is_now {
-                        let one = Somebody { first: month_of(then).from, sex: Some(1), age: 2, nationality: Some(1) };
-                        all[then].extend(std::iter::repeat_n(one, usize::from(by.unsigned_abs())));
-                    }
-                }
-            }
-            let everybody: Vec<Somebody> = all.concat();
-            let columns = people(&everybody);
-            let today = month_of(now).to.plus_days(1);
-            for at in 0..=now {
-                let period = month_of(at);
-                let figures: Vec<Figure> =
-                    own.indicators.iter().map(|one| released(one, &columns, period, THRESHOLD_HERE)).collect();
-                let past = ledger.iter().map(|table| Past { table, agreement: Some(&own) });
-                if let Ok((figures, _)) = next_release(&own, period, today, figures, past) {
-                    let release = u32::try_from(truths[at].len()).unwrap() + 1;
-                    let table = Table::new(&own, (OfficeId::new([1; 32]), period, release), Timestamp::from_s(0), List::new(figures).unwrap());
-                    ledger.push(table);
-                    truths[at].push(all[at].clone());
-                }
-            }
-        }
-        prop_assert!(ledger.len() >= history.len() && start.year() == 2025);
-        for (at, truths) in truths.iter().enumerate() {
-            let tables: Vec<&Table> = ledger.iter().filter(|table| table.period == month_of(at)).collect();
-            for figure in 0..2 {
-                attack_figure(&tables, truths, figure);
-            }
-            // How many there are is the same in both figures, and in every version the same or far enough apart.
-            let covered: Vec<i64> = tables
-                .iter()
-                .flat_map(|table| table.figures.iter().filter_map(|figure| figure.covered))
-                .map(|covered| i64::try_from(covered).unwrap())
-                .collect();
-            for (one, other) in covered.iter().flat_map(|one| covered.iter().map(move |other| (one, other))) {
-                let by = (one - other).abs();
-                prop_assert!(by == 0 || by >= i64::from(THRESHOLD_HERE), "{covered:?}");
-            }
-        }
-    }
-}
-
-/// Gives the attacker all that the releases of one figure say, and lets it try. A figure that waited says what an earlier version said.
-fn attack_figure(tables: &[&Table], truths: &[Vec<Somebody>], figure: usize) {
-    let mut known = attacker::Known::default();
-    let mut truth = std::collections::HashMap::new();
-    let mut of_truth = 0;
-    let word = |class: &Class| match class {
-        Class::Code(code) => code.code.to_string(),
-        _ => "*".into(),
-    };
-    for (version, table) in tables.iter().enumerate() {
-        let said = &table.figures.as_slice()[figure];
-        let is_as_before = version > 0 && tables[version - 1].figures.as_slice()[figure] == *said;
-        if !is_as_before {
-            of_truth = version;
-        }
-        let people = &truths[of_truth];
-        let is_total = |cell: &&Cell| cell.classes.iter().any(|class| *class == Class::All);
-        let keys: Vec<Vec<String>> = said
-            .cells
-            .iter()
-            .filter(|cell| !is_total(cell))
-            .map(|cell| cell.classes.iter().map(word).collect())
-            .collect();
-        for key in &keys {
-            let at = known.number(version, key.join("|"));
-            let is_it = |one: &&Somebody| match (key.as_slice(), figure) {
-                ([sex, age], 0) => {
-                    one.sex.map(|sex| format!("sex{sex}")).as_ref() == Some(sex)
-                        && format!("age_band{}", one.age) == *age
-                }
-                ([nationality], _) => {
-                    one.nationality.map(|one| format!("nationality{one}")).as_ref() == Some(nationality)
-                }
-                _ => false,
-            };
-            truth.insert(at, i64::try_from(people.iter().filter(is_it).count()).unwrap());
-        }
-        for cell in &said.cells {
-            let Some(value) = cell.value else { continue };
-            let wanted: Vec<String> = cell.classes.iter().map(word).collect();
-            let fits = |key: &&Vec<String>| key.iter().zip(&wanted).all(|(one, wanted)| wanted == "*" || wanted == one);
-            let of: Vec<usize> = keys.iter().filter(fits).map(|key| known.number(version, key.join("|"))).collect();
-            known.sum(of, value);
-        }
-        // What waited is the same as before, and the attacker knows that it is.
-        if is_as_before {
-            for key in &keys {
-                let (now, before) = (known.number(version, key.join("|")), known.number(version - 1, key.join("|")));
-                assert_eq!(truth[&now], truth[&before]);
-            }
-        }
-    }
-    known.attack(&truth, i64::from(THRESHOLD_HERE));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Rows, Sight, Wanted, codes, currencies, days, of_client, of_person, 
 use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
 use crate::records::CaseState;
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Column, Columns, End, FACT, SEVERAL, Source};
+use casemesh_protocol::indicators::{Column, Columns, End, FACT, SEVERAL, Source, Stretches};
 use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::time::Day;
 use std::collections::HashMap;
@@ -45,16 +45,20 @@ struct Seen {
     last: Day,
     /// Whether and when the last of them was closed.
     closed: End,
-    cases: i64,
+    /// From the opening of each until its closing.
+    worked_with: Vec<(Day, End)>,
     /// The last of them.
     latest: RecordId,
 }
 
 impl Seen {
     fn with(seen: Option<Self>, case: &CaseRow) -> Self {
-        let Some(seen) = seen else {
-            return Self { first: case.opened, last: case.opened, closed: end_of(case), cases: 1, latest: case.id };
+        let stretch = (case.opened, end_of(case));
+        let Some(mut seen) = seen else {
+            let (first, last, latest) = (case.opened, case.opened, case.id);
+            return Self { first, last, closed: end_of(case), worked_with: vec![stretch], latest };
         };
+        seen.worked_with.push(stretch);
         Self {
             first: seen.first.min(case.opened),
             last: seen.last.max(case.opened),
@@ -63,7 +67,7 @@ impl Seen {
                 (End::On(one), End::On(other)) => End::On(one.max(other)),
                 _ => End::Unknown,
             },
-            cases: seen.cases + 1,
+            worked_with: seen.worked_with,
             latest: if case.opened > seen.last { case.id } else { seen.latest },
         }
     }
@@ -158,7 +162,15 @@ impl Tables {
                 "first_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.first)).collect()),
                 "last_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.last)).collect()),
                 "last_closed" => Column::End(rows.iter().map(|(_, seen)| seen.closed).collect()),
-                "cases" => Column::Number(rows.iter().map(|(_, seen)| Some(seen.cases)).collect()),
+                "worked_with" => {
+                    let mut stretches = Stretches::default();
+                    rows.iter().for_each(|(_, seen)| stretches.push(seen.worked_with.iter().copied()));
+                    Column::Stretches(stretches)
+                }
+                "cases" => {
+                    let cases = |seen: &Seen| i64::try_from(seen.worked_with.len()).ok();
+                    Column::Number(rows.iter().map(|(_, seen)| cases(seen)).collect())
+                }
                 name => {
                     let of_row = |(person, seen): &(Option<&PersonRow>, &Seen)| of_person((*person)?, name, seen.first);
                     codes(rows.iter().map(of_row))

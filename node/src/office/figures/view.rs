@@ -137,7 +137,7 @@ impl DefinitionView {
             When::In(..) => "in",
             When::AtEnd(..) => "at_end",
             When::AtStart(..) => "at_start",
-            When::During(..) => "during",
+            When::During(..) | When::DuringAny(..) => "during",
         };
         let (measure, column) = match &indicator.measure {
             Measure::Count => ("count", None),
