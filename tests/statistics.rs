@@ -284,6 +284,35 @@ fn stewards_agree_on_what_is_asked_and_small_numbers_stay_in_the_office() {
     let older =
         casemesh(&["join", "change", "--network", &network.file("the.net"), "--steward", &key, "--agree", &file], "");
     assert!(older.code != 0 && older.error.contains("higher version"), "{}", older.error);
+
+    // What ended stays to be read as it was asked, and what is under way when it ends is taken.
+    let ended = collector.collected("yearly", Some(year(2019))).unwrap();
+    assert_eq!((ended.version, ended.offices.len()), (1, 2));
+    assert!(figure(&ended.total, "sex").title.contains_key("en"), "by the text of version 1");
+    let brief = YEARLY.replace("\"yearly\"", "\"brief\"");
+    network.agree(brief.split("[[indicator]]\nid = \"sex\"").next().unwrap());
+    network.tell();
+    small.approve_table("brief", year(2019), None).unwrap();
+    let told = |collector: &Desk, offices: usize| {
+        eventually("the table is taken", || {
+            Some(collector.collected("brief", Some(year(2019))).ok()?).filter(|view| view.offices.len() == offices)
+        })
+    };
+    told(&collector, 1);
+    drop(collector);
+    network.collector.stop();
+    large.approve_table("brief", year(2019), None).unwrap();
+    let end = ["join", "change", "--network", &network.file("the.net"), "--steward", &key, "--end-agreement", "brief"];
+    network.does(&end);
+    let bytes = std::fs::read(network.file("the.net")).unwrap();
+    network.offices[0].node().join(&bytes).unwrap();
+    network.collector.start();
+    network.collector.node().join(&bytes).unwrap();
+    let collector = network.collector.desk("worker");
+    told(&collector, 2);
+    let over = large.agreements().unwrap().0.into_iter().find(|one| one.id == "brief").unwrap();
+    assert!(over.is_over && over.periods.len() == 1 && over.periods[0].due.is_none(), "{over:?}");
+    assert!(large.table_preview("brief", year(2019)).is_err(), "nothing is asked any more");
 }
 
 fn answer(answering: &str, reason: &str) -> AnsweringInput {
@@ -591,29 +620,43 @@ fn a_secure_sum_tells_the_total_and_no_office() {
         eventually("the sum is closed", || Some(collector.patterns().unwrap()).filter(|all| all.0.len() > 1));
     let found: Vec<_> = patterns.iter().map(|one| (code_of(&one.classes[0]), one.offices, one.is_new())).collect();
     assert_eq!(found, [("Threats", 4, true), ("Debts", 3, true)]);
+    network.does(&["join", "change", "--network", &net, "--steward", &key, "--end-agreement", "sums"]);
+    let ended = std::fs::read(&net).unwrap();
+    late.node().join(&ended).unwrap();
     drop((collector, desks, newcomer));
-    let Some(tools) = Walk::tools() else { return };
     network.collector.stop();
     late.stop();
-    runtime.block_on(async {
-        let walk = Walk::open(tools).await;
-        let served = Served::start(network.collector.to_serve()).await.unwrap();
-        let base = format!("http://{}/", served.address);
-        walk.sign_in(&base, "worker").await;
-        walk.go(&format!("{base}collector/patterns")).await;
-        walk.shows("Debts").await;
-        walk.check("collector-patterns").await;
-        walk.go(&format!("{base}collector?agreement=sums&from={}&to={}", last_year.from, last_year.to)).await;
-        walk.shows("Told, and not in the sum").await;
-        walk.check("collector-sum").await;
-        let office = Served::start(late.to_serve()).await.unwrap();
-        let base = format!("http://{}/", office.address);
-        walk.sign_in(&base, "worker").await;
-        walk.go(&format!("{base}tables")).await;
-        walk.shows("Your report is not in this sum").await;
-        walk.check("tables-sum").await;
-        walk.close().await;
-    });
+    if let Some(tools) = Walk::tools() {
+        runtime.block_on(walk_sums(tools, [&network.collector, &late], last_year));
+    }
+    // What was summed stays to be read, over time, too, when the agreement has ended.
+    network.collector.start();
+    network.collector.node().join(&ended).unwrap();
+    let collector = network.collector.desk("worker");
+    assert_eq!(summed(&collector, "sums").total, view.total);
+    assert_eq!(collector.collected_trend("sums", "sex", None).unwrap().steps.len(), 2);
+}
+
+async fn walk_sums(tools: (String, PathBuf), [collector, office]: [&TestNode; 2], last_year: Period) {
+    let walk = Walk::open(tools).await;
+    let served = Served::start(collector.to_serve()).await.unwrap();
+    let base = format!("http://{}/", served.address);
+    walk.sign_in(&base, "worker").await;
+    walk.go(&format!("{base}collector/patterns")).await;
+    walk.shows("Debts").await;
+    walk.check("collector-patterns").await;
+    walk.go(&format!("{base}collector?agreement=sums&from={}&to={}", last_year.from, last_year.to)).await;
+    walk.shows("Told, and not in the sum").await;
+    walk.check("collector-sum").await;
+    let office = Served::start(office.to_serve()).await.unwrap();
+    let base = format!("http://{}/", office.address);
+    walk.sign_in(&base, "worker").await;
+    walk.go(&format!("{base}tables")).await;
+    walk.shows("Your report is not in this sum").await;
+    walk.shows("ended").await;
+    walk.check("tables-sum").await;
+    walk.close().await;
+    served.stop().await.unwrap();
 }
 
 /// Whether offices have any case of a kind.

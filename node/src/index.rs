@@ -13,10 +13,11 @@ pub use revisions::Revisions;
 use self::revisions::Counted;
 use crate::names;
 use crate::records::{
-    AgreementChoice, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass, Grant,
-    IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind, Person,
-    PersonRef, Proposed, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState, SavedReport,
-    Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, TallyWord, Task, TaskKind, TaskState, TaskTitle,
+    AgreementChoice, AgreementKept, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass,
+    Grant, IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind,
+    Person, PersonRef, Proposed, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState,
+    SavedReport, Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, TallyWord, Task, TaskKind, TaskState,
+    TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -25,6 +26,7 @@ use casemesh_crypto::hash::Digest;
 use casemesh_protocol::claim::{Claim, Claimed};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId, ThreadId};
 use casemesh_protocol::indicators::Source;
+use casemesh_protocol::statistics::agreement_hash;
 use casemesh_protocol::terms::{Code, FieldState, Money};
 use casemesh_protocol::time::{Day, Timestamp};
 use casemesh_protocol::timers::Standing;
@@ -281,6 +283,8 @@ pub struct Tables {
     pub tallies: BTreeMap<Digest, Arc<TallyKept>>,
     /// At a collector, what aggregators added.
     pub tally_parts: BTreeMap<RecordId, Arc<TallyPart>>,
+    /// The agreements of the network that this node has known, by their hashes.
+    pub agreements: BTreeMap<Digest, Arc<AgreementKept>>,
     /// What aggregators said of this office's reports, by sum: each once.
     pub tally_words: BTreeMap<Digest, Vec<TallyWord>>,
     /// What was decided about what the network asks.
@@ -945,6 +949,10 @@ impl Tables {
             Kind::TallyPart => {
                 let part: TallyPart = minicbor::decode(plain)?;
                 self.tally_parts.insert(part.id, Arc::new(part));
+            }
+            Kind::AgreementKept => {
+                let kept: AgreementKept = minicbor::decode(plain)?;
+                self.agreements.insert(agreement_hash(&kept.text), Arc::new(kept));
             }
             Kind::TallyWord => {
                 let word: TallyWord = minicbor::decode(plain)?;

@@ -227,10 +227,14 @@ pub fn asked<'a>(texts: impl Iterator<Item = &'a AgreementText>) -> (Vec<Agreed>
     let (mut all, problems) = agreements(texts);
     all.retain(Agreed::asks);
     if all.is_empty() && problems.is_empty() {
-        let (agreement, codes, text) = (national().clone(), Vec::new(), AgreementText::cut(NATIONAL));
-        all.push(Agreed { agreement, codes, text });
+        all.push(agreed_national());
     }
     (all, problems)
+}
+
+/// The national numbers, as an agreement.
+pub fn agreed_national() -> Agreed {
+    Agreed { agreement: national().clone(), codes: Vec::new(), text: AgreementText::cut(NATIONAL) }
 }
 
 /// The agreements that hold after a change: those of before but for the ended, and the new ones; a new version takes the place of an

@@ -2642,6 +2642,7 @@ collector-summed = Offices in the sum
 problem-sum-own = Your office adds up for this sum, so that it does not tell in it.
 problem-table-changed = The numbers have changed since you looked. Look at the table again.
 sum-read = Taken by the first of the two who add { $when }.
+agreement-over = ended
 sum-report-open = The sum is not closed yet.
 sum-report-one-signed = One of the two who add has signed that your report is in the sum; the other has not yet.
 sum-report-counted = Both who add have signed the list of reports in the sum, and yours is in it.

@@ -2643,6 +2643,7 @@ collector-summed = Oficinas en la suma
 problem-sum-own = Su oficina suma en esta suma, así que no responde en ella.
 problem-table-changed = Los números han cambiado desde que los vio. Mire la tabla otra vez.
 sum-read = Recibido por la primera de las dos que suman { $when }.
+agreement-over = terminado
 sum-report-open = La suma aún no está cerrada.
 sum-report-one-signed = Una de las dos que suman ha firmado que su informe está en la suma; la otra aún no.
 sum-report-counted = Las dos que suman han firmado la lista de informes de la suma, y el suyo está en ella.

@@ -2643,6 +2643,7 @@ collector-summed = Bureaux dans la somme
 problem-sum-own = Votre bureau additionne pour cette somme : il n’y répond pas.
 problem-table-changed = Les nombres ont changé depuis que vous les avez vus. Regardez de nouveau le tableau.
 sum-read = Reçu par le premier des deux qui additionnent { $when }.
+agreement-over = terminé
 sum-report-open = La somme n’est pas encore close.
 sum-report-one-signed = L’un des deux qui additionnent a signé que votre rapport est dans la somme ; l’autre pas encore.
 sum-report-counted = Les deux qui additionnent ont signé la liste des rapports de la somme, et le vôtre y est.

@@ -2643,6 +2643,7 @@ collector-summed = Ofisi zilizo katika jumla
 problem-sum-own = Ofisi yako inajumlisha kwa jumla hii, kwa hiyo haijibu ndani yake.
 problem-table-changed = Namba zimebadilika tangu ulipoziangalia. Angalia jedwali tena.
 sum-read = Imepokelewa na wa kwanza kati ya wawili wanaojumlisha { $when }.
+agreement-over = yameisha
 sum-report-open = Jumla bado haijafungwa.
 sum-report-one-signed = Mmoja wa wawili wanaojumlisha ametia saini kuwa ripoti yenu imo kwenye jumla; mwingine bado.
 sum-report-counted = Wote wawili wanaojumlisha wametia saini orodha ya ripoti zilizomo kwenye jumla, na yenu imo.

@@ -43,6 +43,7 @@ impl Counted {
             Kind::Task => Self::In(&[Source::Tasks]),
             Kind::Request => Self::In(&[Source::Requests]),
             Kind::AgreementChoice
+            | Kind::AgreementKept
             | Kind::AreaMap
             | Kind::CapacityAsked
             | Kind::Collected

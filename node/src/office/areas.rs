@@ -10,7 +10,7 @@ use crate::records::{AreaMap, MapArea};
 use crate::vault::Record;
 use casemesh_protocol::id::RecordId;
 use casemesh_protocol::indicators::Source;
-use casemesh_protocol::statistics::Way;
+use casemesh_protocol::statistics::{Agreement, Way};
 use casemesh_protocol::time::{Period, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -220,19 +220,21 @@ impl Desk {
     /// When the account may not see it, there is no such agreement or figure, or nobody sees it of one office.
     pub fn collected_on_map(&self, agreement: &str, figure: &str, period: Period) -> Result<MapView, DeskError> {
         self.allow(Ask::SeeCollected)?;
-        let (all, _) = self.office.agreements();
-        let known = all.iter().map(|agreed| &agreed.agreement);
-        let known = known.into_iter().find(|known| known.id.as_str() == agreement && known.terms.way == Way::Plain);
-        let one =
-            known.and_then(|known| known.indicators.iter().find(|one| one.id == figure)).ok_or(DeskError::NotFound)?;
+        let all = self.office.agreements_ever();
         let directory = self.office.around.directory();
         let directory = directory.as_deref();
         let tables = self.office.index.read();
         let held = Held::of(&tables, agreement, period, |_| true);
+        let is_told = |known: &&Agreement| {
+            let is_version = held.version.is_none_or(|version| version == known.version);
+            known.id.as_str() == agreement && known.terms.way == Way::Plain && is_version
+        };
+        let known = all.iter().map(|agreed| &agreed.agreement).find(is_told).ok_or(DeskError::NotFound)?;
+        let one = known.indicators.iter().find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
         let mut places: BTreeMap<String, AreaValue> = BTreeMap::new();
         for collected in &held.counted {
             let told = collected.table.figures.iter().find(|told| told.indicator.as_str() == figure);
-            let Some(told) = told.filter(|_| held.version == known.map(|known| known.version)) else { continue };
+            let Some(told) = told else { continue };
             let value = AreaValue {
                 value: told.covered,
                 is_at_least: told.covered.is_some() && told.withheld_by.is_some(),

@@ -13,9 +13,9 @@ use crate::vocabulary::Vocabulary;
 use casemesh_protocol::cohort::LeftOut;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::indicators::{Measure, OTHERS, SEVERAL};
+use casemesh_protocol::indicators::{Indicator, Measure, OTHERS, SEVERAL};
 use casemesh_protocol::levels::counted_once;
-use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way, Word};
+use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way, Word, agreement_hash};
 use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -302,7 +302,8 @@ impl Desk {
         region: Option<&str>,
     ) -> Result<CollectedView, DeskError> {
         self.allow(Ask::SeeCollected)?;
-        let (all, _) = self.office.agreements();
+        let (holds, _) = self.office.agreements();
+        let all = self.office.agreements_ever();
         let today = self.today();
         let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
         let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
@@ -313,8 +314,13 @@ impl Desk {
         };
         let this_year = || Period::year(today.year());
         let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
-        let is_sum = |agreed: &&Agreed| agreed.agreement.id.as_str() == id && agreed.agreement.terms.way != Way::Plain;
-        let summed = all.iter().find(is_sum).map(|agreed| self.office.summed(agreed, period));
+        // The sum of the newest version under which there is one; what was told plainly under another stands beside no sum.
+        let of_it = || all.iter().filter(|agreed| agreed.agreement.id.as_str() == id);
+        let is_sum = |agreed: &&Agreed| agreed.agreement.terms.way != Way::Plain;
+        let sum = of_it().filter(is_sum).find_map(|agreed| Some((agreed, self.office.summed(agreed, period)?)));
+        let version_of_sum = sum.as_ref().map(|(agreed, _)| agreed.agreement.version);
+        let is_sum_now = of_it().next().is_some_and(|agreed| is_sum(&agreed));
+        let summed = (sum.is_some() || is_sum_now).then(|| sum.map(|(_, summed)| summed));
         // A sum is of all offices: nothing of it belongs to one area.
         let region = region.filter(|_| summed.is_none());
         let upward = self.upward(&id, period);
@@ -326,16 +332,21 @@ impl Desk {
             .collected
             .values()
             .map(|collected| (collected.table.agreement.to_string(), collected.table.period))
-            .chain(all.iter().flat_map(|agreed| {
+            .chain(tables.tally_parts.values().filter_map(|part| {
+                let agreed = all.iter().find(|agreed| agreement_hash(&agreed.text) == part.agreement)?;
+                Some((agreed.agreement.id.to_string(), part.period))
+            }))
+            .chain(holds.iter().flat_map(|agreed| {
                 agreed.agreement.terms.ended(today).into_iter().map(|period| (agreed.agreement.id.to_string(), period))
             }))
             .collect();
         periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
         periods.dedup();
         let held = Held::of(&tables, &id, period, is_in);
-        let known = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id.as_str() == id);
-        let version = held.version.or(known.map(|known| known.version)).unwrap_or_default();
-        let known = known.filter(|known| known.version == version);
+        let mut known = of_it().map(|agreed| &agreed.agreement);
+        let newest = || of_it().next().map(|agreed| agreed.agreement.version);
+        let version = version_of_sum.or(held.version).or_else(newest).unwrap_or_default();
+        let known = known.find(|known| known.version == version);
         let due = known.filter(|known| known.terms.every != Rhythm::Chosen).map(|known| known.terms.due(period));
         let in_time = |at: Option<&Timestamp>| {
             let came = at.map(|at| tables.zone.day(*at));
@@ -432,10 +443,13 @@ impl Desk {
     /// When the account may not see it, or there is no such agreement or figure.
     pub fn collected_trend(&self, agreement: &str, figure: &str, region: Option<&str>) -> Result<TrendView, DeskError> {
         self.allow(Ask::SeeCollected)?;
-        let (all, _) = self.office.agreements();
-        let known = all.iter().map(|agreed| &agreed.agreement).find(|known| known.id.as_str() == agreement);
-        let one =
-            known.and_then(|known| known.indicators.iter().find(|one| one.id == figure)).ok_or(DeskError::NotFound)?;
+        let all = self.office.agreements_ever();
+        let agreed = all.iter().find(|agreed| agreed.agreement.id.as_str() == agreement).ok_or(DeskError::NotFound)?;
+        let known = &agreed.agreement;
+        let one = known.indicators.iter().find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
+        if known.terms.way != Way::Plain {
+            return Ok(self.trend_of_sums(agreed, one));
+        }
         let directory = self.office.around.directory();
         let directory = directory.as_deref();
         let is_in = |office: &OfficeId| region.is_none_or(|region| region_of(directory, office) == region);
@@ -445,7 +459,7 @@ impl Desk {
         let step = |period: Period| {
             let held = Held::of(&tables, agreement, period, is_in);
             // What was told of another version was told of another question.
-            let total = Some(held.total(known)).filter(|_| held.version == known.map(|known| known.version));
+            let total = Some(held.total(Some(known))).filter(|_| held.version == Some(known.version));
             let figure = total?.into_iter().find(|one| one.indicator.as_str() == figure)?;
             let view = FigureView::of(&figure, Some(one));
             Some(Step { period, figure, view })
@@ -453,6 +467,24 @@ impl Desk {
         let steps: Vec<Period> = periods.into_iter().rev().take(STEPS_MAX).rev().collect();
         let steps: Vec<Step> = steps.into_iter().filter_map(step).collect();
         Ok(TrendView::of(one, &steps))
+    }
+
+    /// The sums of each period that was closed.
+    fn trend_of_sums(&self, agreed: &Agreed, one: &Indicator) -> TrendView {
+        let agreement = agreement_hash(&agreed.text);
+        let periods: BTreeSet<Period> = {
+            let tables = self.office.index.read();
+            let own = tables.tally_parts.values().filter(|part| part.agreement == agreement);
+            own.map(|part| part.period).collect()
+        };
+        let step = |period: Period| {
+            let figures = self.office.summed(agreed, period)?.figures;
+            let figure = figures.into_iter().find(|told| told.indicator.as_str() == one.id)?;
+            let view = FigureView::of(&figure, Some(one));
+            Some(Step { period, figure, view })
+        };
+        let steps: Vec<Step> = periods.into_iter().rev().take(STEPS_MAX).rev().filter_map(step).collect();
+        TrendView::of(one, &steps)
     }
 
     /// Whether this node collects.

@@ -118,6 +118,9 @@ impl Office {
     /// Looks at everything that waits, in both directions, and at the timers. Called when the relay wakes the
     /// office, and from time to time.
     pub fn turn(&self) {
+        if let Err(error) = self.keep_agreements() {
+            tracing::warn!(%error, "agreements of the network could not be kept; it is tried again");
+        }
         self.take_facts();
         self.take_claimed();
         self.take_in();
@@ -769,18 +772,15 @@ impl Office {
                 return Ok(self.until_news());
             }
         }
-        // The national numbers may be under way when the stewards agree on something; so may an earlier version.
-        let (all, _) = self.agreements();
-        let known = all.iter().map(|agreed| &agreed.agreement).chain([crate::indicators::national()]);
-        let agreed = known.into_iter().find(|known| known.id == table.agreement);
-        if agreed.is_none_or(|known| known.version < table.agreement_version) {
+        // What was under way when the stewards agreed on something else is of an agreement that ended.
+        let all = self.agreements_ever();
+        let mut known = all.iter().map(|agreed| &agreed.agreement).filter(|known| known.id == table.agreement);
+        let is_newer = known.clone().all(|known| known.version < table.agreement_version);
+        match known.find(|known| known.version == table.agreement_version) {
+            Some(known) if known.terms.has(table.period) => {}
             // The network file that names the agreement may come later.
-            return Ok(self.until_news());
-        }
-        let is_asked =
-            agreed.is_some_and(|known| known.version == table.agreement_version && known.terms.has(table.period));
-        if !is_asked {
-            return Ok(Taken::Aside("a table that is not for us"));
+            None if is_newer => return Ok(self.until_news()),
+            Some(_) | None => return Ok(Taken::Aside("a table that is not for us")),
         }
         self.vault.write(None, "receive_table", move |tx| {
             tx.insert(&Seen { id: seen, at: tx.now(), set_aside: None })?;

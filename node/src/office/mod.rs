@@ -6,6 +6,7 @@
 mod access;
 mod account;
 mod adopting;
+mod agreed;
 mod areas;
 mod attachments;
 mod capacity;

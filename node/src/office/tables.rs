@@ -49,6 +49,9 @@ pub struct AgreementView {
     pub reason: String,
     /// The periods that are over, the last one first; those that left where the office chooses them.
     pub periods: Vec<DueView>,
+    /// Whether it ended: nothing is asked any more, and what left stands here.
+    #[serde(default)]
+    pub is_over: bool,
 }
 
 /// One period of an agreement.
@@ -431,18 +434,21 @@ impl Desk {
         let today = self.today();
         // Who adds up does not tell in the same sum.
         all.retain(|agreed| !agreed.agreement.terms.aggregators.contains(&self.office.keys.office));
-        let view = |agreed: &Agreed| {
+        let hold = all.len();
+        all.extend(self.office.answered_and_over(&all));
+        let view = |agreed: &Agreed, is_over: bool| {
             let agreement = &agreed.agreement;
             let choice = self.office.choice(agreed);
             let tables = self.office.index.read();
             let is_own = |table: &Table| table.agreement == agreement.id && !table.is_sum();
             let own = || tables.releases.values().filter(|release| is_own(&release.table));
-            let mut periods = agreement.terms.ended(today);
+            let mut periods = if is_over { Vec::new() } else { agreement.terms.ended(today) };
             periods.extend(own().map(|release| release.table.period));
             periods.sort_unstable_by(|one, other| other.cmp(one));
             periods.dedup();
             let due = |period: Period| {
-                let due = Some(agreement.terms.due(period)).filter(|_| agreement.terms.every != Rhythm::Chosen);
+                let due =
+                    Some(agreement.terms.due(period)).filter(|_| agreement.terms.every != Rhythm::Chosen && !is_over);
                 let last = own().filter(|release| release.table.period == period);
                 let last = last.max_by_key(|release| release.table.release);
                 let left = last.map(|release| {
@@ -453,7 +459,7 @@ impl Desk {
                         made: release.table.made,
                         arrived: row.and_then(|row| row.facts.arrived),
                         read: row.and_then(|row| row.facts.read),
-                        report: release.nonce.map(|nonce| report_view(&tables, agreed, period, &nonce)),
+                        report: release.nonce.map(|nonce| report_view(&tables, &release.agreed, period, &nonce)),
                     }
                 });
                 DueView { period, is_late: left.is_none() && due.is_some_and(|due| due < today), due, left }
@@ -469,9 +475,10 @@ impl Desk {
                 answering: choice.as_ref().map_or(Answering::Asked, |choice| choice.answering),
                 reason: choice.map(|choice| choice.reason).unwrap_or_default(),
                 periods: periods.into_iter().map(due).collect(),
+                is_over,
             }
         };
-        Ok((all.iter().map(view).collect(), problems))
+        Ok((all.iter().enumerate().map(|(at, agreed)| view(agreed, at >= hold)).collect(), problems))
     }
 
     /// Decides how an agreement is answered from now on.

@@ -34,7 +34,6 @@ pub(super) fn sum_of(agreement: &Agreement, tally: &Digest) -> Result<SecureSum,
 struct Work {
     sum: SecureSum,
     agreement: Digest,
-    text: AgreementText,
     period: Period,
     name: Digest,
     family: Word,
@@ -76,7 +75,6 @@ pub(super) struct Summed {
 impl Office {
     fn work(&self, agreement: &Digest, period: Period) -> Option<(Work, Agreement)> {
         let known = self.text_of(agreement)?;
-        let text = known.clone();
         let known = indicators::read_agreement(known.as_str()).ok()?;
         let [leader, helper] = known.terms.aggregators.as_slice() else { return None };
         let (leader, helper, name) = (*leader, *helper, tally_of(agreement, period));
@@ -84,21 +82,7 @@ impl Office {
         let sum = sum_of(&known, &name).ok().filter(|_| is_asked)?;
         let signs = (self.keys.office, self.keys.node_key.clone());
         let family = known.id.clone();
-        Some((Work { sum, agreement: *agreement, text, period, name, family, leader, helper, signs }, known))
-    }
-
-    /// The text of an agreement: one that holds, or that a sum was begun under or told for.
-    fn text_of(&self, agreement: &Digest) -> Option<AgreementText> {
-        let directory = self.around.directory()?;
-        if let Some(text) = directory.agreements().find(|text| agreement_hash(text) == *agreement) {
-            return Some(text.clone());
-        }
-        let tables = self.index.read();
-        let kept = tables.tallies.values().find(|kept| kept.agreement == *agreement).map(|kept| kept.text.clone());
-        let part =
-            || tables.tally_parts.values().find(|part| part.agreement == *agreement).map(|part| part.text.clone());
-        let told = || tables.releases.values().find(|release| agreement_hash(&release.agreed) == *agreement);
-        kept.or_else(part).or_else(|| told().map(|release| release.agreed.clone()))
+        Some((Work { sum, agreement: *agreement, period, name, family, leader, helper, signs }, known))
     }
 
     /// Takes what another party of a sum says.
@@ -366,8 +350,13 @@ pub struct TallyReportView {
 }
 
 /// What became of an office's report.
-pub(super) fn report_view(tables: &Tables, agreed: &Agreed, period: Period, nonce: &[u8; 16]) -> TallyReportView {
-    let words = tables.tally_words.get(&tally_of(&agreement_hash(&agreed.text), period));
+pub(super) fn report_view(
+    tables: &Tables,
+    agreed: &AgreementText,
+    period: Period,
+    nonce: &[u8; 16],
+) -> TallyReportView {
+    let words = tables.tally_words.get(&tally_of(&agreement_hash(agreed), period));
     let said: Vec<&ReportFate> = words.into_iter().flatten().map(|word| &word.said).collect();
     let rooted = said.iter().find_map(|said| match said {
         ReportFate::Included(inclusion) => inclusion.root.unverified(),
@@ -419,9 +408,8 @@ impl Work {
             return Ok(known);
         }
         let (tally, agreement, period, opened) = (self.name, self.agreement, self.period, tx.now());
-        let (text, family) = (self.text.clone(), self.family.clone());
-        let (key, number, reports) = (Vec::new(), 0, Vec::new());
-        let kept = TallyKept { id, tally, agreement, text, period, key, opened, closed: None, family, number, reports };
+        let (family, key, number, reports) = (self.family.clone(), Vec::new(), 0, Vec::new());
+        let kept = TallyKept { id, tally, agreement, period, key, opened, closed: None, family, number, reports };
         tx.insert(&kept)?;
         Ok((kept, 1))
     }
@@ -531,8 +519,7 @@ impl Work {
             return Ok(Some("a second sum of one aggregator, or one that names an office twice"));
         }
         let (tally, agreement, period, at) = (self.name, self.agreement, self.period, tx.now());
-        let text = self.text.clone();
-        tx.insert(&TallyPart { id, tally, agreement, text, period, from, reports, sum, at, root, left_out })?;
+        tx.insert(&TallyPart { id, tally, agreement, period, from, reports, sum, at, root, left_out })?;
         Ok(None)
     }
 
@@ -735,7 +722,6 @@ mod tests {
         Work {
             sum: sum_of(&agreement, &name).unwrap(),
             agreement: hash,
-            text: AgreementText::cut("its text"),
             period,
             name,
             family: agreement.id,

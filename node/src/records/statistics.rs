@@ -156,17 +156,14 @@ pub struct TallyKept {
     /// When it was closed: from then on no noise is drawn and no report is taken.
     #[n(6)]
     pub closed: Option<Timestamp>,
-    /// The agreement, as the stewards signed it: a later one does not stop a sum that was begun.
-    #[n(7)]
-    pub text: AgreementText,
     /// The agreement's id, under which sums follow each other.
-    #[cbor(n(8), default)]
+    #[n(7)]
     pub family: Word,
     /// Which of the closed sums of that agreement it is, from 1.
-    #[cbor(n(9), default)]
+    #[n(8)]
     pub number: u32,
     /// The reports that are in it, once it was closed.
-    #[cbor(n(10), default)]
+    #[n(9)]
     pub reports: Vec<Counted>,
 }
 
@@ -198,15 +195,27 @@ pub struct TallyPart {
     /// When it came.
     #[n(7)]
     pub at: Timestamp,
-    /// The agreement, as the stewards signed it.
-    #[n(8)]
-    pub text: AgreementText,
     /// What the aggregator signed of the reports.
-    #[n(9)]
+    #[n(8)]
     pub root: TallyRoot,
     /// Whose reports came and are not in it.
-    #[n(10)]
+    #[n(9)]
     pub left_out: Vec<Missed>,
+}
+
+/// An agreement of the network, kept for when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AgreementKept {
+    /// Which.
+    #[n(0)]
+    pub id: RecordId,
+    /// Its text, as the stewards signed it.
+    #[n(1)]
+    pub text: AgreementText,
+    /// Since when this node knows it.
+    #[n(2)]
+    pub at: Timestamp,
 }
 
 /// What an office decided about an agreement of its network.
@@ -526,6 +535,7 @@ record!(TallyReport, TallyReport, |report| report.id, vec![]);
 record!(TallyKept, TallyKept, |kept| kept.id, vec![]);
 record!(TallyPart, TallyPart, |part| part.id, vec![]);
 record!(TallyWord, TallyWord, |word| word.id, vec![]);
+record!(AgreementKept, AgreementKept, |kept| kept.id, vec![]);
 record!(AgreementChoice, AgreementChoice, |choice| choice.id, vec![]);
 record!(SavedReport, SavedReport, |report| report.id, vec![]);
 record!(SampleCheck, SampleCheck, |check| check.id, vec![]);

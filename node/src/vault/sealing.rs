@@ -100,6 +100,8 @@ casemesh_protocol::coded_enum!(
         Proposed = 37 "proposed",
         /// What an aggregator said of a report.
         TallyWord = 38 "tally_word",
+        /// An agreement of the network, for when it ends.
+        AgreementKept = 39 "agreement_kept",
     }
 );
 
