@@ -8,16 +8,16 @@ mod shared;
 
 pub use entries::{AlertRow, Entries, EntryRow, JourneyRow, LateRow, Occupied, PartyRow, Said};
 pub use ids::Ids;
-pub use revisions::Revisions;
+pub use revisions::{Revisions, Stale};
 
 use self::revisions::Counted;
 use crate::names;
 use crate::records::{
-    AgreementChoice, AgreementKept, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis, Glass,
-    Grant, IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment, PaymentKind,
-    Person, PersonRef, Proposed, Referral, RegisterLine, Release, ReportState, Request, SampleCheck, SampleState,
-    SavedReport, Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, TallyWord, Task, TaskKind, TaskState,
-    TaskTitle,
+    Action, AgreementChoice, AgreementKept, AreaMap, CapacityAsked, Case, CaseState, Collected, Consent, CountingBasis,
+    Glass, Grant, IdentityLevel, Import, Link, Listing, Member, Outbox, OutboxState, PartnerCheck, Payment,
+    PaymentKind, Person, PersonRef, Proposed, Referral, RegisterLine, Release, ReportState, Request, SampleCheck,
+    SampleState, SavedReport, Seen, Settings, Staff, TallyKept, TallyPart, TallyReport, TallyWord, Task, TaskKind,
+    TaskState, TaskTitle,
 };
 use crate::vault::{Change, Kind, Observer, Record};
 use crate::vocabulary::Vocabulary;
@@ -462,9 +462,14 @@ impl Tables {
             facts,
             grants: case.grants.clone().into_boxed_slice(),
         });
+        let mut people: Vec<RecordId> = before.iter().flat_map(|before| &before.clients).copied().collect();
         let is_touched = before.is_some_and(|before| CaseRow { last_activity: row.last_activity, ..*before } == *row);
         self.cases.insert(case.id, row);
-        if is_touched { Counted::In(&[Source::Cases]) } else { Counted::Everywhere }
+        if is_touched {
+            return Counted::OfCases(&[Source::Cases], vec![Some(case.id)]);
+        }
+        people.extend(case.clients.iter().map(|client| client.id));
+        Counted::OfPeople(people, vec![case.id])
     }
 
     fn by_touch(&mut self, state: CaseState) -> &mut BTreeSet<(Timestamp, RecordId)> {
@@ -877,7 +882,22 @@ impl Tables {
                     return Ok(Counted::In(&[Source::Workers]));
                 }
             }
-            Kind::Person => self.put_person(&minicbor::decode(plain)?),
+            Kind::Person => {
+                let person: Person = minicbor::decode(plain)?;
+                // Who is merged, or shut out, changes more than one person's rows.
+                let is_joined = |tables: &Self| {
+                    tables.merged_into.contains_key(&person.id)
+                        || tables.merged_from.contains_key(&person.id)
+                        || tables.bars.contains_key(&person.id)
+                };
+                let was_joined = is_joined(self);
+                self.put_person(&person);
+                if !was_joined && !is_joined(self) {
+                    let cases =
+                        self.cases_of.get(&person.id).map(|cases| cases.iter().copied().collect()).unwrap_or_default();
+                    return Ok(Counted::OfPeople(vec![person.id], cases));
+                }
+            }
             Kind::Case => return Ok(self.put_case(&minicbor::decode(plain)?)),
             Kind::Payment => {
                 let payment: Payment = minicbor::decode(plain)?;
@@ -890,8 +910,15 @@ impl Tables {
                 if !void && !self.corrected_payments.contains(&id) {
                     self.payments.insert(id, PaymentRow { case, kind, money, paid, recovered_here });
                 }
+                return Ok(Counted::payment(case));
             }
-            Kind::Referral => self.put_referral(minicbor::decode(plain)?),
+            Kind::Referral => {
+                let referral: Referral = minicbor::decode(plain)?;
+                let before = self.referrals.get(&referral.id).and_then(|before| before.case);
+                let cases = vec![before, referral.case];
+                self.put_referral(referral);
+                return Ok(Counted::OfCases(&[Source::Referrals], cases));
+            }
             Kind::Outbox => {
                 let row: Outbox = minicbor::decode(plain)?;
                 let Outbox {
@@ -988,8 +1015,18 @@ impl Tables {
                 let consent: Consent = minicbor::decode(plain)?;
                 self.consents.entry(consent.person.id).or_default().insert(consent.id(), Arc::new(consent));
             }
-            Kind::Task => self.put_task(minicbor::decode(plain)?),
-            Kind::Action => self.entries.put(&minicbor::decode(plain)?),
+            Kind::Task => {
+                let task: Task = minicbor::decode(plain)?;
+                let before = self.tasks.get(&task.id).and_then(|before| before.case);
+                let cases = vec![before, task.case];
+                self.put_task(task);
+                return Ok(Counted::OfCases(&[Source::Tasks], cases));
+            }
+            Kind::Action => {
+                let action: Action = minicbor::decode(plain)?;
+                self.entries.put(&action);
+                return Ok(Counted::entry(Some(action.about).filter(|about| *about != Action::TOP)));
+            }
             Kind::Grant => {
                 let grant: Grant = minicbor::decode(plain)?;
                 self.grants.insert(grant.id, grant);

@@ -36,48 +36,24 @@ pub enum Column {
     /// True or false.
     Flag(Vec<bool>),
     /// Stretches of time, any number for each row.
-    Stretches(Stretches),
+    Stretches(Vec<Stretches>),
 }
 
-/// A column of stretches of time: from a day until an end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stretches {
-    all: Vec<(Day, End)>,
-    /// For each row, where its stretches end among all.
-    ends: Vec<usize>,
-}
+/// Stretches of time: each from a day until an end.
+pub type Stretches = Box<[(Day, End)]>;
 
-impl Stretches {
-    /// Adds a row.
-    pub fn push(&mut self, stretches: impl IntoIterator<Item = (Day, End)>) {
-        self.all.extend(stretches);
-        self.ends.push(self.all.len());
-    }
-
-    fn of_row(&self, row: usize) -> &[(Day, End)] {
-        let begin = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
-        self.ends.get(row).and_then(|end| self.all.get(begin..*end)).unwrap_or_default()
-    }
-
-    /// Whether one of a row's had begun by the one day and not ended before the other; none where that hangs on an end that was not
-    /// recorded.
-    fn stood(&self, row: usize, begun: Day, open: Day) -> Option<bool> {
-        let stood = |(from, until): &(Day, End)| match until {
-            _ if *from > begun => Some(false),
-            End::No => Some(true),
-            End::On(day) => Some(*day >= open),
-            End::Unknown => None,
-        };
-        let mut all = Some(false);
-        for one in self.of_row(row) {
-            match stood(one) {
-                Some(true) => return Some(true),
-                Some(false) => {}
-                None => all = None,
-            }
+/// Whether one of some stretches had begun by the one day and not ended before the other; none where that hangs on an end that was not
+/// recorded.
+fn stood(stretches: &[(Day, End)], begun: Day, open: Day) -> Option<bool> {
+    let mut all = Some(false);
+    for (_, until) in stretches.iter().filter(|(from, _)| *from <= begun) {
+        match until {
+            End::On(day) if *day < open => {}
+            End::No | End::On(_) => return Some(true),
+            End::Unknown => all = None,
         }
-        all
     }
+    all
 }
 
 /// Whether and when something ended.
@@ -167,6 +143,57 @@ pub struct Columns {
 impl Columns {
     /// No rows.
     pub const NONE: Self = Self { counts: Vec::new(), units: Vec::new(), columns: BTreeMap::new() };
+
+    /// Takes a row out; the last one takes its place.
+    pub fn swap_remove(&mut self, row: usize) {
+        swap_remove(&mut self.counts, row);
+        swap_remove(&mut self.units, row);
+        for column in self.columns.values_mut() {
+            match column {
+                Column::Day(rows) => swap_remove(rows, row),
+                Column::End(rows) => swap_remove(rows, row),
+                Column::Code(codes) => swap_remove(&mut codes.rows, row),
+                Column::Number(rows) => swap_remove(rows, row),
+                Column::Flag(rows) => swap_remove(rows, row),
+                Column::Stretches(rows) => swap_remove(rows, row),
+            }
+        }
+    }
+
+    /// Adds rows with the same columns, of people or cases that none of the others belongs to. Where the columns are others, nothing is
+    /// added, and it says so.
+    #[must_use]
+    pub fn append(&mut self, mut other: Self) -> bool {
+        let is_same = |(one, next): (&Column, &Column)| std::mem::discriminant(one) == std::mem::discriminant(next);
+        if !self.columns.keys().eq(other.columns.keys())
+            || !self.columns.values().zip(other.columns.values()).all(is_same)
+        {
+            return false;
+        }
+        let next = self.units.iter().max().map_or(0, |last| last.saturating_add(1));
+        self.units.extend(other.units.iter().map(|unit| unit.saturating_add(next)));
+        self.counts.append(&mut other.counts);
+        for (column, other) in self.columns.values_mut().zip(other.columns.into_values()) {
+            match (column, other) {
+                (Column::Day(rows), Column::Day(other)) => rows.extend(other),
+                (Column::End(rows), Column::End(other)) => rows.extend(other),
+                (Column::Code(codes), Column::Code(other)) => {
+                    other.rows.iter().for_each(|place| codes.push(place.and_then(|at| other.values.get(at as usize))));
+                }
+                (Column::Number(rows), Column::Number(other)) => rows.extend(other),
+                (Column::Flag(rows), Column::Flag(other)) => rows.extend(other),
+                (Column::Stretches(rows), Column::Stretches(other)) => rows.extend(other),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+fn swap_remove<T>(rows: &mut Vec<T>, row: usize) {
+    if row < rows.len() {
+        rows.swap_remove(row);
+    }
 }
 
 /// A rule for rows.
@@ -630,7 +657,7 @@ enum Stands<'a> {
     },
     /// One of its stretches had.
     AnyOver {
-        stretches: &'a Stretches,
+        stretches: &'a [Stretches],
         begun: Day,
         open: Day,
     },
@@ -642,10 +669,9 @@ impl<'a> Stands<'a> {
         let (from, until, begun, open) = match when {
             When::In(column) => return Self::In(days(column), period),
             When::DuringAny(column) => {
-                static NONE: Stretches = Stretches { all: Vec::new(), ends: Vec::new() };
                 let stretches = match columns.columns.get(column.as_str()) {
-                    Some(Column::Stretches(stretches)) => stretches,
-                    _ => &NONE,
+                    Some(Column::Stretches(stretches)) => stretches.as_slice(),
+                    _ => &[],
                 };
                 return Self::AnyOver { stretches, begun: period.to, open: period.from };
             }
@@ -661,7 +687,9 @@ impl<'a> Stands<'a> {
     fn has(&self, row: usize) -> Option<bool> {
         match self {
             Self::In(days, period) => days.is(row, |day| period.contains(day)),
-            Self::AnyOver { stretches, begun, open } => stretches.stood(row, *begun, *open),
+            Self::AnyOver { stretches, begun, open } => {
+                stretches.get(row).and_then(|stretches| stood(stretches, *begun, *open))
+            }
             Self::Over { from, until, begun, open } => {
                 let has_begun = from.is(row, |from| from <= *begun);
                 let is_over = until.is(row, |until| until < *open);

@@ -6,7 +6,7 @@ mod work;
 
 pub(super) use referrals::ANSWERS;
 
-use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
+use crate::index::{CaseRow, EntryRow, PersonRow, Stale, Tables};
 use crate::policy::Actor;
 use crate::records::{RegisterLine, Request, Tier};
 use crate::vocabulary::Vocabulary;
@@ -58,6 +58,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// What is counted for whoever asks: no count tells of what they may not see.
+#[derive(Clone, Copy)]
 pub(super) struct Sight<'a> {
     /// Whether a case is.
     pub(super) case: &'a dyn Fn(&CaseRow) -> bool,
@@ -73,6 +74,8 @@ pub(super) struct Sight<'a> {
     pub(super) incoming: bool,
     /// Only what is counted for that grant.
     pub(super) grant: Option<RecordId>,
+    /// Only rows of these cases, or of these people, where not all are asked for; of none where it says none.
+    pub(super) only: Option<&'a BTreeSet<Option<RecordId>>>,
     /// How long answers may take.
     pub(super) rules: Rules,
     /// The time.
@@ -80,6 +83,11 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Whether rows of a case, or of a person, are asked for.
+    fn asks(&self, of: Option<RecordId>) -> bool {
+        self.only.is_none_or(|only| only.contains(&of))
+    }
+
     /// Whether a case is counted: seen, and of the grant that is asked for.
     fn has(&self, case: &CaseRow) -> bool {
         self.grant.is_none_or(|grant| case.grants.contains(&grant)) && (self.case)(case)
@@ -102,11 +110,36 @@ impl Sight<'_> {
 pub(super) struct Rows {
     pub(super) columns: Columns,
     pub(super) cases: Vec<Option<RecordId>>,
+    /// Of rows of people, whose each is.
+    pub(super) people: Vec<RecordId>,
+}
+
+impl Rows {
+    /// Puts fresh rows in the place of those of some cases or people; whether that could be done.
+    pub(super) fn renew(&mut self, stale: &BTreeSet<Option<RecordId>>, fresh: Self) -> bool {
+        let is_stale = |row: &usize| match self.people.get(*row) {
+            Some(person) => stale.contains(&Some(*person)),
+            None => self.cases.get(*row).is_some_and(|case| stale.contains(case)),
+        };
+        let rows: Vec<usize> = (0..self.cases.len()).filter(is_stale).collect();
+        for row in rows.into_iter().rev() {
+            self.columns.swap_remove(row);
+            self.cases.swap_remove(row);
+            if !self.people.is_empty() {
+                self.people.swap_remove(row);
+            }
+        }
+        self.cases.extend(fresh.cases);
+        self.people.extend(fresh.people);
+        self.columns.append(fresh.columns)
+    }
 }
 
 /// The rows of so many sources are kept: those of the pages that somebody looks at again and again.
 const KEPT_MAX: usize = 40;
-/// How things are today is computed anew after so long, also where nothing changed.
+/// So many rows are kept in all: those of an office with a hundred thousand cases, for a few who look.
+const KEPT_ROWS_MAX: usize = 1_000_000;
+/// How things stand by the hour, and not by the day, is computed anew after so long, also where nothing changed.
 const KEPT_MS: u64 = 60_000;
 
 /// For whom rows were made, with the roles and the team that they had then, whether who reports, and for which grant; of which source, and
@@ -121,25 +154,58 @@ pub(super) struct Key {
     pub(super) columns: Vec<String>,
 }
 
-/// Rows that were made lately, the latest last; each with the revision of its source, and when.
+/// Rows that were made lately, the latest last; each with the revision of its source, and when it was made as a whole.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Vec<(Key, u64, Timestamp, Arc<Rows>)>);
+pub(super) struct Kept(Vec<KeptRows>);
+
+#[derive(Debug)]
+struct KeptRows {
+    key: Key,
+    revision: u64,
+    at: Timestamp,
+    rows: Arc<Rows>,
+}
+
+/// What is kept of rows that are asked for again.
+pub(super) enum Found {
+    /// They hold.
+    Whole(Arc<Rows>),
+    /// These do but for some; and when they were made as a whole.
+    But(Arc<Rows>, Stale, Timestamp),
+}
 
 impl Kept {
-    /// Those that were made for the same asker, as long as nothing that they are counted from changed, a short while ago.
-    pub(super) fn of(&mut self, key: &Key, tables: &Tables, now: Timestamp) -> Option<Arc<Rows>> {
-        self.0.retain(|(key, of, at, _)| {
-            *of == tables.revisions.of(key.source) && now.ms_since(*at) < KEPT_MS && *at <= now
+    /// Those that were made for the same asker and still hold, at least in part; the latter are taken out, to be kept again.
+    pub(super) fn of(&mut self, key: &Key, tables: &Tables, now: Timestamp) -> Option<Found> {
+        let today = tables.zone.day(now);
+        self.0.retain(|kept| {
+            let is_lasting = !matches!(kept.key.source, Source::Referrals | Source::Workers | Source::Requests);
+            let lasts = kept.at <= now && tables.zone.day(kept.at) == today;
+            lasts && (is_lasting || now.ms_since(kept.at) < KEPT_MS)
         });
-        self.0.iter().find(|(known, ..)| known == key).map(|(.., rows)| Arc::clone(rows))
+        let place = self.0.iter().position(|kept| kept.key == *key)?;
+        let kept = self.0.get(place)?;
+        if kept.revision == tables.revisions.of(key.source) {
+            return Some(Found::Whole(Arc::clone(&kept.rows)));
+        }
+        let KeptRows { revision, at, rows, .. } = self.0.remove(place);
+        let stale = tables.revisions.since(key.source, revision)?;
+        Some(Found::But(rows, stale, at))
     }
 
-    pub(super) fn keep(&mut self, key: Key, tables: &Tables, now: Timestamp, rows: &Arc<Rows>) {
-        if self.0.len() >= KEPT_MAX {
-            self.0.remove(0);
-        }
+    /// Keeps rows that were made as a whole at that time.
+    pub(super) fn keep(&mut self, key: Key, tables: &Tables, at: Timestamp, rows: &Arc<Rows>) {
         let revision = tables.revisions.of(key.source);
-        self.0.push((key, revision, now, Arc::clone(rows)));
+        self.0.retain(|kept| kept.key != key);
+        self.0.push(KeptRows { key, revision, at, rows: Arc::clone(rows) });
+        let mut all: usize = self.0.iter().map(|kept| kept.rows.cases.len()).sum();
+        let excess = self.0.iter().take_while(|kept| {
+            let is_over = all > KEPT_ROWS_MAX;
+            all -= kept.rows.cases.len();
+            is_over
+        });
+        let excess = excess.count().min(self.0.len() - 1).max(self.0.len().saturating_sub(KEPT_MAX));
+        self.0.drain(..excess);
     }
 }
 

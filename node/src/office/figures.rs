@@ -8,7 +8,7 @@ pub use trend::{LineView, TrendView};
 pub(super) use view::heat;
 pub use view::*;
 
-use super::columns::{AllColumns, Key, Sight, Wanted};
+use super::columns::{AllColumns, Found, Key, Sight, Wanted};
 use super::{CaseSummary, CodeView, Desk, DeskError};
 use crate::index::{CASE_LISTS, CaseRow, Tables};
 use crate::indicators;
@@ -133,6 +133,7 @@ impl Desk {
             request: &|request| reports || (leads && self.knows(tables, request)),
             incoming: reports || self.answers_referrals(),
             grant,
+            only: None,
             rules: self.office.rules_in(tables),
             now,
         };
@@ -140,14 +141,23 @@ impl Desk {
         let rows = |source: Source| {
             let (actor, team) = (self.actor.clone(), self.team.clone());
             let key = Key { actor, team, reports, grant, source, columns: wanted.names(source) };
-            if let Some(known) = kept().of(&key, tables, now).filter(|_| is_lasting) {
-                return known;
+            let made = || Arc::new(tables.rows(source, wanted, &sight));
+            if !is_lasting {
+                return made();
             }
-            let made = Arc::new(tables.rows(source, wanted, &sight));
-            if is_lasting {
-                kept().keep(key, tables, now, &made);
-            }
-            made
+            let found = kept().of(&key, tables, now);
+            let (rows, at) = match found {
+                Some(Found::Whole(rows)) => return rows,
+                Some(Found::But(mut rows, stale, at)) => {
+                    let of_people = || stale.people.iter().map(|person| Some(tables.standing(*person))).collect();
+                    let only = if source == Source::People { of_people() } else { stale.cases };
+                    let fresh = tables.rows(source, wanted, &Sight { only: Some(&only), ..sight });
+                    if Arc::make_mut(&mut rows).renew(&only, fresh) { (rows, at) } else { (made(), now) }
+                }
+                None => (made(), now),
+            };
+            kept().keep(key, tables, at, &rows);
+            rows
         };
         AllColumns::from_rows(wanted.sources().into_iter().map(|source| (source, rows(source))))
     }

@@ -248,6 +248,7 @@ impl Office {
             line: &|_| true,
             request: &|_| true,
             grant: None,
+            only: None,
             rules: self.rules_in(&tables),
             now,
         };

@@ -137,12 +137,13 @@ fn what_ended_at_an_unknown_day_is_missing_and_not_open() {
 #[test]
 fn who_had_nothing_open_in_between_is_not_counted() {
     let at = |text: &str| day(text).unwrap();
-    let mut stretches = Stretches::default();
     // Twice with two years between; once and still; nothing at all; closed at a day that nobody knows, and again later.
-    stretches.push([(at("2023-01-10"), End::On(at("2023-06-01"))), (at("2026-02-01"), End::On(at("2026-02-20")))]);
-    stretches.push([(at("2024-05-01"), End::No)]);
-    stretches.push([]);
-    stretches.push([(at("2024-01-01"), End::Unknown), (at("2026-12-31"), End::No)]);
+    let stretches: Vec<Stretches> = vec![
+        Box::new([(at("2023-01-10"), End::On(at("2023-06-01"))), (at("2026-02-01"), End::On(at("2026-02-20")))]),
+        Box::new([(at("2024-05-01"), End::No)]),
+        Box::new([]),
+        Box::new([(at("2024-01-01"), End::Unknown), (at("2026-12-31"), End::No)]),
+    ];
     let columns = BTreeMap::from([("worked_with".into(), Column::Stretches(stretches))]);
     let rows = Columns { counts: vec![true; 4], units: Vec::new(), columns };
     let served = Indicator { source: SourceName(Source::People), ..indicator(When::DuringAny("worked_with".into())) };

@@ -1,13 +1,13 @@
 //! Columns of cases, of the people whom they are about, and of their money.
 
 use super::{Rows, Sight, Wanted, codes, currencies, days, of_client, of_person, words};
-use crate::index::{CaseRow, EntryRow, PersonRow, Tables};
+use crate::index::{CaseRow, EntryRow, Ids, PersonRow, Tables};
 use crate::records::CaseState;
 use casemesh_protocol::id::RecordId;
-use casemesh_protocol::indicators::{Column, Columns, End, FACT, SEVERAL, Source, Stretches};
+use casemesh_protocol::indicators::{Column, Columns, End, FACT, SEVERAL, Source};
 use casemesh_protocol::statistics::word_code;
 use casemesh_protocol::time::Day;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The coded fact of one list of each case; of several, that they are several.
 fn of_facts(rows: &[&CaseRow], list: &str) -> Column {
@@ -77,7 +77,9 @@ impl Tables {
     /// What entries say of the cases that are counted, as far as those are counted, too.
     fn said_of_cases<'a>(&'a self, sight: &Sight<'_>) -> HashMap<RecordId, FromEntries<'a>> {
         let mut all: HashMap<RecordId, FromEntries<'a>> = HashMap::new();
-        for entry in self.entries.rows().filter(|entry| entry.is_of("risk") || entry.is_of("feedback")) {
+        let is_asked =
+            |entry: &&EntryRow| sight.asks(Some(entry.about)) && (entry.is_of("risk") || entry.is_of("feedback"));
+        for entry in self.entries.rows().filter(is_asked) {
             let Some(case) = self.cases.get(&entry.about).filter(|case| sight.has_entry(case, entry)) else {
                 continue;
             };
@@ -92,7 +94,8 @@ impl Tables {
     }
 
     pub(super) fn case_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
-        let rows: Vec<&CaseRow> = self.cases.values().map(AsRef::as_ref).filter(|case| sight.has(case)).collect();
+        let asked = self.cases.iter().filter(|(id, _)| sight.asks(Some(**id)));
+        let rows: Vec<&CaseRow> = asked.map(|(_, case)| case.as_ref()).filter(|case| sight.has(case)).collect();
         let today = self.zone.day(sight.now);
         let needs_entries = wanted.has_any(Source::Cases, &["risk_level", "has_safety_plan", "was_asked"]);
         let said = if needs_entries { self.said_of_cases(sight) } else { HashMap::new() };
@@ -141,17 +144,26 @@ impl Tables {
             units: Vec::new(),
             columns: wanted.of(Source::Cases, column),
         };
-        Rows { columns, cases: rows.iter().map(|case| Some(case.id)).collect() }
+        Rows { columns, cases: rows.iter().map(|case| Some(case.id)).collect(), people: Vec::new() }
     }
 
     /// People by the cases that are counted: the first of them makes somebody new.
     pub(super) fn people_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
         let mut people: HashMap<RecordId, Seen> = HashMap::new();
-        for case in self.cases.values().filter(|case| sight.has(case)) {
-            for client in &case.clients {
-                let id = self.standing(*client);
-                let seen = people.remove(&id);
-                people.insert(id, Seen::with(seen, case));
+        let mut see = |case: &CaseRow| {
+            for client in case.clients.iter().map(|client| self.standing(*client)).filter(|id| sight.asks(Some(*id))) {
+                let seen = people.remove(&client);
+                people.insert(client, Seen::with(seen, case));
+            }
+        };
+        match sight.only {
+            None => self.cases.values().filter(|case| sight.has(case)).for_each(|case| see(case)),
+            Some(only) => {
+                let records = only.iter().flatten().flat_map(|person| self.records_of(*person));
+                let cases: BTreeSet<RecordId> =
+                    records.filter_map(|person| self.cases_of.get(&person)).flat_map(Ids::iter).copied().collect();
+                let cases = cases.iter().filter_map(|case| self.cases.get(case)).filter(|case| sight.has(case));
+                cases.for_each(|case| see(case));
             }
         }
         let counts: Vec<bool> = people.keys().map(|id| self.may_count(*id)).collect();
@@ -163,9 +175,8 @@ impl Tables {
                 "last_case" => Column::Day(rows.iter().map(|(_, seen)| Some(seen.last)).collect()),
                 "last_closed" => Column::End(rows.iter().map(|(_, seen)| seen.closed).collect()),
                 "worked_with" => {
-                    let mut stretches = Stretches::default();
-                    rows.iter().for_each(|(_, seen)| stretches.push(seen.worked_with.iter().copied()));
-                    Column::Stretches(stretches)
+                    let stretches = |(_, seen): &(_, &Seen)| seen.worked_with.clone().into_boxed_slice();
+                    Column::Stretches(rows.iter().map(stretches).collect())
                 }
                 "cases" => {
                     let cases = |seen: &Seen| i64::try_from(seen.worked_with.len()).ok();
@@ -178,11 +189,13 @@ impl Tables {
             })
         };
         let cases = rows.iter().map(|(_, seen)| Some(seen.latest)).collect();
-        Rows { columns: Columns { counts, units: Vec::new(), columns: wanted.of(Source::People, column) }, cases }
+        let columns = Columns { counts, units: Vec::new(), columns: wanted.of(Source::People, column) };
+        Rows { columns, cases, people: people.keys().copied().collect() }
     }
 
     pub(super) fn payment_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
-        let is_in = |case: &RecordId| self.cases.get(case).is_none_or(|case| sight.has(case));
+        let is_in =
+            |case: &RecordId| sight.asks(Some(*case)) && self.cases.get(case).is_none_or(|case| sight.has(case));
         let rows: Vec<_> = self.payments.values().filter(|payment| is_in(&payment.case)).collect();
         let mut cases: HashMap<RecordId, u32> = HashMap::new();
         let mut unit = |case: RecordId| {
@@ -206,6 +219,6 @@ impl Tables {
             units: rows.iter().map(|payment| unit(payment.case)).collect(),
             columns: wanted.of(Source::Payments, column),
         };
-        Rows { columns, cases: rows.iter().map(|payment| Some(payment.case)).collect() }
+        Rows { columns, cases: rows.iter().map(|payment| Some(payment.case)).collect(), people: Vec::new() }
     }
 }

@@ -52,7 +52,8 @@ impl Tables {
             Some(case) => sight.has(case),
             None => sight.incoming && sight.has_own(None),
         };
-        let rows: Vec<&Referral> = self.referrals.values().map(AsRef::as_ref).filter(is_in).collect();
+        let rows: Vec<&Referral> =
+            self.referrals.values().map(AsRef::as_ref).filter(|one| sight.asks(one.case)).filter(is_in).collect();
         let threads: Vec<Thread> = rows.iter().map(|referral| referral.thread()).collect();
         let day = |at: Timestamp| self.zone.day(at);
         // The day of the last step that is meant.
@@ -114,6 +115,6 @@ impl Tables {
             units: Vec::new(),
             columns: wanted.of(Source::Referrals, column),
         };
-        Rows { columns, cases: rows.iter().map(|referral| referral.case).collect() }
+        Rows { columns, cases: rows.iter().map(|referral| referral.case).collect(), people: Vec::new() }
     }
 }

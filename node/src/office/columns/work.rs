@@ -16,7 +16,11 @@ type OfCase<'a> = (&'a EntryRow, Option<&'a CaseRow>);
 
 /// Rows that are about nobody who is registered: all are counted.
 fn own(rows: usize, columns: BTreeMap<String, Column>) -> Rows {
-    Rows { columns: Columns { counts: vec![true; rows], units: Vec::new(), columns }, cases: vec![None; rows] }
+    Rows {
+        columns: Columns { counts: vec![true; rows], units: Vec::new(), columns },
+        cases: vec![None; rows],
+        people: Vec::new(),
+    }
 }
 
 impl Tables {
@@ -27,7 +31,8 @@ impl Tables {
             Some(case) => sight.has_entry(case, entry).then_some((entry, Some(case.as_ref()))),
             None => (entry.about == Action::TOP && sight.has_own(entry.grant)).then_some((entry, None)),
         };
-        self.entries.rows().filter_map(in_sight).collect()
+        let is_asked = |entry: &&EntryRow| sight.asks(Some(entry.about).filter(|about| *about != Action::TOP));
+        self.entries.rows().filter(is_asked).filter_map(in_sight).collect()
     }
 
     pub(super) fn entry_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
@@ -66,7 +71,7 @@ impl Tables {
             units: Vec::new(),
             columns: wanted.of(Source::Entries, column),
         };
-        Rows { columns, cases: rows.iter().map(|(_, case)| case.map(|case| case.id)).collect() }
+        Rows { columns, cases: rows.iter().map(|(_, case)| case.map(|case| case.id)).collect(), people: Vec::new() }
     }
 
     pub(super) fn visit_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
@@ -102,6 +107,7 @@ impl Tables {
         let counts = rows.iter().map(counted).collect();
         Rows {
             cases: vec![None; rows.len()],
+            people: Vec::new(),
             columns: Columns { counts, units: Vec::new(), columns: wanted.of(Source::Visits, column) },
         }
     }
@@ -112,7 +118,7 @@ impl Tables {
             Some(case) => self.cases.get(&case).is_some_and(|case| sight.has(case)),
             None => sight.has_own(None),
         };
-        let rows: Vec<&TaskRow> = self.tasks.values().filter(is_in).collect();
+        let rows: Vec<&TaskRow> = self.tasks.values().filter(|task| sight.asks(task.case)).filter(is_in).collect();
         let today = self.zone.day(sight.now);
         let is_late = |task: &&TaskRow| task.state == TaskState::Open && task.due < today;
         let column = |name: &str| {
@@ -130,7 +136,7 @@ impl Tables {
             units: Vec::new(),
             columns: wanted.of(Source::Tasks, column),
         };
-        Rows { columns, cases: rows.iter().map(|task| task.case).collect() }
+        Rows { columns, cases: rows.iter().map(|task| task.case).collect(), people: Vec::new() }
     }
 
     /// Assessments, by case and area: how it was at first and how it is now. With one alone nothing can be said of a change.
@@ -184,7 +190,7 @@ impl Tables {
             units: Vec::new(),
             columns: wanted.of(Source::Assessments, column),
         };
-        Rows { columns, cases: rows.iter().map(|line| Some(line.case.id)).collect() }
+        Rows { columns, cases: rows.iter().map(|line| Some(line.case.id)).collect(), people: Vec::new() }
     }
 
     /// Those whose account is in use, as far as whoever asks may know of each.
