@@ -27,7 +27,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = || {
-        let given = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let given = std::process::id().wrapping_mul(997).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         PORTS.start + u16::try_from(given % u32::from(PORTS.end - PORTS.start)).unwrap()
     };
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();

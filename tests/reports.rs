@@ -372,12 +372,35 @@ fn rows_that_are_kept_say_what_fresh_ones_say() {
     let desk = advice.desk("worker");
     let (client_of_case, case) = client(&desk);
     let (person, over) = client(&desk);
-    let (double, _) = client(&desk);
+    let (double, third) = client(&desk);
     let agreed = consent(&desk, client_of_case, shelter.office, &["names"], &[]);
+    // Another case has of everything one, so that what stays and what is made anew stand side by side.
+    let pay = |desk: &Desk, case| {
+        let (kind, amount, currency) = ("recovered".into(), "75".into(), "ZAR".into());
+        let paid = desk.today().to_string();
+        desk.add_payment(case, PaymentInput { kind, amount, currency, paid, ..PaymentInput::default() }).unwrap();
+    };
+    let call = |desk: &Desk, case| {
+        let (title, due) = ("Call".into(), desk.today().to_string());
+        desk.add_task(case, &TaskInput { title, due, ..TaskInput::default() }).unwrap();
+    };
+    pay(&desk, third);
+    call(&desk, third);
+    let also = consent(&desk, double, shelter.office, &["names"], &[]);
+    refer(&desk, third, shelter.office, also);
+    // A colleague sees less: her own cases and those of nobody.
+    let mate = hire(advice.node(), &advice.desk("admin"), &desk, "mate", "caseworker", false);
+    let grant = GrantInput {
+        name: "Rural women".into(),
+        from: desk.today().plus_days(-30).to_string(),
+        to: desk.today().to_string(),
+        ..GrantInput::default()
+    };
+    let grant = desk.add_grant(&grant).unwrap();
     drop(desk);
     let task = |desk: &Desk| desk.case(case).unwrap().tasks.first().unwrap().id;
     type Change<'a> = &'a dyn Fn(&Desk);
-    let steps: [(&str, Change<'_>); 17] = [
+    let steps: [(&str, Change<'_>); 23] = [
         ("a line of the register", &|desk| {
             desk.add_line(RegisterInput { note: "x".into(), ..RegisterInput::default() }).unwrap();
         }),
@@ -391,15 +414,8 @@ fn rows_that_are_kept_say_what_fresh_ones_say() {
             let training = [("activity_kind", "training"), ("subject", "Wages"), ("women", "5"), ("men", "6")];
             desk.add_office_entry(&filled("activity", &training)).unwrap();
         }),
-        ("a payment", &|desk| {
-            let (kind, amount, currency) = ("recovered".into(), "75".into(), "ZAR".into());
-            let paid = desk.today().to_string();
-            desk.add_payment(case, PaymentInput { kind, amount, currency, paid, ..PaymentInput::default() }).unwrap();
-        }),
-        ("a task", &|desk| {
-            let (title, due) = ("Call".into(), desk.today().to_string());
-            desk.add_task(case, &TaskInput { title, due, ..TaskInput::default() }).unwrap();
-        }),
+        ("a payment", &|desk| pay(desk, case)),
+        ("a task", &|desk| call(desk, case)),
         ("a task that is done", &|desk| desk.settle_task(task(desk), TaskState::Done).unwrap()),
         ("a referral", &|desk| {
             refer(desk, case, shelter.office, agreed);
@@ -422,6 +438,20 @@ fn rows_that_are_kept_say_what_fresh_ones_say() {
             let change = CaseChange { revision, clients: vec![person], ..CaseChange::default() };
             desk.change_case_details(over, &change).unwrap();
         }),
+        ("what is counted for a grant", &|desk| desk.tag_case(case, vec![grant]).unwrap()),
+        ("whose case it is", &|desk| desk.assign_case(third, mate).unwrap()),
+        ("a sealed case", &|desk| seal(desk, case)),
+        ("who is shut out", &|desk| desk.bar(double, mate).unwrap()),
+        ("a case that is sealed from the beginning", &|desk| {
+            let (given, identity) = (known("Zanele"), "self_declared".into());
+            let person = PersonInput { given, identity, ..PersonInput::default() };
+            let person = desk.register_person(person).unwrap();
+            desk.open_case(vec![person], CaseInput { sealed: true, ..CaseInput::default() }).unwrap();
+        }),
+        ("a note to a case of hers", &|desk| {
+            let served = filled("service", &[("service", "safe_house"), ("service_outcome", "done")]);
+            desk.add_action(third, &served).unwrap();
+        }),
         ("a closed case", &|desk| desk.close_case(over, &resolved()).unwrap()),
         ("a new person with a case", &|desk| {
             client(desk);
@@ -432,18 +462,24 @@ fn rows_that_are_kept_say_what_fresh_ones_say() {
             desk.erase_person(person, "She asks for it").unwrap();
         }),
     ];
-    let figures = |desk: &Desk| desk.report(this_year(desk), ALL).unwrap().figures;
-    for (what, change) in steps {
-        let kept = {
-            let desk = advice.desk("worker");
-            let before = figures(&desk);
-            change(&desk);
-            assert_ne!(before, figures(&desk), "{what} is counted");
-            desk.add_action(case, &ActionInput { again: true, ..filled("feedback", &[("helped", "partly")]) }).unwrap();
-            figures(&desk)
+    let scopes = [ALL, Scope { grant: Some(grant), ..ALL }];
+    let figures = |node: &TestNode| -> Vec<Vec<FigureView>> {
+        let of = |name| {
+            let desk = node.desk(name);
+            scopes.map(|scope| desk.report(this_year(&desk), scope).unwrap().figures)
         };
+        ["worker", "mate"].map(of).into_iter().flatten().collect()
+    };
+    for (what, change) in steps {
+        let before = figures(&advice);
+        let desk = advice.desk("worker");
+        change(&desk);
+        assert_ne!(before, figures(&advice), "{what} is counted");
+        desk.add_action(case, &ActionInput { again: true, ..filled("feedback", &[("helped", "partly")]) }).unwrap();
+        let kept = figures(&advice);
+        drop(desk);
         advice.stop();
         advice.start();
-        assert_eq!(kept, figures(&advice.desk("worker")), "{what}");
+        assert_eq!(kept, figures(&advice), "{what}");
     }
 }

@@ -729,6 +729,36 @@ fn an_office_that_tells_twice_or_not_at_all_harms_no_sum_and_noise_hides_a_perso
     report_of(&network.offices[1].desk("worker"), year(2019), TallyStanding::Counted);
 }
 
+/// An office without a line sends its shares on a stick: each aggregator takes its own.
+#[test]
+fn shares_travel_on_a_stick() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (mut network, mut adders, desks) = with_aggregators();
+    network.agree(&sums("sums", "way = \"secure_sum\"\nmost = 1000\nthreshold = 3", [&adders[0], &adders[1]]));
+    network.tell_all(&adders);
+    adders.iter_mut().for_each(TestNode::stop);
+    desks[3].approve_table("sums", year(2019), None).unwrap();
+    let stick = eventually("both shares are packed", || {
+        let packed = desks[3].pack_bundle("", false).ok()?;
+        Some(packed.bytes).filter(|_| packed.packets.len() == 2)
+    });
+    drop(desks);
+    network.offices[3].stop();
+    adders.iter_mut().for_each(TestNode::start);
+    for adder in &adders {
+        adder.desk("worker").bring_bundle(&stick).unwrap();
+    }
+    for node in &network.offices[..3] {
+        node.desk("worker").approve_table("sums", year(2019), None).unwrap();
+    }
+    let view = summed(&network.collector.desk("worker"), "sums");
+    assert_eq!(cells(figure(&view.total, "sex"))["female"], some("42"), "with the one that came on the stick");
+    network.offices[3].start();
+    let report = report_of(&network.offices[3].desk("worker"), year(2019), TallyStanding::Counted);
+    assert_eq!(report.root, view.root);
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

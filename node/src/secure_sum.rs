@@ -308,6 +308,25 @@ mod tests {
         }
     }
 
+    /// Whoever holds the numbers of all offices but one learns that one's from an exact sum, as the page says before anything leaves; from a
+    /// noisy one a number that is off.
+    #[test]
+    fn all_offices_but_one_can_subtract_from_an_exact_sum_and_not_from_a_noisy_one() {
+        let sum = SecureSum::new(3, 1_000, b"a period").unwrap();
+        let (others, last) = ([[12u64, 30, 0], [4, 2, 9]], [25u64, 0, 1]);
+        let shares = others.iter().chain([&last]).map(|numbers| checked(&sum, &sum.split(numbers).unwrap()).unwrap());
+        let (leads, helps): (Vec<_>, Vec<_>) = shares.unzip();
+        let learned = |noise| -> Vec<i64> {
+            let total = sum.total(&sum.added(&leads, noise).unwrap(), &sum.added(&helps, noise).unwrap(), 3).unwrap();
+            let of = |at: usize| others.iter().map(|numbers| i64::try_from(numbers[at]).unwrap()).sum::<i64>();
+            total.iter().enumerate().map(|(at, total)| total - of(at)).collect()
+        };
+        assert_eq!(learned(None), [25, 0, 1], "exactly what subtraction gives");
+        let noisy: Vec<Vec<i64>> = (0..100).map(|_| learned(Some(3_000))).collect();
+        let right = noisy.iter().flatten().zip([25, 0, 1].iter().cycle()).filter(|(learned, is)| learned == is);
+        assert!(right.count() < 60, "of 300; by chance about 26");
+    }
+
     #[test]
     fn what_is_out_of_range_altered_or_of_another_sum_is_refused() {
         let sum = SecureSum::new(4, 100, b"a period").unwrap();

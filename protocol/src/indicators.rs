@@ -114,6 +114,20 @@ impl Codes {
         self.rows.push(place);
     }
 
+    /// Adds the rows of another column: a code that both have is one.
+    fn append(&mut self, other: Self) {
+        let place = |code: Code| {
+            let is_it = |known: &Code| known.list == code.list && known.code == code.code;
+            let at = self.values.iter().position(is_it).unwrap_or_else(|| {
+                self.values.push(code);
+                self.values.len() - 1
+            });
+            u32::try_from(at).ok()
+        };
+        let places: Vec<Option<u32>> = other.values.into_iter().map(place).collect();
+        self.rows.extend(other.rows.iter().map(|row| row.and_then(|at| places.get(at as usize).copied().flatten())));
+    }
+
     fn place(&self, row: usize) -> Option<u32> {
         self.rows.get(row).copied().flatten()
     }
@@ -177,9 +191,7 @@ impl Columns {
             match (column, other) {
                 (Column::Day(rows), Column::Day(other)) => rows.extend(other),
                 (Column::End(rows), Column::End(other)) => rows.extend(other),
-                (Column::Code(codes), Column::Code(other)) => {
-                    other.rows.iter().for_each(|place| codes.push(place.and_then(|at| other.values.get(at as usize))));
-                }
+                (Column::Code(codes), Column::Code(other)) => codes.append(other),
                 (Column::Number(rows), Column::Number(other)) => rows.extend(other),
                 (Column::Flag(rows), Column::Flag(other)) => rows.extend(other),
                 (Column::Stretches(rows), Column::Stretches(other)) => rows.extend(other),

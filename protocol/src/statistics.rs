@@ -142,6 +142,10 @@ pub struct Terms {
     /// Of a sum: with fewer offices there is none.
     #[serde(default = "least_offices")]
     pub least_offices: u16,
+    /// Of a sum, by how many offices it differs from each other sum of this agreement, if by any; 1 where stewards take it upon them that
+    /// a difference tells nearly the numbers of one.
+    #[serde(default = "least_changed")]
+    pub least_changed: u16,
     /// Of a noisy sum: how much one answer may tell of a person (epsilon), in hundredths.
     #[serde(default = "epsilon_percent")]
     pub epsilon_percent: u16,
@@ -153,6 +157,10 @@ const fn way() -> Way {
 
 const fn most() -> u32 {
     10_000
+}
+
+const fn least_changed() -> u16 {
+    3
 }
 
 const fn least_offices() -> u16 {
@@ -187,6 +195,7 @@ impl Terms {
             aggregators: Vec::new(),
             most: most(),
             least_offices: least_offices(),
+            least_changed: least_changed(),
             epsilon_percent: epsilon_percent(),
         }
     }

@@ -91,9 +91,6 @@ pub enum TallyStep {
         /// Which.
         #[n(0)]
         reports: Cohort,
-        /// The sum of the same agreement that was closed before.
-        #[n(1)]
-        follows: Option<Digest>,
     },
     /// An aggregator to the collector.
     #[n(4)]
@@ -107,7 +104,7 @@ pub enum TallyStep {
         /// The sum of the shares.
         #[cbor(n(2), with = "minicbor::bytes")]
         sum: Vec<u8>,
-        /// Whose reports came and are not in it; the leader says so.
+        /// Whose reports came and are not in it.
         #[n(3)]
         left_out: List<Missed, MISSED_MAX>,
     },
@@ -118,7 +115,7 @@ pub enum TallyStep {
         #[n(0)]
         inclusion: Inclusion,
     },
-    /// The leader to an office whose report is not in the sum.
+    /// Each aggregator to an office whose report is not in the sum.
     #[n(6)]
     LeftOut {
         /// Why not.

@@ -448,7 +448,7 @@ impl Desk {
         let known = &agreed.agreement;
         let one = known.indicators.iter().find(|one| one.id == figure).ok_or(DeskError::NotFound)?;
         if known.terms.way != Way::Plain {
-            return Ok(self.trend_of_sums(agreed, one));
+            return Ok(self.trend_of_sums(&all, known, one));
         }
         let directory = self.office.around.directory();
         let directory = directory.as_deref();
@@ -469,22 +469,33 @@ impl Desk {
         Ok(TrendView::of(one, &steps))
     }
 
-    /// The sums of each period that was closed.
-    fn trend_of_sums(&self, agreed: &Agreed, one: &Indicator) -> TrendView {
-        let agreement = agreement_hash(&agreed.text);
-        let periods: BTreeSet<Period> = {
-            let tables = self.office.index.read();
-            let own = tables.tally_parts.values().filter(|part| part.agreement == agreement);
-            own.map(|part| part.period).collect()
-        };
-        let step = |period: Period| {
-            let figures = self.office.summed(agreed, period)?.figures;
-            let figure = figures.into_iter().find(|told| told.indicator.as_str() == one.id)?;
-            let view = FigureView::of(&figure, Some(one));
-            Some(Step { period, figure, view })
-        };
-        let steps: Vec<Step> = periods.into_iter().rev().take(STEPS_MAX).rev().filter_map(step).collect();
-        TrendView::of(one, &steps)
+    /// The sums of each period that was closed, of every version that asked the same.
+    fn trend_of_sums(&self, all: &[Agreed], known: &Agreement, one: &Indicator) -> TrendView {
+        let asks = |agreed: &&Agreed| agreed.agreement.id == known.id && agreed.agreement.terms.way == known.terms.way;
+        let mut steps: BTreeMap<Period, Step> = BTreeMap::new();
+        for agreed in all.iter().filter(asks) {
+            let is_same = |asked: &Indicator| asked.id == one.id && asked.asks_the_same(one);
+            if !agreed.agreement.indicators.iter().any(is_same) {
+                continue;
+            }
+            let agreement = agreement_hash(&agreed.text);
+            let periods: BTreeSet<Period> = {
+                let tables = self.office.index.read();
+                let own = tables.tally_parts.values().filter(|part| part.agreement == agreement);
+                own.map(|part| part.period).collect()
+            };
+            // The newest version stands first.
+            for period in periods.into_iter().filter(|period| !steps.contains_key(period)).collect::<Vec<_>>() {
+                let figures = self.office.summed(agreed, period).map(|summed| summed.figures).unwrap_or_default();
+                if let Some(figure) = figures.into_iter().find(|told| told.indicator.as_str() == one.id) {
+                    let view = FigureView::of(&figure, Some(one));
+                    steps.insert(period, Step { period, figure, view });
+                }
+            }
+        }
+        let steps: Vec<Step> = steps.into_values().rev().take(STEPS_MAX).collect();
+        let steps: Vec<Step> = steps.into_iter().rev().collect();
+        TrendView { error_bar: known.noise_permille().map(tally::error_bar), ..TrendView::of(one, &steps) }
     }
 
     /// Whether this node collects.

@@ -180,7 +180,10 @@ impl Kept {
         let today = tables.zone.day(now);
         self.0.retain(|kept| {
             let is_lasting = !matches!(kept.key.source, Source::Referrals | Source::Workers | Source::Requests);
-            let lasts = kept.at <= now && tables.zone.day(kept.at) == today;
+            // What cannot be renewed goes at once: it may be of somebody who was erased.
+            let lasts = kept.at <= now
+                && tables.zone.day(kept.at) == today
+                && tables.revisions.since(kept.key.source, kept.revision).is_some();
             lasts && (is_lasting || now.ms_since(kept.at) < KEPT_MS)
         });
         let place = self.0.iter().position(|kept| kept.key == *key)?;

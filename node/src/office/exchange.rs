@@ -110,8 +110,6 @@ pub(super) enum Awaited {
     Referral(ThreadId),
     /// News of the key that signed it, or of what it is about: the directory in which that was not found.
     News(Weak<Directory>),
-    /// The end of the secure sum that it follows.
-    Sum(Digest),
 }
 
 impl Office {
@@ -429,9 +427,6 @@ impl Office {
                 now <= *expires_h
                     && match awaited {
                         Awaited::Referral(thread) => !self.index.read().threads.contains_key(thread),
-                        Awaited::Sum(tally) => {
-                            self.index.read().tallies.get(tally).is_none_or(|kept| kept.closed.is_none())
-                        }
                         Awaited::News(known) => {
                             self.around.directory().is_none_or(|now| Weak::ptr_eq(known, &Arc::downgrade(&now)))
                         }

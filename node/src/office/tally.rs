@@ -1,7 +1,7 @@
 //! A secure sum at its parties: shares taken and checked at the two aggregators, closed when it is time, and put together at the
 //! collector. What happens when stands in `protocol::tally`, the mathematics in `secure_sum`.
 
-use super::exchange::{Awaited, Taken};
+use super::exchange::Taken;
 use super::outward::Outward;
 use super::{DeskError, Office};
 use crate::index::Tables;
@@ -122,11 +122,13 @@ impl Office {
                 let rooted = rooted(directory, from, &work.name, &inclusion.root);
                 rooted.is_some_and(|rooted| inclusion.holds(ours, &rooted))
             }
-            TallyStep::LeftOut { .. } => from == work.leader,
+            TallyStep::LeftOut { .. } => true,
         };
         let is_fine = is_fine
             && match &told.step {
-                TallyStep::Sum { .. } | TallyStep::Included { .. } => [work.leader, work.helper].contains(&from),
+                TallyStep::Sum { .. } | TallyStep::Included { .. } | TallyStep::LeftOut { .. } => {
+                    [work.leader, work.helper].contains(&from)
+                }
                 _ => true,
             };
         if !is_fine {
@@ -134,20 +136,20 @@ impl Office {
                 "part of a sum from an office whose part it is not, or a proof that does not hold",
             ));
         }
-        if let TallyStep::Close { follows: Some(follows), .. } = &told.step
-            && self.index.read().tallies.get(follows).is_some_and(|kept| kept.closed.is_none())
-        {
-            return Ok(Taken::Later(Awaited::Sum(*follows)));
-        }
         let collector = self.tally_collector();
+        // The file that says who collects may come later.
+        if matches!(told.step, TallyStep::Close { .. }) && collector.is_none() {
+            return Ok(self.until_news());
+        }
         self.vault.write(None, "tally", move |tx| {
             let aside = match told.step {
                 TallyStep::Share { nonce, public, share } => work.take_share(tx, from, nonce, (public, share))?,
                 TallyStep::Questions { key, items } => work.take_questions(tx, key, items.into_vec())?,
                 TallyStep::Answers { items } => work.take_answers(tx, items.into_vec())?,
-                TallyStep::Close { reports, .. } => {
-                    let closing = Closing { reports: reports.into_vec(), left_out: Vec::new() };
-                    work.close(tx, &agreement, &closing, collector)?
+                TallyStep::Close { reports } => {
+                    let reports = reports.into_vec();
+                    let left_out = work.missed(tx, &agreement, &reports)?;
+                    work.close(tx, &agreement, &Closing { reports, left_out }, collector)?
                 }
                 TallyStep::Sum { root, reports, sum, left_out } => {
                     work.take_sum(tx, from, (root, sum), (reports.into_vec(), left_out.into_vec()))?
@@ -207,25 +209,22 @@ impl Office {
         if collector.is_none() || !is_to_close(times, (told.len(), asked, least)) {
             return Ok(());
         }
-        let previous = self
-            .index
-            .read()
-            .tallies
-            .values()
-            .filter(|kept| work.is_before(kept))
-            .max_by_key(|kept| kept.number)
-            .cloned();
-        let before = previous.as_ref().map(|kept| cohort::offices(&kept.reports));
-        let few_changed = cohort::left_out(before.as_deref(), &told, &name);
-        told.retain(|office| !few_changed.contains(office));
-        if told.len() < least {
+        let sums: Vec<Vec<OfficeId>> = {
+            let tables = self.index.read();
+            let beside = tables.tallies.values().filter(|kept| work.is_beside(kept));
+            beside.map(|kept| cohort::offices(&kept.reports)).collect()
+        };
+        let least_changed = usize::from(agreement.terms.least_changed);
+        let Some(few_changed) = cohort::left_out(&sums, &told, &name, (least_changed, least)) else {
+            tracing::warn!(period = %kept.period, "a secure sum waits: it would differ from another by too few offices");
             return Ok(());
-        }
+        };
+        told.retain(|office| !few_changed.contains(office));
         let missed = |why| move |office| Missed { office, why };
         let mut left_out: Vec<Missed> = few_changed.into_iter().map(missed(LeftOut::FewChanged)).collect();
         left_out.extend(in_state(ReportState::Refused).into_iter().map(missed(LeftOut::Refused)));
-        left_out.extend(in_state(ReportState::Asked).into_iter().map(missed(LeftOut::Late)));
-        let (agreement, follows) = (agreement.clone(), previous.map(|kept| kept.tally));
+        left_out.extend(in_state(ReportState::Asked).into_iter().map(missed(LeftOut::Unchecked)));
+        let agreement = agreement.clone();
         self.vault.write(None, "tally", move |tx| {
             let closing = Closing { reports: work.counted(tx, &told)?, left_out };
             if let Some(why) = work.close(tx, &agreement, &closing, collector)? {
@@ -233,11 +232,7 @@ impl Office {
                 return Ok(());
             }
             let reports = List::new(closing.reports).unwrap_or_default();
-            work.tell(tx, work.helper, TallyStep::Close { reports, follows })?;
-            closing
-                .left_out
-                .iter()
-                .try_for_each(|missed| work.tell(tx, missed.office, TallyStep::LeftOut { why: missed.why }))
+            work.tell(tx, work.helper, TallyStep::Close { reports })
         })
     }
 
@@ -266,7 +261,10 @@ impl Office {
         let total = work.sum.total(&leader.sum, &helper.sum, leader.reports.len()).ok();
         let figures = total.map(|total| tally::figures(&agreement, &total)).unwrap_or_default();
         let root = leader.root.unverified().map(|rooted| rooted.root);
-        let (offices, left_out) = (cohort::offices(&leader.reports), leader.left_out.clone());
+        let offices = cohort::offices(&leader.reports);
+        let mut left_out = leader.left_out.clone();
+        let is_new = |missed: &&Missed| leader.left_out.iter().all(|known| known.office != missed.office);
+        left_out.extend(helper.left_out.iter().filter(is_new));
         Some(Summed { offices, root, left_out, figures, at })
     }
 }
@@ -289,17 +287,19 @@ pub enum TallyStanding {
     Refused,
     /// It came after the sum was closed.
     Late,
-    /// With it, too few offices would have come or gone since the last sum.
+    /// With it, the sum would differ from another by too few offices.
     FewChanged,
+    /// The two had not both checked it when the sum was closed.
+    Unchecked,
 }
 
 impl TallyStanding {
     /// Whether somebody should ask why.
     pub const fn is_trouble(self) -> bool {
-        matches!(self, Self::OtherCounted | Self::Differ | Self::Refused)
+        matches!(self, Self::OtherCounted | Self::Differ | Self::Refused | Self::Unchecked)
     }
 
-    /// From what aggregators said of the report with that nonce.
+    /// From what aggregators said of the report with that nonce, the leader first.
     fn of(nonce: &[u8; 16], said: &[&ReportFate]) -> Self {
         let included = |fate: &&ReportFate| match fate {
             ReportFate::Included(inclusion) => {
@@ -309,10 +309,12 @@ impl TallyStanding {
         };
         let all: Vec<_> = said.iter().map(included).collect();
         match (said, all.as_slice()) {
-            ([ReportFate::LeftOut(why)], _) => match why {
+            // Both left it out: the leader, who stands first, knows why.
+            ([ReportFate::LeftOut(why)] | [ReportFate::LeftOut(why), ReportFate::LeftOut(_)], _) => match why {
                 LeftOut::Refused => Self::Refused,
                 LeftOut::Late => Self::Late,
                 LeftOut::FewChanged => Self::FewChanged,
+                LeftOut::Unchecked => Self::Unchecked,
             },
             (_, []) => Self::Open,
             (_, [Some(_)]) => Self::OneSigned,
@@ -334,6 +336,7 @@ impl std::fmt::Display for TallyStanding {
             Self::Refused => "refused",
             Self::Late => "late",
             Self::FewChanged => "few-changed",
+            Self::Unchecked => "unchecked",
         })
     }
 }
@@ -356,8 +359,12 @@ pub(super) fn report_view(
     period: Period,
     nonce: &[u8; 16],
 ) -> TallyReportView {
+    let known = indicators::read_agreement(agreed.as_str()).ok();
+    let leader = known.and_then(|known| known.terms.aggregators.first().copied());
     let words = tables.tally_words.get(&tally_of(&agreement_hash(agreed), period));
-    let said: Vec<&ReportFate> = words.into_iter().flatten().map(|word| &word.said).collect();
+    let mut words: Vec<_> = words.into_iter().flatten().collect();
+    words.sort_by_key(|word| Some(word.from) != leader);
+    let said: Vec<&ReportFate> = words.into_iter().map(|word| &word.said).collect();
     let rooted = said.iter().find_map(|said| match said {
         ReportFate::Included(inclusion) => inclusion.root.unverified(),
         ReportFate::LeftOut(_) => None,
@@ -408,8 +415,8 @@ impl Work {
             return Ok(known);
         }
         let (tally, agreement, period, opened) = (self.name, self.agreement, self.period, tx.now());
-        let (family, key, number, reports) = (self.family.clone(), Vec::new(), 0, Vec::new());
-        let kept = TallyKept { id, tally, agreement, period, key, opened, closed: None, family, number, reports };
+        let (family, key, reports) = (self.family.clone(), Vec::new(), Vec::new());
+        let kept = TallyKept { id, tally, agreement, period, key, opened, closed: None, family, reports };
         tx.insert(&kept)?;
         Ok((kept, 1))
     }
@@ -442,7 +449,7 @@ impl Work {
         let (kept, _) = self.kept(tx)?;
         if kept.closed.is_some() {
             let is_in = kept.reports.iter().any(|report| report.office == from);
-            if self.signs.0 == self.leader && !is_in {
+            if !is_in {
                 self.tell(tx, from, TallyStep::LeftOut { why: LeftOut::Late })?;
             }
             return Ok(Some("a report for a sum that is closed"));
@@ -538,9 +545,34 @@ impl Work {
         Outward::control(Control::tally(to, self.tally(step))).queue(tx)
     }
 
-    /// Whether a sum of the same agreement was closed before this one.
-    fn is_before(&self, kept: &TallyKept) -> bool {
+    /// Whether it is another sum of the same agreement that was closed.
+    fn is_beside(&self, kept: &TallyKept) -> bool {
         kept.closed.is_some() && kept.family == self.family && kept.tally != self.name
+    }
+
+    /// The offices of the other sums of the same agreement.
+    fn beside(&self, tx: &Tx<'_>) -> Result<Vec<Vec<OfficeId>>, DeskError> {
+        let all = tx.list::<TallyKept>(TallyKept::TOP)?.into_iter().map(|sealed| sealed.record);
+        Ok(all.filter(|kept| self.is_beside(kept)).map(|kept| cohort::offices(&kept.reports)).collect())
+    }
+
+    /// At the helper, whose reports it holds that the leader did not name.
+    fn missed(&self, tx: &Tx<'_>, agreement: &Agreement, reports: &[Counted]) -> Result<Vec<Missed>, DeskError> {
+        let (sums, named) = (self.beside(tx)?, cohort::offices(reports));
+        let held = tx.list::<TallyReport>(TallyReport::TOP)?.into_iter().map(|sealed| sealed.record);
+        // A question without a share says nothing of an office that told.
+        let told = held.filter(|report| report.state != ReportState::Waiting || !report.share.is_empty());
+        let missed = told.filter(|report| report.tally == self.name && !named.contains(&report.office));
+        let why = |report: &TallyReport| {
+            let with_it = [named.as_slice(), &[report.office]].concat();
+            let may_be_in = cohort::may_stand(&sums, &with_it, agreement.terms.least_changed.into());
+            match report.state {
+                ReportState::Refused => LeftOut::Refused,
+                ReportState::Added if !may_be_in => LeftOut::FewChanged,
+                ReportState::Added | ReportState::Asked | ReportState::Waiting => LeftOut::Unchecked,
+            }
+        };
+        Ok(missed.map(|report| Missed { office: report.office, why: why(&report) }).collect())
     }
 
     /// The reports of some offices.
@@ -616,11 +648,8 @@ impl Work {
         let Some((collector, is_here)) = collector.filter(|_| kept.closed.is_none()) else {
             return Ok(Some("the end of a sum that has ended, or that nobody collects"));
         };
-        let closed = tx.list::<TallyKept>(TallyKept::TOP)?.into_iter().map(|sealed| sealed.record);
-        let previous = closed.filter(|kept| self.is_before(kept)).max_by_key(|kept| kept.number);
-        let before = previous.as_ref().map(|kept| cohort::offices(&kept.reports));
-        if !cohort::may_follow(before.as_deref(), &offices) {
-            return Ok(Some("the end of a sum that differs from the last one by one office or two"));
+        if !cohort::may_stand(&self.beside(tx)?, &offices, agreement.terms.least_changed.into()) {
+            return Ok(Some("the end of a sum that differs from another by too few offices"));
         }
         let mut shares = Vec::with_capacity(offices.len());
         for counted in reports {
@@ -636,13 +665,15 @@ impl Work {
         };
         let at = tx.now();
         kept.closed = Some(at);
-        kept.number = previous.map_or(1, |previous| previous.number + 1);
         kept.reports.clone_from(reports);
         tx.update(&kept, revision)?;
         let (us, key) = &self.signs;
         let root = TallyRoot::sign((*us, self.name), reports, at, key);
         for (office, inclusion) in Inclusion::of_all(&root, reports) {
             self.tell(tx, office, TallyStep::Included { inclusion })?;
+        }
+        for missed in left_out {
+            self.tell(tx, missed.office, TallyStep::LeftOut { why: missed.why })?;
         }
         // The first are named: more would not fit the packet.
         let left_out: Vec<Missed> = left_out.iter().take(MISSED_MAX).copied().collect();
@@ -911,37 +942,50 @@ mod tests {
         assert_eq!(late, (office(6), TallyStep::LeftOut { why: LeftOut::Late }));
     }
 
-    /// A leader that wants to see one office: it may not close a sum that differs from the last by one or two.
+    /// A leader that wants to see one office: the helper ends no sum that differs from another by one or two, and tells whom the leader left
+    /// out.
     #[test]
     fn the_helper_ends_no_sum_that_shows_an_office_by_subtracting() {
         let mut parties = [Party::new(LEADER), Party::new(HELPER)];
-        let mut sum_of_year = |year: i16, offices: &[u8]| {
+        let mut told = |year: i16, offices: &[u8]| {
             for from in offices {
                 let report = split(year, [u64::from(*from), 0, 0, 0, 0]);
                 parties.iter().for_each(|party| assert_eq!(party.share(year, *from, &report), None));
             }
             checked(&mut parties, year, offices, |_| {});
-            let helper = &mut parties[1];
-            helper.sent();
-            let counted = helper.counted(year, offices);
-            move |helper: &Party, without: &[u8]| {
-                let mut reports = counted.clone();
-                reports.retain(|report| without.iter().all(|byte| report.office != office(*byte)));
-                let aside = helper.close(year, reports);
-                assert!(aside.is_none_or(|why| why.contains("by one office or two")), "{aside:?}");
-                aside.is_none()
-            }
+            (year, parties[1].counted(year, offices))
         };
-        let first = sum_of_year(2023, &[1, 2, 3, 4, 5, 6]);
-        let second = sum_of_year(2024, &[1, 2, 3, 4, 5, 6, 7]);
-        let third = sum_of_year(2025, &[1, 2, 3, 4, 5, 6]);
-        let helper = &parties[1];
-        assert!(first(helper, &[]));
-        assert!(!second(helper, &[]), "one more");
-        assert!(!second(helper, &[6, 7]), "one less");
-        assert!(second(helper, &[7]));
-        assert!(!third(helper, &[6]));
-        assert!(third(helper, &[4, 5, 6]), "three less");
+        let sums =
+            [told(2023, &[1, 2, 3, 4, 5, 6]), told(2024, &[1, 2, 3, 4, 5, 6, 7]), told(2025, &[1, 2, 3, 4, 5, 6])];
+        let helper = &mut parties[1];
+        let without = |(year, reports): &(i16, Vec<Counted>), out: &[u8]| {
+            let is_in = |report: &&Counted| out.iter().all(|byte| report.office != office(*byte));
+            (*year, reports.iter().filter(is_in).copied().collect::<Vec<Counted>>())
+        };
+        let ends = |helper: &Party, (year, reports): (i16, Vec<Counted>)| {
+            let aside = helper.does(year, move |work, tx| {
+                let left_out = work.missed(tx, &agreement(), &reports)?;
+                work.close(tx, &agreement(), &Closing { reports, left_out }, Some((office(COLLECTOR), false)))
+            });
+            assert!(aside.is_none_or(|why| why.contains("by too few offices")), "{aside:?}");
+            aside.is_none()
+        };
+        assert!(ends(helper, without(&sums[0], &[])));
+        assert!(!ends(helper, without(&sums[1], &[])), "one more");
+        assert!(!ends(helper, without(&sums[1], &[6, 7])), "one less");
+        helper.sent();
+        assert!(ends(helper, without(&sums[1], &[7])));
+        let fates = helper.sent().into_iter().filter_map(|(to, step)| match step {
+            TallyStep::LeftOut { why } => Some((to, why)),
+            _ => None,
+        });
+        assert_eq!(fates.collect::<Vec<_>>(), [(office(7), LeftOut::FewChanged)]);
+        // Whom the leader leaves out without need is told so.
+        let (year, fewer) = without(&sums[2], &[6]);
+        let missed = helper.does(year, move |work, tx| work.missed(tx, &agreement(), &fewer));
+        assert_eq!(missed, [Missed { office: office(6), why: LeftOut::Unchecked }]);
+        assert!(!ends(helper, without(&sums[2], &[6])));
+        assert!(ends(helper, without(&sums[2], &[4, 5, 6])), "three less");
     }
 
     /// Every pair of words of two aggregators, and what an office makes of them.
@@ -966,6 +1010,7 @@ mod tests {
         assert_eq!(standing(&[&both, &alone]), TallyStanding::Differ, "two lists");
         assert_eq!(standing(&[&both, &before]), TallyStanding::Differ, "two reports of one office");
         assert_eq!(standing(&[&out]), TallyStanding::FewChanged);
+        assert_eq!(standing(&[&out, &ReportFate::LeftOut(LeftOut::Unchecked)]), TallyStanding::FewChanged);
         assert_eq!(standing(&[&both, &out]), TallyStanding::Differ, "one left it out, the other did not");
     }
 }

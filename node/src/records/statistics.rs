@@ -156,14 +156,11 @@ pub struct TallyKept {
     /// When it was closed: from then on no noise is drawn and no report is taken.
     #[n(6)]
     pub closed: Option<Timestamp>,
-    /// The agreement's id, under which sums follow each other.
+    /// The agreement's id: sums of one stand beside each other.
     #[n(7)]
     pub family: Word,
-    /// Which of the closed sums of that agreement it is, from 1.
-    #[n(8)]
-    pub number: u32,
     /// The reports that are in it, once it was closed.
-    #[n(9)]
+    #[n(8)]
     pub reports: Vec<Counted>,
 }
 

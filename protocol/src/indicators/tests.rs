@@ -160,6 +160,45 @@ fn who_had_nothing_open_in_between_is_not_counted() {
 }
 
 proptest! {
+    /// Rows that are taken out and put in again are the same rows, whether their codes were told by code or by word.
+    #[test]
+    fn rows_that_are_renewed_are_as_if_made_anew(
+        all in prop::collection::vec(("[abc]?", 0i64..50), 1..30),
+        renewed in prop::collection::vec(any::<bool>(), 30),
+    ) {
+        let made = |rows: &[(usize, &(String, i64))]| {
+            let (mut types, mut currencies) = (Codes::default(), Codes::default());
+            for (_, (word, _)) in rows {
+                types.push(code(word).as_ref());
+                let word = Some(word.as_str()).filter(|word| !word.is_empty());
+                currencies.push_word(word, |word| Code::new("currency", 1, word, word).ok());
+            }
+            Columns {
+                counts: vec![true; rows.len()],
+                units: rows.iter().map(|(row, _)| u32::try_from(*row).unwrap()).collect(),
+                columns: BTreeMap::from([
+                    ("opened".into(), Column::Day(vec![day("2026-05-05"); rows.len()])),
+                    ("case_type".into(), Column::Code(types)),
+                    ("currency".into(), Column::Code(currencies)),
+                    ("amount".into(), Column::Number(rows.iter().map(|(_, (_, amount))| Some(*amount)).collect())),
+                ]),
+            }
+        };
+        let rows: Vec<(usize, &(String, i64))> = all.iter().enumerate().collect();
+        let whole = made(&rows);
+        let mut patched = whole.clone();
+        let again: Vec<(usize, &(String, i64))> = rows.iter().filter(|(row, _)| renewed[*row]).copied().collect();
+        again.iter().rev().for_each(|(row, _)| patched.swap_remove(*row));
+        prop_assert!(patched.append(made(&again)));
+        for by in ["case_type", "currency"] {
+            let by = vec![By { column: by.into(), from: vec![], codes: vec![] }];
+            let sum = Indicator { measure: Measure::Sum("amount".into()), by, ..indicator(opened()) };
+            prop_assert_eq!(compute(&sum, &patched, year()), compute(&sum, &whole, year()));
+        }
+        let flags = Columns { columns: BTreeMap::from([("opened".into(), Column::Flag(vec![]))]), ..Columns::default() };
+        prop_assert!(!patched.append(flags), "other columns");
+    }
+
     /// Open at the start, and opened, less closed, is open at the end, whatever the cases are.
     #[test]
     fn stock_and_flow_balance(days in prop::collection::vec((0i32..1_200, prop::option::of(0i32..400)), 0..60)) {

@@ -151,7 +151,9 @@ impl Tables {
     pub(super) fn people_columns(&self, wanted: &Wanted<'_>, sight: &Sight<'_>) -> Rows {
         let mut people: HashMap<RecordId, Seen> = HashMap::new();
         let mut see = |case: &CaseRow| {
-            for client in case.clients.iter().map(|client| self.standing(*client)).filter(|id| sight.asks(Some(*id))) {
+            // Two records of one person are one client.
+            let clients: BTreeSet<RecordId> = case.clients.iter().map(|client| self.standing(*client)).collect();
+            for client in clients.into_iter().filter(|id| sight.asks(Some(*id))) {
                 let seen = people.remove(&client);
                 people.insert(client, Seen::with(seen, case));
             }

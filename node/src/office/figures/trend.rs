@@ -30,6 +30,9 @@ pub struct TrendView {
     pub covered: Vec<Option<u64>>,
     /// How many of them lack something.
     pub missing: Vec<Option<u64>>,
+    /// How far a number can be off for noise, 95 times of 100; none where there is no noise.
+    #[serde(default)]
+    pub error_bar: Option<u32>,
 }
 
 /// A class over time.
@@ -95,6 +98,7 @@ impl TrendView {
             more,
             covered: steps.iter().map(|step| step.figure.covered).collect(),
             missing: steps.iter().map(|step| step.figure.missing).collect(),
+            error_bar: None,
         }
     }
 }
