@@ -17,6 +17,8 @@ casemesh_crypto::byte_newtype!(
     SessionId, 8
 );
 
+/// Requests that come together, or a clock that is corrected a little, end no session.
+const TOGETHER_MS: u64 = 2_000;
 /// A session ends after so long without a click.
 pub const IDLE_MS: u64 = 15 * 60_000;
 /// And after so long in any case.
@@ -182,7 +184,7 @@ impl Sessions {
         if session.is_locked {
             return None;
         }
-        session.used = now;
+        session.used = session.used.max(now);
         Some(session.staff)
     }
 
@@ -309,9 +311,9 @@ impl Sessions {
 
 impl Session {
     fn is_alive(&self, now: Timestamp) -> bool {
-        // A clock that was set back must not make a session longer. A locked one waits for its PIN as long as
-        // the office is open: the office locks itself when nobody uses it.
-        now >= self.used
+        // A clock that was set back must not make a session longer; requests that come together ask for the time in any order. A locked
+        // one waits for its PIN as long as the office is open: the office locks itself when nobody uses it.
+        now.plus_ms(TOGETHER_MS) >= self.used
             && (self.is_locked || now.ms_since(self.used) < IDLE_MS)
             && now.ms_since(self.begun) < ABSOLUTE_MS
     }
@@ -436,6 +438,11 @@ mod tests {
             now = now.plus_ms(60_000);
         }
         assert_eq!(sessions.touch(&token, NOW.plus_ms(ABSOLUTE_MS)), None);
+        // Two pages asked for at once: the one that read the clock first comes second.
+        let token = sessions.begin(staff, &origin, NOW);
+        assert_eq!(sessions.touch(&token, NOW.plus_ms(60_001)), Some(staff));
+        assert_eq!(sessions.touch(&token, NOW.plus_ms(60_000)), Some(staff));
+        assert_eq!(sessions.touch(&token, NOW), None, "set back by a minute");
         let token = sessions.begin(staff, &origin, NOW);
         assert_eq!(sessions.touch(&token, Timestamp::from_s(1)), None);
         let token = sessions.begin(staff, &origin, NOW);
