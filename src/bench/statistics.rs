@@ -5,10 +5,9 @@ use anyhow::{Context as _, Result};
 use casemesh_node::indicators::{self, SHIPPED};
 use casemesh_node::secure_sum::{Received, SecureSum, VERIFY_KEY_BYTES};
 use casemesh_protocol::disclosure::{Grid, Place};
-use casemesh_protocol::indicators::{Codes, Column, Columns, End, Indicator, Source};
+use casemesh_protocol::indicators::{Codes, Column, ColumnKind, Columns, End, Indicator, Source};
 use casemesh_protocol::statistics::{whole, word_code};
 use casemesh_protocol::time::{Day, Period};
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -21,7 +20,8 @@ const OFFICES: [usize; 3] = [100, 1_000, 10_000];
 const KEY: [u8; VERIFY_KEY_BYTES] = [7; VERIFY_KEY_BYTES];
 
 pub(super) fn run() -> Result<Vec<Figure>> {
-    let mut figures = vec![set()?, table()?];
+    let mut figures = Vec::from(set()?);
+    figures.push(table()?);
     for offices in OFFICES {
         figures.extend(sum(offices)?);
     }
@@ -33,48 +33,77 @@ fn spread(seed: usize, of: usize) -> usize {
     (seed.wrapping_mul(2_654_435_761).wrapping_add(seed >> 7) >> 5) % of
 }
 
-fn set() -> Result<Figure> {
+/// Rows of a source with every column that these indicators name: of each kind, some of it not recorded.
+fn columns(source: Source, set: &[Indicator], rows: std::ops::Range<usize>) -> Result<Columns> {
     let start = Day::new(2020, 1, 1).context("a day")?;
-    let year = Period::year(2024).context("a year")?;
-    let opened: Vec<Day> =
-        (0..CASES).map(|at| start.plus_days(i32::try_from(spread(at, 2_192)).unwrap_or_default())).collect();
-    let closed = |at: usize| (spread(at + 7, 5) > 0).then(|| opened.get(at).map(|day| day.plus_days(40))).flatten();
-    let codes = |list: &str, of: usize, missing: usize| {
-        let words: Vec<String> = (0..of).map(|at| format!("{list}{at}")).collect();
-        let mut all = Codes::default();
-        for at in 0..CASES {
-            let word = (spread(at + of, missing) > 0).then(|| words.get(spread(at + 3, of))).flatten();
-            all.push_word(word.map(String::as_str), |word| word_code(list, word));
-        }
-        Column::Code(all)
+    let begun = |at: usize| start.plus_days(i32::try_from(spread(at, 2_192)).unwrap_or_default());
+    let end = |at: usize| End::of((spread(at + 7, 5) > 0).then(|| begun(at).plus_days(40)));
+    let own = || set.iter().filter(|one| one.source.0 == source);
+    let is_end = |column: &str| own().any(|one| one.when.days().get(1).is_some_and(|until| *until == column));
+    let make = |column: &str| {
+        let seed = column.len() * 31;
+        Some(match source.kind_of(column)? {
+            ColumnKind::Day if is_end(column) => Column::End(rows.clone().map(end).collect()),
+            ColumnKind::Day => Column::Day(rows.clone().map(|at| Some(begun(at))).collect()),
+            ColumnKind::Stretches => Column::Stretches(rows.clone().map(|at| [(begun(at), end(at))].into()).collect()),
+            ColumnKind::Flag => Column::Flag(rows.clone().map(|at| spread(at + seed, 30) > 0).collect()),
+            ColumnKind::Number => {
+                let number = |at: usize| (spread(at + seed, 20) > 0).then(|| i64::try_from(spread(at, 400)).ok());
+                Column::Number(rows.clone().map(|at| number(at).flatten()).collect())
+            }
+            ColumnKind::Code => {
+                let words: Vec<String> = (0..12).map(|at| format!("code{at}")).collect();
+                let mut codes = Codes::default();
+                for at in rows.clone() {
+                    let word = (spread(at + seed, 4) > 0).then(|| words.get(spread(at + 3, 12))).flatten();
+                    codes.push_word(word.map(String::as_str), |word| word_code("bench", word));
+                }
+                Column::Code(codes)
+            }
+        })
     };
-    let columns = Columns {
-        counts: (0..CASES).map(|at| spread(at + 1, 50) > 0).collect(),
+    let names = own().flat_map(|one| one.when.days().into_iter().chain(one.columns()));
+    Ok(Columns {
+        counts: rows.clone().map(|at| spread(at + 1, 50) > 0).collect(),
         units: Vec::new(),
-        columns: BTreeMap::from([
-            ("opened".into(), Column::Day(opened.iter().copied().map(Some).collect())),
-            ("closed".into(), Column::End((0..CASES).map(|at| End::of(closed(at))).collect())),
-            ("case_type".into(), codes("case_type", 22, 20)),
-            ("days_open".into(), Column::Number((0..CASES).map(|at| i64::try_from(spread(at, 400)).ok()).collect())),
-            ("has_owner".into(), Column::Flag((0..CASES).map(|at| spread(at + 2, 30) > 0).collect())),
-            ("fact:case_source".into(), codes("case_source", 12, 3)),
-            ("fact:closure_reason".into(), codes("closure_reason", 16, 4)),
-            ("fact:forum".into(), codes("forum", 8, 2)),
-        ]),
-    };
-    let all = indicators::read(SHIPPED.first().context("a set")?.1).map_err(anyhow::Error::msg)?;
-    let own: Vec<&Indicator> = all.indicators.iter().filter(|one| one.source.0 == Source::Cases).collect();
-    let ours = median_us(RUNS, || {
-        own.iter().for_each(|one| drop(black_box(whole(one, &columns, year))));
+        columns: names.filter_map(|name| Some((name.to_owned(), make(name)?))).collect(),
+    })
+}
+
+/// The whole set that every office has, over a million rows of each source; and again after one case changed.
+fn set() -> Result<[Figure; 2]> {
+    let year = Period::year(2024).context("a year")?;
+    let all = indicators::read(SHIPPED.first().context("a set")?.1).map_err(anyhow::Error::msg)?.indicators;
+    let mut took = 0.0;
+    for source in Source::ALL {
+        let rows = columns(*source, &all, 0..CASES)?;
+        let own = || all.iter().filter(|one| one.source.0 == *source);
+        took += median_us(RUNS, || {
+            own().for_each(|one| drop(black_box(whole(one, &rows, year))));
+            Ok(())
+        })?;
+    }
+    let mut cases = columns(Source::Cases, &all, 0..CASES)?;
+    let of_cases: Vec<&Indicator> = all.iter().filter(|one| one.source.0 == Source::Cases).collect();
+    let mut next = CASES;
+    let mut renewed = 0.0;
+    let after = median_us(RUNS, || {
+        let began = Instant::now();
+        next += 1;
+        cases.swap_remove(spread(next, CASES));
+        anyhow::ensure!(cases.append(columns(Source::Cases, &all, next..next + 1)?), "the same columns");
+        renewed = began.elapsed().as_secs_f64() * 1e6;
+        of_cases.iter().for_each(|one| drop(black_box(whole(one, &cases, year))));
         Ok(())
     })?;
     // One number of the same cases, by hand: how many of each type were opened in the year.
-    let types: Vec<u8> = (0..CASES).map(|at| u8::try_from(spread(at + 3, 22)).unwrap_or_default()).collect();
+    let types: Vec<u8> = (0..CASES).map(|at| u8::try_from(spread(at + 3, 12)).unwrap_or_default()).collect();
+    let Some(Column::Day(opened)) = cases.columns.get("opened") else { anyhow::bail!("no days") };
     let plain = median_us(RUNS, || {
         let mut counts = [0u64; 256];
-        for ((day, kind), counts_too) in opened.iter().zip(&types).zip(&columns.counts) {
+        for ((day, kind), counts_too) in opened.iter().zip(&types).zip(&cases.counts) {
             if *counts_too
-                && year.contains(*day)
+                && day.is_some_and(|day| year.contains(day))
                 && let Some(count) = counts.get_mut(usize::from(*kind))
             {
                 *count += 1;
@@ -83,14 +112,23 @@ fn set() -> Result<Figure> {
         black_box(counts);
         Ok(())
     })?;
-    let many = f64::from(u32::try_from(own.len()).unwrap_or(1));
-    Ok(figure(
-        "indicators over 1,000,000 cases (us each)",
-        ours / many,
-        "a plain loop over arrays, one number",
-        plain,
-        format!("{} indicators in {:.0} ms", own.len(), ours / 1e3),
-    ))
+    let many = |all: usize| f64::from(u32::try_from(all).unwrap_or(1));
+    Ok([
+        figure(
+            "the whole set over 1,000,000 rows of each source (us each)",
+            took / many(all.len()),
+            "a plain loop over arrays, one number",
+            plain,
+            format!("{} indicators in {:.0} ms", all.len(), took / 1e3),
+        ),
+        figure(
+            "those of cases again after one case changed (us)",
+            after,
+            "the whole set",
+            took,
+            format!("{} indicators; the row took {renewed:.0} us of it", of_cases.len()),
+        ),
+    ])
 }
 
 /// A table of 20 rows and 12 columns, most numbers small.
