@@ -289,6 +289,21 @@ fn stewards_agree_on_what_is_asked_and_small_numbers_stay_in_the_office() {
     let ended = collector.collected("yearly", Some(year(2019))).unwrap();
     assert_eq!((ended.version, ended.offices.len()), (1, 2));
     assert!(figure(&ended.total, "sex").title.contains_key("en"), "by the text of version 1");
+    // Also when the next version is a sum, of which there is none yet.
+    let summed = YEARLY
+        .replace("version = 1", "version = 3")
+        .replace("every = \"year\"", "every = \"year\"\nway = \"secure_sum\"");
+    let terms = format!(
+        "from = \"2016-01-01\"\naggregators = [\"{}\", \"{}\"]\ndue_days",
+        network.offices[0].office, network.collector.office
+    );
+    let summed = summed
+        .replace("due_days", &terms)
+        .replace("{ column = \"sex\" }", "{ column = \"sex\", codes = [\"female\"] }");
+    network.agree(&summed);
+    network.tell();
+    let told = collector.collected("yearly", Some(year(2019))).unwrap();
+    assert_eq!((told.version, told.offices.len(), told.silent.len()), (1, 2, 0));
     let brief = YEARLY.replace("\"yearly\"", "\"brief\"");
     network.agree(brief.split("[[indicator]]\nid = \"sex\"").next().unwrap());
     network.tell();

@@ -42,15 +42,23 @@ pub fn offices(reports: &[Counted]) -> Vec<OfficeId> {
     reports.iter().map(|report| report.office).collect()
 }
 
-fn changed(one: &[OfficeId], other: &[OfficeId]) -> usize {
-    let alone = |these: &[OfficeId], those: &[OfficeId]| these.iter().filter(|office| !those.contains(office)).count();
+/// By how many offices two lists differ, both in order.
+pub fn changed(one: &[OfficeId], other: &[OfficeId]) -> usize {
+    let alone = |these: &[OfficeId], those: &[OfficeId]| {
+        these.iter().filter(|office| those.binary_search(office).is_err()).count()
+    };
     alone(one, other) + alone(other, one)
 }
 
-/// Whether a sum of these offices may stand beside the sums of the same agreement that there are: from each of them it differs by none, or
+/// Whether a sum that differs from another by so many offices may stand beside it.
+pub const fn is_apart(changed: usize, least_changed: usize) -> bool {
+    changed == 0 || changed >= least_changed
+}
+
+/// Whether a sum of these offices, in order, may stand beside the sums of the same agreement that there are: from each of them it differs by none, or
 /// by so many, for the difference of two sums tells nearly the numbers of the offices by which they differ.
 pub fn may_stand(sums: &[Vec<OfficeId>], next: &[OfficeId], least_changed: usize) -> bool {
-    sums.iter().all(|sum| matches!(changed(sum, next), 0) || changed(sum, next) >= least_changed)
+    sums.iter().all(|sum| is_apart(changed(sum, next), least_changed))
 }
 
 /// Whom to leave out, of those that told, so that their sum may stand beside the others, as few as it takes: those that were in none of
@@ -61,7 +69,11 @@ pub fn left_out(
     tally: &Digest,
     (least_changed, least): (usize, usize),
 ) -> Option<Vec<OfficeId>> {
-    let is_again = |sum: &&Vec<OfficeId>| sum.len() >= least && sum.iter().all(|office| told.contains(office));
+    let is_again = |sum: &&Vec<OfficeId>| {
+        sum.len() >= least
+            && sum.iter().all(|office| told.binary_search(office).is_ok())
+            && may_stand(sums, sum, least_changed)
+    };
     let again = sums.iter().filter(is_again).max_by_key(|sum| sum.len());
     let without = |out: &dyn Fn(&OfficeId) -> bool| -> (Vec<OfficeId>, Vec<OfficeId>) {
         told.iter().partition(|office| out(office))
@@ -279,6 +291,11 @@ mod tests {
         let both = vec![some(1..11), some(4..11)];
         assert_eq!(out(&both, some(1..11), 3), Some(vec![]));
         assert_eq!(left_out(&ten, &some(1..12), &name, (1, 3)), Some(vec![]), "stewards may ask for less");
+        // And for more again: a sum of before that is too close to another is no way out.
+        let close = vec![some(1..11), some(1..12)];
+        let out = left_out(&close, &some(1..12), &name, (3, 3)).unwrap();
+        let rest: Vec<OfficeId> = some(1..12).into_iter().filter(|office| !out.contains(office)).collect();
+        assert!(may_stand(&close, &rest, 3));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Codes {
         self.rows.push(place);
     }
 
-    /// Adds the rows of another column: a code that both have is one.
+    /// Adds the rows of another column: a code that both have is one. Single rows are not pushed after that.
     fn append(&mut self, other: Self) {
         let place = |code: Code| {
             let is_it = |known: &Code| known.list == code.list && known.code == code.code;

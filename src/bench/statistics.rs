@@ -122,7 +122,7 @@ fn set() -> Result<[Figure; 2]> {
             format!("{} indicators in {:.0} ms", all.len(), took / 1e3),
         ),
         figure(
-            "those of cases again after one case changed (us)",
+            "those of cases again, one row put in the place of another (us)",
             after,
             "the whole set",
             took,

@@ -2656,6 +2656,7 @@ sum-root-what = Both who add signed this list of the reports in the sum. Each of
 sum-report-unchecked = Your report is not in the sum: the two who add had not both checked it in time. Tell the stewards of your network.
 left-out-unchecked = the two who add had not both checked it in time
 sum-waits = There is no sum of this period yet. It waits until enough offices have told, and until its difference from other sums shows no single office.
+sum-at-odds = The two who add signed different lists of reports: there is no sum of this period, and none will come. Tell the stewards of your network.
 sum-left-out = Told, and not in the sum
 left-out-refused = its numbers could not be checked
 left-out-late = it came after the sum was closed

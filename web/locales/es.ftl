@@ -2657,6 +2657,7 @@ sum-root-what = Las dos que suman firmaron esta lista de los informes de la suma
 sum-report-unchecked = Su informe no está en la suma: las dos que suman no lo habían comprobado ambas a tiempo. Avise a los responsables de su red.
 left-out-unchecked = las dos que suman no lo habían comprobado ambas a tiempo
 sum-waits = Aún no hay suma de este período. Espera hasta que hayan contestado bastantes oficinas y hasta que su diferencia con otras sumas no muestre ninguna oficina sola.
+sum-at-odds = Las dos que suman firmaron listas de informes distintas: no hay suma de este período, ni la habrá. Avise a los responsables de su red.
 sum-left-out = Contestaron y no están en la suma
 left-out-refused = no se pudieron comprobar sus números
 left-out-late = llegó después del cierre de la suma

@@ -2657,6 +2657,7 @@ sum-root-what = Les deux qui additionnent ont signé cette liste des rapports de
 sum-report-unchecked = Votre rapport n’est pas dans la somme : les deux qui additionnent ne l’avaient pas tous deux vérifié à temps. Prévenez les responsables de votre réseau.
 left-out-unchecked = les deux qui additionnent ne l’avaient pas tous deux vérifié à temps
 sum-waits = Il n’y a pas encore de somme pour cette période. Elle attend qu’assez de bureaux aient répondu, et que sa différence avec d’autres sommes ne montre aucun bureau seul.
+sum-at-odds = Les deux qui additionnent ont signé des listes de rapports différentes : il n’y a pas de somme pour cette période, et il n’y en aura pas. Prévenez les responsables de votre réseau.
 sum-left-out = Ont répondu et ne sont pas dans la somme
 left-out-refused = ses nombres n’ont pas pu être vérifiés
 left-out-late = arrivé après la clôture de la somme

@@ -2657,6 +2657,7 @@ sum-root-what = Wote wawili wanaojumlisha walitia saini orodha hii ya ripoti zil
 sum-report-unchecked = Ripoti yenu haimo kwenye jumla: wawili wanaojumlisha hawakuwa wote wameithibitisha kwa wakati. Waambieni wasimamizi wa mtandao wenu.
 left-out-unchecked = wawili wanaojumlisha hawakuwa wote wameithibitisha kwa wakati
 sum-waits = Bado hakuna jumla ya kipindi hiki. Inasubiri hadi ofisi za kutosha zijibu, na hadi tofauti yake na jumla nyingine isionyeshe ofisi moja.
+sum-at-odds = Wawili wanaojumlisha walitia saini orodha tofauti za ripoti: hakuna jumla ya kipindi hiki, wala haitakuja. Waambieni wasimamizi wa mtandao wenu.
 sum-left-out = Walijibu na hawamo kwenye jumla
 left-out-refused = namba zake hazikuweza kuthibitishwa
 left-out-late = ilifika baada ya jumla kufungwa

@@ -33,8 +33,8 @@ pub struct Revisions {
     whole: BTreeMap<Source, u64>,
     /// The latest changes that are known row by row, the last one last.
     log: VecDeque<(u64, Touched)>,
-    /// The last change that is not remembered any more.
-    forgotten: u64,
+    /// The last change of each that is not remembered any more.
+    forgotten: BTreeMap<Source, u64>,
 }
 
 /// Which rows of which sources a change touched.
@@ -62,8 +62,8 @@ impl Revisions {
 
     /// The rows of a source that changed since a revision of it; none where that is not known row by row.
     pub fn since(&self, source: Source, revision: u64) -> Option<Stale> {
-        let whole = self.whole.get(&source).copied().unwrap_or_default();
-        if revision < whole.max(self.forgotten) {
+        let known_from = self.whole.get(&source).max(self.forgotten.get(&source)).copied().unwrap_or_default();
+        if revision < known_from {
             return None;
         }
         let mut stale = Stale::default();
@@ -103,7 +103,9 @@ impl Revisions {
         self.last.extend(touched.sources.iter().map(|source| (*source, self.now)));
         self.log.push_back((self.now, touched));
         while self.log.len() > REMEMBERED_MAX {
-            self.forgotten = self.log.pop_front().map_or(self.forgotten, |(at, _)| at);
+            if let Some((at, touched)) = self.log.pop_front() {
+                self.forgotten.extend(touched.sources.iter().map(|source| (*source, at)));
+            }
         }
     }
 }
@@ -209,6 +211,8 @@ mod tests {
             revisions.changed(Counted::entry(None));
         }
         assert_eq!(revisions.since(Source::Entries, now), None, "too long ago");
+        let tasks = revisions.of(Source::Tasks);
+        assert_eq!(revisions.since(Source::Tasks, tasks), Some(Stale::default()), "nothing of tasks was forgotten");
         assert!(revisions.since(Source::Entries, revisions.of(Source::Entries) - 1).is_some());
     }
 }

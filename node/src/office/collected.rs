@@ -20,6 +20,7 @@ use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// So many periods stand beside one another over time.
@@ -69,6 +70,9 @@ pub struct CollectedView {
     pub upward: Option<UpwardView>,
     /// Offices of the network that sent nothing for this period.
     pub silent: Vec<String>,
+    /// Whether the two aggregators of a secure sum signed different lists, so that there is none.
+    #[serde(default)]
+    pub is_at_odds: bool,
     /// Of a secure sum, offices that told and are not in it, and why.
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
@@ -307,20 +311,33 @@ impl Desk {
         let today = self.today();
         let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
         let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
-        let latest = {
-            let tables = self.office.index.read();
-            let of_it = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == id);
-            of_it.map(|collected| collected.table.period).max()
-        };
-        let this_year = || Period::year(today.year());
-        let period = period.or(latest).or_else(this_year).ok_or(DeskError::NotFound)?;
-        // The sum of the newest version under which there is one; what was told plainly under another stands beside no sum.
         let of_it = || all.iter().filter(|agreed| agreed.agreement.id.as_str() == id);
         let is_sum = |agreed: &&Agreed| agreed.agreement.terms.way != Way::Plain;
-        let sum = of_it().filter(is_sum).find_map(|agreed| Some((agreed, self.office.summed(agreed, period)?)));
-        let version_of_sum = sum.as_ref().map(|(agreed, _)| agreed.agreement.version);
         let is_sum_now = of_it().next().is_some_and(|agreed| is_sum(&agreed));
-        let summed = (sum.is_some() || is_sum_now).then(|| sum.map(|(_, summed)| summed));
+        let latest = {
+            let tables = self.office.index.read();
+            let told = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == id);
+            let hashes: BTreeSet<_> = of_it().map(|agreed| agreement_hash(&agreed.text)).collect();
+            let summed = tables.tally_parts.values().filter(|part| hashes.contains(&part.agreement));
+            told.map(|collected| collected.table.period).chain(summed.map(|part| part.period)).max()
+        };
+        let ended = || of_it().next().filter(is_sum)?.agreement.terms.ended(today).first().copied();
+        let this_year = || Period::year(today.year());
+        let period = period.or(latest).or_else(ended).or_else(this_year).ok_or(DeskError::NotFound)?;
+        // The sum of the newest version under which there is one; what was told plainly under another stands beside no sum.
+        let sums = of_it().filter(is_sum).filter_map(|agreed| Some((agreed, self.office.summed(agreed, period)?)));
+        let mut sums: Vec<_> = sums.collect();
+        sums.sort_by_key(|(_, summed)| summed.offices.is_empty());
+        let sum = sums.into_iter().next();
+        let version_of_sum = sum.as_ref().map(|(agreed, _)| agreed.agreement.version);
+        let has_tables = {
+            let tables = self.office.index.read();
+            let is_it = |collected: &Arc<Collected>| {
+                collected.table.agreement.as_str() == id && collected.table.period == period
+            };
+            tables.collected.values().any(is_it)
+        };
+        let summed = (sum.is_some() || (is_sum_now && !has_tables)).then(|| sum.map(|(_, summed)| summed));
         // A sum is of all offices: nothing of it belongs to one area.
         let region = region.filter(|_| summed.is_none());
         let upward = self.upward(&id, period);
@@ -342,7 +359,7 @@ impl Desk {
             .collect();
         periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
         periods.dedup();
-        let held = Held::of(&tables, &id, period, is_in);
+        let held = Held::of(&tables, &id, period, |office| summed.is_none() && is_in(office));
         let mut known = of_it().map(|agreed| &agreed.agreement);
         let newest = || of_it().next().map(|agreed| agreed.agreement.version);
         let version = version_of_sum.or(held.version).or_else(newest).unwrap_or_default();
@@ -373,6 +390,8 @@ impl Desk {
         let closed = summed.as_ref().and_then(Option::as_ref);
         let root = closed.and_then(|summed| summed.root);
         let left_out = closed.map(|summed| summed.left_out.clone()).unwrap_or_default();
+        let named = closed.map(|summed| summed.named.clone()).unwrap_or_default();
+        let is_at_odds = closed.is_some_and(|summed| summed.offices.is_empty());
         let (told, total, mut offices): (BTreeSet<OfficeId>, Vec<FigureView>, Vec<OfficeFigures>) = match summed {
             None => (held.offices(), views(&held.total(known), known), of_tables()),
             Some(None) => (BTreeSet::new(), Vec::new(), Vec::new()),
@@ -403,7 +422,11 @@ impl Desk {
         };
         let is_left_out = |office: &OfficeId| left_out.iter().any(|missed| missed.office == *office);
         let is_silent = |office: &OfficeId| {
-            !told_anywhere.contains(office) && !adds(office) && is_in(office) && !is_left_out(office)
+            !told_anywhere.contains(office)
+                && !adds(office)
+                && is_in(office)
+                && !is_left_out(office)
+                && !named.contains(office)
         };
         let asked = self.office.offices_below().into_iter().filter(is_silent);
         let mut silent: Vec<String> = asked.filter_map(|office| self.member_name(office)).collect();
@@ -419,6 +442,7 @@ impl Desk {
             due,
             threshold: known.map_or(statistics::THRESHOLD, |known| known.terms.threshold),
             way: known.map_or(Way::Plain, |known| known.terms.way),
+            is_at_odds,
             root: root.map(|root| root.to_string()),
             error_bar: known.and_then(Agreement::noise_permille).map(tally::error_bar),
             total,

@@ -433,10 +433,11 @@ impl Desk {
         self.allow(Ask::ApproveTable)?;
         let (mut all, problems) = self.office.agreements();
         let today = self.today();
+        let over = self.office.answered_and_over(&all);
         // Who adds up does not tell in the same sum.
         all.retain(|agreed| !agreed.agreement.terms.aggregators.contains(&self.office.keys.office));
         let hold = all.len();
-        all.extend(self.office.answered_and_over(&all));
+        all.extend(over);
         let view = |agreed: &Agreed, is_over: bool| {
             let agreement = &agreed.agreement;
             let choice = self.office.choice(agreed);

@@ -22,6 +22,7 @@ use casemesh_protocol::statistics::{Agreement, AgreementText, Figure, Way, Word,
 use casemesh_protocol::tally::{self, ITEMS_MAX, Tally, TallyItem, TallyStep, is_to_close, tally_of, width};
 use casemesh_protocol::time::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -66,6 +67,8 @@ pub(super) struct Summed {
     pub(super) root: Option<Digest>,
     /// Whose reports came and are not in it.
     pub(super) left_out: Vec<Missed>,
+    /// Whom either aggregator named: more than are in it where the two do not agree.
+    pub(super) named: BTreeSet<OfficeId>,
     /// The figures; none where too few told.
     pub(super) figures: Vec<Figure>,
     /// When the second of the two sums came.
@@ -148,7 +151,8 @@ impl Office {
                 TallyStep::Answers { items } => work.take_answers(tx, items.into_vec())?,
                 TallyStep::Close { reports } => {
                     let reports = reports.into_vec();
-                    let left_out = work.missed(tx, &agreement, &reports)?;
+                    let is_open = work.kept(tx)?.0.closed.is_none();
+                    let left_out = if is_open { work.missed(tx, &agreement, &reports)? } else { Vec::new() };
                     work.close(tx, &agreement, &Closing { reports, left_out }, collector)?
                 }
                 TallyStep::Sum { root, reports, sum, left_out } => {
@@ -253,10 +257,11 @@ impl Office {
         let (leader, helper) = of(work.leader).zip(of(work.helper))?;
         drop(tables);
         let at = leader.at.max(helper.at);
+        let named = leader.reports.iter().chain(&helper.reports).map(|report| report.office).collect();
         // Two sums of different reports are no sum.
         if leader.reports != helper.reports {
             tracing::warn!(%period, "the aggregators added different reports");
-            return Some(Summed { at, ..Summed::default() });
+            return Some(Summed { at, named, ..Summed::default() });
         }
         let total = work.sum.total(&leader.sum, &helper.sum, leader.reports.len()).ok();
         let figures = total.map(|total| tally::figures(&agreement, &total)).unwrap_or_default();
@@ -265,7 +270,7 @@ impl Office {
         let mut left_out = leader.left_out.clone();
         let is_new = |missed: &&Missed| leader.left_out.iter().all(|known| known.office != missed.office);
         left_out.extend(helper.left_out.iter().filter(is_new));
-        Some(Summed { offices, root, left_out, figures, at })
+        Some(Summed { offices, root, left_out, named, figures, at })
     }
 }
 
@@ -559,13 +564,17 @@ impl Work {
     /// At the helper, whose reports it holds that the leader did not name.
     fn missed(&self, tx: &Tx<'_>, agreement: &Agreement, reports: &[Counted]) -> Result<Vec<Missed>, DeskError> {
         let (sums, named) = (self.beside(tx)?, cohort::offices(reports));
+        let changed: Vec<usize> = sums.iter().map(|sum| cohort::changed(sum, &named)).collect();
         let held = tx.list::<TallyReport>(TallyReport::TOP)?.into_iter().map(|sealed| sealed.record);
         // A question without a share says nothing of an office that told.
         let told = held.filter(|report| report.state != ReportState::Waiting || !report.share.is_empty());
         let missed = told.filter(|report| report.tally == self.name && !named.contains(&report.office));
         let why = |report: &TallyReport| {
-            let with_it = [named.as_slice(), &[report.office]].concat();
-            let may_be_in = cohort::may_stand(&sums, &with_it, agreement.terms.least_changed.into());
+            let mut with_it = sums.iter().zip(&changed).map(|(sum, changed)| match sum.binary_search(&report.office) {
+                Ok(_) => changed.saturating_sub(1),
+                Err(_) => changed + 1,
+            });
+            let may_be_in = with_it.all(|changed| cohort::is_apart(changed, agreement.terms.least_changed.into()));
             match report.state {
                 ReportState::Refused => LeftOut::Refused,
                 ReportState::Added if !may_be_in => LeftOut::FewChanged,
