@@ -663,6 +663,9 @@ async fn walk_sums(tools: (String, PathBuf), [collector, office]: [&TestNode; 2]
     walk.go(&format!("{base}collector?agreement=sums&from={}&to={}", last_year.from, last_year.to)).await;
     walk.shows("Told, and not in the sum").await;
     walk.check("collector-sum").await;
+    walk.go(&format!("{base}collector?agreement=sums&from=2018-01-01&to=2018-12-31")).await;
+    walk.shows("There is no sum of this period yet").await;
+    walk.check("collector-sum-waits").await;
     let office = Served::start(office.to_serve()).await.unwrap();
     let base = format!("http://{}/", office.address);
     walk.sign_in(&base, "worker").await;
@@ -742,6 +745,12 @@ fn an_office_that_tells_twice_or_not_at_all_harms_no_sum_and_noise_hides_a_perso
     assert!((women - 42).abs() < 12, "{women}");
     report_of(&network.offices[0].desk("worker"), year(2019), TallyStanding::OtherCounted);
     report_of(&network.offices[1].desk("worker"), year(2019), TallyStanding::Counted);
+    drop(collector);
+    network.collector.stop();
+    network.offices[0].stop();
+    if let Some(tools) = Walk::tools() {
+        runtime.block_on(walk_noise(tools, [&network.collector, &network.offices[0]]));
+    }
 }
 
 /// An office without a line sends its shares on a stick: each aggregator takes its own.
@@ -772,6 +781,26 @@ fn shares_travel_on_a_stick() {
     network.offices[3].start();
     let report = report_of(&network.offices[3].desk("worker"), year(2019), TallyStanding::Counted);
     assert_eq!(report.root, view.root);
+}
+
+async fn walk_noise(tools: (String, PathBuf), [collector, office]: [&TestNode; 2]) {
+    let walk = Walk::open(tools).await;
+    let served = Served::start(collector.to_serve()).await.unwrap();
+    let base = format!("http://{}/", served.address);
+    walk.sign_in(&base, "worker").await;
+    walk.go(&format!("{base}collector?agreement=noisy&from=2019-01-01&to=2019-12-31")).await;
+    walk.shows("With noise").await;
+    walk.check("collector-noisy").await;
+    walk.go(&format!("{base}collector/time?agreement=noisy&from=2019-01-01&to=2019-12-31&figure=sex")).await;
+    walk.shows("With noise").await;
+    walk.check("collector-noisy-time").await;
+    let served = Served::start(office.to_serve()).await.unwrap();
+    let base = format!("http://{}/", served.address);
+    walk.sign_in(&base, "worker").await;
+    walk.go(&format!("{base}tables")).await;
+    walk.shows("before its data were put back").await;
+    walk.check("tables-sum-other").await;
+    walk.close().await;
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -20,7 +20,7 @@ pub const PATH_MAX: usize = 12;
 /// A report that is in a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(array)]
-pub struct Counted {
+pub struct CountedReport {
     /// Whose.
     #[n(0)]
     pub office: OfficeId,
@@ -30,7 +30,7 @@ pub struct Counted {
 }
 
 /// The reports of a sum, in the order of their offices, each office once.
-pub type Cohort = List<Counted, TALLY_OFFICES_MAX>;
+pub type Cohort = List<CountedReport, TALLY_OFFICES_MAX>;
 
 /// Whether each office is named once, in order: one that is named twice is one office and not two.
 pub fn is_in_order(offices: impl Iterator<Item = OfficeId>) -> bool {
@@ -38,7 +38,7 @@ pub fn is_in_order(offices: impl Iterator<Item = OfficeId>) -> bool {
 }
 
 /// Whose reports they are.
-pub fn offices(reports: &[Counted]) -> Vec<OfficeId> {
+pub fn offices(reports: &[CountedReport]) -> Vec<OfficeId> {
     reports.iter().map(|report| report.office).collect()
 }
 
@@ -55,14 +55,14 @@ pub const fn is_apart(changed: usize, least_changed: usize) -> bool {
     changed == 0 || changed >= least_changed
 }
 
-/// Whether a sum of these offices, in order, may stand beside the sums of the same agreement that there are: from each of them it differs by none, or
-/// by so many, for the difference of two sums tells nearly the numbers of the offices by which they differ.
+/// Whether a sum of these offices, in order, may stand beside the sums of the same agreement that there are: from each of them it differs
+/// by none, or by so many, for the difference of two sums tells nearly the numbers of the offices by which they differ.
 pub fn may_stand(sums: &[Vec<OfficeId>], next: &[OfficeId], least_changed: usize) -> bool {
     sums.iter().all(|sum| is_apart(changed(sum, next), least_changed))
 }
 
-/// Whom to leave out, of those that told, so that their sum may stand beside the others, as few as it takes: those that were in none of
-/// them, where the rest are again the offices of one; or some that are drawn by the sum's name. None where too few would be left.
+/// Whom to leave out, of those that told, so that their sum may stand beside the others: those that are not in the largest earlier sum all
+/// of whose offices told, or, where that takes fewer, some that are drawn by the sum's name. None where too few would be left.
 pub fn left_out(
     sums: &[Vec<OfficeId>],
     told: &[OfficeId],
@@ -134,13 +134,18 @@ pub struct TallyRoot {
 #[error("the root of the sum does not hold")]
 pub struct BadRoot;
 
-fn tree_of(reports: &[Counted]) -> Tree {
+fn tree_of(reports: &[CountedReport]) -> Tree {
     Tree::new(reports.iter().map(wire::encode))
 }
 
 impl TallyRoot {
     /// Signs which reports are in a sum.
-    pub fn sign((aggregator, tally): (OfficeId, Digest), reports: &[Counted], at: Timestamp, key: &SigningKey) -> Self {
+    pub fn sign(
+        (aggregator, tally): (OfficeId, Digest),
+        reports: &[CountedReport],
+        at: Timestamp,
+        key: &SigningKey,
+    ) -> Self {
         let (root, count) = (tree_of(reports).root(), u32::try_from(reports.len()).unwrap_or(u32::MAX));
         let rooted = wire::encode(&Rooted { version: 1, aggregator, tally, root, reports: count, at });
         let signature = key.sign(Context::TallyRoot, &rooted);
@@ -166,7 +171,7 @@ impl TallyRoot {
 
 impl Rooted {
     /// Whether these are the reports that it was signed for.
-    pub fn is_of(&self, reports: &[Counted]) -> bool {
+    pub fn is_of(&self, reports: &[CountedReport]) -> bool {
         tree_of(reports).root() == self.root && u32::try_from(reports.len()) == Ok(self.reports)
     }
 }
@@ -191,9 +196,12 @@ pub struct Inclusion {
 
 impl Inclusion {
     /// The words to all offices of a sum.
-    pub fn of_all<'a>(root: &'a TallyRoot, reports: &'a [Counted]) -> impl Iterator<Item = (OfficeId, Self)> + use<'a> {
+    pub fn of_all<'a>(
+        root: &'a TallyRoot,
+        reports: &'a [CountedReport],
+    ) -> impl Iterator<Item = (OfficeId, Self)> + use<'a> {
         let tree = tree_of(reports);
-        reports.iter().zip(0..).map(move |(report, place): (&Counted, u32)| {
+        reports.iter().zip(0..).map(move |(report, place): (&CountedReport, u32)| {
             let path = List::new(tree.path(place as usize)).unwrap_or_default();
             (report.office, Self { root: root.clone(), nonce: report.nonce, place, path })
         })
@@ -201,7 +209,7 @@ impl Inclusion {
 
     /// Whether it leads from an office's report to the root that was signed.
     pub fn holds(&self, office: OfficeId, rooted: &Rooted) -> bool {
-        let leaf = wire::encode(&Counted { office, nonce: self.nonce });
+        let leaf = wire::encode(&CountedReport { office, nonce: self.nonce });
         let place = (self.place as usize, rooted.reports as usize);
         casemesh_crypto::merkle::root_by_path(&leaf, place, self.path.as_slice()) == Some(rooted.root)
     }
@@ -307,8 +315,8 @@ mod tests {
     #[test]
     fn an_office_finds_its_report_under_the_root_and_no_other() {
         let (key, other) = (SigningKey::random(&mut os_rng()), SigningKey::random(&mut os_rng()));
-        let reports: Vec<Counted> =
-            some(1..14).into_iter().map(|office| Counted { office, nonce: [office.as_bytes()[0]; 16] }).collect();
+        let reports: Vec<CountedReport> =
+            some(1..14).into_iter().map(|office| CountedReport { office, nonce: [office.as_bytes()[0]; 16] }).collect();
         let (us, sum) = (OfficeId::new([40; 32]), Digest::new([7; 32]));
         let root = TallyRoot::sign((us, sum), &reports, Timestamp::from_s(5), &key);
         let rooted = root.verify(us, &sum, &key.verifying_key()).unwrap();

@@ -13,18 +13,17 @@ use crate::vocabulary::Vocabulary;
 use casemesh_protocol::cohort::LeftOut;
 use casemesh_protocol::directory::{Directory, Role};
 use casemesh_protocol::id::OfficeId;
-use casemesh_protocol::indicators::{Indicator, Measure, OTHERS, SEVERAL};
+use casemesh_protocol::indicators::{Measure, OTHERS, SEVERAL};
 use casemesh_protocol::levels::counted_once;
 use casemesh_protocol::statistics::{self, Agreement, Figure, Origin, Rhythm, Way, Word, agreement_hash};
 use casemesh_protocol::tally;
 use casemesh_protocol::time::{Day, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// So many periods stand beside one another over time.
-const STEPS_MAX: usize = 24;
+pub(super) const STEPS_MAX: usize = 24;
 /// So many offices stand side by side in a matrix of who sent whom where.
 const FLOW_MAX: usize = 30;
 
@@ -311,33 +310,9 @@ impl Desk {
         let today = self.today();
         let first = || all.first().map(|agreed| agreed.agreement.id.to_string());
         let id = Some(agreement.to_owned()).filter(|id| !id.is_empty()).or_else(first).ok_or(DeskError::NotFound)?;
-        let of_it = || all.iter().filter(|agreed| agreed.agreement.id.as_str() == id);
-        let is_sum = |agreed: &&Agreed| agreed.agreement.terms.way != Way::Plain;
-        let is_sum_now = of_it().next().is_some_and(|agreed| is_sum(&agreed));
-        let latest = {
-            let tables = self.office.index.read();
-            let told = tables.collected.values().filter(|collected| collected.table.agreement.as_str() == id);
-            let hashes: BTreeSet<_> = of_it().map(|agreed| agreement_hash(&agreed.text)).collect();
-            let summed = tables.tally_parts.values().filter(|part| hashes.contains(&part.agreement));
-            told.map(|collected| collected.table.period).chain(summed.map(|part| part.period)).max()
-        };
-        let ended = || of_it().next().filter(is_sum)?.agreement.terms.ended(today).first().copied();
-        let this_year = || Period::year(today.year());
-        let period = period.or(latest).or_else(ended).or_else(this_year).ok_or(DeskError::NotFound)?;
-        // The sum of the newest version under which there is one; what was told plainly under another stands beside no sum.
-        let sums = of_it().filter(is_sum).filter_map(|agreed| Some((agreed, self.office.summed(agreed, period)?)));
-        let mut sums: Vec<_> = sums.collect();
-        sums.sort_by_key(|(_, summed)| summed.offices.is_empty());
-        let sum = sums.into_iter().next();
-        let version_of_sum = sum.as_ref().map(|(agreed, _)| agreed.agreement.version);
-        let has_tables = {
-            let tables = self.office.index.read();
-            let is_it = |collected: &Arc<Collected>| {
-                collected.table.agreement.as_str() == id && collected.table.period == period
-            };
-            tables.collected.values().any(is_it)
-        };
-        let summed = (sum.is_some() || (is_sum_now && !has_tables)).then(|| sum.map(|(_, summed)| summed));
+        let of_it: Vec<&Agreed> = all.iter().filter(|agreed| agreed.agreement.id.as_str() == id).collect();
+        let period = period.or_else(|| self.latest(&id, &of_it)).ok_or(DeskError::NotFound)?;
+        let (version_of_sum, summed) = self.shown_sum(&id, &of_it, period);
         // A sum is of all offices: nothing of it belongs to one area.
         let region = region.filter(|_| summed.is_none());
         let upward = self.upward(&id, period);
@@ -360,8 +335,8 @@ impl Desk {
         periods.sort_unstable_by(|one, other| (&one.0, other.1).cmp(&(&other.0, one.1)));
         periods.dedup();
         let held = Held::of(&tables, &id, period, |office| summed.is_none() && is_in(office));
-        let mut known = of_it().map(|agreed| &agreed.agreement);
-        let newest = || of_it().next().map(|agreed| agreed.agreement.version);
+        let mut known = of_it.iter().map(|agreed| &agreed.agreement);
+        let newest = || of_it.first().map(|agreed| agreed.agreement.version);
         let version = version_of_sum.or(held.version).or_else(newest).unwrap_or_default();
         let known = known.find(|known| known.version == version);
         let due = known.filter(|known| known.terms.every != Rhythm::Chosen).map(|known| known.terms.due(period));
@@ -491,35 +466,6 @@ impl Desk {
         let steps: Vec<Period> = periods.into_iter().rev().take(STEPS_MAX).rev().collect();
         let steps: Vec<Step> = steps.into_iter().filter_map(step).collect();
         Ok(TrendView::of(one, &steps))
-    }
-
-    /// The sums of each period that was closed, of every version that asked the same.
-    fn trend_of_sums(&self, all: &[Agreed], known: &Agreement, one: &Indicator) -> TrendView {
-        let asks = |agreed: &&Agreed| agreed.agreement.id == known.id && agreed.agreement.terms.way == known.terms.way;
-        let mut steps: BTreeMap<Period, Step> = BTreeMap::new();
-        for agreed in all.iter().filter(asks) {
-            let is_same = |asked: &Indicator| asked.id == one.id && asked.asks_the_same(one);
-            if !agreed.agreement.indicators.iter().any(is_same) {
-                continue;
-            }
-            let agreement = agreement_hash(&agreed.text);
-            let periods: BTreeSet<Period> = {
-                let tables = self.office.index.read();
-                let own = tables.tally_parts.values().filter(|part| part.agreement == agreement);
-                own.map(|part| part.period).collect()
-            };
-            // The newest version stands first.
-            for period in periods.into_iter().filter(|period| !steps.contains_key(period)).collect::<Vec<_>>() {
-                let figures = self.office.summed(agreed, period).map(|summed| summed.figures).unwrap_or_default();
-                if let Some(figure) = figures.into_iter().find(|told| told.indicator.as_str() == one.id) {
-                    let view = FigureView::of(&figure, Some(one));
-                    steps.insert(period, Step { period, figure, view });
-                }
-            }
-        }
-        let steps: Vec<Step> = steps.into_values().rev().take(STEPS_MAX).collect();
-        let steps: Vec<Step> = steps.into_iter().rev().collect();
-        TrendView { error_bar: known.noise_permille().map(tally::error_bar), ..TrendView::of(one, &steps) }
     }
 
     /// Whether this node collects.

@@ -63,6 +63,7 @@ mod shedding;
 mod staff;
 mod standing;
 mod steps;
+mod sums;
 mod tables;
 mod tally;
 mod tasks;

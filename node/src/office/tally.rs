@@ -1,10 +1,14 @@
 //! A secure sum at its parties: shares taken and checked at the two aggregators, closed when it is time, and put together at the
 //! collector. What happens when stands in `protocol::tally`, the mathematics in `secure_sum`.
 
+mod standing;
+
+pub(super) use standing::report_view;
+pub use standing::{TallyReportView, TallyStanding};
+
 use super::exchange::Taken;
 use super::outward::Outward;
 use super::{DeskError, Office};
-use crate::index::Tables;
 use crate::indicators::{self, Agreed};
 use crate::records::{ReportFate, ReportState, Seen, TallyKept, TallyPart, TallyReport, TallyWord};
 use crate::secure_sum::{Received, SecureSum, SumError, VERIFY_KEY_BYTES};
@@ -13,18 +17,16 @@ use casemesh_crypto::hash::Digest;
 use casemesh_crypto::random::{self, os_rng};
 use casemesh_crypto::sign::SigningKey;
 use casemesh_protocol::bounded::List;
-use casemesh_protocol::cohort::{self, Counted, Inclusion, LeftOut, MISSED_MAX, Missed, Rooted, TallyRoot};
+use casemesh_protocol::cohort::{self, CountedReport, Inclusion, LeftOut, MISSED_MAX, Missed, Rooted, TallyRoot};
 use casemesh_protocol::directory::{Directory, Member, Role};
 use casemesh_protocol::id::{OfficeId, RecordId};
 use casemesh_protocol::levels::Levels;
 use casemesh_protocol::outgoing::Control;
-use casemesh_protocol::statistics::{Agreement, AgreementText, Figure, Way, Word, agreement_hash};
+use casemesh_protocol::statistics::{Agreement, Figure, Way, Word, agreement_hash};
 use casemesh_protocol::tally::{self, ITEMS_MAX, Tally, TallyItem, TallyStep, is_to_close, tally_of, width};
 use casemesh_protocol::time::{Period, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use utoipa::ToSchema;
 
 /// A sum of an agreement and a period.
 pub(super) fn sum_of(agreement: &Agreement, tally: &Digest) -> Result<SecureSum, SumError> {
@@ -53,7 +55,7 @@ impl Work {
 /// The end of a sum.
 struct Closing {
     /// The reports that are in it.
-    reports: Vec<Counted>,
+    reports: Vec<CountedReport>,
     /// Whose reports came and are not in it, as far as is known here.
     left_out: Vec<Missed>,
 }
@@ -105,35 +107,29 @@ impl Office {
             return Ok(Taken::Aside("part of a sum that this network has not agreed on"));
         };
         let ours = self.keys.office;
-        let is_aggregator = [work.leader, work.helper].contains(&ours);
-        let member = directory.member(&from);
+        let adds = |office: &OfficeId| [work.leader, work.helper].contains(office);
+        let has_role = |office: &OfficeId, role| directory.member(office).is_some_and(|member| member.has_role(role));
         let is_fine = match &told.step {
             TallyStep::Share { .. } => {
                 let today = self.index.read().zone.day(self.around.clock.now());
                 // The stewards said from when on: nobody fills the store with periods of long ago.
                 let is_over = agreement.terms.has(told.period) && told.period.to <= today.plus_days(1);
-                is_aggregator && is_over && member.is_some_and(|member| member.has_role(Role::Office))
+                adds(&ours) && is_over && has_role(&from, Role::Office)
             }
             TallyStep::Questions { .. } | TallyStep::Close { .. } => ours == work.helper && from == work.leader,
             TallyStep::Answers { .. } => ours == work.leader && from == work.helper,
             TallyStep::Sum { root, reports, .. } => {
-                let collects = directory.member(&ours).is_some_and(|member| member.has_role(Role::Collector));
                 let rooted = rooted(directory, from, &work.name, root);
-                collects && rooted.is_some_and(|rooted| rooted.is_of(reports.as_slice()))
+                has_role(&ours, Role::Collector)
+                    && adds(&from)
+                    && rooted.is_some_and(|rooted| rooted.is_of(reports.as_slice()))
             }
             TallyStep::Included { inclusion } => {
                 let rooted = rooted(directory, from, &work.name, &inclusion.root);
-                rooted.is_some_and(|rooted| inclusion.holds(ours, &rooted))
+                adds(&from) && rooted.is_some_and(|rooted| inclusion.holds(ours, &rooted))
             }
-            TallyStep::LeftOut { .. } => true,
+            TallyStep::LeftOut { .. } => adds(&from),
         };
-        let is_fine = is_fine
-            && match &told.step {
-                TallyStep::Sum { .. } | TallyStep::Included { .. } | TallyStep::LeftOut { .. } => {
-                    [work.leader, work.helper].contains(&from)
-                }
-                _ => true,
-            };
         if !is_fine {
             return Ok(Taken::Aside(
                 "part of a sum from an office whose part it is not, or a proof that does not hold",
@@ -256,128 +252,7 @@ impl Office {
         };
         let (leader, helper) = of(work.leader).zip(of(work.helper))?;
         drop(tables);
-        let at = leader.at.max(helper.at);
-        let named = leader.reports.iter().chain(&helper.reports).map(|report| report.office).collect();
-        // Two sums of different reports are no sum.
-        if leader.reports != helper.reports {
-            tracing::warn!(%period, "the aggregators added different reports");
-            return Some(Summed { at, named, ..Summed::default() });
-        }
-        let total = work.sum.total(&leader.sum, &helper.sum, leader.reports.len()).ok();
-        let figures = total.map(|total| tally::figures(&agreement, &total)).unwrap_or_default();
-        let root = leader.root.unverified().map(|rooted| rooted.root);
-        let offices = cohort::offices(&leader.reports);
-        let mut left_out = leader.left_out.clone();
-        let is_new = |missed: &&Missed| leader.left_out.iter().all(|known| known.office != missed.office);
-        left_out.extend(helper.left_out.iter().filter(is_new));
-        Some(Summed { offices, root, left_out, named, figures, at })
-    }
-}
-
-/// Where an office's report for a secure sum stands, by what the two aggregators signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TallyStanding {
-    /// The sum is not closed, as far as is known.
-    Open,
-    /// One says that the report is in the sum; the other has not said anything.
-    OneSigned,
-    /// Both signed the same list of reports, and it is in it.
-    Counted,
-    /// Both signed a list with another report of this office, sent before its data were put back.
-    OtherCounted,
-    /// They do not say the same: there is no sum.
-    Differ,
-    /// Its proof does not hold.
-    Refused,
-    /// It came after the sum was closed.
-    Late,
-    /// With it, the sum would differ from another by too few offices.
-    FewChanged,
-    /// The two had not both checked it when the sum was closed.
-    Unchecked,
-}
-
-impl TallyStanding {
-    /// Whether somebody should ask why.
-    pub const fn is_trouble(self) -> bool {
-        matches!(self, Self::OtherCounted | Self::Differ | Self::Refused | Self::Unchecked)
-    }
-
-    /// From what aggregators said of the report with that nonce, the leader first.
-    fn of(nonce: &[u8; 16], said: &[&ReportFate]) -> Self {
-        let included = |fate: &&ReportFate| match fate {
-            ReportFate::Included(inclusion) => {
-                inclusion.root.unverified().map(|rooted| (rooted.root, rooted.reports, inclusion.nonce))
-            }
-            ReportFate::LeftOut(_) => None,
-        };
-        let all: Vec<_> = said.iter().map(included).collect();
-        match (said, all.as_slice()) {
-            // Both left it out: the leader, who stands first, knows why.
-            ([ReportFate::LeftOut(why)] | [ReportFate::LeftOut(why), ReportFate::LeftOut(_)], _) => match why {
-                LeftOut::Refused => Self::Refused,
-                LeftOut::Late => Self::Late,
-                LeftOut::FewChanged => Self::FewChanged,
-                LeftOut::Unchecked => Self::Unchecked,
-            },
-            (_, []) => Self::Open,
-            (_, [Some(_)]) => Self::OneSigned,
-            (_, [Some(one), Some(other)]) if one == other && one.2 == *nonce => Self::Counted,
-            (_, [Some(one), Some(other)]) if one == other => Self::OtherCounted,
-            _ => Self::Differ,
-        }
-    }
-}
-
-impl std::fmt::Display for TallyStanding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::OneSigned => "one-signed",
-            Self::Counted => "counted",
-            Self::OtherCounted => "other-counted",
-            Self::Differ => "differ",
-            Self::Refused => "refused",
-            Self::Late => "late",
-            Self::FewChanged => "few-changed",
-            Self::Unchecked => "unchecked",
-        })
-    }
-}
-
-/// What became of an office's report for a secure sum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TallyReportView {
-    /// Where it stands.
-    pub standing: TallyStanding,
-    /// How many reports are in the list that was signed.
-    pub reports: Option<u32>,
-    /// The root of that list: the collector's page shows the same.
-    pub root: Option<String>,
-}
-
-/// What became of an office's report.
-pub(super) fn report_view(
-    tables: &Tables,
-    agreed: &AgreementText,
-    period: Period,
-    nonce: &[u8; 16],
-) -> TallyReportView {
-    let known = indicators::read_agreement(agreed.as_str()).ok();
-    let leader = known.and_then(|known| known.terms.aggregators.first().copied());
-    let words = tables.tally_words.get(&tally_of(&agreement_hash(agreed), period));
-    let mut words: Vec<_> = words.into_iter().flatten().collect();
-    words.sort_by_key(|word| Some(word.from) != leader);
-    let said: Vec<&ReportFate> = words.into_iter().map(|word| &word.said).collect();
-    let rooted = said.iter().find_map(|said| match said {
-        ReportFate::Included(inclusion) => inclusion.root.unverified(),
-        ReportFate::LeftOut(_) => None,
-    });
-    TallyReportView {
-        standing: TallyStanding::of(nonce, &said),
-        reports: rooted.map(|rooted| rooted.reports),
-        root: rooted.map(|rooted| rooted.root.to_string()),
+        Some(work.together(&agreement, &leader, &helper))
     }
 }
 
@@ -524,7 +399,7 @@ impl Work {
         tx: &mut Tx<'_>,
         from: OfficeId,
         (root, sum): (TallyRoot, Vec<u8>),
-        (reports, left_out): (Vec<Counted>, Vec<Missed>),
+        (reports, left_out): (Vec<CountedReport>, Vec<Missed>),
     ) -> Result<Aside, DeskError> {
         let id = id_of(&self.name, Some(&from));
         if row_of::<TallyPart>(tx, id)?.is_some() || !cohort::is_in_order(reports.iter().map(|report| report.office)) {
@@ -546,6 +421,25 @@ impl Work {
         Ok(None)
     }
 
+    /// At the collector, what the two aggregators told, put together.
+    fn together(&self, agreement: &Agreement, leader: &TallyPart, helper: &TallyPart) -> Summed {
+        let at = leader.at.max(helper.at);
+        let named = leader.reports.iter().chain(&helper.reports).map(|report| report.office).collect();
+        // Two sums of different reports are no sum.
+        if leader.reports != helper.reports {
+            tracing::warn!(period = %self.period, "the aggregators added different reports");
+            return Summed { at, named, ..Summed::default() };
+        }
+        let total = self.sum.total(&leader.sum, &helper.sum, leader.reports.len()).ok();
+        let figures = total.map(|total| tally::figures(agreement, &total)).unwrap_or_default();
+        let root = leader.root.unverified().map(|rooted| rooted.root);
+        let offices = cohort::offices(&leader.reports);
+        let mut left_out = leader.left_out.clone();
+        let is_new = |missed: &&Missed| leader.left_out.iter().all(|known| known.office != missed.office);
+        left_out.extend(helper.left_out.iter().filter(is_new));
+        Summed { offices, root, left_out, named, figures, at }
+    }
+
     fn tell(&self, tx: &mut Tx<'_>, to: OfficeId, step: TallyStep) -> Result<(), DeskError> {
         Outward::control(Control::tally(to, self.tally(step))).queue(tx)
     }
@@ -562,7 +456,7 @@ impl Work {
     }
 
     /// At the helper, whose reports it holds that the leader did not name.
-    fn missed(&self, tx: &Tx<'_>, agreement: &Agreement, reports: &[Counted]) -> Result<Vec<Missed>, DeskError> {
+    fn missed(&self, tx: &Tx<'_>, agreement: &Agreement, reports: &[CountedReport]) -> Result<Vec<Missed>, DeskError> {
         let (sums, named) = (self.beside(tx)?, cohort::offices(reports));
         let changed: Vec<usize> = sums.iter().map(|sum| cohort::changed(sum, &named)).collect();
         let held = tx.list::<TallyReport>(TallyReport::TOP)?.into_iter().map(|sealed| sealed.record);
@@ -585,11 +479,12 @@ impl Work {
     }
 
     /// The reports of some offices.
-    fn counted(&self, tx: &Tx<'_>, offices: &[OfficeId]) -> Result<Vec<Counted>, DeskError> {
+    fn counted(&self, tx: &Tx<'_>, offices: &[OfficeId]) -> Result<Vec<CountedReport>, DeskError> {
         let mut reports = Vec::with_capacity(offices.len());
         for office in offices {
-            reports
-                .extend(self.report(tx, office)?.map(|(report, _)| Counted { office: *office, nonce: report.nonce }));
+            reports.extend(
+                self.report(tx, office)?.map(|(report, _)| CountedReport { office: *office, nonce: report.nonce }),
+            );
         }
         Ok(reports)
     }
@@ -708,318 +603,4 @@ fn settle(report: &mut TallyReport, added: Option<Vec<u8>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::keys::{KeyFile, NewOffice};
-    use crate::records::Outbox;
-    use crate::secure_sum::Report;
-    use crate::vault::{Change, Kind, Observer, Vault};
-    use casemesh_crypto::passphrase::Cost;
-    use casemesh_protocol::id::StaffId;
-    use casemesh_protocol::packet::Body;
-
-    const NOW: Timestamp = Timestamp::from_s(1_795_000_000);
-
-    struct Nobody;
-
-    impl Observer for Nobody {
-        fn changed(&self, _: Kind, _: Change<'_>) {}
-    }
-
-    /// One aggregator with a store of its own, whose packets the test carries, or alters, or loses.
-    struct Party {
-        _folder: tempfile::TempDir,
-        vault: Vault,
-        ours: OfficeId,
-        sent: usize,
-    }
-
-    fn office(byte: u8) -> OfficeId {
-        OfficeId::new([byte; 32])
-    }
-
-    const LEADER: u8 = 101;
-    const HELPER: u8 = 102;
-    const COLLECTOR: u8 = 103;
-
-    fn agreement() -> Agreement {
-        let text = format!(
-            "id = \"sums\"\nversion = 1\n[terms]\nevery = \"year\"\nfrom = \"2016-01-01\"\nway = \"secure_sum\"\n\
-             aggregators = [\"{}\", \"{}\"]\nleast_offices = 3\nmost = 100\n[[indicator]]\nid = \"sex\"\n\
-             title = {{ en = \"By sex\" }}\nsource = \"people\"\nwhen = {{ in = \"first_case\" }}\n\
-             by = [{{ column = \"sex\", codes = [\"female\", \"male\"] }}]\n",
-            office(LEADER),
-            office(HELPER)
-        );
-        indicators::read_agreement(&text).unwrap()
-    }
-
-    fn work(ours: OfficeId, year: i16) -> Work {
-        let (agreement, period) = (agreement(), Period::year(year).unwrap());
-        let hash = Digest::new([5; 32]);
-        let name = tally_of(&hash, period);
-        Work {
-            sum: sum_of(&agreement, &name).unwrap(),
-            agreement: hash,
-            period,
-            name,
-            family: agreement.id,
-            leader: office(LEADER),
-            helper: office(HELPER),
-            signs: (ours, SigningKey::random(&mut os_rng())),
-        }
-    }
-
-    impl Party {
-        fn new(ours: u8) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let rng = &mut os_rng();
-            let mut new = NewOffice::draw("x", |seed| seed.expose().to_vec(), NOW, rng).unwrap();
-            new.file.set_slot(&new.keys, StaffId::new([1; 16]), "a", "password of a", Cost::FLOOR, rng).unwrap();
-            new.file.write(folder.path(), &new.keys, rng).unwrap();
-            let keys = KeyFile::read(folder.path()).unwrap().open_with_seed(&new.recovery_seed).unwrap();
-            let (vault, _) = Vault::open(folder.path(), keys, Arc::new(Nobody), Clock::set_to(NOW)).unwrap();
-            Self { _folder: folder, vault, ours: office(ours), sent: 0 }
-        }
-
-        /// Does something of one year's sum, as the node does.
-        fn does<T: Send + 'static>(
-            &self,
-            year: i16,
-            what: impl FnOnce(&Work, &mut Tx<'_>) -> Result<T, DeskError> + Send + 'static,
-        ) -> T {
-            let work = work(self.ours, year);
-            self.vault.write(None, "tally", move |tx| what(&work, tx)).unwrap()
-        }
-
-        /// What it sent since it was asked last.
-        fn sent(&mut self) -> Vec<(OfficeId, TallyStep)> {
-            let mut rows: Vec<Outbox> = self
-                .vault
-                .write(None, "look", |tx| Ok::<_, DeskError>(tx.list::<Outbox>(Outbox::TOP)?))
-                .unwrap()
-                .into_iter()
-                .map(|row| row.record)
-                .collect();
-            rows.sort_by_key(|row| row.id);
-            let step = |row: &Outbox| match Body::decode(row.kind, &row.body).unwrap() {
-                Body::Tally(tally) => (row.to, tally.step),
-                other => panic!("{other:?}"),
-            };
-            let all: Vec<_> = rows.iter().map(step).collect();
-            let news = all[self.sent..].to_vec();
-            self.sent = all.len();
-            news
-        }
-
-        fn share(&self, year: i16, from: u8, report: &Report) -> Aside {
-            let share = if self.ours == office(LEADER) { report.leader.clone() } else { report.helper.clone() };
-            let (nonce, public) = (report.nonce, report.public.clone());
-            self.does(year, move |work, tx| work.take_share(tx, office(from), nonce, (public, share)))
-        }
-
-        fn close(&self, year: i16, reports: Vec<Counted>) -> Aside {
-            self.does(year, move |work, tx| {
-                let closing = Closing { reports, left_out: Vec::new() };
-                work.close(tx, &agreement(), &closing, Some((office(COLLECTOR), false)))
-            })
-        }
-
-        fn counted(&self, year: i16, offices: &[u8]) -> Vec<Counted> {
-            let offices: Vec<OfficeId> = offices.iter().map(|byte| office(*byte)).collect();
-            self.does(year, move |work, tx| work.counted(tx, &offices))
-        }
-    }
-
-    fn split(year: i16, numbers: [u64; 5]) -> Report {
-        work(office(1), year).sum.split(&numbers).unwrap()
-    }
-
-    /// The leader asks about these offices, and the helper answers; what it says can be altered on the way.
-    fn checked(parties: &mut [Party; 2], year: i16, offices: &[u8], alter: impl Fn(&mut TallyItem)) {
-        let [leader, helper] = parties;
-        let asked: Vec<OfficeId> = offices.iter().map(|byte| office(*byte)).collect();
-        leader.does(year, move |work, tx| work.ask(tx, &asked));
-        for (to, step) in leader.sent() {
-            assert_eq!(to, office(HELPER));
-            let TallyStep::Questions { key, items } = step else { panic!("{step:?}") };
-            helper.does(year, move |work, tx| work.take_questions(tx, key, items.into_vec()));
-        }
-        for (to, step) in helper.sent() {
-            assert_eq!(to, office(LEADER));
-            let TallyStep::Answers { items } = step else { panic!("{step:?}") };
-            let mut items = items.into_vec();
-            items.iter_mut().for_each(&alter);
-            leader.does(year, move |work, tx| work.take_answers(tx, items));
-        }
-    }
-
-    fn states(party: &Party, year: i16, offices: &[u8]) -> Vec<Option<ReportState>> {
-        let offices: Vec<OfficeId> = offices.iter().map(|byte| office(*byte)).collect();
-        party.does(year, move |work, tx| {
-            offices.iter().map(|one| Ok(work.report(tx, one)?.map(|(report, _)| report.state))).collect()
-        })
-    }
-
-    /// Five offices of which two cheat: the numbers of the others come out, and who cheated is known by name to both.
-    #[test]
-    fn offices_that_cheat_are_refused_by_name_and_the_others_are_summed() {
-        let mut parties = [Party::new(LEADER), Party::new(HELPER)];
-        let year = 2025;
-        let honest: Vec<Report> = (1..=3).map(|from| split(year, [from, 1, 0, 2, 0])).collect();
-        for party in &parties {
-            for (from, report) in (1..).zip(&honest) {
-                assert_eq!(party.share(year, from, report), None);
-            }
-        }
-        // The fourth sends shares of two reports; the fifth a report that it made for another year.
-        let (one, other) = (split(year, [9, 0, 0, 0, 0]), split(year, [90, 0, 0, 0, 0]));
-        let mixed = Report { helper: other.helper, ..one };
-        let replayed = split(2024, [50, 0, 0, 0, 0]);
-        for party in &parties {
-            assert_eq!(party.share(year, 4, &mixed), None);
-            assert_eq!(party.share(year, 5, &replayed), None);
-            let twice = party.share(year, 1, &split(year, [77, 0, 0, 0, 0]));
-            assert!(twice.unwrap().contains("second report"), "an office tells once");
-        }
-        checked(&mut parties, year, &[1, 2, 3, 4, 5], |_| {});
-        let [leader, helper] = &mut parties;
-        let (added, refused) = (Some(ReportState::Added), Some(ReportState::Refused));
-        for party in [&*leader, &*helper] {
-            assert_eq!(states(party, year, &[1, 2, 3, 4, 5]), [added, added, added, refused, refused]);
-        }
-        let reports = leader.counted(year, &[1, 2, 3]);
-        for party in [&*leader, &*helper] {
-            assert!(party.close(year, party.counted(year, &[1, 2, 3, 4])).unwrap().contains("not added"));
-            let twice = vec![reports[0], reports[0], reports[1]];
-            assert!(party.close(year, twice).unwrap().contains("named twice"));
-            assert!(party.close(year, reports[..2].to_vec()).unwrap().contains("too few"));
-            assert_eq!(party.close(year, reports.clone()), None);
-            assert!(party.close(year, reports.clone()).unwrap().contains("has ended"), "once");
-        }
-        let mut sums = Vec::new();
-        for party in [leader, helper] {
-            let sent = party.sent();
-            let included = sent.iter().filter(|(_, step)| matches!(step, TallyStep::Included { .. }));
-            assert_eq!(included.map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2, 3].map(office));
-            let sum = sent.into_iter().find_map(|(to, step)| match step {
-                TallyStep::Sum { sum, reports, .. } => Some((to, sum, reports.into_vec())),
-                _ => None,
-            });
-            let (to, sum, of) = sum.unwrap();
-            assert_eq!((to, of), (office(COLLECTOR), reports.clone()));
-            sums.push(sum);
-        }
-        let total = work(office(COLLECTOR), year).sum.total(&sums[0], &sums[1], 3).unwrap();
-        assert_eq!(total, [6, 3, 0, 6, 0]);
-    }
-
-    /// An answer that is altered, dropped, or of an aggregator that is not there costs that report, and no more.
-    #[test]
-    fn an_aggregator_that_cheats_or_is_absent_spoils_no_other_report() {
-        let mut parties = [Party::new(LEADER), Party::new(HELPER)];
-        let year = 2025;
-        let reports: Vec<Report> = (1..=5).map(|at| split(year, [at, 0, 0, 0, 0])).collect();
-        for party in &parties {
-            for (from, report) in (1..).zip(&reports[..4]) {
-                assert_eq!(party.share(year, from, report), None);
-            }
-        }
-        // The fifth comes to the leader alone: the helper is not there.
-        assert_eq!(parties[0].share(year, 5, &reports[4]), None);
-        checked(&mut parties, year, &[1, 2, 3, 4, 5], |item| {
-            if item.office == office(4) {
-                item.message.iter_mut().for_each(|byte| *byte ^= 1);
-            }
-        });
-        let [leader, helper] = &parties;
-        assert_eq!(
-            states(leader, year, &[3, 4, 5]),
-            [ReportState::Added, ReportState::Refused, ReportState::Asked].map(Some)
-        );
-        // A leader that adds what it did not check, or that names another report of an office, gets no sum from the helper.
-        let mut forged = helper.counted(year, &[1, 2, 3]);
-        forged[2].nonce = [9; 16];
-        assert!(helper.close(year, forged).unwrap().contains("not added"));
-        let counted = leader.counted(year, &[1, 2, 3]);
-        assert_eq!(leader.close(year, counted.clone()), None);
-        assert_eq!(helper.close(year, counted), None);
-        // What comes now is late, and its office is told by the leader.
-        assert!(leader.share(year, 6, &split(year, [1; 5])).unwrap().contains("closed"));
-        let late = parties[0].sent().pop().unwrap();
-        assert_eq!(late, (office(6), TallyStep::LeftOut { why: LeftOut::Late }));
-    }
-
-    /// A leader that wants to see one office: the helper ends no sum that differs from another by one or two, and tells whom the leader left
-    /// out.
-    #[test]
-    fn the_helper_ends_no_sum_that_shows_an_office_by_subtracting() {
-        let mut parties = [Party::new(LEADER), Party::new(HELPER)];
-        let mut told = |year: i16, offices: &[u8]| {
-            for from in offices {
-                let report = split(year, [u64::from(*from), 0, 0, 0, 0]);
-                parties.iter().for_each(|party| assert_eq!(party.share(year, *from, &report), None));
-            }
-            checked(&mut parties, year, offices, |_| {});
-            (year, parties[1].counted(year, offices))
-        };
-        let sums =
-            [told(2023, &[1, 2, 3, 4, 5, 6]), told(2024, &[1, 2, 3, 4, 5, 6, 7]), told(2025, &[1, 2, 3, 4, 5, 6])];
-        let helper = &mut parties[1];
-        let without = |(year, reports): &(i16, Vec<Counted>), out: &[u8]| {
-            let is_in = |report: &&Counted| out.iter().all(|byte| report.office != office(*byte));
-            (*year, reports.iter().filter(is_in).copied().collect::<Vec<Counted>>())
-        };
-        let ends = |helper: &Party, (year, reports): (i16, Vec<Counted>)| {
-            let aside = helper.does(year, move |work, tx| {
-                let left_out = work.missed(tx, &agreement(), &reports)?;
-                work.close(tx, &agreement(), &Closing { reports, left_out }, Some((office(COLLECTOR), false)))
-            });
-            assert!(aside.is_none_or(|why| why.contains("by too few offices")), "{aside:?}");
-            aside.is_none()
-        };
-        assert!(ends(helper, without(&sums[0], &[])));
-        assert!(!ends(helper, without(&sums[1], &[])), "one more");
-        assert!(!ends(helper, without(&sums[1], &[6, 7])), "one less");
-        helper.sent();
-        assert!(ends(helper, without(&sums[1], &[7])));
-        let fates = helper.sent().into_iter().filter_map(|(to, step)| match step {
-            TallyStep::LeftOut { why } => Some((to, why)),
-            _ => None,
-        });
-        assert_eq!(fates.collect::<Vec<_>>(), [(office(7), LeftOut::FewChanged)]);
-        // Whom the leader leaves out without need is told so.
-        let (year, fewer) = without(&sums[2], &[6]);
-        let missed = helper.does(year, move |work, tx| work.missed(tx, &agreement(), &fewer));
-        assert_eq!(missed, [Missed { office: office(6), why: LeftOut::Unchecked }]);
-        assert!(!ends(helper, without(&sums[2], &[6])));
-        assert!(ends(helper, without(&sums[2], &[4, 5, 6])), "three less");
-    }
-
-    /// Every pair of words of two aggregators, and what an office makes of them.
-    #[test]
-    fn an_office_knows_by_two_signed_lists_whether_its_report_counts() {
-        let key = SigningKey::random(&mut os_rng());
-        let (us, other) = (OfficeId::new([1; 32]), OfficeId::new([2; 32]));
-        let word = |nonce: u8, with: bool| {
-            let mut reports = vec![Counted { office: us, nonce: [nonce; 16] }];
-            reports.extend(with.then_some(Counted { office: other, nonce: [9; 16] }));
-            let root = TallyRoot::sign((other, Digest::new([3; 32])), &reports, Timestamp::from_s(1), &key);
-            let (_, inclusion) = Inclusion::of_all(&root, &reports).next().unwrap();
-            ReportFate::Included(Box::new(inclusion))
-        };
-        let standing = |said: &[&ReportFate]| TallyStanding::of(&[7; 16], said);
-        let (both, alone, before) = (word(7, true), word(7, false), word(8, true));
-        let out = ReportFate::LeftOut(LeftOut::FewChanged);
-        assert_eq!(standing(&[]), TallyStanding::Open);
-        assert_eq!(standing(&[&both]), TallyStanding::OneSigned);
-        assert_eq!(standing(&[&both, &both]), TallyStanding::Counted);
-        assert_eq!(standing(&[&before, &before]), TallyStanding::OtherCounted);
-        assert_eq!(standing(&[&both, &alone]), TallyStanding::Differ, "two lists");
-        assert_eq!(standing(&[&both, &before]), TallyStanding::Differ, "two reports of one office");
-        assert_eq!(standing(&[&out]), TallyStanding::FewChanged);
-        assert_eq!(standing(&[&out, &ReportFate::LeftOut(LeftOut::Unchecked)]), TallyStanding::FewChanged);
-        assert_eq!(standing(&[&both, &out]), TallyStanding::Differ, "one left it out, the other did not");
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use crate::vault::{Kind, Record};
 use casemesh_crypto::hash::Digest;
 use casemesh_crypto::shred::KeyHandle;
 use casemesh_protocol::coded_enum;
-use casemesh_protocol::cohort::{Counted, Inclusion, LeftOut, Missed, TallyRoot};
+use casemesh_protocol::cohort::{CountedReport, Inclusion, LeftOut, Missed, TallyRoot};
 use casemesh_protocol::id::{OfficeId, RecordId, StaffId};
 use casemesh_protocol::proposal::{Proposal, Stance};
 use casemesh_protocol::sample::{SampleCounts, SampleField, SampleQuestion, SampleResult};
@@ -161,7 +161,7 @@ pub struct TallyKept {
     pub family: Word,
     /// The reports that are in it, once it was closed.
     #[n(8)]
-    pub reports: Vec<Counted>,
+    pub reports: Vec<CountedReport>,
 }
 
 /// At a collector, what one aggregator added.
@@ -185,7 +185,7 @@ pub struct TallyPart {
     pub from: OfficeId,
     /// The reports that are in it.
     #[n(5)]
-    pub reports: Vec<Counted>,
+    pub reports: Vec<CountedReport>,
     /// The sum of shares.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub sum: Vec<u8>,
